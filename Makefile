@@ -1,0 +1,53 @@
+# One door to everything: `make run` and `make test` work on a fresh machine with Python 3.11+, a Rust toolchain and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml -o -name '*.h' 2>/dev/null) Cargo.toml Cargo.lock
+EXTENSION := python/fastlog/native/_core.abi3.so
+
+.PHONY: run build test test-rust test-python lint format bench wheel fuzz clean
+
+run: build  ## build all and start a broker on 127.0.0.1:9092
+	$(BIN)/fastlog-broker
+
+build: $(EXTENSION)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(EXTENSION): $(STAMP) $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	touch $@
+
+test: test-rust test-python  ## every test
+
+test-rust:
+	cargo test --workspace --quiet
+
+test-python: build
+	cargo build --release --package fastlog-capi --quiet
+	$(BIN)/python -m pytest
+
+lint: build  ## formatting, clippy, ruff, types, import law, stub against binary
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check python tests benches
+	$(BIN)/ruff format --check python tests benches
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest fastlog.native._core --ignore-disjoint-bases
+	$(BIN)/lint-imports
+
+format:
+	cargo fmt --all
+	$(BIN)/ruff check --fix python tests benches
+	$(BIN)/ruff format python tests benches
+
+wheel: $(STAMP)  ## an abi3-py311 wheel in dist/
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin build --release --out dist
+
+clean:
+	rm -rf $(VENV) target dist $(EXTENSION)

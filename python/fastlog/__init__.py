@@ -1,0 +1,1 @@
+"""fastlog: the Kafka-compatible message broker that you can pip install."""

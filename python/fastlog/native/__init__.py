@@ -1,0 +1,1 @@
+"""The only importer of the extension module `fastlog.native._core`."""

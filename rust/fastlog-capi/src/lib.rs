@@ -1,0 +1,1 @@
+//! The C ABI of fastlog-core; the contract is `include/fastlog.h`.

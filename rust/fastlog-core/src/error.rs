@@ -1,0 +1,121 @@
+//! The one error enum of the crate, and the Kafka error codes that the log itself can give.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Result of every fallible operation of the crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Kafka error codes that the engine produces (`org.apache.kafka.common.protocol.Errors`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+#[allow(missing_docs)] // the names are Kafka's own
+pub enum ErrorCode {
+    None = 0,
+    OffsetOutOfRange = 1,
+    CorruptMessage = 2,
+    MessageTooLarge = 10,
+    InvalidTimestamp = 32,
+    UnsupportedVersion = 35,
+    InvalidRequest = 42,
+    UnsupportedForMessageFormat = 43,
+    OutOfOrderSequenceNumber = 45,
+    InvalidProducerEpoch = 47,
+    InvalidTxnState = 48,
+    KafkaStorageError = 56,
+    UnsupportedCompressionType = 76,
+    InvalidRecord = 87,
+}
+
+impl ErrorCode {
+    /// The number on the wire.
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+}
+
+/// Everything that can go wrong below the wire.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed. The log that met it on a write or fsync stays failed.
+    #[error("{op} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb ("write", "fdatasync", "rename").
+        op: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The disk is full (`ENOSPC`, `EDQUOT`). The partial write was cut back; later writes may succeed.
+    #[error("no space left on the device of {}", path.display())]
+    NoSpace {
+        /// The file that could not grow.
+        path: PathBuf,
+    },
+    /// Bytes on disk are damaged in a way that recovery must not paper over.
+    #[error("{}: damaged at byte {position} (offset {offset}): {reason}", path.display())]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// Byte position of the first bad batch.
+        position: u64,
+        /// Offset that was expected there.
+        offset: i64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The log met a write or fsync error earlier and takes no more work.
+    #[error("log {} is offline: {reason}", path.display())]
+    Offline {
+        /// The partition directory.
+        path: PathBuf,
+        /// The first error.
+        reason: String,
+    },
+    /// The asked offset is outside `[log start offset, log end offset]`.
+    #[error("offset {offset} is outside [{start}, {end}]")]
+    OffsetOutOfRange {
+        /// The asked offset.
+        offset: i64,
+        /// Log start offset.
+        start: i64,
+        /// Log end offset.
+        end: i64,
+    },
+    /// A request or a batch does not follow the protocol.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// A compressed payload cannot be decoded, or is larger than it may be.
+    #[error("{codec} payload: {reason}")]
+    Compression {
+        /// Kafka's name of the codec.
+        codec: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An argument that no caller may pass.
+    #[error("invalid argument: {0}")]
+    InvalidArgument(String),
+}
+
+impl Error {
+    /// Wraps an I/O error, telling a full disk from everything else.
+    pub fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace { path: path.to_owned() },
+            _ => Self::Io { op, path: path.to_owned(), source },
+        }
+    }
+
+    /// The Kafka error code that a client should see.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Io { .. } | Self::NoSpace { .. } | Self::Offline { .. } => ErrorCode::KafkaStorageError,
+            Self::Corrupt { .. } | Self::Compression { .. } => ErrorCode::CorruptMessage,
+            Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Malformed(_) | Self::InvalidArgument(_) => ErrorCode::InvalidRequest,
+        }
+    }
+}
