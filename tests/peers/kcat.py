@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from tests.peers.cache import PeerMissingError, fetching, run_fetch
 
-_PACKAGES = ("kcat", "librdkafka1", "libyajl2", "libserdes1", "libavro-c1", "libjansson4", "libsnappy1v5")
+_PACKAGES = ("kcat", "librdkafka1", "libyajl2")
 
 
 def kcat() -> tuple[str, Mapping[str, str]]:

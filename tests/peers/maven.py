@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import shutil
 import subprocess
@@ -56,6 +57,18 @@ def class_path(name: str, coordinates: Sequence[str]) -> str:
         )
         (entry / "coordinates").write_text(wanted)
         return done.read_text()
+
+
+def compiled(source: Path, libraries: str) -> str:
+    """`libraries` with the classes of one Java source file in front, compiled once per version of its text."""
+    digest = hashlib.sha256((source.read_text() + libraries).encode()).hexdigest()[:16]
+    with fetching(f"{source.stem}-{digest}") as entry:
+        if not (entry / f"{source.stem}.class").exists():
+            run_fetch(
+                ["javac", "-nowarn", "-cp", libraries, "-d", str(entry), str(source)],
+                what=f"compile {source.name}",
+            )
+        return f"{entry}:{libraries}"
 
 
 @functools.cache
