@@ -48,17 +48,11 @@ class JavaTools:
             ],
         )
 
-    def command(self, main_class: str, *args: str, heap: str = "512m") -> list[str]:
+    def command(
+        self, main_class: str, *args: str, heap: str = "512m", class_path: str | None = None
+    ) -> list[str]:
         """The command line of one tool."""
-        return [
-            self.java,
-            f"-Xmx{heap}",
-            "-XX:TieredStopAtLevel=4",
-            "-cp",
-            self.class_path,
-            main_class,
-            *args,
-        ]
+        return [self.java, f"-Xmx{heap}", "-cp", class_path or self.class_path, main_class, *args]
 
     def run(
         self, main_class: str, *args: str, stdin: bytes = b"", timeout: float = 120, heap: str = "512m"

@@ -60,7 +60,7 @@ def class_path(name: str, coordinates: Sequence[str]) -> str:
 
 
 def compiled(source: Path, libraries: str) -> str:
-    """`libraries` with the classes of one Java source file in front, compiled once per version of its text."""
+    """`libraries` with the classes of one Java source file in front, compiled once per text of it."""
     digest = hashlib.sha256((source.read_text() + libraries).encode()).hexdigest()[:16]
     with fetching(f"{source.stem}-{digest}") as entry:
         if not (entry / f"{source.stem}.class").exists():
