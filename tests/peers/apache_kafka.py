@@ -15,7 +15,6 @@ from tests.peers.maven import class_path, java
 KAFKA_3 = "3.9.1"
 KAFKA_4 = "4.3.1"
 
-CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
 CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 PRODUCER_PERFORMANCE = "org.apache.kafka.tools.ProducerPerformance"
 CONSUMER_PERFORMANCE = "org.apache.kafka.tools.ConsumerPerformance"
@@ -23,7 +22,7 @@ TOPIC_COMMAND = "org.apache.kafka.tools.TopicCommand"
 DELETE_RECORDS = "org.apache.kafka.tools.DeleteRecordsCommand"
 GET_OFFSETS = "org.apache.kafka.tools.GetOffsetShell"
 LOG_DIRS = "org.apache.kafka.tools.LogDirsCommand"
-CONFIG_COMMAND_3 = "kafka.admin.ConfigCommand"
+CONFIG_COMMAND = "kafka.admin.ConfigCommand"
 
 
 def dump_log_class(version: str) -> str:
@@ -31,6 +30,11 @@ def dump_log_class(version: str) -> str:
     major, minor = (int(part) for part in version.split(".")[:2])
     moved = (major, minor) >= (4, 2)
     return "org.apache.kafka.tools.DumpLogSegments" if moved else "kafka.tools.DumpLogSegments"
+
+
+def console_producer_class(version: str) -> str:
+    """The main class of kafka-console-producer in this release (it moved to Java in 4.0)."""
+    return f"{'' if version.startswith('3.') else 'org.apache.'}kafka.tools.ConsoleProducer"
 
 
 class JavaTools:
