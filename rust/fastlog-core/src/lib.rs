@@ -4,6 +4,7 @@
 //! binding crates `fastlog-py` and `fastlog-capi` are thin shells around this one.
 
 pub mod clock;
+pub mod env;
 pub mod error;
 
 pub use clock::{Clock, ManualClock, SystemClock};
