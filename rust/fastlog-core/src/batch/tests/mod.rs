@@ -1,0 +1,6 @@
+//! Tests of the batch module, one file per subject.
+
+mod crc;
+mod header;
+mod varint;
+pub(super) mod vectors;
