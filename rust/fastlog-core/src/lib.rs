@@ -4,11 +4,16 @@
 //! binding crates `fastlog-py` and `fastlog-capi` are thin shells around this one.
 
 pub mod batch;
+pub mod checkpoints;
 pub mod clock;
 pub mod compression;
+pub mod env;
 pub mod error;
+pub mod leader_epochs;
 
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
+pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compression::Codec;
 pub use error::{Error, ErrorCode, Result};
+pub use leader_epochs::{EpochEntry, LeaderEpochs};
