@@ -132,7 +132,9 @@ def test_ten_thousand_malformed_frames(tmp_path: Path) -> None:
             outcomes[_send(broker.port, frame)] += 1
         grown = broker.peak_resident_mb() - before
         good.stop()
-        print(f"{outcomes}, resident memory grew by {grown:.1f} MiB, slowest good answer {good.slowest:.3f} s")
+        print(
+            f"{outcomes}, resident memory grew by {grown:.1f} MiB, slowest good answer {good.slowest:.3f} s"
+        )
         assert outcomes.total() == FRAMES
         assert outcomes["closed"] > FRAMES // 10
         assert outcomes["answered"] > FRAMES // 100
