@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from pathlib import Path
@@ -10,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from fastlog.native import build_batch
-from fastlog.wire import ApiKey, decode_response, encode_request
 from fastlog.wire.messages.produce import (
     ProducePartitionData,
     ProduceRequest,
     ProduceResponse,
     ProduceTopicData,
 )
-from tests.fault.test_hostile_frames import read_frame
+from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
 from tests.harness.broker_process import BrokerProcess
+from tests.harness.link import Link
 
 CONNECTIONS = 100
 REQUESTS = 10
@@ -39,7 +38,7 @@ def test_idle_broker(tmp_path: Path) -> None:
 def test_a_hundred_connections_of_one_megabyte_requests(tmp_path: Path) -> None:
     """All send at the same time, five requests in flight each, as fast as the broker takes them."""
     batch = build_batch([(None, b"x" * 1_000_000, [], 1_700_000_000_000)])
-    with BrokerProcess(tmp_path, settings={"num.partitions": "10", "log.retention.ms": "-1"}) as broker:
+    with BrokerProcess(tmp_path, settings={"log.retention.ms": "-1"}) as broker:
         errors: list[BaseException | int] = []
 
         def client(number: int) -> None:
@@ -48,7 +47,7 @@ def test_a_hundred_connections_of_one_megabyte_requests(tmp_path: Path) -> None:
             except BaseException as error:  # noqa: BLE001 - handed to the test
                 errors.append(error)
 
-        _produce(broker.port, 0, batch, [], requests=1, until_created=True)
+        _create(broker.port)
         threads = [threading.Thread(target=client, args=(number,)) for number in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
@@ -56,33 +55,24 @@ def test_a_hundred_connections_of_one_megabyte_requests(tmp_path: Path) -> None:
             thread.join()
         assert not errors, errors[:3]
         stored = sum(path.stat().st_size for path in broker.data_dir.glob("big-*/*.log"))
-        assert stored == len(batch) * (CONNECTIONS * REQUESTS + 1)
+        assert stored == len(batch) * CONNECTIONS * REQUESTS
         peak = broker.peak_resident_mb()
         print(f"{CONNECTIONS} connections: peak {peak:.1f} MiB resident")
         assert peak < 400
 
 
 def _produce(
-    port: int,
-    partition: int,
-    batch: bytes,
-    errors: list[BaseException | int],
-    *,
-    requests: int = REQUESTS,
-    until_created: bool = False,
+    port: int, partition: int, batch: bytes, errors: list[BaseException | int], *, requests: int = REQUESTS
 ) -> None:
     data = ProducePartitionData(index=partition, records=batch)
     request = ProduceRequest(acks=-1, timeout_ms=30_000, topic_data=[ProduceTopicData("big", [data])])
-    frame = encode_request(request, VERSION, 1, "big")
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
-        if until_created:
-            _create(link)
+    with Link(port, timeout=60) as link:
         in_flight = 0
         for sent in range(requests):
-            link.sendall(frame)
+            link.send(request, VERSION)
             in_flight += 1
             while in_flight >= 5 or (sent == requests - 1 and in_flight):
-                _, response = decode_response(ApiKey.PRODUCE, VERSION, read_frame(link))
+                response = link.receive(request, VERSION)
                 assert isinstance(response, ProduceResponse)
                 code = response.responses[0].partition_responses[0].error_code
                 if code:
@@ -90,13 +80,8 @@ def _produce(
                 in_flight -= 1
 
 
-def _create(link: socket.socket) -> None:
-    from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
-
-    while True:
-        link.sendall(encode_request(MetadataRequest(topics=[MetadataRequestTopic(name="big")]), 8, 1, "big"))
-        _, response = decode_response(ApiKey.METADATA, 8, read_frame(link))
-        assert isinstance(response, MetadataResponse)
-        if response.topics[0].error_code == 0:
-            return
-        time.sleep(0.05)
+def _create(port: int) -> None:
+    with Link(port) as link:
+        response = link.call(CreateTopicsRequest(topics=[CreatableTopic("big", 10, 1)]), 2)
+        assert isinstance(response, CreateTopicsResponse)
+        assert response.topics[0].error_code == 0
