@@ -100,10 +100,10 @@ class ApacheKafka:
         return f"127.0.0.1:{self.port}"
 
     @property
-    def pid(self) -> int:
-        """Process id of the running broker."""
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
         assert self._process is not None
-        return self._process.pid
+        return self._process
 
     def __enter__(self) -> Self:
         self.start()
