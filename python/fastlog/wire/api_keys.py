@@ -101,8 +101,25 @@ class Api:
 
 
 APIS: dict[ApiKey, Api] = {
+    ApiKey.PRODUCE: Api("Produce", 11, 9, "produce"),
+    ApiKey.FETCH: Api("Fetch", 17, 12, "fetch"),
+    ApiKey.LIST_OFFSETS: Api("ListOffsets", 9, 6, "offsets"),
     ApiKey.METADATA: Api("Metadata", 12, 9, "metadata"),
+    ApiKey.FIND_COORDINATOR: Api("FindCoordinator", 6, 3, "find_coordinator"),
     ApiKey.API_VERSIONS: Api("ApiVersions", 4, 3, "api_versions"),
+    ApiKey.CREATE_TOPICS: Api("CreateTopics", 7, 5, "topics"),
+    ApiKey.DELETE_TOPICS: Api("DeleteTopics", 6, 4, "topics"),
+    ApiKey.DELETE_RECORDS: Api("DeleteRecords", 2, 2, "topics"),
+    ApiKey.INIT_PRODUCER_ID: Api("InitProducerId", 5, 2, "init_producer_id"),
+    ApiKey.OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 4, 4, "offsets"),
+    ApiKey.DESCRIBE_CONFIGS: Api("DescribeConfigs", 4, 4, "describe_configs"),
+    ApiKey.ALTER_CONFIGS: Api("AlterConfigs", 2, 2, "alter_configs"),
+    ApiKey.DESCRIBE_LOG_DIRS: Api("DescribeLogDirs", 4, 2, "cluster"),
+    ApiKey.CREATE_PARTITIONS: Api("CreatePartitions", 3, 2, "topics"),
+    ApiKey.INCREMENTAL_ALTER_CONFIGS: Api("IncrementalAlterConfigs", 1, 1, "incremental_alter_configs"),
+    ApiKey.DESCRIBE_CLUSTER: Api("DescribeCluster", 1, 0, "cluster"),
+    ApiKey.DESCRIBE_PRODUCERS: Api("DescribeProducers", 0, 0, "describe_producers"),
+    ApiKey.DESCRIBE_TOPIC_PARTITIONS: Api("DescribeTopicPartitions", 0, 0, "describe_topic_partitions"),
 }
 
 API_VERSIONS: dict[ApiKey, tuple[int, int]] = {key: (0, api.max_version) for key, api in APIS.items()}
