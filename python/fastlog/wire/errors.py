@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fastlog.errors import FastlogError
 
-class WireError(Exception):
+
+class WireError(FastlogError):
     """Base of everything the codecs raise."""
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastlog.wire.api_keys import ApiKey
+from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 from fastlog.wire.schema import Request, Response, array, boolean, int16, int32, string, uuid
-
-UNKNOWN_OPERATIONS = -(2**31)
-"""The authorized operations were not asked for."""
 
 
 @dataclass(slots=True)
