@@ -19,13 +19,21 @@ class BrokerProcess:
     """One broker process on a data directory; it can be killed and started again on the same port."""
 
     def __init__(
-        self, directory: Path, *, settings: Mapping[str, str] | None = None, command: list[str] | None = None
+        self,
+        directory: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        command: list[str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
         self.port = free_port()
         self._settings = dict(settings or {})
         self._command = command or [sys.executable, "-m", "fastlog.cli.broker_main"]
+        self._environment = environment or {
+            name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,7 +66,6 @@ class BrokerProcess:
         """Starts the broker; returns the seconds until its port accepted a connection."""
         self.directory.mkdir(parents=True, exist_ok=True)
         settings = [part for name, value in self._settings.items() for part in ("--set", f"{name}={value}")]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
         began = time.monotonic()
         with (self.directory / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -73,7 +80,7 @@ class BrokerProcess:
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=self._environment,
             )
         try:
             wait_for_port("127.0.0.1", self.port, process=self._process, timeout=timeout)
