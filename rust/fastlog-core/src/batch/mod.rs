@@ -4,13 +4,19 @@
 
 pub mod crc;
 pub mod header;
+mod record;
 pub mod stamp;
+mod validate;
 pub mod varint;
 pub mod view;
 
 pub use crc::{crc32c, crc32c_append};
 pub use header::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX_SIZE, MAGIC_V2, TimestampType};
+pub use record::Headers;
 pub use stamp::{stamp_base_offset, stamp_leader_epoch, stamp_log_append_time};
+pub use validate::{
+    AppendOrigin, AppendRules, CompressionPolicy, RecordError, Rejection, Validated, validate_for_append,
+};
 pub use view::{BatchView, Batches, batches};
 
 #[cfg(test)]
