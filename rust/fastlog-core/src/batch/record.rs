@@ -19,6 +19,8 @@ use crate::batch::varint::{read_varint, read_varlong};
 /// What is wrong with a record, in words for the producer's log.
 pub(crate) type Damage = &'static str;
 
+pub(crate) const TRUNCATED: Damage = "it reaches beyond the end of the batch";
+pub(crate) const NEGATIVE_LENGTH: Damage = "its length is negative";
 pub(crate) const ENDS_EARLY: Damage = "a field reaches beyond the end of the record";
 pub(crate) const NULL_LENGTH: Damage = "a length is below -1";
 pub(crate) const NULL_HEADER_KEY: Damage = "a header key has a negative length";
@@ -66,6 +68,16 @@ impl<'a> RawRecord<'a> {
             headers,
         })
     }
+}
+
+/// Takes the first record off `bytes`.
+#[inline]
+pub(crate) fn split_record(bytes: &[u8]) -> Result<(RawRecord<'_>, &[u8]), Damage> {
+    let mut at = 0;
+    let length = read_varint(bytes, &mut at).ok_or(TRUNCATED)?;
+    let length = usize::try_from(length).map_err(|_| NEGATIVE_LENGTH)?;
+    let (record, tail) = bytes[at..].split_at_checked(length).ok_or(TRUNCATED)?;
+    Ok((RawRecord::parse(record)?, tail))
 }
 
 #[inline]

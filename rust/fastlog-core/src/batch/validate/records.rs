@@ -1,13 +1,9 @@
 //! The checks on each record of a batch, and the loop over records that lie in memory.
 
 use crate::batch::header::{BatchHeader, TimestampType};
-use crate::batch::record::{Damage, RawRecord};
+use crate::batch::record::split_record;
 use crate::batch::validate::rules::{AppendOrigin, AppendRules, RecordError, Rejection};
-use crate::batch::varint::read_varint;
 use crate::error::ErrorCode;
-
-pub(super) const TRUNCATED: Damage = "a record reaches beyond the end of the batch";
-pub(super) const NEGATIVE_LENGTH: Damage = "the record has a negative length";
 
 /// What is learnt from walking over the records of one batch.
 pub(super) struct RecordChecks {
@@ -133,16 +129,6 @@ pub(super) fn check_slice(body: &[u8], count: i32, checks: &mut RecordChecks) ->
     } else {
         Err(left_over(count))
     }
-}
-
-/// Takes the first record off `bytes`.
-#[inline]
-fn split_record(bytes: &[u8]) -> Result<(RawRecord<'_>, &[u8]), Damage> {
-    let mut at = 0;
-    let length = read_varint(bytes, &mut at).ok_or(TRUNCATED)?;
-    let length = usize::try_from(length).map_err(|_| NEGATIVE_LENGTH)?;
-    let (record, tail) = bytes[at..].split_at_checked(length).ok_or(TRUNCATED)?;
-    Ok((RawRecord::parse(record)?, tail))
 }
 
 pub(super) fn left_over(count: i32) -> Rejection {

@@ -4,9 +4,10 @@
 use std::io::{self, Read};
 
 use crate::batch::record::{
-    Damage, ENDS_EARLY, HEADER_COUNT, LEFT_OVER, NULL_HEADER_KEY, NULL_LENGTH, RawRecord,
+    Damage, ENDS_EARLY, HEADER_COUNT, LEFT_OVER, NEGATIVE_LENGTH, NULL_HEADER_KEY, NULL_LENGTH, RawRecord,
+    TRUNCATED,
 };
-use crate::batch::validate::records::{NEGATIVE_LENGTH, RecordChecks, TRUNCATED, left_over};
+use crate::batch::validate::records::{RecordChecks, left_over};
 use crate::batch::validate::rules::Rejection;
 use crate::batch::varint::{MAX_VARINT_SIZE, MAX_VARLONG_SIZE, read_varint, read_varlong};
 use crate::compression::{Decompressor, TooLarge};
