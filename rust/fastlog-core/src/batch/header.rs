@@ -196,6 +196,15 @@ impl BatchHeader {
         }
     }
 
+    /// Changes the timestamp type in the attributes.
+    #[inline]
+    pub fn set_timestamp_type(&mut self, timestamp_type: TimestampType) {
+        match timestamp_type {
+            TimestampType::CreateTime => self.attributes &= !LOG_APPEND_TIME_BIT,
+            TimestampType::LogAppendTime => self.attributes |= LOG_APPEND_TIME_BIT,
+        }
+    }
+
     /// Whether the batch is part of a transaction.
     #[inline]
     pub fn is_transactional(&self) -> bool {

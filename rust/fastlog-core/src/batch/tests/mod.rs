@@ -2,5 +2,6 @@
 
 mod crc;
 mod header;
+mod validate;
 mod varint;
 pub(super) mod vectors;
