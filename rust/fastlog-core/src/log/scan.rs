@@ -8,7 +8,7 @@ use super::replay::{Replayed, read_marker, replay};
 use crate::env::{File, OpenMode};
 use crate::error::{Error, Result};
 use crate::filenames::{CORRUPT, FileKind, with_suffix};
-use crate::segment::{Extent, Located, SegmentWriter, Verdict, Verifier, look_for_batch};
+use crate::segment::{Extent, Located, OffsetRule, SegmentWriter, Verdict, Verifier, look_for_batch};
 
 /// Bytes copied at once into a `.corrupt` file.
 const COPY_CHUNK: usize = 1 << 20;
@@ -116,13 +116,26 @@ impl Recovery<'_> {
         if position >= *size {
             return Ok(beginning);
         }
-        match Verifier::new(&**segment.log(), position, *size).next(segment.base_offset(), -1)? {
+        let rule = OffsetRule {
+            gaps: true,
+            limit: self.limit_of(from),
+        };
+        match Verifier::new(&**segment.log(), position, *size, rule).next(segment.base_offset(), -1)? {
             Verdict::Batch(batch) if batch.header.last_offset() == entry.offset => Ok(Extent {
                 next_offset: batch.header.base_offset,
                 size: position,
             }),
             _ => Ok(beginning),
         }
+    }
+
+    /// All offsets of a segment are below this one: the next segment, or what its indexes can hold.
+    fn limit_of(&self, index: usize) -> i64 {
+        let next = self
+            .segments
+            .get(index + 1)
+            .map_or(i64::MAX, |next| next.segment.base_offset());
+        next.min(self.segments[index].segment.base_offset().saturating_add(1 << 31))
     }
 
     fn beginning_of(&self, index: usize) -> Extent {
@@ -159,11 +172,23 @@ impl Recovery<'_> {
     ) -> Result<Option<Damage>> {
         self.report.segments_scanned += 1;
         let log = Arc::clone(self.segments[index].segment.log());
-        let mut verifier = Verifier::new(&*log, writer.extent().size, self.segments[index].size);
+        let rule = OffsetRule {
+            gaps: self.config.compact,
+            limit: self.limit_of(index),
+        };
+        let mut verifier = Verifier::new(&*log, writer.extent().size, self.segments[index].size, rule);
         loop {
             match verifier.next(scan.expected, scan.epoch)? {
                 Verdict::Batch(batch) => self.accept_batch(index, &batch, writer, scan)?,
                 Verdict::End => return Ok(None),
+                Verdict::Legacy => {
+                    return Err(Error::Corrupt {
+                        path: log.path().to_owned(),
+                        position: verifier.position(),
+                        offset: scan.expected,
+                        reason: "message format v0/v1 is not supported".to_owned(),
+                    });
+                }
                 Verdict::Bad(reason) => {
                     return Ok(Some(Damage {
                         segment: index,
