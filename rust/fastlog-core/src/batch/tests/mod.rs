@@ -2,6 +2,9 @@
 
 mod crc;
 mod header;
+mod hostile;
+mod reader;
 mod validate;
+mod validate_codecs;
 mod varint;
 pub(super) mod vectors;
