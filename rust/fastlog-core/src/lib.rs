@@ -10,6 +10,8 @@ pub mod compression;
 pub mod env;
 pub mod error;
 pub mod leader_epochs;
+pub mod producer_state;
+pub mod txn_index;
 
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
 pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
@@ -17,3 +19,5 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use compression::Codec;
 pub use error::{Error, ErrorCode, Result};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
+pub use producer_state::{ActiveProducer, CompletedTxn, ProducerState, SequenceVerdict};
+pub use txn_index::{AbortedTxn, TxnIndex};
