@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod error;
+pub mod io_engine;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorCode, Result};
