@@ -9,6 +9,7 @@ pub mod clock;
 pub mod compression;
 pub mod env;
 pub mod error;
+pub mod io_engine;
 pub mod leader_epochs;
 pub mod producer_state;
 pub mod txn_index;
