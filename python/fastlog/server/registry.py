@@ -7,8 +7,8 @@ Three kinds of handlers:
 
 * a coroutine function: the next request of the connection starts when it has returned;
 * a plain function: the same without a task, for answers that come from memory;
-* a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the next
-  request may start (`proceed`) and what the answer is (`reply`). Produce and Fetch are of this kind.
+* a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the
+  next request may start (`proceed`) and what the answer is (`reply`): Produce and Fetch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ F = TypeVar("F", bound=FrameHandler)
 
 @dataclass(frozen=True, slots=True)
 class EncodedResponse:
-    """A whole response of the request's version, ready to be sent but for its correlation id (bytes 4 to 8)."""
+    """A whole response, ready to be sent but for its correlation id (bytes 4 to 8)."""
 
     frame: bytes
     error_code: int = 0
