@@ -104,8 +104,14 @@ impl Error {
     /// Wraps an I/O error, telling a full disk from everything else.
     pub fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
         match source.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace { path: path.to_owned() },
-            _ => Self::Io { op, path: path.to_owned(), source },
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace {
+                path: path.to_owned(),
+            },
+            _ => Self::Io {
+                op,
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 

@@ -1,0 +1,1 @@
+"""Replicas, their high watermarks, and the purgatory where produce and fetch requests wait."""

@@ -1,0 +1,1 @@
+"""The broker process: listeners, connections, dispatch and the handlers of Kafka's APIs."""

@@ -1,0 +1,108 @@
+"""Which APIs this broker serves: handlers register themselves, ApiVersions and dispatch read the result.
+
+    @handles(ApiKey.METADATA)
+    async def handle(ctx: RequestContext, request: MetadataRequest) -> MetadataResponse: ...
+
+Three kinds of handlers:
+
+* a coroutine function: the next request of the connection starts when it has returned;
+* a plain function: the same without a task, for answers that come from memory;
+* a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the next
+  request may start (`proceed`) and what the answer is (`reply`). Produce and Fetch are of this kind.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastlog.wire.api_keys import API_VERSIONS, ApiKey
+
+if TYPE_CHECKING:
+    from fastlog.native import Frame
+    from fastlog.server.context import BrokerServices
+    from fastlog.server.exchange import Exchange
+    from fastlog.wire.schema import Response
+
+AnyHandler = Callable[..., "Response | EncodedResponse | Coroutine[Any, Any, Response | EncodedResponse]"]
+FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
+H = TypeVar("H", bound=Callable[..., Any])
+F = TypeVar("F", bound=FrameHandler)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedResponse:
+    """A whole response of the request's version, ready to be sent but for its correlation id (bytes 4 to 8)."""
+
+    frame: bytes
+    error_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One API: its versions, and exactly one of the two kinds of callables."""
+
+    api_key: ApiKey
+    min_version: int
+    max_version: int
+    handler: AnyHandler | None = None
+    is_coroutine: bool = False
+    frame_handler: FrameHandler | None = None
+
+
+Registry = Mapping[int, Registration]
+
+_REGISTRATIONS: dict[int, Registration] = {}
+
+
+def handles(
+    api_key: ApiKey, min_version: int | None = None, max_version: int | None = None
+) -> Callable[[H], H]:
+    """Registers a handler of decoded requests. Versions default to all that the codecs know."""
+
+    def register(function: H) -> H:
+        low, high = _versions(api_key, min_version, max_version)
+        _add(
+            Registration(
+                api_key, low, high, handler=function, is_coroutine=inspect.iscoroutinefunction(function)
+            )
+        )
+        return function
+
+    return register
+
+
+def handles_frame(
+    api_key: ApiKey, min_version: int | None = None, max_version: int | None = None
+) -> Callable[[F], F]:
+    """Registers a handler that works on frames; see the module's text."""
+
+    def register(function: F) -> F:
+        low, high = _versions(api_key, min_version, max_version)
+        _add(Registration(api_key, low, high, frame_handler=function))
+        return function
+
+    return register
+
+
+def load_handlers() -> Registry:
+    """Imports every module of `fastlog.server.handlers` and returns what they registered."""
+    package = importlib.import_module("fastlog.server.handlers")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(_REGISTRATIONS)
+
+
+def _versions(api_key: ApiKey, low: int | None, high: int | None) -> tuple[int, int]:
+    known = API_VERSIONS[api_key]
+    return (known[0] if low is None else low, known[1] if high is None else high)
+
+
+def _add(registration: Registration) -> None:
+    if registration.api_key in _REGISTRATIONS:
+        raise ValueError(f"{registration.api_key.name} has two handlers")
+    _REGISTRATIONS[registration.api_key] = registration
