@@ -1,7 +1,7 @@
 """Lists what is in a log directory: partitions to open, directories to remove, and those to leave alone.
 
-The same listing serves a normal start and the first start on a directory that Kafka 3.x wrote: which topics a
-partition directory belongs to is said by the directory itself (`partition.metadata`). Nothing is changed here.
+The same listing serves a normal start and the first start on a directory that Kafka 3.x wrote: which topic a
+partition directory belongs to, it says itself (`partition.metadata`). Nothing is changed here.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def report_left_alone(listings: Sequence[Listing]) -> None:
     for listing in listings:
         for path in listing.future:
             _LOG.warning(
-                "%s is a copy from an unfinished move between log directories; it is not used. Remove it once "
-                "the partition itself is seen to be complete",
+                "%s is a copy from an unfinished move between log directories; it is not used. Remove it "
+                "once the partition itself is seen to be complete",
                 path,
             )
         for path in listing.stray:

@@ -37,7 +37,9 @@ class CheckpointDamaged(FastlogError):
 
 def encode_offsets(offsets: Mapping[PartitionKey, int]) -> bytes:
     """The bytes of a checkpoint file."""
-    rows = "".join(f"{topic} {partition} {offset}\n" for (topic, partition), offset in sorted(offsets.items()))
+    rows = "".join(
+        f"{topic} {partition} {offset}\n" for (topic, partition), offset in sorted(offsets.items())
+    )
     head = f"{_VERSION}\n{len(offsets) + 1}\n"
     crc = zlib.crc32((head + rows).encode("ascii"))
     return f"{head}{rows}{_CRC_TOPIC} 0 {crc}\n".encode("ascii")

@@ -51,13 +51,17 @@ async def close_directory(
             except FastlogNativeError as error:
                 failures += 1
                 _LOG.error("closing %s-%d: %s", entry.topic, entry.partition, error)
+    log_starts |= {key: directory.former_log_starts.get(key, 0) for key in not_open}
     kept = {key: offset for key, offset in log_starts.items() if offset > 0}
+    clean = failures == 0 and not not_open
     try:
-        await asyncio.to_thread(_write_end, directory, recovery_points, kept, failures == 0 and not not_open)
+        await asyncio.to_thread(directory.write_checkpoints, recovery_points, kept, use_reserve=True)
+        if clean:
+            await asyncio.to_thread(directory.write_clean_shutdown_mark)
     except OSError as error:
         _LOG.error("%s: the end of the run could not be written down: %s", directory.path, error)
         return False
-    return failures == 0 and not not_open
+    return clean
 
 
 def _close_one(entry: OpenPartition) -> tuple[int, int]:
@@ -65,17 +69,3 @@ def _close_one(entry: OpenPartition) -> tuple[int, int]:
     log_start = entry.log.log_start_offset
     entry.log.close()
     return recovery_point, log_start
-
-
-def _write_end(
-    directory: LogDirectory,
-    recovery_points: dict[PartitionKey, int],
-    log_starts: dict[PartitionKey, int],
-    clean: bool,
-) -> None:
-    for key, offset in directory.read_log_start_offsets().items():
-        # Deleted records of a partition that could not be opened stay deleted.
-        log_starts.setdefault(key, offset)
-    directory.write_checkpoints(recovery_points, log_starts, use_reserve=True)
-    if clean:
-        directory.write_clean_shutdown_mark()

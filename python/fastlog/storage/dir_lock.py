@@ -42,8 +42,8 @@ class DirectoryLock:
             os.close(descriptor)
             who = f"process {holder}" if holder is not None else "another process"
             raise DirectoryLocked(
-                f"{self._directory} is in use by {who}, which holds {self._path}. Stop that broker first, or give "
-                "this one another directory (log.dirs)"
+                f"{self._directory} is in use by {who}, which holds {self._path}. Stop that broker first, or "
+                "give this one another directory (log.dirs)"
             ) from error
         except OSError:
             os.close(descriptor)

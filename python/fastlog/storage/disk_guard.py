@@ -47,7 +47,10 @@ class DiskReserve:
         return None
 
     def fill(self) -> int:
-        """Makes missing or small slots, as far as there is room. Returns how many are ready. Raises OSError."""
+        """Makes missing or small slots, as far as there is room; returns how many are ready.
+
+        Raises OSError when the disk fails for another reason than being full.
+        """
         ready = 0
         with self._lock:
             for path in self._paths:

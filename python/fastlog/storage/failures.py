@@ -1,6 +1,6 @@
 """Log directories that stop working: their partitions go offline, the others go on.
 
-A failed write or fsync is never tried again (the kernel may have dropped the pages and reported it only once),
+A failed write or fsync is never tried again (the kernel may have dropped the pages and tells it only once),
 so a directory stays offline until the broker is started anew. A full disk is no failure.
 """
 
@@ -57,7 +57,7 @@ class DirectoryFailures:
             self._on_all_failed(reason)
 
     def log_failed(self, log: Log) -> None:
-        """Takes the directory of a failed log offline; logs that were deleted or closed meanwhile are ignored."""
+        """Takes the directory of a failed log offline. Logs that were deleted meanwhile are ignored."""
         entry = next((entry for entry in self._table if entry.log is log), None)
         if entry is not None:
             self.directory_failed(entry.directory.path, f"{log.path}: {log.failure}")

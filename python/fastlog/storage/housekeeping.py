@@ -97,12 +97,16 @@ class Housekeeping:
         for entry in self._table:
             if entry.log.failure is not None:
                 self._failures.log_failed(entry.log)
-            elif entry.config.flush_ms < _NEVER_MS and (now - entry.flushed_at) * 1000 >= entry.config.flush_ms:
+            elif (
+                entry.config.flush_ms < _NEVER_MS and (now - entry.flushed_at) * 1000 >= entry.config.flush_ms
+            ):
                 entry.flushed_at = now
                 if entry.log.unflushed_bytes:
                     due.append(entry)
         for entries in _batches(due, _PARALLEL_FLUSHES):
-            results = await asyncio.gather(*(self._io.flush(entry.log) for entry in entries), return_exceptions=True)
+            results = await asyncio.gather(
+                *(self._io.flush(entry.log) for entry in entries), return_exceptions=True
+            )
             for entry, result in zip(entries, results, strict=True):
                 if isinstance(result, (FastlogNativeError, FastlogError)):
                     _LOG.error("flushing %s-%d: %s", entry.topic, entry.partition, result)
@@ -131,10 +135,15 @@ class Housekeeping:
         return True
 
     def offsets_of(self, directory: LogDirectory) -> tuple[dict[PartitionKey, int], dict[PartitionKey, int]]:
-        """(recovery points, log start offsets above 0) of the open partitions of a directory, as of now."""
+        """(recovery points, log start offsets above 0) of a directory, as of now.
+
+        A partition that is not open has no recovery point, so that all of it is checked when it is opened;
+        but what was deleted from it stays deleted.
+        """
         entries = self._table.in_directory(directory)
         recovery_points = {entry.key: entry.log.recovery_point for entry in entries}
-        starts = {entry.key: entry.log.log_start_offset for entry in entries}
+        starts = {key: directory.former_log_starts.get(key, 0) for key in self._table.closed_in(directory)}
+        starts |= {entry.key: entry.log.log_start_offset for entry in entries}
         return recovery_points, {key: offset for key, offset in starts.items() if offset > 0}
 
     async def fill_reserves(self) -> None:

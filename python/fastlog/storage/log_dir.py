@@ -48,6 +48,8 @@ class LogDirectory:
         # Partitions in the checkpoint files as they are on disk: entries of one that was deleted must be gone
         # before a partition of that name is made again, or the new one would start at the old one's offsets.
         self.checkpointed: set[PartitionKey] = set()
+        # Log start offsets as the last run left them, for partitions that cannot be opened now.
+        self.former_log_starts: dict[PartitionKey, int] = {}
         self._lock = DirectoryLock(path)
         self._checkpoint_lock = threading.Lock()
 
@@ -106,6 +108,7 @@ class LogDirectory:
             _LOG.error("%s. Each log starts at its first segment; DeleteRecords must be repeated", error)
             return {}
         self.checkpointed |= offsets.keys()
+        self.former_log_starts = offsets
         return offsets
 
     def write_checkpoints(

@@ -1,8 +1,8 @@
 """The logs of this broker: start-up, making and deleting them, and directories that fail.
 
 Start-up order: `prepare` (lock, whose it is, what is there); whoever keeps the metadata then decides what is
-to be opened; `confirm_identity`; `open`; `start_housekeeping`. State changes on the event loop; everything that
-touches a disk runs in threads.
+to be opened; `confirm_identity`; `open`; `start_housekeeping`. State changes on the event loop; everything
+that touches a disk runs in threads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from fastlog.clock import Clock
-from fastlog.errors import ErrorCode, FastlogError, KafkaError
+from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError, Log, LogConfig, StorageError
 from fastlog.storage import starting
+from fastlog.storage.adopt import FoundPartition
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.closing import close_directory, halt
 from fastlog.storage.failures import DirectoryFailed, DirectoryFailures
@@ -28,7 +29,7 @@ from fastlog.storage.partition_dirs import DirectoryKind
 from fastlog.storage.partition_files import make_partition, retire
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable, RetiredDirectories
 from fastlog.storage.placement import emptiest_first
-from fastlog.storage.recovery import OpenLog, Opening
+from fastlog.storage.recovery import Opening, OpenLog
 from fastlog.storage.settings import StorageSettings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class LogManager:
         return None if entry is None else entry.directory
 
     def add_failure_callback(self, callback: DirectoryFailed) -> None:
-        """Has `callback(path, reason, partitions)` called, on the event loop, when a directory goes offline."""
+        """Has `callback(path, reason, partitions)` called on the loop when a directory goes offline."""
         self.failures.add_callback(callback)
 
     def dir_failed(self, path: Path, reason: str) -> None:
@@ -102,7 +103,7 @@ class LogManager:
         return preparation
 
     async def confirm_identity(self, cluster_id: str) -> None:
-        """Writes `meta.properties` where it is missing. Raises IdentityError when a directory is another's."""
+        """Writes `meta.properties` where it is missing. Raises IdentityError for another's directory."""
         for directory in [entry for entry in self.directories if entry.online]:
             try:
                 await asyncio.to_thread(directory.confirm_identity, cluster_id, self.settings.node_id)
@@ -132,6 +133,12 @@ class LogManager:
         )
         self.table.closed[(topic, partition)] = ClosedPartition(topic_id, reason, None, None)
 
+    def note_unusable(self, found: FoundPartition, topic_id: bytes) -> None:
+        """Notes a partition whose directory says of itself that something is wrong: KAFKA_STORAGE_ERROR."""
+        directory = next((entry for entry in self.directories if entry.path == found.log_dir), None)
+        closed = ClosedPartition(topic_id, found.problem or "it cannot be used", found.path, directory)
+        self.table.closed[(found.topic, found.partition)] = closed
+
     def start_housekeeping(self) -> None:
         """Starts retention, flush by time, checkpoints and removal of deleted files."""
         self.housekeeping.start()
@@ -151,7 +158,9 @@ class LogManager:
         closed = self.table.closed.get(key)
         if closed is not None:
             # An empty log in its place would pass lost data off as never written.
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{topic}-{partition} is offline: {closed.reason}")
+            raise KafkaError(
+                ErrorCode.KAFKA_STORAGE_ERROR, f"{topic}-{partition} is offline: {closed.reason}"
+            )
         if key in self._making:
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{topic}-{partition} is being made")
         problems: list[str] = []
@@ -211,10 +220,10 @@ class LogManager:
             await asyncio.to_thread(entry.log.update_config, config)
 
     async def advance_log_start(self, topic: str, partition: int, offset: int) -> int:
-        """Raises the log start offset (DeleteRecords) so that a crash does not undo it; returns the one in force.
+        """Raises the log start offset (DeleteRecords), durably; returns the one in force.
 
-        Raises KafkaError(KAFKA_STORAGE_ERROR) when there is no such open log or it cannot be written down, and
-        what `Log.advance_log_start_offset` raises.
+        Raises KafkaError(KAFKA_STORAGE_ERROR) when there is no such open log or it cannot be written down,
+        and what `Log.advance_log_start_offset` raises.
         """
         entry = self.table.get(topic, partition)
         if entry is None:
@@ -264,8 +273,14 @@ class LogManager:
         return log
 
     async def _retire(self, topic: str, partition: int, closed: ClosedPartition) -> None:
+        if closed.path is None and self.complete:
+            # It was looked for everywhere: there is nothing to take away.
+            del self.table.closed[(topic, partition)]
+            return
         if closed.directory is None or closed.path is None or not closed.directory.online:
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{topic}-{partition} is offline: {closed.reason}")
+            raise KafkaError(
+                ErrorCode.KAFKA_STORAGE_ERROR, f"{topic}-{partition} is offline: {closed.reason}"
+            )
         try:
             await self.set_aside(closed.path, topic, partition, DirectoryKind.DELETED)
         except FileNotFoundError:
@@ -277,9 +292,7 @@ class LogManager:
         self.table.closed.pop((topic, partition), None)
 
     def _partition_counts(self) -> dict[Path, int]:
-        counts = {
-            directory.path: len(self.table.in_directory(directory)) for directory in self.directories
-        }
+        counts = {directory.path: len(self.table.in_directory(directory)) for directory in self.directories}
         for directory in self._making.values():
             counts[directory.path] += 1
         return counts

@@ -61,7 +61,9 @@ class MetaProperties:
         node_key = "broker.id" if version == "0" else "node.id"
         fastlog = values.get("fastlog.version")
         if fastlog not in {None, _FASTLOG_VERSION}:
-            raise IdentityError(f"fastlog.version {fastlog!r} is not known; it was written by a newer fastlog")
+            raise IdentityError(
+                f"fastlog.version {fastlog!r} is not known; it was written by a newer fastlog"
+            )
         node_id = _required(values, node_key)
         if _NODE_ID.fullmatch(node_id) is None:
             raise IdentityError(f"{node_key} {node_id!r} is not a broker id")
@@ -90,7 +92,7 @@ class MetaProperties:
 
 
 def read_meta_properties(directory: Path) -> MetaProperties | None:
-    """The file of a log directory, None when there is none. Raises IdentityError naming the file, or OSError."""
+    """The file of a log directory, None when there is none. Raises IdentityError, OSError."""
     path = directory / META_PROPERTIES_FILE
     try:
         data = path.read_bytes()
@@ -101,8 +103,8 @@ def read_meta_properties(directory: Path) -> MetaProperties | None:
         return MetaProperties.parse(data.decode("latin-1"))
     except IdentityError as error:
         raise IdentityError(
-            f"{path} cannot be used: {error}. Correct it by hand: it must name the cluster and the broker that "
-            "the data belongs to"
+            f"{path} cannot be used: {error}. Correct it by hand: it must name the cluster and the broker "
+            "that the data belongs to"
         ) from error
 
 
@@ -111,18 +113,18 @@ def confirm_identity(
 ) -> MetaProperties:
     """Checks a directory's file against this broker and completes it; writes it only when it changes.
 
-    Raises IdentityError when the directory belongs to another cluster or broker, OSError when it cannot write.
+    Raises IdentityError when the directory belongs to another cluster or broker, OSError.
     """
     path = directory / META_PROPERTIES_FILE
     if found is not None and found.cluster_id != cluster_id:
         raise IdentityError(
-            f"{path} names cluster {found.cluster_id}, this broker belongs to {cluster_id}: the directory holds "
-            "the data of another cluster"
+            f"{path} names cluster {found.cluster_id}, this broker belongs to {cluster_id}: the directory "
+            "holds the data of another cluster"
         )
     if found is not None and found.node_id != node_id:
         raise IdentityError(
-            f"{path} names broker {found.node_id}, this one is configured as {node_id}: set broker.id={found.node_id} "
-            "or use another directory"
+            f"{path} names broker {found.node_id}, this one is configured as {node_id}: set "
+            f"broker.id={found.node_id} or use another directory"
         )
     wanted = found or MetaProperties(cluster_id=cluster_id, node_id=node_id)
     wanted = replace(wanted, fastlog=True, directory_id=wanted.directory_id or random_uuid())

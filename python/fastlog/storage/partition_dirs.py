@@ -48,7 +48,7 @@ def live_name(topic: str, partition: int) -> str:
 
 
 def retired_name(topic: str, partition: int, kind: DirectoryKind) -> str:
-    """A fresh unique name for a directory that is no longer served. Long topic names are cut, as Kafka does."""
+    """A fresh unique name for a directory that is no longer served. Long topic names are cut."""
     tail = f"-{partition}.{uuid.uuid4().hex}{kind.value}"
     return topic[: _MAX_NAME_BYTES - len(tail)] + tail
 

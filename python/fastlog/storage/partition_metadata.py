@@ -1,7 +1,7 @@
 """`partition.metadata`: the topic id of a partition directory, in Kafka's two lines.
 
-    version: 0
-    topic_id: AAAAAAAAAAAAAAAAAAAAAA
+version: 0
+topic_id: AAAAAAAAAAAAAAAAAAAAAA
 """
 
 from __future__ import annotations

@@ -10,9 +10,7 @@ from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.log_dir import LogDirectory
 
 
-def emptiest_first(
-    directories: Sequence[LogDirectory], partitions: Mapping[Path, int]
-) -> list[LogDirectory]:
+def emptiest_first(directories: Sequence[LogDirectory], partitions: Mapping[Path, int]) -> list[LogDirectory]:
     """The online directories, those with the fewest partitions first; ties in configured order."""
     online = [directory for directory in directories if directory.online]
     return sorted(online, key=lambda directory: partitions.get(directory.path, 0))
@@ -36,8 +34,8 @@ def duplicate_partitions(found: Sequence[FoundPartition]) -> str | None:
         key = (entry.topic, entry.partition)
         if key in seen:
             return (
-                f"partition {entry.topic}-{entry.partition} is in both {seen[key]} and {entry.path}. Move the one "
-                "that is out of date away; after a failed disk, that is the one on it"
+                f"partition {entry.topic}-{entry.partition} is in both {seen[key]} and {entry.path}. Move "
+                "the one that is out of date away; after a failed disk, that is the one on it"
             )
         seen[key] = entry.path
     return None

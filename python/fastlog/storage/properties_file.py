@@ -1,4 +1,4 @@
-"""Java's `.properties` files, as far as `meta.properties` needs them: read all of the syntax, write plainly."""
+"""Java's `.properties` files: all of the syntax is read, and a plain form of it written."""
 
 from __future__ import annotations
 

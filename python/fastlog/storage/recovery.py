@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Protocol
 
 from fastlog.errors import FastlogError
@@ -169,8 +168,8 @@ def _announce(directory: LogDirectory, partitions: int, clean: bool) -> None:
         _LOG.info("%s: opening %d partitions after a clean shutdown", directory.path, partitions)
     else:
         _LOG.info(
-            "%s: opening %d partitions; the last run did not end cleanly, so what was not known to be on disk "
-            "is checked",
+            "%s: opening %d partitions; the last run did not end cleanly, so what was not known to be on "
+            "disk is checked",
             directory.path,
             partitions,
         )
@@ -190,5 +189,3 @@ def _summarise(directory: LogDirectory, opened: DirectoryOpened, seconds: float)
             scanned,
             rebuilt,
         )
-
-

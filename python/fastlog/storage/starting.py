@@ -15,7 +15,7 @@ from fastlog.storage.log_dir import LogDirectory, LogDirectoryError
 from fastlog.storage.meta_properties import IdentityError
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable
 from fastlog.storage.placement import duplicate_directories, duplicate_partitions, one_cluster_id
-from fastlog.storage.recovery import OpenLog, Opening, open_directory
+from fastlog.storage.recovery import Opening, OpenLog, open_directory
 from fastlog.storage.settings import StorageSettings
 
 
@@ -84,7 +84,7 @@ async def open_partitions(
     failures: DirectoryFailures,
     open_log: OpenLog,
 ) -> Opened:
-    """Opens all partitions into `table`; `now` is the monotonic time. Partitions refused are noted as closed."""
+    """Opens all partitions into `table`; refused ones are noted there. `now` is the monotonic time."""
     online = [directory for directory in directories if directory.online]
     results = await asyncio.gather(
         *(
