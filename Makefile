@@ -46,6 +46,11 @@ format:
 	$(BIN)/ruff check --fix python tests benches
 	$(BIN)/ruff format python tests benches
 
+bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the same run
+	cargo bench --package fastlog-core
+	$(BIN)/python -m pytest benches/core --benchmark-only --benchmark-columns=min,median,ops -p no:cacheprovider
+	$(BIN)/python -m benches.macro.against_kafka
+
 wheel: $(STAMP)  ## an abi3-py311 wheel in dist/
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin build --release --out dist
 

@@ -22,6 +22,7 @@ pub enum ErrorCode {
     OutOfOrderSequenceNumber = 45,
     InvalidProducerEpoch = 47,
     InvalidTxnState = 48,
+    TransactionCoordinatorFenced = 52,
     KafkaStorageError = 56,
     UnsupportedCompressionType = 76,
     InvalidRecord = 87,
@@ -104,8 +105,14 @@ impl Error {
     /// Wraps an I/O error, telling a full disk from everything else.
     pub fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
         match source.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace { path: path.to_owned() },
-            _ => Self::Io { op, path: path.to_owned(), source },
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::NoSpace {
+                path: path.to_owned(),
+            },
+            _ => Self::Io {
+                op,
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 

@@ -3,8 +3,22 @@
 //! Pure Rust: no Python types and no C types, so everything here is tested without an interpreter. The
 //! binding crates `fastlog-py` and `fastlog-capi` are thin shells around this one.
 
+pub mod batch;
+pub mod checkpoints;
 pub mod clock;
+pub mod compression;
+pub mod env;
 pub mod error;
+pub mod io_engine;
+pub mod leader_epochs;
+pub mod producer_state;
+pub mod txn_index;
 
+pub use batch::{BatchHeader, BatchView, TimestampType, batches};
+pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use compression::Codec;
 pub use error::{Error, ErrorCode, Result};
+pub use leader_epochs::{EpochEntry, LeaderEpochs};
+pub use producer_state::{ActiveProducer, CompletedTxn, ProducerState, SequenceVerdict};
+pub use txn_index::{AbortedTxn, TxnIndex};

@@ -1,0 +1,1 @@
+"""Cluster state: topics, assignments, configs, producer ids, and where they are kept."""

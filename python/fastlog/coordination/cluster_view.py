@@ -1,0 +1,150 @@
+"""What this broker knows of the cluster, for synchronous reads on the request path.
+
+`ClusterSnapshot` is immutable; `ClusterView` holds the current one and is replaced in one assignment, so a
+handler that keeps `view.snapshot` in a local sees one consistent state however long it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerInfo:
+    """One live broker: its node id, rack, and (host, port) by listener name."""
+
+    id: int
+    rack: str | None
+    endpoints: Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """Who leads and follows one partition. `leader` is -1 when there is none."""
+
+    leader: int
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """One topic: `configs` are its own overrides only, `topic_id` has 16 bytes."""
+
+    name: str
+    topic_id: bytes
+    partitions: tuple[PartitionState, ...]
+    configs: Mapping[str, str]
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSnapshot:
+    """One state of the cluster; `generation` grows with each change."""
+
+    generation: int = 0
+    cluster_id: str = ""
+    controller_id: int = -1
+    brokers: tuple[BrokerInfo, ...] = ()
+    topics: Mapping[str, TopicState] = field(default_factory=lambda: MappingProxyType({}))
+    topics_by_id: Mapping[bytes, TopicState] = field(default_factory=lambda: MappingProxyType({}))
+    # Overrides set at run time: key None holds the cluster-wide defaults, a node id one broker's own.
+    broker_configs: Mapping[int | None, Mapping[str, str]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+
+class ClusterView:
+    """The current snapshot. Changed on the event loop only; read from anywhere."""
+
+    def __init__(self, snapshot: ClusterSnapshot | None = None) -> None:
+        self._snapshot = snapshot or ClusterSnapshot()
+
+    @property
+    def snapshot(self) -> ClusterSnapshot:
+        """The state as of now, never changed afterwards."""
+        return self._snapshot
+
+    @property
+    def generation(self) -> int:
+        """Grows with each change: caches derived from the view compare it."""
+        return self._snapshot.generation
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster's id, as Metadata and DescribeCluster give it."""
+        return self._snapshot.cluster_id
+
+    @property
+    def controller_id(self) -> int:
+        """Node id of the controller, -1 when there is none."""
+        return self._snapshot.controller_id
+
+    @property
+    def topics(self) -> Mapping[str, TopicState]:
+        """Visible topics by name."""
+        return self._snapshot.topics
+
+    def brokers(self) -> list[BrokerInfo]:
+        """Live brokers in node id order."""
+        return list(self._snapshot.brokers)
+
+    def broker_ids(self) -> list[int]:
+        """Node ids of the live brokers, rising."""
+        return [broker.id for broker in self._snapshot.brokers]
+
+    def topic_by_id(self, topic_id: bytes) -> TopicState | None:
+        """The topic with that id of 16 bytes, or None."""
+        return self._snapshot.topics_by_id.get(topic_id)
+
+    def broker_config_overrides(self, node_id: int) -> dict[str, str]:
+        """Run-time overrides that hold for one broker: its own over the cluster-wide ones."""
+        configs = self._snapshot.broker_configs
+        return {**configs.get(None, {}), **configs.get(node_id, {})}
+
+    def set_identity(self, cluster_id: str, controller_id: int) -> None:
+        """Makes cluster and controller known."""
+        self._publish(replace(self._snapshot, cluster_id=cluster_id, controller_id=controller_id))
+
+    def set_brokers(self, brokers: tuple[BrokerInfo, ...]) -> None:
+        """Replaces the list of live brokers."""
+        ordered = tuple(sorted(brokers, key=lambda broker: broker.id))
+        self._publish(replace(self._snapshot, brokers=ordered))
+
+    def set_topics(self, topics: Mapping[str, TopicState]) -> None:
+        """Replaces all topics (start-up)."""
+        self._publish_topics(dict(topics), {topic.topic_id: topic for topic in topics.values()})
+
+    def put_topic(self, topic: TopicState) -> None:
+        """Adds or replaces one topic."""
+        by_id = dict(self._snapshot.topics_by_id)
+        old = self._snapshot.topics.get(topic.name)
+        if old is not None:
+            del by_id[old.topic_id]
+        by_id[topic.topic_id] = topic
+        self._publish_topics({**self._snapshot.topics, topic.name: topic}, by_id)
+
+    def remove_topic(self, name: str) -> None:
+        """Takes one topic out of sight; unknown names are ignored."""
+        topics, by_id = dict(self._snapshot.topics), dict(self._snapshot.topics_by_id)
+        topic = topics.pop(name, None)
+        if topic is not None:
+            del by_id[topic.topic_id]
+            self._publish_topics(topics, by_id)
+
+    def set_broker_configs(self, configs: Mapping[int | None, Mapping[str, str]]) -> None:
+        """Replaces the run-time broker overrides."""
+        frozen = {key: MappingProxyType(dict(values)) for key, values in configs.items()}
+        self._publish(replace(self._snapshot, broker_configs=MappingProxyType(frozen)))
+
+    def _publish_topics(self, topics: dict[str, TopicState], by_id: dict[bytes, TopicState]) -> None:
+        snapshot = replace(
+            self._snapshot, topics=MappingProxyType(topics), topics_by_id=MappingProxyType(by_id)
+        )
+        self._publish(snapshot)
+
+    def _publish(self, snapshot: ClusterSnapshot) -> None:
+        self._snapshot = replace(snapshot, generation=self._snapshot.generation + 1)

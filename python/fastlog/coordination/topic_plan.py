@@ -1,0 +1,196 @@
+"""Turns a request for a topic or for more partitions into records, or into Kafka's error: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from fastlog.coordination.assignment import assign_replicas, assignment_problem, continue_assignment
+from fastlog.coordination.cluster_view import PartitionState, TopicState
+from fastlog.coordination.store import PartitionRecord, TopicRecord
+from fastlog.coordination.topic_names import colliding_topic, is_internal, topic_name_problem
+from fastlog.errors import ErrorCode, KafkaError
+
+# Each partition costs file descriptors and start-up time: one request may not ask for more than Kafka's
+# controller accepts in one (`ReplicationControlManager`, MAX_PARTITIONS_PER_BATCH).
+MAX_PARTITIONS_PER_REQUEST: Final = 10_000
+DEFAULT: Final = -1
+
+Assignments = Mapping[int, Sequence[int]]
+
+
+class TopicDefaults(Protocol):
+    """What a topic gets when the request leaves it open (`num.partitions`, `default.replication.factor`)."""
+
+    @property
+    def num_partitions(self) -> int:
+        """Partitions of a new topic."""
+        ...
+
+    @property
+    def default_replication_factor(self) -> int:
+        """Replicas of each of its partitions."""
+        ...
+
+
+def check_new_name(name: str, records: Mapping[str, TopicRecord]) -> None:
+    """Raises KafkaError(INVALID_TOPIC_EXCEPTION or TOPIC_ALREADY_EXISTS) when the name cannot be taken."""
+    problem = topic_name_problem(name)
+    if problem is not None:
+        raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic name is invalid: {problem}")
+    existing = records.get(name)
+    if existing is not None:
+        tail = "is being deleted" if existing.deleting else "already exists"
+        raise KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, f"topic '{name}' {tail}")
+    other = colliding_topic(name, records)
+    if other is not None:
+        raise KafkaError(
+            ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic '{name}' collides with existing topic '{other}'"
+        )
+
+
+def plan_topic(
+    name: str,
+    topic_id: bytes,
+    brokers: Sequence[int],
+    defaults: TopicDefaults,
+    *,
+    partitions: int = DEFAULT,
+    replication: int = DEFAULT,
+    assignments: Assignments | None = None,
+    configs: Mapping[str, str | None] | None = None,
+    start: int = 0,
+) -> TopicRecord:
+    """The record of a new topic; its config values are checked elsewhere.
+
+    Raises KafkaError: INVALID_REQUEST, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
+    INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG (a null value), POLICY_VIOLATION (too many partitions).
+    """
+    missing = sorted(key for key, value in (configs or {}).items() if value is None)
+    if missing:
+        raise KafkaError(
+            ErrorCode.INVALID_CONFIG, f"null is no value for topic configs: {', '.join(missing)}"
+        )
+    if assignments:
+        if partitions != DEFAULT or replication != DEFAULT:
+            raise KafkaError(
+                ErrorCode.INVALID_REQUEST,
+                "a manual assignment excludes a partition count and a replication factor: both must be -1",
+            )
+        replica_lists: Sequence[Sequence[int]] = _manual(assignments, brokers)
+    else:
+        replica_lists = _automatic(brokers, defaults, partitions, replication, start)
+    return TopicRecord(
+        name=name,
+        topic_id=topic_id,
+        partitions=new_partitions(replica_lists),
+        configs=MappingProxyType({key: value for key, value in (configs or {}).items() if value is not None}),
+    )
+
+
+def plan_more_partitions(
+    existing: Sequence[PartitionRecord],
+    total: int,
+    brokers: Sequence[int],
+    assignments: Sequence[Sequence[int]] | None,
+) -> tuple[PartitionRecord, ...]:
+    """The partitions that bring `existing` to `total`.
+
+    Raises KafkaError: INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR,
+    POLICY_VIOLATION.
+    """
+    current = len(existing)
+    if total == current:
+        raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"the topic already has {current} partitions")
+    if total < current:
+        raise KafkaError(
+            ErrorCode.INVALID_PARTITIONS, f"the topic has {current} partitions: it cannot shrink to {total}"
+        )
+    additional = total - current
+    _check_amount(additional)
+    replication = len(existing[0].replicas)
+    if assignments is not None:
+        if len(assignments) != additional:
+            raise KafkaError(
+                ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+                f"{additional} partitions are to be added, but {len(assignments)} are assigned",
+            )
+        for replicas in assignments:
+            _check_assignment(replicas, brokers, replication)
+        return new_partitions(assignments)
+    _check_replication(replication, brokers)
+    return new_partitions(continue_assignment(brokers, [part.replicas for part in existing], additional))
+
+
+def new_partitions(replica_lists: Sequence[Sequence[int]]) -> tuple[PartitionRecord, ...]:
+    """Fresh partitions: led by their first replica, all in sync, at epoch 0."""
+    return tuple(
+        PartitionRecord(tuple(replicas), tuple(replicas), leader=replicas[0]) for replicas in replica_lists
+    )
+
+
+def topic_state(record: TopicRecord, partitions: int | None = None) -> TopicState:
+    """What readers see of a record, or of its first `partitions` partitions."""
+    return TopicState(
+        name=record.name,
+        topic_id=record.topic_id,
+        partitions=tuple(
+            PartitionState(part.leader, part.leader_epoch, part.replicas, part.isr)
+            for part in record.partitions[:partitions]
+        ),
+        configs=record.configs,
+        internal=is_internal(record.name),
+    )
+
+
+def _automatic(
+    brokers: Sequence[int], defaults: TopicDefaults, partitions: int, replication: int, start: int
+) -> list[tuple[int, ...]]:
+    if partitions == DEFAULT:
+        partitions = defaults.num_partitions
+    if replication == DEFAULT:
+        replication = defaults.default_replication_factor
+    if partitions <= 0:
+        raise KafkaError(
+            ErrorCode.INVALID_PARTITIONS,
+            f"{partitions} is no partition count: it must be above 0, or -1 (default)",
+        )
+    _check_amount(partitions)
+    _check_replication(replication, brokers)
+    return assign_replicas(brokers, partitions, replication, start=start % len(brokers), shift=start)
+
+
+def _manual(assignments: Assignments, brokers: Sequence[int]) -> list[Sequence[int]]:
+    if sorted(assignments) != list(range(len(assignments))):
+        raise KafkaError(
+            ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+            f"assigned partitions must be numbered 0 to {len(assignments) - 1} without a gap",
+        )
+    _check_amount(len(assignments))
+    replication = len(assignments[0])
+    for partition in range(len(assignments)):
+        _check_assignment(assignments[partition], brokers, replication)
+    return [assignments[partition] for partition in range(len(assignments))]
+
+
+def _check_assignment(replicas: Sequence[int], brokers: Sequence[int], replication: int) -> None:
+    problem = assignment_problem(replicas, brokers, replication)
+    if problem is not None:
+        raise KafkaError(ErrorCode.INVALID_REPLICA_ASSIGNMENT, problem)
+
+
+def _check_amount(partitions: int) -> None:
+    if partitions > MAX_PARTITIONS_PER_REQUEST:
+        raise KafkaError(
+            ErrorCode.POLICY_VIOLATION,
+            f"{partitions} partitions at once are more than {MAX_PARTITIONS_PER_REQUEST}",
+        )
+
+
+def _check_replication(replication: int, brokers: Sequence[int]) -> None:
+    if not 1 <= replication <= len(brokers):
+        raise KafkaError(
+            ErrorCode.INVALID_REPLICATION_FACTOR,
+            f"replication factor {replication} cannot be met: {len(brokers)} brokers are alive",
+        )

@@ -1,0 +1,441 @@
+"""The native log engine: framing, Produce and Fetch plans, partition logs and the I/O threads.
+
+Every call that touches the disk or many bytes releases the GIL. Buffers are taken without a copy: any
+C-contiguous bytes-like object will do, and must not be changed by another thread until the call returns.
+Offsets and byte counts are 64-bit; times are milliseconds since the Unix epoch.
+"""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+from typing_extensions import Buffer
+
+from fastlog.native.shapes import (
+    ActiveProducer,
+    BuildRecord,
+    FetchPlanRow,
+    FetchRow,
+    ForgottenPartition,
+    IoResult,
+    NodeEndpoint,
+    ProducePlanRow,
+    ProduceResponseRow,
+    ReadRecord,
+    RecordErrors,
+    RecoveryReport,
+    SegmentRow,
+    TimestampOffset,
+)
+
+__version__: str
+
+class FastlogNativeError(Exception):
+    """Base of everything that the native module raises by itself."""
+
+    code: int
+    """The Kafka error code that a client should see."""
+
+class MalformedRequest(FastlogNativeError):
+    """A frame, a batch or a compressed payload does not follow the protocol."""
+
+class FrameError(MalformedRequest):
+    """A frame length is not positive, or larger than allowed: the connection cannot be resynchronized."""
+
+class CorruptLog(FastlogNativeError):
+    """Bytes on disk are damaged in a way that recovery must not paper over."""
+
+class StorageError(FastlogNativeError):
+    """A system call on the log failed; the text of the operating system is in the message."""
+
+    no_space: bool
+    """The disk is full: nothing was appended, and a later append may succeed."""
+    errno: int | None
+    """The number of the operating system, when there is one."""
+
+class OffsetOutOfRange(FastlogNativeError):
+    """The asked offset is outside [log start offset, log end offset]."""
+
+class RejectedBatch(FastlogNativeError):
+    """A batch failed validation and nothing was appended."""
+
+    message: str
+    record_errors: RecordErrors
+
+@final
+class Frame:
+    """One request without its length prefix: a read-only buffer that keeps its bytes alive."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+    @property
+    def api_key(self) -> int: ...
+    @property
+    def api_version(self) -> int: ...
+    @property
+    def correlation_id(self) -> int: ...
+    @property
+    def client_id(self) -> str | None:
+        """The client id, or None when it is null. Raises MalformedRequest when the header is cut short."""
+
+@final
+class FrameReader:
+    """Splits a byte stream into frames; it is itself the writable buffer to receive into.
+
+    For asyncio's BufferedProtocol: `get_buffer` returns the reader, `buffer_updated(n)` calls `advance(n)`.
+    Memory follows the bytes that arrived, never the length that a frame announces.
+    """
+
+    def __new__(cls, max_frame_bytes: int) -> FrameReader: ...
+    def __len__(self) -> int:
+        """Bytes of free space that the buffer offers now, never 0."""
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+    def advance(self, n: int) -> list[Frame]:
+        """Takes over `n` bytes that were written at the start of the buffer and returns the finished frames.
+
+        Raises FrameError when a frame length is out of bounds (the reader is of no more use then),
+        BufferError while a view of the buffer is still alive, and ValueError when `n` exceeds the buffer.
+        """
+    @property
+    def buffered(self) -> int:
+        """Bytes received that do not make a whole frame yet."""
+
+@final
+class Chunk:
+    """A finished run of bytes in native memory: a read-only buffer, written to a socket without a copy."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+
+@final
+class ProducePlan:
+    """A Produce request of versions 3 to 11 as flat rows; the records stay in the frame."""
+
+    @staticmethod
+    def parse(frame: Frame) -> ProducePlan:
+        """Raises MalformedRequest."""
+    @property
+    def acks(self) -> int: ...
+    @property
+    def timeout_ms(self) -> int: ...
+    @property
+    def transactional_id(self) -> str | None: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def correlation_id(self) -> int: ...
+    @property
+    def rows(self) -> list[ProducePlanRow]:
+        """One row per partition, in request order. Built anew by each access."""
+    @property
+    def total_bytes(self) -> int:
+        """Record bytes of all rows."""
+    def encode_response(
+        self,
+        results: list[ProduceResponseRow],
+        throttle_ms: int = 0,
+        node_endpoints: list[NodeEndpoint] = [],
+    ) -> bytes:
+        """The response frame, length prefix included. `results` has one entry per row, in row order."""
+
+@final
+class FetchPlan:
+    """A Fetch request of versions 4 to 17 as flat rows."""
+
+    @staticmethod
+    def parse(frame: Frame) -> FetchPlan:
+        """Raises MalformedRequest."""
+    @property
+    def version(self) -> int: ...
+    @property
+    def correlation_id(self) -> int: ...
+    @property
+    def replica_id(self) -> int:
+        """Node id of a follower, -1 for consumers."""
+    @property
+    def replica_epoch(self) -> int: ...
+    @property
+    def max_wait_ms(self) -> int: ...
+    @property
+    def min_bytes(self) -> int: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def isolation_level(self) -> int:
+        """0 read_uncommitted, 1 read_committed."""
+    @property
+    def session_id(self) -> int: ...
+    @property
+    def session_epoch(self) -> int: ...
+    @property
+    def rack_id(self) -> str: ...
+    @property
+    def rows(self) -> list[FetchPlanRow]:
+        """One row per partition, in request order. Built anew by each access."""
+    @property
+    def forgotten(self) -> list[ForgottenPartition]: ...
+
+@final
+class LogConfig:
+    """Settings of one log; the defaults are Kafka's. Immutable.
+
+    `compression` is "producer", "uncompressed", "gzip", "snappy", "lz4" or "zstd"; `timestamp_type` is
+    "CreateTime" or "LogAppendTime". -1 in a retention means no limit. Raises ValueError.
+    """
+
+    def __new__(
+        cls,
+        *,
+        segment_bytes: int = 1073741824,
+        segment_ms: int = 604800000,
+        segment_jitter_ms: int = 0,
+        index_interval_bytes: int = 4096,
+        index_max_bytes: int = 10485760,
+        flush_messages: int = 9223372036854775807,
+        flush_ms: int = 9223372036854775807,
+        retention_ms: int = 604800000,
+        retention_bytes: int = -1,
+        file_delete_delay_ms: int = 60000,
+        max_message_bytes: int = 1048588,
+        timestamp_type: str = "CreateTime",
+        timestamp_before_max_ms: int = 9223372036854775807,
+        timestamp_after_max_ms: int = 9223372036854775807,
+        compact: bool = False,
+        delete: bool = True,
+        compression: str = "producer",
+        compression_level: int | None = None,
+        preallocate: bool = False,
+        producer_id_expiration_ms: int = 86400000,
+    ) -> LogConfig: ...
+    @property
+    def segment_bytes(self) -> int: ...
+    @property
+    def segment_ms(self) -> int: ...
+    @property
+    def segment_jitter_ms(self) -> int: ...
+    @property
+    def index_interval_bytes(self) -> int: ...
+    @property
+    def index_max_bytes(self) -> int: ...
+    @property
+    def flush_messages(self) -> int: ...
+    @property
+    def flush_ms(self) -> int: ...
+    @property
+    def retention_ms(self) -> int: ...
+    @property
+    def retention_bytes(self) -> int: ...
+    @property
+    def file_delete_delay_ms(self) -> int: ...
+    @property
+    def max_message_bytes(self) -> int: ...
+    @property
+    def timestamp_type(self) -> str: ...
+    @property
+    def timestamp_before_max_ms(self) -> int: ...
+    @property
+    def timestamp_after_max_ms(self) -> int: ...
+    @property
+    def compact(self) -> bool: ...
+    @property
+    def delete(self) -> bool: ...
+    @property
+    def compression(self) -> str: ...
+    @property
+    def compression_level(self) -> int | None: ...
+    @property
+    def preallocate(self) -> bool: ...
+    @property
+    def producer_id_expiration_ms(self) -> int: ...
+
+@final
+class AppendInfo:
+    """What one append did. A duplicate reports the offsets of the original and appended nothing."""
+
+    @property
+    def first_offset(self) -> int: ...
+    @property
+    def last_offset(self) -> int: ...
+    @property
+    def log_append_time(self) -> int:
+        """Time that the log gave to the batch in ms, -1 when the producer's times were kept."""
+    @property
+    def log_start_offset(self) -> int: ...
+    @property
+    def duplicate(self) -> bool: ...
+    @property
+    def end_offset(self) -> int:
+        """Log end offset after the append."""
+
+@final
+class Log:
+    """One partition's log. Thread-safe: readers do not wait for a writer that is inside the system call.
+
+    Every method that reaches the disk raises StorageError, and CorruptLog on damage.
+    """
+
+    @staticmethod
+    def open(
+        path: str,
+        config: LogConfig,
+        *,
+        recovery_point: int = 0,
+        log_start_offset: int = 0,
+        clean_shutdown: bool = False,
+        allow_data_loss: bool = False,
+    ) -> Log:
+        """Opens or creates the log in directory `path`; scans from `recovery_point` unless clean.
+
+        Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
+        bytes from the damage on are kept aside as `*.corrupt`.
+        """
+    @property
+    def recovery_report(self) -> RecoveryReport: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def log_start_offset(self) -> int: ...
+    @property
+    def log_end_offset(self) -> int: ...
+    @property
+    def recovery_point(self) -> int:
+        """Everything below this offset is on the disk itself, not only in the page cache."""
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def segment_count(self) -> int: ...
+    @property
+    def unflushed_bytes(self) -> int: ...
+    @property
+    def latest_epoch(self) -> int:
+        """The latest leader epoch that the log knows, -1 when none."""
+    @property
+    def failure(self) -> str | None:
+        """Why the log takes no more work: the first write or fsync error; None while it is well."""
+    def append(self, records: Buffer, *, leader_epoch: int = 0, zstd_allowed: bool = True) -> AppendInfo:
+        """Validates one batch of a client, gives it offsets and appends it. The buffer is not changed.
+
+        Raises RejectedBatch.
+        """
+    def append_as_follower(self, records: Buffer) -> AppendInfo:
+        """Appends batches that already have their offsets from the leader. Raises RejectedBatch."""
+    def read(
+        self, offset: int, max_bytes: int, *, max_offset: int | None = None, min_one_batch: bool = True
+    ) -> Chunk:
+        """Whole batches from the one that holds `offset` on, below `max_offset`, at most `max_bytes`.
+
+        With `min_one_batch` the first batch comes whole whatever its size. The last batch may be cut.
+        Raises OffsetOutOfRange.
+        """
+    def offset_for_timestamp(self, timestamp: int, max_offset: int | None = None) -> TimestampOffset | None:
+        """The first record at or after `timestamp` (ms), or None."""
+    def max_timestamp_offset(self) -> TimestampOffset | None:
+        """The record with the largest timestamp, or None in an empty log."""
+    def assign_epoch(self, epoch: int, start_offset: int) -> None:
+        """Notes that leader epoch `epoch` starts at `start_offset`; durable when it returns."""
+    def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
+        """(largest epoch <= `epoch`, its end offset), or (-1, -1) when unknown."""
+    def truncate_to(self, offset: int) -> None: ...
+    def truncate_fully_and_start_at(self, offset: int) -> None: ...
+    def advance_log_start_offset(self, offset: int) -> int:
+        """Raises the log start offset (DeleteRecords) and returns the one in force."""
+    def roll(self) -> None:
+        """Starts a new segment."""
+    def flush(self) -> int:
+        """Makes all appended data durable; returns the new recovery point."""
+    def apply_retention(self, now_ms: int) -> int:
+        """Renames the segments that are past their retention to `*.deleted`; returns how many."""
+    def purge_deleted(self, now_ms: int) -> int:
+        """Unlinks `*.deleted` files whose delay is over; returns how many segments."""
+    def update_config(self, config: LogConfig) -> None: ...
+    def last_stable_offset(self, high_watermark: int) -> int: ...
+    def aborted_transactions(self, lo: int, hi: int) -> list[tuple[int, int]]:
+        """(producer id, first offset) of the aborted transactions that touch offsets [lo, hi)."""
+    def active_producers(self) -> list[ActiveProducer]: ...
+    def available_bytes(self, offset: int, max_offset: int) -> int:
+        """Cheap upper estimate of the bytes between two offsets, without I/O."""
+    def segments(self) -> list[SegmentRow]: ...
+    def close(self) -> None:
+        """Flushes, writes the producer snapshot and trims the indexes. Closing twice is harmless."""
+    def delete_files(self) -> None:
+        """Removes the whole log from the disk."""
+
+@final
+class IoEngine:
+    """A pool of native threads that read, append and flush without ever taking the GIL.
+
+    A finished job makes `fileno()` readable; `drain()` hands out all finished tokens at once. Each token
+    comes back exactly once. A job that failed as a whole has a FastlogNativeError as its result.
+    Jobs run in any order: a caller that needs order waits for the result of the earlier job.
+    """
+
+    def __new__(cls, threads: int) -> IoEngine: ...
+    def fileno(self) -> int:
+        """An eventfd, readable while results wait."""
+    def drain(self) -> list[tuple[int, IoResult]]: ...
+    def close(self) -> None:
+        """Runs what was submitted, then joins the threads. Results can still be drained afterwards."""
+    def produce(
+        self, token: int, plan: ProducePlan, targets: list[Log | int], leader_epochs: list[int]
+    ) -> None:
+        """Appends the rows of a plan: a Log takes the row's records, an error code is passed through.
+
+        Result: list[ProduceResult] in row order.
+        """
+    def fetch(
+        self,
+        token: int,
+        version: int,
+        correlation_id: int,
+        rows: list[FetchRow],
+        *,
+        max_bytes: int,
+        min_bytes: int,
+        throttle_ms: int = 0,
+        error_code: int = 0,
+        session_id: int = 0,
+        node_endpoints: list[NodeEndpoint] = [],
+        hard_max_bytes: bool = False,
+    ) -> None:
+        """Reads rows in order within `max_bytes` and builds the response. Result: FetchResult.
+
+        The first row with data gives at least one batch whatever its size, unless `hard_max_bytes`. No
+        response is built while the bytes stay below `min_bytes`, no row has an error, a diverging epoch or
+        a preferred replica, and `error_code` is 0: pass `min_bytes=0` to get an answer in any case.
+        """
+    def flush(self, token: int, log: Log) -> None:
+        """Result: the recovery point."""
+    def commit(self, token: int, log: Log) -> None:
+        """Group commit: one fdatasync serves every commit of a log that waits for it.
+
+        Result: the end offset up to which the log is durable.
+        """
+
+def crc32c(data: Buffer) -> int: ...
+def compress(codec: str, data: Buffer, level: int | None = None) -> bytes:
+    """`codec` is "none", "gzip", "snappy", "lz4" or "zstd"."""
+
+def decompress(codec: str, data: Buffer, limit: int | None = None) -> bytes:
+    """Raises MalformedRequest on damage and when the result exceeds `limit` bytes."""
+
+def build_batch(
+    records: Sequence[BuildRecord],
+    *,
+    codec: str = "none",
+    level: int | None = None,
+    base_offset: int = 0,
+    producer_id: int = -1,
+    producer_epoch: int = -1,
+    base_sequence: int = -1,
+    transactional: bool = False,
+    leader_epoch: int = -1,
+) -> bytes:
+    """One record batch v2."""
+
+def read_batches(data: Buffer) -> list[ReadRecord]:
+    """The records of every whole batch in `data`, control batches left out."""
+
+def decode_columns(data: Buffer) -> dict[str, Any]:
+    """The records of every whole batch as columns of raw bytes; `fastlog.native.columns` wraps them."""

@@ -1,0 +1,97 @@
+"""Types of the plain tuples and dictionaries that cross the boundary to the native module.
+
+Tuples, not classes: they are made once per partition row of every produce and fetch request.
+Offsets, sizes and error codes are plain `int`; -1 stands for "none" exactly where Kafka's protocol says so.
+"""
+
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from fastlog.native._core import Chunk, FastlogNativeError, Log
+
+RecordErrors: TypeAlias = list[tuple[int, str | None]]
+"""Rejected records of one batch: (index inside the batch, text)."""
+
+NodeEndpoint: TypeAlias = tuple[int, str, int, str | None]
+"""Where a current leader listens (KIP-951): (node id, host, port, rack)."""
+
+ProducePlanRow: TypeAlias = tuple[str, int, int]
+"""One partition of a Produce request: (topic, partition, record bytes; -1 when the records field is null)."""
+
+ProduceResponseRow: TypeAlias = tuple[
+    int, int, int, int, RecordErrors | None, str | None, tuple[int, int] | None
+]
+"""What `ProducePlan.encode_response` takes per row, in row order:
+(error code, base offset, log append time in ms, log start offset, record errors, message,
+current leader as (id, epoch))."""
+
+ProduceResult: TypeAlias = tuple[int, int, int, int, RecordErrors | None, str | None, int]
+"""What `IoEngine.produce` reports per row, in row order:
+(error code, base offset, log append time in ms, log start offset, record errors, message, log end offset).
+On an error the four offsets and times are -1."""
+
+FetchPlanRow: TypeAlias = tuple[str | None, bytes | None, int, int, int, int, int, int]
+"""One partition of a Fetch request:
+(topic name up to version 12, topic id of 16 bytes from version 13, partition, current leader epoch,
+fetch offset, last fetched epoch, log start offset of the follower, partition max bytes)."""
+
+ForgottenPartition: TypeAlias = tuple[str | None, bytes | None, int]
+"""One partition to drop from a fetch session: (topic name, topic id, partition)."""
+
+FetchRow: TypeAlias = tuple[
+    str,
+    bytes,
+    int,
+    int,
+    int,
+    int,
+    int,
+    tuple[int, int] | None,
+    tuple[int, int] | None,
+    list[tuple[int, int]] | None,
+    int,
+    "Log | None",
+    int,
+    int,
+    int,
+    bool,
+]
+"""One partition that `IoEngine.fetch` reads and answers:
+(topic, topic id of 16 bytes, partition, error code, high watermark, last stable offset, log start offset,
+diverging epoch as (epoch, end offset), current leader as (id, epoch),
+aborted transactions as (producer id, first offset), preferred read replica or -1,
+log or None when there is nothing to read, fetch offset, exclusive upper offset, partition max bytes,
+keep the row in the answer although it is empty)."""
+
+FetchResult: TypeAlias = "tuple[int, Chunk | None, list[tuple[int, int, int]]]"
+"""What `IoEngine.fetch` reports: (record bytes in all, the finished response or None when fewer than
+min_bytes are there, per row in row order (row, error code, record bytes))."""
+
+IoResult: TypeAlias = "list[ProduceResult] | FetchResult | int | FastlogNativeError"
+"""Result of one token: of produce, of fetch, an offset of flush and commit; or why the job failed."""
+
+TimestampOffset: TypeAlias = tuple[int, int, int]
+"""Answer of a search by time: (timestamp in ms, offset, leader epoch)."""
+
+ActiveProducer: TypeAlias = tuple[int, int, int, int, int, int]
+"""One producer known to a log: (producer id, epoch, last sequence, last timestamp in ms,
+coordinator epoch, first offset of the open transaction or -1)."""
+
+SegmentRow: TypeAlias = tuple[int, int, int]
+"""One segment of a log: (base offset, size in bytes, largest timestamp in ms)."""
+
+BuildRecord: TypeAlias = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
+"""One record to put in a batch: (key, value, headers, timestamp in ms)."""
+
+ReadRecord: TypeAlias = tuple[int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+"""One record out of a batch: (offset, timestamp in ms, key, value, headers)."""
+
+
+class RecoveryReport(TypedDict):
+    """What opening a log had to do."""
+
+    segments_scanned: int
+    bytes_scanned: int
+    truncated_bytes: int
+    indexes_rebuilt: int
+    warnings: list[str]

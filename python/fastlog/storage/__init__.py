@@ -1,0 +1,1 @@
+"""Partitions and log directories on this disk: open, recover, flush, retain, checkpoint."""

@@ -1,0 +1,42 @@
+"""Kafka's wire protocol: typed messages, and codecs compiled from their declarations."""
+
+from fastlog.wire.api_keys import API_VERSIONS, APIS, Api, ApiKey
+from fastlog.wire.codec import (
+    decode_body,
+    decode_request,
+    decode_response,
+    encode_body,
+    encode_request,
+    encode_response,
+)
+from fastlog.wire.compiler import generated_source
+from fastlog.wire.errors import MalformedMessage, UnencodableMessage, UnsupportedVersion, WireError
+from fastlog.wire.headers import RequestHeader, decode_request_header
+from fastlog.wire.messages import request_type, response_type
+from fastlog.wire.schema import ZERO_UUID, Message, Request, Response
+
+__all__ = [
+    "APIS",
+    "API_VERSIONS",
+    "ZERO_UUID",
+    "Api",
+    "ApiKey",
+    "MalformedMessage",
+    "Message",
+    "Request",
+    "RequestHeader",
+    "Response",
+    "UnencodableMessage",
+    "UnsupportedVersion",
+    "WireError",
+    "decode_body",
+    "decode_request",
+    "decode_request_header",
+    "decode_response",
+    "encode_body",
+    "encode_request",
+    "encode_response",
+    "generated_source",
+    "request_type",
+    "response_type",
+]

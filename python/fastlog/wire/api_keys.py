@@ -1,0 +1,140 @@
+"""Kafka's API keys, and the table of the APIs whose messages this package knows.
+
+Version ranges and first flexible versions are those of Apache Kafka 3.9
+(`clients/src/main/resources/common/message/*Request.json`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ApiKey(IntEnum):
+    """The number that opens every request."""
+
+    PRODUCE = 0
+    FETCH = 1
+    LIST_OFFSETS = 2
+    METADATA = 3
+    LEADER_AND_ISR = 4
+    STOP_REPLICA = 5
+    UPDATE_METADATA = 6
+    CONTROLLED_SHUTDOWN = 7
+    OFFSET_COMMIT = 8
+    OFFSET_FETCH = 9
+    FIND_COORDINATOR = 10
+    JOIN_GROUP = 11
+    HEARTBEAT = 12
+    LEAVE_GROUP = 13
+    SYNC_GROUP = 14
+    DESCRIBE_GROUPS = 15
+    LIST_GROUPS = 16
+    SASL_HANDSHAKE = 17
+    API_VERSIONS = 18
+    CREATE_TOPICS = 19
+    DELETE_TOPICS = 20
+    DELETE_RECORDS = 21
+    INIT_PRODUCER_ID = 22
+    OFFSET_FOR_LEADER_EPOCH = 23
+    ADD_PARTITIONS_TO_TXN = 24
+    ADD_OFFSETS_TO_TXN = 25
+    END_TXN = 26
+    WRITE_TXN_MARKERS = 27
+    TXN_OFFSET_COMMIT = 28
+    DESCRIBE_ACLS = 29
+    CREATE_ACLS = 30
+    DELETE_ACLS = 31
+    DESCRIBE_CONFIGS = 32
+    ALTER_CONFIGS = 33
+    ALTER_REPLICA_LOG_DIRS = 34
+    DESCRIBE_LOG_DIRS = 35
+    SASL_AUTHENTICATE = 36
+    CREATE_PARTITIONS = 37
+    CREATE_DELEGATION_TOKEN = 38
+    RENEW_DELEGATION_TOKEN = 39
+    EXPIRE_DELEGATION_TOKEN = 40
+    DESCRIBE_DELEGATION_TOKEN = 41
+    DELETE_GROUPS = 42
+    ELECT_LEADERS = 43
+    INCREMENTAL_ALTER_CONFIGS = 44
+    ALTER_PARTITION_REASSIGNMENTS = 45
+    LIST_PARTITION_REASSIGNMENTS = 46
+    OFFSET_DELETE = 47
+    DESCRIBE_CLIENT_QUOTAS = 48
+    ALTER_CLIENT_QUOTAS = 49
+    DESCRIBE_USER_SCRAM_CREDENTIALS = 50
+    ALTER_USER_SCRAM_CREDENTIALS = 51
+    ALTER_PARTITION = 56
+    UPDATE_FEATURES = 57
+    ENVELOPE = 58
+    DESCRIBE_CLUSTER = 60
+    DESCRIBE_PRODUCERS = 61
+    DESCRIBE_TRANSACTIONS = 65
+    LIST_TRANSACTIONS = 66
+    ALLOCATE_PRODUCER_IDS = 67
+    CONSUMER_GROUP_HEARTBEAT = 68
+    CONSUMER_GROUP_DESCRIBE = 69
+    GET_TELEMETRY_SUBSCRIPTIONS = 71
+    PUSH_TELEMETRY = 72
+    LIST_CLIENT_METRICS_RESOURCES = 74
+    DESCRIBE_TOPIC_PARTITIONS = 75
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One row of the table.
+
+    `name` is Kafka's; the classes `<name>Request` and `<name>Response` are in `messages.<module>`. Versions
+    go from 0 to `max_version`; from `flexible_from` on (None: never) they have compact lengths and tagged
+    fields.
+    """
+
+    name: str
+    max_version: int
+    flexible_from: int | None
+    module: str
+
+    def is_flexible(self, version: int) -> bool:
+        """Whether `version` has compact lengths, tagged fields and the newer headers."""
+        return self.flexible_from is not None and version >= self.flexible_from
+
+
+APIS: dict[ApiKey, Api] = {
+    ApiKey.PRODUCE: Api("Produce", 11, 9, "produce"),
+    ApiKey.FETCH: Api("Fetch", 17, 12, "fetch"),
+    ApiKey.LIST_OFFSETS: Api("ListOffsets", 9, 6, "offsets"),
+    ApiKey.METADATA: Api("Metadata", 12, 9, "metadata"),
+    ApiKey.OFFSET_COMMIT: Api("OffsetCommit", 9, 8, "group_offsets"),
+    ApiKey.OFFSET_FETCH: Api("OffsetFetch", 9, 6, "group_offsets"),
+    ApiKey.FIND_COORDINATOR: Api("FindCoordinator", 6, 3, "find_coordinator"),
+    ApiKey.JOIN_GROUP: Api("JoinGroup", 9, 6, "groups"),
+    ApiKey.HEARTBEAT: Api("Heartbeat", 4, 4, "groups"),
+    ApiKey.LEAVE_GROUP: Api("LeaveGroup", 5, 4, "groups"),
+    ApiKey.SYNC_GROUP: Api("SyncGroup", 5, 4, "groups"),
+    ApiKey.DESCRIBE_GROUPS: Api("DescribeGroups", 5, 5, "group_admin"),
+    ApiKey.LIST_GROUPS: Api("ListGroups", 5, 3, "group_admin"),
+    ApiKey.SASL_HANDSHAKE: Api("SaslHandshake", 1, None, "sasl"),
+    ApiKey.API_VERSIONS: Api("ApiVersions", 4, 3, "api_versions"),
+    ApiKey.CREATE_TOPICS: Api("CreateTopics", 7, 5, "topics"),
+    ApiKey.DELETE_TOPICS: Api("DeleteTopics", 6, 4, "topics"),
+    ApiKey.DELETE_RECORDS: Api("DeleteRecords", 2, 2, "topics"),
+    ApiKey.INIT_PRODUCER_ID: Api("InitProducerId", 5, 2, "init_producer_id"),
+    ApiKey.OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 4, 4, "offsets"),
+    ApiKey.DESCRIBE_CONFIGS: Api("DescribeConfigs", 4, 4, "describe_configs"),
+    ApiKey.ALTER_CONFIGS: Api("AlterConfigs", 2, 2, "alter_configs"),
+    ApiKey.DESCRIBE_LOG_DIRS: Api("DescribeLogDirs", 4, 2, "cluster"),
+    ApiKey.SASL_AUTHENTICATE: Api("SaslAuthenticate", 2, 2, "sasl"),
+    ApiKey.CREATE_PARTITIONS: Api("CreatePartitions", 3, 2, "topics"),
+    ApiKey.DELETE_GROUPS: Api("DeleteGroups", 2, 2, "group_admin"),
+    ApiKey.INCREMENTAL_ALTER_CONFIGS: Api("IncrementalAlterConfigs", 1, 1, "incremental_alter_configs"),
+    ApiKey.OFFSET_DELETE: Api("OffsetDelete", 0, None, "group_offsets"),
+    ApiKey.DESCRIBE_CLUSTER: Api("DescribeCluster", 1, 0, "cluster"),
+    ApiKey.DESCRIBE_PRODUCERS: Api("DescribeProducers", 0, 0, "describe_producers"),
+    ApiKey.CONSUMER_GROUP_HEARTBEAT: Api("ConsumerGroupHeartbeat", 0, 0, "consumer_group_heartbeat"),
+    ApiKey.CONSUMER_GROUP_DESCRIBE: Api("ConsumerGroupDescribe", 0, 0, "consumer_group_describe"),
+    ApiKey.DESCRIBE_TOPIC_PARTITIONS: Api("DescribeTopicPartitions", 0, 0, "describe_topic_partitions"),
+}
+
+API_VERSIONS: dict[ApiKey, tuple[int, int]] = {key: (0, api.max_version) for key, api in APIS.items()}
+"""Lowest and highest version that the codecs know, by API."""

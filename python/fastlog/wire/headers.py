@@ -1,0 +1,77 @@
+"""Request and response headers, which go before every body.
+
+Request header 1: API key i16, version i16, correlation id i32, client id as a nullable string with an i16
+length. Version 2 (flexible requests) adds a tag section; the client id keeps its i16 length. Response header
+0: correlation id i32. Version 1 (flexible responses) adds a tag section. ApiVersions answers under header 0
+in every version (KIP-511).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+from fastlog.wire.api_keys import APIS, ApiKey
+from fastlog.wire.errors import MalformedMessage, UnencodableMessage, UnsupportedVersion
+from fastlog.wire.primitives import MAX_STRING, skip_tags
+
+_FIXED = Struct(">hhih")
+
+
+@dataclass(slots=True)
+class RequestHeader:
+    """Who asks what, and in which version."""
+
+    api_key: ApiKey
+    api_version: int
+    correlation_id: int
+    client_id: str | None
+
+
+def response_header_is_flexible(key: ApiKey, version: int) -> bool:
+    """Whether the response header has a tag section."""
+    return key is not ApiKey.API_VERSIONS and APIS[key].is_flexible(version)
+
+
+def encode_request_header(header: RequestHeader) -> bytes:
+    """The bytes of a request header."""
+    client_id = b"" if header.client_id is None else header.client_id.encode()
+    if len(client_id) > MAX_STRING:
+        raise UnencodableMessage(f"the client id is longer than {MAX_STRING} bytes")
+    length = -1 if header.client_id is None else len(client_id)
+    fixed = _FIXED.pack(header.api_key, header.api_version, header.correlation_id, length)
+    return fixed + client_id + (b"\0" if APIS[header.api_key].is_flexible(header.api_version) else b"")
+
+
+def decode_request_header(buf: bytes | memoryview) -> tuple[RequestHeader, int]:
+    """Reads a request header: (header, where the body starts).
+
+    Raises MalformedMessage, or UnsupportedVersion for an API or version outside the table (how the rest of
+    the header looks is not known then).
+    """
+    if len(buf) < _FIXED.size:
+        raise MalformedMessage(f"a request of {len(buf)} bytes is shorter than its header")
+    key, version, correlation_id, length = _FIXED.unpack_from(buf, 0)
+    p, end = _FIXED.size, len(buf)
+    try:
+        api_key = ApiKey(key)
+        api = APIS[api_key]
+    except (KeyError, ValueError):
+        raise UnsupportedVersion(key, version, correlation_id) from None
+    if not 0 <= version <= api.max_version:
+        raise UnsupportedVersion(key, version, correlation_id)
+    client_id = None
+    if length != -1:
+        if length < 0 or p + length > end:
+            raise MalformedMessage(f"client id: length {length} is not possible with {end - p} bytes left")
+        try:
+            client_id = str(buf[p : p + length], "utf-8")
+        except UnicodeDecodeError as error:
+            raise MalformedMessage(f"client id: {error}") from error
+        p += length
+    if api.is_flexible(version):
+        try:
+            p = skip_tags(buf, p, end)
+        except IndexError:
+            raise MalformedMessage("the request ends inside its header") from None
+    return RequestHeader(api_key, version, correlation_id, client_id), p

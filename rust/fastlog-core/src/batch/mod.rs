@@ -1,0 +1,29 @@
+//! Record batches of message format version 2: look at them, check them, stamp them, build and read them.
+//!
+//! Everything here works on bytes that are already in memory and never touches a file or a clock.
+
+mod builder;
+mod control;
+pub mod crc;
+pub mod header;
+mod reader;
+mod record;
+pub mod stamp;
+mod validate;
+pub mod varint;
+pub mod view;
+
+pub use builder::BatchBuilder;
+pub use control::{ControlKind, ControlMarker, control_marker};
+pub use crc::{crc32c, crc32c_append};
+pub use header::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX_SIZE, MAGIC_V2, TimestampType};
+pub use reader::{RecordIter, RecordRef, Records, read_records};
+pub use record::Headers;
+pub use stamp::{stamp_base_offset, stamp_leader_epoch, stamp_log_append_time};
+pub use validate::{
+    AppendOrigin, AppendRules, CompressionPolicy, RecordError, Rejection, Validated, validate_for_append,
+};
+pub use view::{BatchView, Batches, batches};
+
+#[cfg(test)]
+mod tests;

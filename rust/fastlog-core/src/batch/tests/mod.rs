@@ -1,0 +1,10 @@
+//! Tests of the batch module, one file per subject.
+
+mod crc;
+mod header;
+mod hostile;
+mod reader;
+mod validate;
+mod validate_codecs;
+mod varint;
+pub(super) mod vectors;

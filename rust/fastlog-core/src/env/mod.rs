@@ -1,0 +1,197 @@
+//! The disk as a parameter: everything in the crate that touches files does it through [`FileSystem`] and
+//! [`File`], so that tests can fill the disk, fail an fsync or pull the plug.
+//!
+//! Calls are coarse, one per system call, so that the dynamic dispatch costs nothing next to it.
+
+mod std_fs;
+
+use std::fmt::Debug;
+use std::io::{self, IoSlice};
+use std::ops::Deref;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+pub use std_fs::StdFs;
+
+/// How [`FileSystem::open`] opens a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    Write,
+    /// For reading and writing; made when it is missing, kept as it is when it is there.
+    Create,
+    /// For reading and writing; made when it is missing, emptied when it is there.
+    Truncate,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    /// File name without the directory; names that are not UTF-8 are left out of listings.
+    pub name: String,
+    /// Whether this is a directory.
+    pub is_dir: bool,
+    /// Bytes in the file; 0 for directories.
+    pub len: u64,
+}
+
+/// Read-only bytes of a file: mapped, or copied where the file system has nothing to map.
+///
+/// A mapped file must never be cut below the mapped length (that turns a read into SIGBUS). Files that
+/// are mapped here are only ever extended or replaced by rename.
+#[derive(Debug)]
+pub enum Mapping {
+    /// Pages of the file itself.
+    Mapped(memmap2::Mmap),
+    /// A copy.
+    Copied(Vec<u8>),
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+/// An open file. All positions are absolute: there is no cursor.
+pub trait File: Debug + Send + Sync {
+    /// Reads at `position` into `buf` until it is full or the file ends; returns the bytes read.
+    fn read_at(&self, buf: &mut [u8], position: u64) -> Result<usize>;
+
+    /// One positioned write, which may be short; returns the bytes written, never 0 unless `bufs` are empty.
+    fn write_vectored_at(&self, bufs: &[IoSlice<'_>], position: u64) -> Result<usize>;
+
+    /// Current length in bytes.
+    fn len(&self) -> Result<u64>;
+
+    /// Cuts or extends (with zeros) the file.
+    fn set_len(&self, len: u64) -> Result<()>;
+
+    /// Makes data and length durable (fdatasync). After an error nothing may be assumed about the file.
+    fn sync_data(&self) -> Result<()>;
+
+    /// Reserves blocks up to `len` without changing the length; does nothing where that is not supported.
+    fn reserve(&self, len: u64) -> Result<()>;
+
+    /// Maps the first `len` bytes for reading.
+    fn map(&self, len: usize) -> Result<Mapping>;
+
+    /// The descriptor, for `sendfile` and the like; `None` when no real file is behind this one.
+    fn raw_fd(&self) -> Option<RawFd>;
+
+    /// The path at which the file was opened (it may have been renamed since).
+    fn path(&self) -> &Path;
+
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `buf` from `position`, or fails when the file ends before.
+    fn read_exact_at(&self, buf: &mut [u8], position: u64) -> Result<()> {
+        if self.read_at(buf, position)? < buf.len() {
+            return Err(Error::io(
+                "read",
+                self.path(),
+                io::ErrorKind::UnexpectedEof.into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` at `position`, going on after short writes.
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> Result<()> {
+        self.write_all_vectored_at(&mut [IoSlice::new(bytes)], position)
+    }
+
+    /// Writes all of `bufs` at `position`, going on after short writes. `bufs` is used up.
+    fn write_all_vectored_at(&self, mut bufs: &mut [IoSlice<'_>], mut position: u64) -> Result<()> {
+        loop {
+            // Also drops leading empty slices, so that "nothing left" is "no slices left".
+            IoSlice::advance_slices(&mut bufs, 0);
+            if bufs.is_empty() {
+                return Ok(());
+            }
+            let written = self.write_vectored_at(bufs, position)?;
+            if written == 0 {
+                return Err(Error::io("write", self.path(), io::ErrorKind::WriteZero.into()));
+            }
+            position += written as u64;
+            IoSlice::advance_slices(&mut bufs, written);
+        }
+    }
+}
+
+/// A tree of files and directories.
+pub trait FileSystem: Debug + Send + Sync {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>>;
+
+    /// Moves `from` over `to`, atomically, replacing it. Durable only after [`Self::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Unlinks a file.
+    fn remove_file(&self, path: &Path) -> Result<()>;
+
+    /// Removes a directory and everything in it.
+    fn remove_dir_all(&self, path: &Path) -> Result<()>;
+
+    /// Makes a directory and its parents; succeeds when it is there.
+    fn create_dir_all(&self, path: &Path) -> Result<()>;
+
+    /// The entries of a directory, sorted by name.
+    fn list_dir(&self, path: &Path) -> Result<Vec<DirEntry>>;
+
+    /// Makes creations, renames and removals in a directory durable.
+    fn sync_dir(&self, path: &Path) -> Result<()>;
+
+    /// Whether something is at `path`.
+    fn exists(&self, path: &Path) -> Result<bool>;
+
+    /// When the file was last written, in milliseconds since the Unix epoch.
+    fn modified_ms(&self, path: &Path) -> Result<i64>;
+
+    /// Reads a whole file.
+    fn read_file(&self, path: &Path) -> Result<Vec<u8>> {
+        let file = self.open(path, OpenMode::Read)?;
+        let mut bytes = vec![0; file.len()? as usize];
+        let read = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// Replaces `path` by `bytes`, durably and atomically: temporary file, fsync, rename, directory fsync.
+    fn write_atomically(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let temporary = temporary_path(path);
+        let result = self
+            .open(&temporary, OpenMode::Truncate)
+            .and_then(|file| file.write_all_at(bytes, 0).and_then(|()| file.sync_data()))
+            .and_then(|()| self.rename(&temporary, path));
+        if let Err(error) = result {
+            // Best effort: the error that counts is the first one, and leftovers are swept at the next start.
+            let _ = self.remove_file(&temporary);
+            return Err(error);
+        }
+        match path.parent() {
+            Some(parent) => self.sync_dir(parent),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The name under which [`FileSystem::write_atomically`] writes before it renames.
+pub fn temporary_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
+}

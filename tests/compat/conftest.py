@@ -1,0 +1,24 @@
+"""One broker process for the whole compatibility suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.broker_process import BrokerProcess
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """A broker as users start it; segments of 16 MiB so that reads cross from one to the next.
+
+    Retention is off: the records of the data set carry timestamps of years ago.
+    """
+    directory: Path = tmp_path_factory.mktemp("compat")
+    settings = {"log.segment.bytes": str(16 * 1024 * 1024), "log.retention.ms": "-1"}
+    with BrokerProcess(directory, settings=settings) as process:
+        yield process
+        assert process.process.poll() is None, f"the broker ended:\n{process.log_text[-4000:]}"
+        assert "Traceback" not in process.log_text, process.log_text[-4000:]

@@ -1,0 +1,156 @@
+"""kill -9 in the middle of load, again and again: every acknowledged record is there, in order, once."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from tests.harness.broker_process import BrokerProcess
+
+KILLS = 50
+PARTITIONS = 4
+TOPIC = "killed"
+
+
+class Load(threading.Thread):
+    """An idempotent producer that never stops; values are consecutive numbers per partition."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__(daemon=True)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "message.timeout.ms": 300_000,
+                "reconnect.backoff.ms": 10,
+                "reconnect.backoff.max.ms": 50,
+                "retry.backoff.ms": 10,
+                "linger.ms": 2,
+                "queue.buffering.max.messages": 2000,
+            }
+        )
+        self.acknowledged: list[list[int]] = [[] for _ in range(PARTITIONS)]
+        self.failures: list[object] = []
+        self.sent = [0] * PARTITIONS
+        self._enough = threading.Event()
+
+    def run(self) -> None:
+        """Sends round robin until told to stop, then waits for every answer."""
+        turn = 0
+        while not self._enough.is_set():
+            partition = turn % PARTITIONS
+            number = self.sent[partition]
+            try:
+                self._producer.produce(
+                    TOPIC, b"%d" % number + b"." * 100, partition=partition, on_delivery=self._delivered
+                )
+            except BufferError:
+                self._producer.poll(0.01)
+                continue
+            self.sent[partition] += 1
+            turn += 1
+            self._producer.poll(0)
+        assert self._producer.flush(60) == 0
+
+    def _delivered(self, error: object, message: Message) -> None:
+        value, partition = message.value(), message.partition()
+        assert value is not None and partition is not None
+        if error is None:
+            self.acknowledged[partition].append(int(value.split(b".")[0]))
+        else:
+            self.failures.append(error)
+
+    def stop(self) -> None:
+        """Ends the load; every record is acknowledged or has failed afterwards."""
+        self._enough.set()
+        self.join(timeout=90)
+        assert not self.is_alive()
+
+
+def read_all(bootstrap: str, partition: int) -> list[int]:
+    """All values of a partition, in order of their offsets."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.partition.eof": False})
+    low, high = consumer.get_watermark_offsets(TopicPartition(TOPIC, partition), timeout=30)
+    consumer.assign([TopicPartition(TOPIC, partition, low)])
+    found: list[int] = []
+    last = low - 1
+    while last < high - 1:
+        batch = consumer.consume(10_000, timeout=30)
+        assert batch, f"partition {partition} ends at {last} instead of {high - 1}"
+        for message in batch:
+            assert message.error() is None, message.error()
+            offset, value = message.offset(), message.value()
+            assert offset is not None and value is not None and offset > last
+            last = offset
+            found.append(int(value.split(b".")[0]))
+    consumer.close()
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_fifty_kills_in_a_row(tmp_path: Path) -> None:
+    """The broker dies 50 times at random moments of an idempotent producer's load."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    settings = {"num.partitions": str(PARTITIONS), "log.segment.bytes": str(4 * 1024 * 1024)}
+    broker = BrokerProcess(tmp_path, settings=settings)
+    broker.start()
+    load = Load(broker.bootstrap)
+    load.start()
+    grew = 0
+    for _ in range(KILLS):
+        before = sum(map(len, load.acknowledged))
+        time.sleep(moments.uniform(0.3, 0.9))
+        broker.kill()
+        grew += sum(map(len, load.acknowledged)) > before
+        broker.start()
+    load.stop()
+    assert not load.failures, load.failures[:3]
+    assert grew > KILLS // 2, f"only {grew} of {KILLS} kills met a broker under load"
+    for partition in range(PARTITIONS):
+        found = read_all(broker.bootstrap, partition)
+        acknowledged = load.acknowledged[partition]
+        assert acknowledged == sorted(acknowledged)
+        assert found == list(range(load.sent[partition])), _difference(found, load.sent[partition])
+        assert len(acknowledged) == load.sent[partition]
+    assert broker.stop() == 0
+
+
+def _difference(found: list[int], sent: int) -> str:
+    for index, number in enumerate(found):
+        if number != index:
+            return f"number {number} stands in the place of {index} (of {sent})"
+    return f"{len(found)} of {sent} are there"
+
+
+@pytest.mark.timeout(120)
+def test_recovery_reads_only_what_was_unflushed(tmp_path: Path) -> None:
+    """After kill -9 the broker scans the log from its recovery point, not from its beginning."""
+    settings = {
+        "log.segment.bytes": str(8 * 1024 * 1024),
+        "log.flush.offset.checkpoint.interval.ms": "200",
+        "log.flush.scheduler.interval.ms": "200",
+    }
+    broker = BrokerProcess(tmp_path, settings=settings)
+    broker.start()
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5})
+    for _ in range(100):
+        producer.produce(TOPIC, b"x" * 900_000, partition=0)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    time.sleep(1.5)  # sealed segments are flushed and the recovery point is written meanwhile
+    broker.kill()
+    broker.start()
+    reports = re.findall(r"recovered \S+ .*?(\d+) bytes scanned", broker.log_text)
+    assert reports, f"no recovery was reported:\n{broker.log_text[-3000:]}"
+    total = sum(path.stat().st_size for path in (broker.data_dir / f"{TOPIC}-0").glob("*.log"))
+    assert total > 80_000_000
+    assert int(reports[-1]) < 20_000_000, "more was scanned than the unflushed end of the log"
+    assert broker.stop() == 0

@@ -1,0 +1,1 @@
+"""What integration, compatibility and fault tests share: ports, broker processes, data sets, measurements."""

@@ -1,0 +1,163 @@
+"""Apache Kafka: its command-line tools, and a real single-node broker in KRaft mode."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.harness.net import free_port, wait_for_port
+from tests.peers.maven import class_path, java
+
+KAFKA_3 = "3.9.1"
+KAFKA_4 = "4.3.1"
+
+CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+PRODUCER_PERFORMANCE = "org.apache.kafka.tools.ProducerPerformance"
+CONSUMER_PERFORMANCE = "org.apache.kafka.tools.ConsumerPerformance"
+TOPIC_COMMAND = "org.apache.kafka.tools.TopicCommand"
+DELETE_RECORDS = "org.apache.kafka.tools.DeleteRecordsCommand"
+GET_OFFSETS = "org.apache.kafka.tools.GetOffsetShell"
+LOG_DIRS = "org.apache.kafka.tools.LogDirsCommand"
+CONFIG_COMMAND = "kafka.admin.ConfigCommand"
+
+
+def dump_log_class(version: str) -> str:
+    """The main class of kafka-dump-log in this release (it moved to Java in 4.2)."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    moved = (major, minor) >= (4, 2)
+    return "org.apache.kafka.tools.DumpLogSegments" if moved else "kafka.tools.DumpLogSegments"
+
+
+def console_producer_class(version: str) -> str:
+    """The main class of kafka-console-producer in this release (it moved to Java in 4.0)."""
+    return f"{'' if version.startswith('3.') else 'org.apache.'}kafka.tools.ConsoleProducer"
+
+
+class JavaTools:
+    """Runs main classes of one Apache Kafka release."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.java = java(17)
+        self.class_path = class_path(
+            f"apache-kafka-{version}",
+            [
+                f"org.apache.kafka:kafka_2.13:{version}",
+                f"org.apache.kafka:kafka-tools:{version}",
+                "org.slf4j:slf4j-nop:1.7.36",
+            ],
+        )
+
+    def command(
+        self, main_class: str, *args: str, heap: str = "512m", class_path: str | None = None
+    ) -> list[str]:
+        """The command line of one tool."""
+        return [self.java, f"-Xmx{heap}", "-cp", class_path or self.class_path, main_class, *args]
+
+    def run(
+        self, main_class: str, *args: str, stdin: bytes = b"", timeout: float = 120, heap: str = "512m"
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs one tool to its end; raises `AssertionError` with its output when it fails."""
+        done = subprocess.run(
+            self.command(main_class, *args, heap=heap),
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode != 0:
+            words = (done.stdout + done.stderr).decode(errors="replace")
+            raise AssertionError(f"{main_class} {' '.join(args)} exited with {done.returncode}:\n{words}")
+        return done
+
+
+class ApacheKafka:
+    """A real Apache Kafka broker and controller in one process, for comparison and as a source of data."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        version: str = KAFKA_3,
+        settings: Mapping[str, str] | None = None,
+        heap: str = "1g",
+    ) -> None:
+        self.tools = JavaTools(version)
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.port = free_port()
+        self.heap = heap
+        self._settings = dict(settings or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` of the client listener."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
+        assert self._process is not None
+        return self._process
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> float:
+        """Formats the data directory when new, starts, and returns the seconds until the port answered."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        config = self.directory / "server.properties"
+        controller = free_port()
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.data_dir),
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            **self._settings,
+        }
+        config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        if not (self.data_dir / "meta.properties").exists():
+            self.tools.run(
+                "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(config)
+            )
+        began = time.monotonic()
+        with (self.directory / "server.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self.tools.command("kafka.Kafka", str(config), heap=self.heap),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+            )
+        wait_for_port("127.0.0.1", self.port, process=self._process, timeout=60)
+        return time.monotonic() - began
+
+    def stop(self) -> None:
+        """Stops cleanly (SIGTERM), or by force after a minute."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
