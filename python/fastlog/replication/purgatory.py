@@ -110,6 +110,12 @@ class Purgatory:
         if operation._ticket:
             self._release(operation)
 
+    def end_early(self, operation: Operation) -> None:
+        """Ends one wait now, as if its time were up."""
+        if operation._ticket:
+            self._release(operation)
+            _end(operation.expire)
+
     def drain(self, *, force: bool) -> None:
         """Ends waits now: all of them with `force`, otherwise those that may end early. For shutdown."""
         for entry in sorted(self._deadlines, key=lambda entry: entry[:2]):

@@ -32,6 +32,7 @@ class ReplicaSettings:
     min_insync_replicas: int = 1
     fsync: bool = False
     zstd: bool = False
+    internal: bool = False
 
 
 class Replica:

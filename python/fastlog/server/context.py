@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topics import TopicService
+    from fastlog.replication.committer import GroupCommitter
     from fastlog.replication.manager import ReplicaManager
     from fastlog.replication.purgatory import Purgatory
     from fastlog.server.fetch_sessions import FetchSessionCache
+    from fastlog.server.metadata_cache import MetadataCache
     from fastlog.server.metrics import BrokerMetrics
     from fastlog.server.registry import Registry
     from fastlog.server.response_memory import ResponseMemory
@@ -40,8 +42,10 @@ class BrokerServices:
     io: IoLoop
     replicas: ReplicaManager
     purgatory: Purgatory
+    committer: GroupCommitter
     fetch_sessions: FetchSessionCache
     response_memory: ResponseMemory
+    metadata_cache: MetadataCache
     metrics: BrokerMetrics
     registry: Registry
 

@@ -18,7 +18,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastlog.wire.api_keys import API_VERSIONS, ApiKey
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from fastlog.server.context import BrokerServices
     from fastlog.server.exchange import Exchange
     from fastlog.wire.schema import Response
+
+# Decoding makes many small objects out of few bytes: a larger frame of an API that has no bulk data is not
+# looked into. Frames of bulk data are bounded by socket.request.max.bytes alone.
+DECODED_MAX_BYTES: Final = 4 * 1024 * 1024
+FRAME_MAX_BYTES: Final = 2**31 - 1
 
 AnyHandler = Callable[..., "Response | EncodedResponse | Coroutine[Any, Any, Response | EncodedResponse]"]
 FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
@@ -44,11 +49,12 @@ class EncodedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One API: its versions, and exactly one of the two kinds of callables."""
+    """One API: its versions, the largest frame that is looked into, and one of the two kinds of callables."""
 
     api_key: ApiKey
     min_version: int
     max_version: int
+    max_bytes: int
     handler: AnyHandler | None = None
     is_coroutine: bool = False
     frame_handler: FrameHandler | None = None
@@ -60,7 +66,11 @@ _REGISTRATIONS: dict[int, Registration] = {}
 
 
 def handles(
-    api_key: ApiKey, min_version: int | None = None, max_version: int | None = None
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = DECODED_MAX_BYTES,
 ) -> Callable[[H], H]:
     """Registers a handler of decoded requests. Versions default to all that the codecs know."""
 
@@ -68,7 +78,12 @@ def handles(
         low, high = _versions(api_key, min_version, max_version)
         _add(
             Registration(
-                api_key, low, high, handler=function, is_coroutine=inspect.iscoroutinefunction(function)
+                api_key,
+                low,
+                high,
+                max_bytes,
+                handler=function,
+                is_coroutine=inspect.iscoroutinefunction(function),
             )
         )
         return function
@@ -77,13 +92,17 @@ def handles(
 
 
 def handles_frame(
-    api_key: ApiKey, min_version: int | None = None, max_version: int | None = None
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = FRAME_MAX_BYTES,
 ) -> Callable[[F], F]:
     """Registers a handler that works on frames; see the module's text."""
 
     def register(function: F) -> F:
         low, high = _versions(api_key, min_version, max_version)
-        _add(Registration(api_key, low, high, frame_handler=function))
+        _add(Registration(api_key, low, high, max_bytes, frame_handler=function))
         return function
 
     return register
