@@ -13,6 +13,7 @@ pub mod io_engine;
 pub mod leader_epochs;
 pub mod producer_state;
 pub mod txn_index;
+pub mod wire;
 
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
 pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
