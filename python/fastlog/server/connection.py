@@ -97,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         """Whether no further bytes are taken: what is under way is answered, then the connection closes."""
         return self._finishing
 
-    # -- called by asyncio ------------------------------------------------------------------------------------
+    # -- called by asyncio --------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A socket was accepted: let in, or cut off when there are too many."""
@@ -144,7 +144,7 @@ class Connection(asyncio.BufferedProtocol):
             self._pump()
 
     def eof_received(self) -> bool:
-        """The peer sends no more. What it has asked is still worked on (a producer with acks=0 just leaves)."""
+        """The peer sends no more. What it asked is still worked on: producers with acks=0 just leave."""
         self.half_closed_since = self.host.monotonic()
         self.finish()
         return True
@@ -177,7 +177,7 @@ class Connection(asyncio.BufferedProtocol):
                 host.purgatory.cancel(exchange.operation)
             self._settle(exchange)
 
-    # -- called by exchanges and by the broker ----------------------------------------------------------------
+    # -- called by exchanges and by the broker --------------------
 
     def on_proceed(self) -> None:
         """The current request does not hold up the next one any more."""
@@ -221,7 +221,7 @@ class Connection(asyncio.BufferedProtocol):
             self.host.log_closed(self, reason, detail)
             self._transport.abort()
 
-    # -- inside -----------------------------------------------------------------------------------------------
+    # -- inside --------------------
 
     def _pump(self) -> None:
         """Starts requests while one may be started."""
@@ -264,7 +264,8 @@ class Connection(asyncio.BufferedProtocol):
         """Sends answers, in the order of the requests, as far as the socket takes them."""
         transport = self._transport
         exchanges = self._exchanges
-        assert transport is not None
+        if transport is None:
+            return
         while exchanges and self.blocked_since is None and not transport.is_closing():
             exchange = exchanges[0]
             answer = exchange.answer

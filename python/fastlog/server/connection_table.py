@@ -85,10 +85,10 @@ class ConnectionTable:
         for connection in list(self._connections):
             connection.finish()
 
-    async def wait_empty(self, timeout: float) -> bool:
-        """Whether all connections ended within `timeout` seconds."""
+    async def wait_empty(self, seconds: float) -> bool:
+        """Whether all connections ended within so many seconds."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await self._empty.wait()
         except TimeoutError:
             return False

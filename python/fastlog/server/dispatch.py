@@ -1,12 +1,12 @@
 """From a frame to its handler: the one place where API keys and versions are checked and failures are mapped.
 
-| what comes in                                   | what happens                                              |
-|-------------------------------------------------|-----------------------------------------------------------|
-| an API key that is not served                   | the connection is closed, as Kafka does                   |
-| ApiVersions in a version that is too new        | error 35 in a version 0 body with its own range (KIP-511) |
-| any other version out of range                  | the connection is closed                                  |
-| bytes that are not the message they claim to be | the connection is closed                                  |
-| a handler that fails                            | the true error code; closed where the API has no place    |
+| what comes in                                   | what happens                                             |
+|-------------------------------------------------|----------------------------------------------------------|
+| an API key that is not served                   | the connection is closed, as Kafka does                  |
+| ApiVersions in a version that is too new        | error 35 in a version 0 body with its range (KIP-511)    |
+| any other version out of range                  | the connection is closed                                 |
+| bytes that are not the message they claim to be | the connection is closed                                 |
+| a handler that fails                            | the true error code; closed where the API has no place   |
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ class Dispatcher:
         """The same for a connection that is not let in."""
         self._log.log(logging.WARNING, reason, "refusing a connection from %s: %s is reached", peer, reason)
 
-    async def wait_tasks(self, timeout: float) -> None:
+    async def wait_tasks(self, seconds: float) -> None:
         """Waits for handlers that still run, at most so many seconds."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+            await asyncio.wait(self._tasks, timeout=seconds)
 
     def _refuse_version(self, registration: Registration, exchange: Exchange) -> None:
         if exchange.api_key != _API_VERSIONS:
@@ -108,8 +108,6 @@ class Dispatcher:
 
     def _decode_and_handle(self, registration: Registration, frame: Frame, exchange: Exchange) -> None:
         services = self._services
-        handler = registration.handler
-        assert handler is not None
         try:
             header, request = decode_request(frame)
         except MalformedMessage as error:
@@ -118,12 +116,14 @@ class Dispatcher:
         connection = exchange.connection
         context = RequestContext(services, header, connection.listener, connection.peer)
         if registration.is_coroutine:
-            task = services.loop.create_task(self._finish(registration, exchange, handler(context, request)))
+            task = services.loop.create_task(
+                self._finish(registration, exchange, registration.handle(context, request))
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
         try:
-            self._answer(exchange, handler(context, request))
+            self._answer(exchange, registration.handle(context, request))
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail(registration, exchange, error)
 
@@ -160,8 +160,8 @@ class Dispatcher:
         self._services.metrics.error(exchange.api_key, int(code))
         if exchange.is_lost or exchange.answer is not None:
             return
-        response = error_response(response_type(registration.api_key), code, message)
-        if response is None or exchange.api_key == ApiKey.FETCH and exchange.api_version < 7:
+        response = error_response(response_type(registration.api_key), exchange.api_version, code, message)
+        if response is None:
             exchange.close("failed request", f"{name}: {code.name}")
         else:
             exchange.reply(encode_response(response, exchange.api_version, exchange.correlation_id))

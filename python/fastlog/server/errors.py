@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError
 from fastlog.storage.io import IoClosed
+from fastlog.wire.schema import struct_fields
 
 if TYPE_CHECKING:
     from fastlog.wire.schema import Response
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 def error_code_of(error: BaseException) -> ErrorCode:
     """The code that a client should see. UNKNOWN_SERVER_ERROR is for defects alone.
 
-    An OSError comes from the disk; a broker that stops is no longer the leader, which clients retry elsewhere.
+    An OSError comes from the disk; a broker that stops is no longer the leader, which clients retry
+    elsewhere.
     """
     if isinstance(error, KafkaError):
         return error.code
@@ -30,12 +32,12 @@ def error_code_of(error: BaseException) -> ErrorCode:
     return ErrorCode.UNKNOWN_SERVER_ERROR
 
 
-def error_response(response: type[Response], code: ErrorCode, message: str | None) -> Response | None:
-    """A response that says nothing but `code`; None when this API has error codes per row only."""
-    answer = response()
-    if not hasattr(answer, "error_code"):
+def error_response(
+    response: type[Response], version: int, code: ErrorCode, message: str | None
+) -> Response | None:
+    """A response that says nothing but `code`; None when this version has error codes per row only."""
+    values = {"error_code": int(code), "error_message": message}
+    present = {field.name for field in struct_fields(response) if version in field.wire.versions}
+    if "error_code" not in present:
         return None
-    answer.error_code = int(code)
-    if message is not None and hasattr(answer, "error_message"):
-        answer.error_message = message
-    return answer
+    return response(**{name: value for name, value in values.items() if name in present})

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from fastlog.replication.purgatory import Operation
 from fastlog.errors import ErrorCode
+from fastlog.replication.purgatory import Operation
 from fastlog.server.errors import error_code_of
 from fastlog.server.fetch_rows import FetchRows, build_rows, upper_offset
 from fastlog.server.partitions import leader_endpoints
@@ -74,7 +74,7 @@ class FetchOperation(Operation):
         """The first attempt."""
         self._attempt(last=self._context.error_code != 0 or self._min_bytes <= 0)
 
-    # -- the wait ---------------------------------------------------------------------------------------------
+    # -- the wait --------------------
 
     def is_ready(self, key: PartitionKey) -> bool:
         """Whether enough is readable by now, or something ends the wait (leadership, truncation)."""
@@ -87,7 +87,9 @@ class FetchOperation(Operation):
             return True
         if upper <= entry.fetch_offset:
             return False
-        return self._min_bytes <= 1 or self._readable_bytes() >= self._min_bytes
+        if self._min_bytes <= 1:
+            return True
+        return self._readable_bytes() >= self._min_bytes
 
     def complete(self) -> None:
         """Enough is there."""
@@ -117,7 +119,7 @@ class FetchOperation(Operation):
                 return True
         return False
 
-    # -- an attempt -------------------------------------------------------------------------------------------
+    # -- an attempt --------------------
 
     def _attempt(self, *, last: bool) -> None:
         if self._exchange.is_lost:
@@ -169,7 +171,7 @@ class FetchOperation(Operation):
         future.add_done_callback(lambda done: self._on_read(built, done))
 
     def _on_read(self, built: FetchRows, done: asyncio.Future[FetchResult]) -> None:
-        exchange, context = self._exchange, self._context
+        exchange = self._exchange
         error = done.exception()
         if error is not None:
             self._fail(error)

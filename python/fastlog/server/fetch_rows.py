@@ -1,9 +1,10 @@
 """Decides, partition by partition, what a fetch may read: leader, epoch, offset range, isolation.
 
-The result is one row per partition for `IoEngine.fetch`, which reads the records. Errors here end a fetch at
-once: OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER, UNKNOWN_TOPIC_ID,
-UNKNOWN_TOPIC_OR_PARTITION, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd topics before version 10).
-So does a diverging epoch: the client's last record is not in this log (KIP-320, KIP-595).
+The result is one row per partition for `IoEngine.fetch`, which reads the records. Errors here end a fetch
+at once: OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER,
+UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd topics
+before version 10). So does a diverging epoch: the client's last record is not in this log (KIP-320,
+KIP-595).
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ _UNKNOWN: Final = -1
 class FetchRows:
     """Rows of one attempt, in the order of the context's partitions.
 
-    `readable` says whether any partition has records for the client, `wanted_bytes` bounds how many it wants
-    of them. `waiting` are the partitions that an append may fill, with the offset (exclusive) up to which they
-    are readable now.
+    `readable` says whether any partition has records for the client, `wanted_bytes` bounds how many it
+    wants of them. `waiting` are the partitions that an append may fill, with the offset (exclusive) up to
+    which they are readable now.
     """
 
     rows: list[FetchRow] = field(default_factory=list)

@@ -1,16 +1,17 @@
 """Incremental fetch sessions (KIP-227): the broker remembers what a client fetches, and sends only news.
 
-| request (id, epoch) | meaning                                                        | answer               |
-|---------------------|----------------------------------------------------------------|----------------------|
-| 0, -1               | no session wanted                                              | all, session 0       |
-| any, 0              | close that session, make a new one if there is a slot          | all, new id or 0     |
-| id, -1              | close that session                                             | all, session 0       |
-| id, n > 0           | changes against the session; n must be the one expected        | news, id             |
+| request (id, epoch) | meaning                                                 | answer           |
+|---------------------|---------------------------------------------------------|------------------|
+| 0, -1               | no session wanted                                       | all, session 0   |
+| any, 0              | close that session, make a new one if there is a slot   | all, new id or 0 |
+| id, -1              | close that session                                      | all, session 0   |
+| id, n > 0           | changes against the session; n must be the one expected | news, id         |
 
-Errors: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR (KIP-516: names in
-a session of ids or the other way round). When all slots are taken a new session evicts, in this order of
-preference: one that was not used for `eviction_ms`; one that is older than `eviction_ms` and not larger. (Kafka's
-`FetchSessionCache`, in which the sessions of followers are also preferred to those of consumers.)
+Errors: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR (KIP-516:
+names in a session of ids or the other way round). When all slots are taken a new session evicts, in this
+order of preference: one that was not used for `eviction_ms`; one that is older than `eviction_ms` and not
+larger. (Kafka's `FetchSessionCache`, in which the sessions of followers are also preferred to those of
+consumers.)
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Partitions = dict[FetchKey, FetchPartition]
 class FetchSession:
     """What one client fetches; `epoch` is the one that its next request must carry."""
 
-    __slots__ = ("created", "epoch", "id", "partitions", "size", "used", "uses_ids")
+    __slots__ = ("created", "epoch", "id", "partitions", "used", "uses_ids")
 
     def __init__(self, session_id: int, partitions: Partitions, *, uses_ids: bool, now: float) -> None:
         self.id = session_id
@@ -47,7 +48,20 @@ class FetchSession:
         self.created = now
         self.used = now
         self.epoch = 1
-        self.size = len(partitions)
+
+    def change(self, rows: Iterable[FetchPlanRow], forgotten: Iterable[ForgottenPartition]) -> None:
+        """Adds, updates and forgets partitions as a request says."""
+        for row in rows:
+            key = row_key(row)
+            known = self.partitions.get(key)
+            if known is None:
+                self.partitions[key] = FetchPartition(row)
+            else:
+                known.update(row)
+        for topic, topic_id, partition in forgotten:
+            name: str | bytes | None = topic if topic_id is None else topic_id
+            if name is not None:
+                self.partitions.pop((name, partition), None)
 
 
 class FetchContext:
@@ -92,7 +106,7 @@ class FetchContext:
         return NO_SESSION if self.session is None else self.session.id
 
     def prepare_answer(self) -> None:
-        """To be called before the answer is built: makes the session that was asked for, if there is a slot."""
+        """To be called before the answer is built: makes the wanted session, if there is a slot."""
         if self.session_wanted:
             self.session_wanted = False
             self.session = self._cache.create(self.partitions, uses_ids=self.uses_ids)
@@ -162,26 +176,14 @@ class FetchSessionCache:
             return FetchContext(self, {}, error_code=ErrorCode.INVALID_FETCH_SESSION_EPOCH)
         if session.uses_ids != uses_ids:
             return FetchContext(self, {}, error_code=ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR)
-        partitions = session.partitions
-        for row in rows:
-            key = row_key(row)
-            known = partitions.get(key)
-            if known is None:
-                partitions[key] = FetchPartition(row)
-            else:
-                known.update(row)
-        for topic, topic_id, partition in forgotten:
-            name: str | bytes | None = topic if topic_id is None else topic_id
-            if name is not None:
-                partitions.pop((name, partition), None)
-        if not partitions:
+        session.change(rows, forgotten)
+        if not session.partitions:
             del self._sessions[session_id]
             return FetchContext(self, {})
         session.used = self._monotonic()
-        session.size = len(partitions)
         session.epoch = _next_epoch(session.epoch)
         self._sessions.move_to_end(session_id)
-        return FetchContext(self, partitions, session=session, uses_ids=uses_ids)
+        return FetchContext(self, session.partitions, session=session, uses_ids=uses_ids)
 
     def create(self, partitions: Partitions, *, uses_ids: bool) -> FetchSession | None:
         """Makes a session, or None when there is no slot for it."""
@@ -202,8 +204,8 @@ class FetchSessionCache:
             candidates = [s for s in self._sessions.values() if s.used - s.created > self._eviction]
             if not candidates:
                 return False
-            victim = min(candidates, key=lambda session: (session.size, session.id))
-            if size < victim.size:
+            victim = min(candidates, key=lambda session: (len(session.partitions), session.id))
+            if size < len(victim.partitions):
                 return False
         del self._sessions[victim.id]
         self.evictions += 1

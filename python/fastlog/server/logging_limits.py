@@ -8,7 +8,7 @@ from typing import Final
 
 
 class LimitedLog:
-    """Says each kind of thing at most once per `interval` seconds, with the number of times it was left out."""
+    """Says each kind of thing at most once per `interval` seconds, with a count of those left out."""
 
     def __init__(
         self, logger: logging.Logger, monotonic: Callable[[], float], *, interval: float = 10.0
@@ -26,7 +26,6 @@ class LimitedLog:
             self._last[kind] = (last, skipped + 1)
             return
         self._last[kind] = (now, 0)
+        self._logger.log(level, message, *args)
         if skipped:
-            self._logger.log(level, message + " (and %d more of this kind)", *args, skipped)
-        else:
-            self._logger.log(level, message, *args)
+            self._logger.log(level, "%d more of this kind (%s) were not logged", skipped, kind)

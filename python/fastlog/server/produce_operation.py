@@ -45,14 +45,15 @@ class ProduceOperation(Operation):
         self._replicas: list[Replica | None] = []
         self._epochs: list[int] = []
         self._results: list[ProduceResult] = []
-        self._waiting: list[int] = []
+        self._waiting: list[tuple[int, Replica]] = []
 
     def start(self) -> None:
         """Decides about each partition and appends to those that take the records."""
         targets = self._verdicts()
         if not any(self._replicas):
             # Nothing to append: the codes are the result.
-            self._results = [(int(code), -1, -1, -1, None, None, -1) for code in targets]  # type: ignore[arg-type]
+            codes = [target for target in targets if isinstance(target, int)]
+            self._results = [(code, -1, -1, -1, None, None, -1) for code in codes]
             self._answer()
             return
         future = self._broker.io.produce(self._plan, targets, self._epochs)
@@ -104,7 +105,7 @@ class ProduceOperation(Operation):
                 if replica.waits_for_disk:
                     broker.committer.request(replica)
                 if acks != 0 and replica.ack_error(acks, end_offset, self._epochs[index]) != 0:
-                    waiting.append(index)
+                    waiting.append((index, replica))
         broker.metrics.produce_bytes += self._plan.total_bytes
         if not waiting:
             self._answer()
@@ -112,16 +113,14 @@ class ProduceOperation(Operation):
             exchange.operation = self
             exchange.proceed()
             if not exchange.is_lost:
-                keys = [replica.key for replica in map(self._replicas.__getitem__, waiting) if replica]
+                keys = [replica.key for _, replica in waiting]
                 broker.purgatory.park(self, keys, self._plan.timeout_ms)
 
-    # -- the wait ---------------------------------------------------------------------------------------------
+    # -- the wait --------------------
 
     def is_ready(self, key: PartitionKey) -> bool:
         """Whether every partition that was waited for is acknowledged or has failed."""
-        for index in self._waiting:
-            replica = self._replicas[index]
-            assert replica is not None
+        for index, replica in self._waiting:
             if replica.ack_error(self._acks, self._results[index][6], self._epochs[index]) is None:
                 return False
         return True
@@ -137,9 +136,8 @@ class ProduceOperation(Operation):
     def _settle(self, unacknowledged: ErrorCode | None = None) -> bool:
         """Writes acknowledgements into the results and answers, if nothing is open (or `unacknowledged` says
         what open ones get)."""
-        for index in self._waiting:
-            replica, row = self._replicas[index], self._results[index]
-            assert replica is not None
+        for index, replica in self._waiting:
+            row = self._results[index]
             error: int | None = replica.ack_error(self._acks, row[6], self._epochs[index])
             if error is None:
                 error = unacknowledged
@@ -150,7 +148,7 @@ class ProduceOperation(Operation):
         self._answer()
         return True
 
-    # -- the answer -------------------------------------------------------------------------------------------
+    # -- the answer --------------------
 
     def _answer(self) -> None:
         exchange = self._exchange

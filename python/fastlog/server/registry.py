@@ -24,9 +24,9 @@ from fastlog.wire.api_keys import API_VERSIONS, ApiKey
 
 if TYPE_CHECKING:
     from fastlog.native import Frame
-    from fastlog.server.context import BrokerServices
+    from fastlog.server.context import BrokerServices, RequestContext
     from fastlog.server.exchange import Exchange
-    from fastlog.wire.schema import Response
+    from fastlog.wire.schema import Request, Response
 
 # Decoding makes many small objects out of few bytes: a larger frame of an API that has no bulk data is not
 # looked into. Frames of bulk data are bounded by socket.request.max.bytes alone.
@@ -58,6 +58,12 @@ class Registration:
     handler: AnyHandler | None = None
     is_coroutine: bool = False
     frame_handler: FrameHandler | None = None
+
+    def handle(self, context: RequestContext, request: Request) -> Any:
+        """The answer to a decoded request, or a coroutine that makes it (`is_coroutine`)."""
+        if self.handler is None:
+            raise TypeError(f"{self.api_key.name} has a handler of frames only")
+        return self.handler(context, request)
 
 
 Registry = Mapping[int, Registration]

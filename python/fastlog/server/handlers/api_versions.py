@@ -1,8 +1,8 @@
 """ApiVersions (18): what this broker speaks, from the registry of handlers.
 
-Versions 0 to 4. A version that is too new is answered by the dispatcher in a version 0 body (KIP-511). From 3 on
-the client names its software; a name that Kafka would not take gets INVALID_REQUEST. There are no cluster features
-(KIP-584): the feature lists stay empty.
+Versions 0 to 4. A version that is too new is answered by the dispatcher in a version 0 body (KIP-511). From
+3 on the client names its software; a name that Kafka would not take gets INVALID_REQUEST. There are no
+cluster features (KIP-584): the feature lists stay empty.
 """
 
 from __future__ import annotations

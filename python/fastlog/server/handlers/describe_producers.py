@@ -1,4 +1,4 @@
-"""DescribeProducers (61): the idempotent producers that a partition's leader remembers (KIP-664). Version 0."""
+"""DescribeProducers (61): the producers that a partition's leader remembers (KIP-664). Version 0."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Fetch (1): consumers read records.
 
-Versions 4 to 17; 0 to 3 (which need older record formats) are advertised for old librdkafka and answered with
-UNSUPPORTED_VERSION per partition. From 7 on there are fetch sessions, from 9 on leader epochs are checked, from 12
-on diverging epochs are reported, from 13 on topics go by id, from 15 on the replica id is a tagged field.
+Versions 4 to 17; 0 to 3 (which need older record formats) are advertised for old librdkafka and answered
+with UNSUPPORTED_VERSION per partition. From 7 on there are fetch sessions, from 9 on leader epochs are
+checked, from 12 on diverging epochs are reported, from 13 on topics go by id, from 15 on the replica id is
+a tagged field.
 
 A fetch with `replica_id` >= 0 would count as a follower's and could move the high watermark, so it is refused
 with CLUSTER_AUTHORIZATION_FAILED: this broker has no followers.
@@ -65,7 +66,7 @@ def handle(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
 
 
 def _refuse(frame: Frame, exchange: Exchange, code: ErrorCode) -> None:
-    """`code` for the request as a whole, and before version 7, which has no such field, for each partition."""
+    """`code` for the request as a whole; before version 7, which has no such field, per partition."""
     try:
         header, decoded = decode_request(frame)
     except MalformedMessage as error:

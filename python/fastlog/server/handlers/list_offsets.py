@@ -1,17 +1,17 @@
 """ListOffsets (2): the earliest and latest offset of a partition, and offsets by time.
 
-| timestamp | from | answer                                                                                    |
-|-----------|------|-------------------------------------------------------------------------------------------|
-| -1        | 0    | where a consumer would read next: high watermark, or last stable offset (read_committed)  |
-| -2        | 0    | log start offset                                                                          |
-| -3        | 7    | the record with the largest timestamp (KIP-734)                                           |
-| -4        | 8    | earliest offset on this disk: the log start offset (no tiered storage)                    |
-| -5        | 9    | last offset in tiered storage: none, -1 with epoch -1                                     |
-| >= 0      | 1    | the first record at or after that time; -1 when there is none below the readable end      |
+| timestamp | from | answer                                                                              |
+|-----------|------|-------------------------------------------------------------------------------------|
+| -1        | 0    | where a consumer reads next: high watermark, or last stable offset (read_committed) |
+| -2        | 0    | log start offset                                                                    |
+| -3        | 7    | the record with the largest timestamp (KIP-734)                                     |
+| -4        | 8    | earliest offset on this disk: the log start offset (no tiered storage)              |
+| -5        | 9    | last offset in tiered storage: none, -1 with epoch -1                               |
+| >= 0      | 1    | the first record at or after that time; -1 when none is readable                    |
 
-Version 0 answers with a list of segment offsets, newest first, by the time of each segment's last change in Kafka;
-here by the segment's largest record timestamp. From 4 on leader epochs are checked and answered. A partition that
-is asked about twice gets INVALID_REQUEST. Searches read the log, so they run in threads.
+Version 0 answers with a list of segment offsets, newest first, by the time of each segment's last change in
+Kafka; here by the segment's largest record timestamp. From 4 on leader epochs are checked and answered. A
+partition that is asked about twice gets INVALID_REQUEST. Searches read the log, so they run in threads.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
 """Metadata (3): brokers, topics, partitions and leaders, and topics that come into being by being asked for.
 
 Versions 0 to 12. All topics: an empty list in version 0, null from 1 on. Auto-creation needs the broker's
-auto.create.topics.enable, the request's flag (from version 4 on; before that always set) and a legal name that is
-not an internal topic's; the topic is there before the answer goes out. From 12 on topics may be asked for by id.
+auto.create.topics.enable, the request's flag (from version 4 on; before that always set) and a legal name
+that is not an internal topic's; the topic is there before the answer goes out. From 12 on topics may be
+asked for by id.
 
-| code                        | when                                                                                    |
-|-----------------------------|-----------------------------------------------------------------------------------------|
-| UNKNOWN_TOPIC_OR_PARTITION  | no such topic, and not to be created                                                    |
-| INVALID_TOPIC_EXCEPTION     | no such topic, and none could have this name                                            |
-| UNKNOWN_TOPIC_ID            | no topic with this id                                                                   |
-| LEADER_NOT_AVAILABLE        | per partition: no leader, or (before version 6) its broker lacks the listener           |
-| LISTENER_NOT_FOUND          | per partition, from version 6 on: the leader lacks the listener that the client came by |
-| others                      | why auto-creation failed: INVALID_REPLICATION_FACTOR, POLICY_VIOLATION, ...             |
-| INVALID_REQUEST             | an id or a null name before version 12: the connection is closed, as nothing can say it |
+| code                       | when                                                                         |
+|----------------------------|------------------------------------------------------------------------------|
+| UNKNOWN_TOPIC_OR_PARTITION | no such topic, and not to be created                                         |
+| INVALID_TOPIC_EXCEPTION    | no such topic, and none could have this name                                 |
+| UNKNOWN_TOPIC_ID           | no topic with this id                                                        |
+| LEADER_NOT_AVAILABLE       | per partition: no leader, or (before version 6) it lacks the listener        |
+| LISTENER_NOT_FOUND         | per partition, from version 6 on: the leader lacks the client's listener     |
+| others                     | why auto-creation failed: INVALID_REPLICATION_FACTOR, POLICY_VIOLATION, ...  |
+| INVALID_REQUEST            | id or null name before version 12: no place for it, the connection is closed |
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.authorized_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from fastlog.server.registry import EncodedResponse, handles
 from fastlog.wire import ZERO_UUID, ApiKey, encode_response
+from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 from fastlog.wire.messages.metadata import (
-    UNKNOWN_OPERATIONS,
     MetadataRequest,
     MetadataResponse,
     MetadataResponseBroker,

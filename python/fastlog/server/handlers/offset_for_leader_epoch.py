@@ -1,6 +1,7 @@
 """OffsetForLeaderEpoch (23): where a leader epoch ended, so that a consumer notices a truncation (KIP-320).
 
-Versions 0 to 4; from 2 on the asker's own leader epoch is checked. An unknown epoch is answered with -1 and -1.
+Versions 0 to 4; from 2 on the asker's own leader epoch is checked. An unknown epoch is answered with -1 and
+-1.
 """
 
 from __future__ import annotations

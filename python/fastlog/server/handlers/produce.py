@@ -2,12 +2,12 @@
 
 Versions 3 to 11. Versions 0 to 2 carry record formats that are no longer taken; they are advertised because
 librdkafka before 2.11.1 turns compression off when the lowest version is not 0, and are answered with
-UNSUPPORTED_VERSION per partition. From 5 on the log start offset is answered, from 8 on record errors, from 10 on
-the current leader (KIP-951).
+UNSUPPORTED_VERSION per partition. From 5 on the log start offset is answered, from 8 on record errors, from
+10 on the current leader (KIP-951).
 
-acks=0 has no response: an error closes the connection. Requests with a transactional id get INVALID_TXN_STATE:
-there is no transaction coordinator yet, so no transaction can be open; the code is fatal for the transaction and
-says nothing false about permissions.
+acks=0 has no response: an error closes the connection. Requests with a transactional id get
+INVALID_TXN_STATE: there is no transaction coordinator yet, so no transaction can be open; the code is fatal
+for the transaction and says nothing false about permissions.
 """
 
 from __future__ import annotations
