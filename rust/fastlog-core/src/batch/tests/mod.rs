@@ -4,6 +4,7 @@ mod crc;
 mod header;
 mod hostile;
 mod reader;
+mod record;
 mod validate;
 mod validate_codecs;
 mod varint;

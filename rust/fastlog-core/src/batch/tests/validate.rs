@@ -42,6 +42,8 @@ fn with_body(body: &[u8]) -> Vec<u8> {
     })
 }
 
+type Change = fn(&mut BatchHeader);
+
 fn refuse(batch: &[u8], rules: &AppendRules) -> Rejection {
     validate_for_append(batch, rules, NOW)
         .map(|valid| valid.info)
@@ -125,33 +127,33 @@ fn the_size_limit_is_exact() {
 
 #[test]
 fn fields_must_agree() {
-    let refused: [(&str, fn(&mut BatchHeader)); 12] = [
+    let refused: [(&str, Change); 12] = [
         ("no records", |h| h.record_count = 0),
         ("negative count", |h| h.record_count = -3),
         ("count beyond the delta", |h| h.record_count = 4),
         ("delta beyond the count", |h| h.last_offset_delta = 3),
         ("both wrong together", |h| {
-            (h.record_count, h.last_offset_delta) = (i32::MIN, i32::MAX)
+            (h.record_count, h.last_offset_delta) = (i32::MIN, i32::MAX);
         }),
         ("control", |h| h.attributes = 0x20),
         ("delete horizon", |h| h.attributes = 0x40),
         ("producer without a sequence", |h| {
-            (h.producer_id, h.producer_epoch) = (1, 0)
+            (h.producer_id, h.producer_epoch) = (1, 0);
         }),
         ("producer without an epoch", |h| {
-            (h.producer_id, h.base_sequence) = (1, 0)
+            (h.producer_id, h.base_sequence) = (1, 0);
         }),
         ("negative producer", |h| h.producer_id = -2),
         ("transaction without a producer", |h| h.attributes = 0x10),
         ("fewer records than there are", |h| {
-            (h.record_count, h.last_offset_delta) = (2, 1)
+            (h.record_count, h.last_offset_delta) = (2, 1);
         }),
     ];
     for (name, change) in refused {
         assert_eq!(code(&with(good(), change)), ErrorCode::InvalidRecord, "{name}");
     }
     let more = with(good(), |h| {
-        (h.record_count, h.last_offset_delta) = (i32::MAX, i32::MAX - 1)
+        (h.record_count, h.last_offset_delta) = (i32::MAX, i32::MAX - 1);
     });
     let reason = refuse(&more, &AppendRules::default());
     assert_eq!(reason.message, "record 3: it reaches beyond the end of the batch");
@@ -161,7 +163,7 @@ fn fields_must_agree() {
         ErrorCode::InvalidTimestamp
     );
 
-    let accepted: [fn(&mut BatchHeader); 4] = [
+    let accepted: [Change; 4] = [
         |h| (h.producer_id, h.producer_epoch, h.base_sequence) = (1, 0, 0),
         |h| (h.producer_id, h.producer_epoch, h.base_sequence) = (0, 0, i32::MAX),
         |h| (h.producer_id, h.producer_epoch, h.base_sequence, h.attributes) = (1, 0, 0, 0x10),
@@ -290,7 +292,7 @@ fn record_errors_are_bounded() {
         require_keys: true,
         ..AppendRules::default()
     };
-    let rejection = refuse(&batch_of(&[(1, None); 5000]), &rules);
+    let rejection = refuse(&batch_of(&vec![(1, None); 5000]), &rules);
     assert_eq!(rejection.record_errors.len(), Rejection::MAX_RECORD_ERRORS);
 }
 

@@ -303,7 +303,7 @@ fn the_topics_codec_wins() {
 #[test]
 fn a_batch_that_grows_too_large_is_refused() {
     let mut builder = BatchBuilder::new(Codec::Zstd);
-    builder.append(NOW, None, Some(&[0; 300_000]), []).unwrap();
+    builder.append(NOW, None, Some(&vec![0; 300_000]), []).unwrap();
     let batch = builder.build().unwrap();
     let policy = CompressionPolicy::Codec(Codec::None, None);
     let rules = AppendRules {
