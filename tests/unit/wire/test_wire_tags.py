@@ -86,6 +86,7 @@ def test_unknown_tags_are_passed_over() -> None:
     "tags",
     [
         "01" + "0107" + "00000000000000",  # a value that is too short for its type
+        "01" + "0107" + "00000000000000ff",  # one that reaches into what follows
         "01" + "0109" + "000000000000000000",  # one that is too long
         "02" + "0301" + "01" + "0301" + "01",  # the same tag twice
         "02" + "0301" + "01" + "0108" + "0000000000000001",  # out of order
