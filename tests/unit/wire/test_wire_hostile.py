@@ -148,6 +148,7 @@ BAD = [
     (MetadataResponse, 12, "00000000" + "01" + "06" + "6162", "length 5 is not possible with 2 bytes left"),
     (MetadataRequest, 9, "02" + "00" + "00" + "010000" + "00", "length -1"),
     (MetadataRequest, 9, "02" + "0380" + "80" + "00" + "010000" + "00", "utf-8"),
+    (MetadataResponse, 12, "0000000001" + "0000000000" + "21" + "00" * 64, "length 32 is not possible"),
     (MetadataRequest, 1, "00000001" + "0002" + "c328", "utf-8"),
     (MetadataRequest, 9, "80808080" + "8000", "32 bits"),
     (MetadataRequest, 9, "02" + "81" + "8002" + "61" * 32768 + "00" + "010000" + "00", "length 32768"),
