@@ -242,20 +242,22 @@ class LogManager:
         await self.housekeeping.stop()
         online = [directory for directory in self.directories if directory.online]
         clean = [False]
-        if self._loaded:
-            clean = await asyncio.gather(
-                *(
-                    close_directory(
-                        directory,
-                        self.table.in_directory(directory),
-                        threads=self.settings.recovery_threads,
-                        not_open=self.table.closed_in(directory),
+        try:
+            if self._loaded:
+                clean = await asyncio.gather(
+                    *(
+                        close_directory(
+                            directory,
+                            self.table.in_directory(directory),
+                            threads=self.settings.recovery_threads,
+                            not_open=self.table.closed_in(directory),
+                        )
+                        for directory in online
                     )
-                    for directory in online
                 )
-            )
-        for directory in self.directories:
-            directory.close()
+        finally:
+            for directory in self.directories:
+                directory.close()
         return all(clean) and len(online) == len(self.directories)
 
     async def _create_in(

@@ -1,4 +1,4 @@
-"""Stand-ins for the native module: logs that keep a few bytes in a real file, and an engine without threads."""
+"""Stand-ins for the native module: logs of a few bytes in a real file, an engine without threads."""
 
 from __future__ import annotations
 
