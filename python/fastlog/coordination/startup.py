@@ -51,7 +51,7 @@ async def start_topics(parts: Coordination, logs: LogManager, preparation: Prepa
     Raises FastlogError when the broker must not start: damaged metadata, directories of another cluster.
     """
     metadata = await parts.store.load(preparation.cluster_id)
-    await logs.confirm_identity(metadata.cluster_id)
+    await logs.confirm_identity(metadata.cluster_id, parts.node_id)
     parts.view.set_identity(metadata.cluster_id, parts.node_id)
     parts.view.set_broker_configs(metadata.broker_configs)
     plan = plan_startup(metadata.topics, preparation.partitions, parts.node_id)

@@ -70,6 +70,9 @@ def _holder(descriptor: int) -> int | None:
         for line in _PROC_LOCKS.read_text().splitlines():
             # 1: FLOCK ADVISORY WRITE 4711 08:01:131072 0 EOF; waiting locks have "->" in second place.
             fields = line.split()
-            if fields[1] != "->" and fields[5].rsplit(":", 1)[1] == inode:
-                return int(fields[4])
+            if fields[1] == "->" or fields[5].rsplit(":", 1)[1] != inode:
+                continue
+            # The first of the two locks may be ours by now.
+            if (pid := int(fields[4])) != os.getpid():
+                return pid
     return None

@@ -140,7 +140,7 @@ class IoLoop:
         if self._on_log_failure is None:
             return
         for log in logs:
-            if isinstance(log, Log) and log.failure is not None:
+            if not isinstance(log, int) and log.failure is not None:
                 self._on_log_failure(log)
 
 

@@ -102,11 +102,11 @@ class LogManager:
             self._retired.add(path, due)
         return preparation
 
-    async def confirm_identity(self, cluster_id: str) -> None:
+    async def confirm_identity(self, cluster_id: str, node_id: int) -> None:
         """Writes `meta.properties` where it is missing. Raises IdentityError for another's directory."""
         for directory in [entry for entry in self.directories if entry.online]:
             try:
-                await asyncio.to_thread(directory.confirm_identity, cluster_id, self.settings.node_id)
+                await asyncio.to_thread(directory.confirm_identity, cluster_id, node_id)
             except OSError as error:
                 self.dir_failed(directory.path, str(error))
 

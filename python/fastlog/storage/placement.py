@@ -8,6 +8,7 @@ from pathlib import Path
 from fastlog.storage.adopt import FoundPartition
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.meta_properties import IdentityError
 
 
 def emptiest_first(directories: Sequence[LogDirectory], partitions: Mapping[Path, int]) -> list[LogDirectory]:
@@ -41,14 +42,20 @@ def duplicate_partitions(found: Sequence[FoundPartition]) -> str | None:
     return None
 
 
-def one_cluster_id(directories: Sequence[LogDirectory]) -> tuple[str | None, str | None]:
-    """(the cluster id that the directories name, None) or (None, what is wrong): they must agree."""
+def common_identity(directories: Sequence[LogDirectory]) -> tuple[str, int] | None:
+    """The cluster id and node id that the directories name, None when none does.
+
+    Raises IdentityError when they do not agree.
+    """
     named = {
-        directory.identity.cluster_id: directory.path
+        (directory.identity.cluster_id, directory.identity.node_id): directory.path
         for directory in directories
         if directory.identity is not None
     }
     if len(named) > 1:
-        places = ", ".join(f"{path} names {cluster}" for cluster, path in named.items())
-        return None, f"the log directories belong to different clusters: {places}"
-    return next(iter(named), None), None
+        places = ", ".join(
+            f"{path} is of broker {node_id} in cluster {cluster_id}"
+            for (cluster_id, node_id), path in named.items()
+        )
+        raise IdentityError(f"the log directories do not belong together: {places}")
+    return next(iter(named), None)

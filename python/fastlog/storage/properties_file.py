@@ -54,7 +54,8 @@ def _unescape(text: str) -> str:
         code = match[1]
         return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPES.get(code, code)
 
-    return _ESCAPED.sub(plain, text)
+    # Java escapes characters above U+FFFF as the two halves that it keeps them in.
+    return _ESCAPED.sub(plain, text).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _escape(text: str, special: str) -> str:

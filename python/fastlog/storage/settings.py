@@ -14,7 +14,6 @@ class StorageSettings:
     | field                            | property                                          |
     |----------------------------------|---------------------------------------------------|
     | log_dirs                         | log.dirs, log.dir                                 |
-    | node_id                          | broker.id, node.id                                |
     | recovery_threads                 | num.recovery.threads.per.data.dir                 |
     | retention_check_ms               | log.retention.check.interval.ms                   |
     | initial_delay_ms                 | log.initial.task.delay.ms                         |
@@ -25,7 +24,6 @@ class StorageSettings:
     """
 
     log_dirs: Sequence[Path]
-    node_id: int
     recovery_threads: int = 2
     retention_check_ms: int = 300_000
     initial_delay_ms: int = 30_000

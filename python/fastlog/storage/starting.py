@@ -12,9 +12,8 @@ from fastlog.storage.adopt import FoundPartition, Listing, list_log_directory, r
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.log_dir import LogDirectory, LogDirectoryError
-from fastlog.storage.meta_properties import IdentityError
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable
-from fastlog.storage.placement import duplicate_directories, duplicate_partitions, one_cluster_id
+from fastlog.storage.placement import common_identity, duplicate_directories, duplicate_partitions
 from fastlog.storage.recovery import Opening, OpenLog, open_directory
 from fastlog.storage.settings import StorageSettings
 
@@ -23,11 +22,12 @@ from fastlog.storage.settings import StorageSettings
 class Preparation:
     """What the log directories say before anything is opened.
 
-    `cluster_id` is the one in their meta.properties, if any; `used_before` says whether fastlog kept metadata
-    here; `complete` is false when a directory could not be looked at.
+    `cluster_id` and `node_id` are those in their meta.properties, if any; `used_before` says whether fastlog
+    kept metadata here; `complete` is false when a directory could not be looked at.
     """
 
     cluster_id: str | None
+    node_id: int | None
     used_before: bool
     complete: bool
     partitions: list[FoundPartition]
@@ -63,11 +63,10 @@ async def prepare(directories: Sequence[LogDirectory], failures: DirectoryFailur
     report_left_alone(listings)
     found = [partition for listing in listings for partition in listing.partitions]
     _refuse(duplicate_partitions(found))
-    cluster_id, disagreement = one_cluster_id(directories)
-    if disagreement is not None:
-        raise IdentityError(disagreement)
+    identity = common_identity(directories)
     return Preparation(
-        cluster_id=cluster_id,
+        cluster_id=None if identity is None else identity[0],
+        node_id=None if identity is None else identity[1],
         used_before=any(entry.identity.fastlog for entry in directories if entry.identity is not None),
         complete=all(directory.online for directory in directories),
         partitions=found,
