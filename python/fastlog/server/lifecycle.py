@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from fastlog.errors import FastlogError
+from fastlog.errors import ConfigError, FastlogError
 from fastlog.server.settings import log_config, replica_settings
 
 if TYPE_CHECKING:
-    from fastlog.config import BrokerConfig
+    from fastlog.config import LiveConfig
     from fastlog.coordination.cluster_view import ClusterView, TopicState
+    from fastlog.native import LogConfig
     from fastlog.replication.committer import GroupCommitter
     from fastlog.replication.manager import ReplicaManager
     from fastlog.storage.io import IoLoop
@@ -22,38 +23,41 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class ServedPartitions:
-    """Keeps logs and replicas in step with the metadata. Holds the configuration in force."""
+    """Keeps logs and replicas in step with the metadata and with the configuration in force."""
 
     def __init__(
         self,
-        config: BrokerConfig,
+        config: LiveConfig,
         *,
         view: ClusterView,
         logs: LogManager,
         replicas: ReplicaManager,
         committer: GroupCommitter,
         io: IoLoop,
-        on_config: Callable[[BrokerConfig], None],
     ) -> None:
-        self.config = config
+        self._config = config
         self._view = view
         self._logs = logs
         self._replicas = replicas
         self._committer = committer
         self._io = io
-        self._on_config = on_config
+
+    def log_config_for(self, topic: str, overrides: Mapping[str, str]) -> LogConfig:
+        """Settings of a topic's logs. Run-time overrides of the broker that were just loaded count."""
+        self._adopt_broker_overrides()
+        return log_config(self._config.current, overrides)
 
     async def on_partition_created(self, topic: TopicState, partition: int) -> None:
         """See `PartitionLifecycle.on_partition_created`: opens the log and starts leading."""
         state = topic.partitions[partition]
-        config = log_config(self.config, topic.configs)
+        config = log_config(self._config.current, topic.configs)
         log = await self._logs.create(topic.name, topic.topic_id, partition, config)
         if state.leader != self._replicas.node_id:
             return
         if log.latest_epoch < state.leader_epoch:
             # Before the first append of the epoch: a truncation is found by comparing epochs (KIP-101).
             await asyncio.to_thread(log.assign_epoch, state.leader_epoch, log.log_end_offset)
-        settings = replica_settings(self.config, topic.name, topic.configs)
+        settings = replica_settings(self._config.current, topic.name, topic.configs)
         if settings.fsync and log.recovery_point < log.log_end_offset:
             # What was served before a crash must be served again, and only what is on the disk is.
             await self._io.flush(log)
@@ -76,8 +80,8 @@ class ServedPartitions:
 
     async def on_config_changed(self, topic: TopicState) -> None:
         """See `PartitionLifecycle.on_config_changed`."""
-        await self._logs.update_config(topic.name, log_config(self.config, topic.configs))
-        settings = replica_settings(self.config, topic.name, topic.configs)
+        await self._logs.update_config(topic.name, log_config(self._config.current, topic.configs))
+        settings = replica_settings(self._config.current, topic.name, topic.configs)
         for partition in range(len(topic.partitions)):
             replica = self._replicas.get(topic.name, partition)
             if replica is not None:
@@ -87,18 +91,28 @@ class ServedPartitions:
 
     async def on_broker_config_changed(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         """See `PartitionLifecycle.on_broker_config_changed`: defaults of topics change with the broker's."""
-        overrides = dict(self._view.snapshot.broker_configs)
-        overrides[node_id] = configs
-        own = self._replicas.node_id
-        if node_id not in (None, own):
+        if node_id is None:
+            self._config.apply(cluster=configs)
+        elif node_id == self._replicas.node_id:
+            self._config.apply(broker=configs)
+        else:
             return
-        self.config = self.config.with_overrides(
-            cluster=overrides.get(None, {}), broker=overrides.get(own, {})
-        )
-        self._on_config(self.config)
         for topic in self._view.topics.values():
             try:
                 await self.on_config_changed(topic)
             except FastlogError as error:
                 # One topic whose own overrides do not go with the new defaults keeps what it has.
                 _LOG.warning("topic %s keeps its former settings: %s", topic.name, error)
+
+    def _adopt_broker_overrides(self) -> None:
+        stored = self._view.snapshot.broker_configs
+        cluster, broker = stored.get(None, {}), stored.get(self._replicas.node_id, {})
+        layers = self._config.current.layers
+        if dict(layers.cluster) == dict(cluster) and dict(layers.broker) == dict(broker):
+            return
+        try:
+            self._config.apply(cluster=cluster, broker=broker)
+        except ConfigError as error:
+            # They were legal when they were made. Not to start would leave no way to correct them.
+            _LOG.error("the stored run-time configuration does not hold and is left out: %s", error)
+            self._view.set_broker_configs({})

@@ -33,7 +33,7 @@ class BoundListener:
 async def bind(name: str, host: str, port: int, backlog: int, connections: HostOf) -> BoundListener:
     """Takes the address (an empty host: all interfaces) without accepting yet. Raises OSError.
 
-    `connections` is asked for what connections share when the first one comes: by then the broker is complete.
+    `connections` is asked when the first connection comes: by then the broker is complete.
     """
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

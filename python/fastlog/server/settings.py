@@ -13,7 +13,7 @@ from fastlog.server.flow_control import FlowLimits
 from fastlog.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
-    from fastlog.config import BrokerConfig
+    from fastlog.config import BrokerConfig, LiveConfig
 
 
 def flow_limits(config: BrokerConfig) -> FlowLimits:
@@ -34,7 +34,6 @@ def storage_settings(config: BrokerConfig) -> StorageSettings:
     """Log directories and the intervals of housekeeping."""
     return StorageSettings(
         log_dirs=config.log_dirs,
-        node_id=config.node_id,
         recovery_threads=config.num_recovery_threads_per_data_dir,
         retention_check_ms=config.log_retention_check_interval_ms,
         initial_delay_ms=config.log_initial_task_delay_ms,
@@ -61,3 +60,20 @@ def replica_settings(config: BrokerConfig, name: str, overrides: Mapping[str, st
         zstd=topic.values["compression.type"] == "zstd",
         internal=is_internal(name),
     )
+
+
+class LiveTopicDefaults:
+    """`TopicDefaults` over the configuration in force."""
+
+    def __init__(self, config: LiveConfig) -> None:
+        self._config = config
+
+    @property
+    def num_partitions(self) -> int:
+        """num.partitions."""
+        return self._config.current.num_partitions
+
+    @property
+    def default_replication_factor(self) -> int:
+        """default.replication.factor."""
+        return self._config.current.default_replication_factor
