@@ -64,7 +64,7 @@ class ReplicaManager:
                 on_advance=self._on_advance,
             )
             self._replicas[replica.key] = replica
-        replica.settings = settings
+        replica.configure(settings)
         replica.lead(leader_epoch, in_sync)
         return replica
 

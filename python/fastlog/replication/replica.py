@@ -101,6 +101,11 @@ class Replica:
         self.in_sync = in_sync
         self._advance()
 
+    def configure(self, settings: ReplicaSettings) -> None:
+        """Takes over new settings. A high watermark that was served stays, whatever the mode."""
+        self.settings = settings
+        self._advance()
+
     def resign(self, leader_id: int, leader_epoch: int) -> None:
         """Another broker leads now (-1: nobody): whoever waits here learns it at once."""
         self.leader_id = leader_id

@@ -66,6 +66,10 @@ class ConnectionTable:
         if not self._connections:
             self._empty.set()
 
+    def set_limits(self, limits: FlowLimits) -> None:
+        """Takes over other limits for connections that come from now on, and for idle ones."""
+        self._limits = limits
+
     def sweep(self, now: float) -> None:
         """Closes connections whose time is up; `now` in monotonic seconds."""
         limits = self._limits

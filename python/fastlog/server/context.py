@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastlog.clock import Clock
-    from fastlog.config import BrokerConfig
+    from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topics import TopicService
@@ -32,7 +32,7 @@ ANONYMOUS = "User:ANONYMOUS"
 class BrokerServices:
     """Everything that handlers may use. Filled in one place: `fastlog.server.broker`."""
 
-    config: BrokerConfig
+    live_config: LiveConfig
     clock: Clock
     loop: asyncio.AbstractEventLoop
     cluster: ClusterView
@@ -48,6 +48,11 @@ class BrokerServices:
     metadata_cache: MetadataCache
     metrics: BrokerMetrics
     registry: Registry
+
+    @property
+    def config(self) -> BrokerConfig:
+        """The configuration in force now; it may be another one at the next request."""
+        return self.live_config.current
 
 
 @dataclass(slots=True)
