@@ -206,7 +206,7 @@ def bad_length(field: str, length: int, left: int) -> NoReturn:
 
 def bad_end(field: str, p: int, end: int) -> NoReturn:
     """Bytes left over, or read past the end of a tagged field or of the message."""
-    raise MalformedMessage(f"{field}: {end - p} bytes too many")
+    raise MalformedMessage(f"{field}: {abs(end - p)} bytes too {'many' if p < end else 'few'}")
 
 
 def absent(field: str, version: int) -> NoReturn:
