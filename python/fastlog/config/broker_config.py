@@ -24,7 +24,6 @@ from fastlog.errors import ConfigError
 __all__ = ["BrokerConfig"]
 
 DEFAULT_NODE_ID: Final = 1
-_MS_PER_MINUTE: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +60,7 @@ class BrokerConfig:
 
     log_retention_ms: int
     log_retention_check_interval_ms: int
+    log_segment_delete_delay_ms: int
     log_flush_scheduler_interval_ms: int
     log_flush_offset_checkpoint_interval_ms: int
     log_flush_start_offset_checkpoint_interval_ms: int
