@@ -27,6 +27,7 @@ from fastlog.coordination.store import (
     TopicRecord,
 )
 from fastlog.storage.files import SpareSpace, is_full_disk, write_atomically
+from fastlog.storage.tasks import uninterrupted
 from fastlog.storage.uuids import format_uuid, random_uuid
 
 METADATA_FILE: Final = "fastlog.metadata"
@@ -202,18 +203,9 @@ class FileMetadataStore:
         A cancelled caller waits for the end of its write: the lock must not pass on while a thread is still
         at the file.
         """
-        task = asyncio.ensure_future(self._write_uninterrupted(metadata, lines))
-        cancelled = False
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
-        task.result()
+        await uninterrupted(self._replace_file(metadata, lines))
 
-    async def _write_uninterrupted(self, metadata: ClusterMetadata, lines: dict[str, bytes]) -> None:
+    async def _replace_file(self, metadata: ClusterMetadata, lines: dict[str, bytes]) -> None:
         data = metadata_format.encode(metadata, [lines[name] for name in sorted(lines)])
         spare = self._spare.get(self._path.parent)
         try:

@@ -32,6 +32,7 @@ from fastlog.storage.uuids import format_uuid, random_uuid
 
 _LOG: Final = logging.getLogger(__name__)
 _PARALLEL_PARTITIONS: Final = 16
+_RETRY_SECONDS: Final = 15.0
 
 T = TypeVar("T")
 
@@ -60,11 +61,19 @@ class TopicService:
         self._records: dict[str, TopicRecord] = {}
         self._lock = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._closed = False
 
-    def restore(self, records: Mapping[str, TopicRecord], visible: Mapping[str, TopicState]) -> None:
-        """Takes over what start-up found: all records, and the topics that may be seen."""
+    def restore(self, records: Mapping[str, TopicRecord]) -> None:
+        """Takes over the stored records at start-up and shows what is complete (see `finish_changes`)."""
         self._records = dict(records)
-        self._view.set_topics(visible)
+        self._view.set_topics(
+            {
+                name: topic_state(record, record.materialised)
+                for name, record in records.items()
+                if record.materialised and not record.deleting
+            }
+        )
 
     async def create(
         self,
@@ -197,18 +206,33 @@ class TopicService:
         """Sets all run-time overrides of one broker, or (None) of all."""
         return await self._serially(lambda: self._set_broker_configs(node_id, dict(configs), validate_only))
 
-    async def finish_deletions(self) -> int:
-        """Carries on with deletions that met an obstacle. Returns how many are still unfinished."""
+    async def finish_changes(self) -> int:
+        """Carries on with creations and deletions that a crash or an obstacle left unfinished.
+
+        Returns how many still are; those are tried again from time to time.
+        """
 
         async def change() -> int:
-            for name in [record.name for record in self._records.values() if record.deleting]:
-                await self._finish_deletion(name)
-            return sum(record.deleting for record in self._records.values())
+            for record in [record for record in self._records.values() if _unfinished(record)]:
+                if record.deleting:
+                    await self._finish_deletion(record.name)
+                    continue
+                try:
+                    await self._materialise(record, record.materialised)
+                except KafkaError as error:
+                    _LOG.warning("topic %s is not complete: %s", record.name, error)
+            return sum(_unfinished(record) for record in self._records.values())
 
-        return await self._serially(change)
+        unfinished = await self._serially(change)
+        if unfinished:
+            self._retry_later()
+        return unfinished
 
     async def close(self) -> None:
         """Waits for changes that are under way."""
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
         while self._changes:
             await asyncio.wait(self._changes)
 
@@ -285,6 +309,7 @@ class TopicService:
             await self._store.delete_topic(name)
         except (FastlogError, OSError) as error:
             _LOG.warning("deletion of topic %s is not finished, it will be tried again: %s", name, error)
+            self._retry_later()
             return
         del self._records[name]
         _LOG.info("deleted topic %s (id %s)", name, format_uuid(record.topic_id))
@@ -329,8 +354,22 @@ class TopicService:
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
 
+    def _retry_later(self) -> None:
+        if self._retry is None and not self._closed:
+            self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._start_retry)
+
+    def _start_retry(self) -> None:
+        self._retry = None
+        task = asyncio.ensure_future(self.finish_changes())
+        self._changes.add(task)
+        task.add_done_callback(self._forget)
+
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._changes.discard(task)
         if not task.cancelled():
             # When the caller is gone nobody else looks at the outcome.
             task.exception()
+
+
+def _unfinished(record: TopicRecord) -> bool:
+    return record.deleting or record.materialised < len(record.partitions)

@@ -14,6 +14,10 @@ _FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 class SpareSpace(Protocol):
     """Files with allocated blocks, given out when the disk is full (see `disk_guard`)."""
 
+    def expect(self, size: int) -> None:
+        """Files of `size` bytes are written now, so ones like them may be needed on a full disk."""
+        ...
+
     def take(self, size: int) -> Path | None:
         """A file of at least `size` allocated bytes, now the caller's to rename away, or None."""
         ...
@@ -39,6 +43,8 @@ def write_atomically(path: Path, data: bytes, spare: SpareSpace | None = None) -
     On a full disk the bytes go into a file of `spare`, whose blocks are already allocated. Raises OSError;
     the old content is then still there, except after a failed fsync of the directory: it may be either.
     """
+    if spare is not None:
+        spare.expect(len(data))
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
         _write_new(temporary, data)
@@ -47,7 +53,11 @@ def write_atomically(path: Path, data: bytes, spare: SpareSpace | None = None) -
         source = spare.take(len(data)) if spare is not None and is_full_disk(error) else None
         if source is None:
             raise
-        _write_over(source, data)
+        try:
+            _write_over(source, data)
+        except OSError:
+            source.unlink(missing_ok=True)
+            raise
         temporary = source
     temporary.replace(path)
     fsync_directory(path.parent)

@@ -11,6 +11,7 @@ pub mod env;
 pub mod error;
 pub mod filenames;
 pub mod index;
+pub mod io_engine;
 pub mod leader_epochs;
 pub mod log;
 pub mod producer_state;

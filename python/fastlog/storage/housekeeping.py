@@ -1,0 +1,208 @@
+"""What goes on in the background: retention, flush by time, checkpoints, removal of deleted files.
+
+Every pass is a method of its own, so that a test (or an operator's command) can run it at a chosen moment.
+Blocking work runs in threads, a bounded number of logs at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from fastlog.clock import Clock
+from fastlog.errors import FastlogError
+from fastlog.native import FastlogNativeError, Log
+from fastlog.storage.checkpoints import PartitionKey
+from fastlog.storage.failures import DirectoryFailures
+from fastlog.storage.files import is_full_disk
+from fastlog.storage.io import IoLoop
+from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.partition_files import remove_tree
+from fastlog.storage.partitions import OpenPartition, PartitionTable, RetiredDirectories
+from fastlog.storage.settings import StorageSettings
+from fastlog.storage.tasks import uninterrupted
+
+_LOG: Final = logging.getLogger(__name__)
+
+_LOGS_PER_THREAD_CALL: Final = 64
+_PARALLEL_FLUSHES: Final = 4
+# Kafka's "never" is the largest 64-bit number; anything above a century counts as that.
+_NEVER_MS: Final = 100 * 365 * 86_400_000
+
+
+class Housekeeping:
+    """Runs the passes over the partitions of one broker, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        settings: StorageSettings,
+        clock: Clock,
+        io: IoLoop,
+        directories: Sequence[LogDirectory],
+        table: PartitionTable,
+        retired: RetiredDirectories,
+        failures: DirectoryFailures,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._io = io
+        self._directories = directories
+        self._table = table
+        self._retired = retired
+        self._failures = failures
+        self._task: asyncio.Task[None] | None = None
+        self._full: set[LogDirectory] = set()
+
+    def start(self) -> None:
+        """Starts all passes at their intervals."""
+        self._task = asyncio.create_task(self._run(), name="fastlog-housekeeping")
+
+    async def stop(self) -> None:
+        """Stops them; a pass that is in a thread is waited for."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._task = None
+
+    async def retain(self) -> int:
+        """Renames segments that are past their retention. Returns how many."""
+        now = self._clock.now_ms()
+        count = await self._for_all("retention", lambda log: log.apply_retention(now))
+        if count:
+            _LOG.info("retention removed %d segments", count)
+        return count
+
+    async def purge(self) -> int:
+        """Removes segment files and partition directories whose delay is over. Returns how many."""
+        now = self._clock.now_ms()
+        count = await self._for_all("removal of deleted segments", lambda log: log.purge_deleted(now))
+        for path in self._retired.due(now):
+            try:
+                await asyncio.to_thread(remove_tree, path)
+            except OSError as error:
+                _LOG.warning("%s is not removed, the next start tries again: %s", path, error)
+                continue
+            _LOG.info("removed %s", path)
+            count += 1
+        return count
+
+    async def watch(self) -> None:
+        """Takes notice of failed logs, and flushes those whose time has come (flush.ms)."""
+        now = self._clock.monotonic()
+        due: list[OpenPartition] = []
+        for entry in self._table:
+            if entry.log.failure is not None:
+                self._failures.log_failed(entry.log)
+            elif (
+                entry.config.flush_ms < _NEVER_MS and (now - entry.flushed_at) * 1000 >= entry.config.flush_ms
+            ):
+                entry.flushed_at = now
+                if entry.log.unflushed_bytes:
+                    due.append(entry)
+        for entries in _batches(due, _PARALLEL_FLUSHES):
+            results = await asyncio.gather(
+                *(self._io.flush(entry.log) for entry in entries), return_exceptions=True
+            )
+            for entry, result in zip(entries, results, strict=True):
+                if isinstance(result, (FastlogNativeError, FastlogError)):
+                    _LOG.error("flushing %s-%d: %s", entry.topic, entry.partition, result)
+                elif isinstance(result, BaseException):
+                    raise result
+
+    async def checkpoint(self) -> None:
+        """Writes recovery points and log start offsets of all directories."""
+        for directory in [entry for entry in self._directories if entry.online]:
+            await self.checkpoint_directory(directory)
+
+    async def checkpoint_directory(self, directory: LogDirectory) -> bool:
+        """Writes the checkpoints of one directory. Returns whether they are on the disk."""
+        try:
+            await asyncio.to_thread(directory.write_checkpoints, *self.offsets_of(directory))
+        except OSError as error:
+            if not is_full_disk(error):
+                self._failures.directory_failed(directory.path, f"writing checkpoints: {error}")
+            elif directory not in self._full:
+                self._full.add(directory)
+                _LOG.warning("%s is full, checkpoints wait for room", directory.path)
+            return False
+        if directory in self._full:
+            self._full.discard(directory)
+            _LOG.info("%s has room again", directory.path)
+        return True
+
+    def offsets_of(self, directory: LogDirectory) -> tuple[dict[PartitionKey, int], dict[PartitionKey, int]]:
+        """(recovery points, log start offsets above 0) of a directory, as of now.
+
+        A partition that is not open has no recovery point, so that all of it is checked when it is opened;
+        but what was deleted from it stays deleted.
+        """
+        entries = self._table.in_directory(directory)
+        recovery_points = {entry.key: entry.log.recovery_point for entry in entries}
+        starts = {key: directory.former_log_starts.get(key, 0) for key in self._table.closed_in(directory)}
+        starts |= {entry.key: entry.log.log_start_offset for entry in entries}
+        return recovery_points, {key: offset for key, offset in starts.items() if offset > 0}
+
+    async def fill_reserves(self) -> None:
+        """Makes the reserve files that a full disk used up."""
+        for directory in [entry for entry in self._directories if entry.online]:
+            try:
+                await asyncio.to_thread(directory.reserve.fill)
+            except OSError as error:
+                self._failures.directory_failed(directory.path, f"allocating the reserve: {error}")
+
+    async def _for_all(self, what: str, action: Callable[[Log], int]) -> int:
+        total = 0
+        for entries in _batches(self._table, _LOGS_PER_THREAD_CALL):
+            count, failures = await asyncio.to_thread(_apply, entries, action)
+            total += count
+            for entry, error in failures:
+                if entry.log.failure is not None:
+                    self._failures.log_failed(entry.log)
+                _LOG.warning("%s of %s-%d: %s", what, entry.topic, entry.partition, error)
+        return total
+
+    async def _run(self) -> None:
+        settings = self._settings
+        initial = settings.initial_delay_ms
+        async with asyncio.TaskGroup() as group:
+            for action, delay, interval in (
+                (self.retain, initial, settings.retention_check_ms),
+                (self.checkpoint, initial, settings.checkpoint_ms),
+                (self.purge, settings.purge_ms, settings.purge_ms),
+                (self.watch, settings.watch_ms, settings.watch_ms),
+                (self.fill_reserves, settings.reserve_ms, settings.reserve_ms),
+            ):
+                group.create_task(_repeat(action, delay / 1000, interval / 1000))
+
+
+async def _repeat(action: Callable[[], Coroutine[Any, Any, object]], delay: float, interval: float) -> None:
+    await asyncio.sleep(delay)
+    while True:
+        try:
+            await uninterrupted(action())
+        except FastlogError:
+            _LOG.exception("a background pass failed, it is tried again")
+        await asyncio.sleep(interval)
+
+
+def _apply(
+    entries: Sequence[OpenPartition], action: Callable[[Log], int]
+) -> tuple[int, list[tuple[OpenPartition, FastlogNativeError]]]:
+    total = 0
+    failures: list[tuple[OpenPartition, FastlogNativeError]] = []
+    for entry in entries:
+        try:
+            total += action(entry.log)
+        except FastlogNativeError as error:
+            failures.append((entry, error))
+    return total, failures
+
+
+def _batches(entries: Iterable[OpenPartition], size: int) -> Iterator[list[OpenPartition]]:
+    iterator = iter(entries)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

@@ -1,0 +1,72 @@
+"""Makes, retires and removes partition directories. All calls block."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.native import FastlogNativeError, Log, LogConfig
+from fastlog.storage.files import fsync_directory, make_directory
+from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.partition_dirs import DirectoryKind, live_name, retired_name
+from fastlog.storage.partition_metadata import PartitionMetadataDamaged, read_topic_id, write_topic_id
+from fastlog.storage.recovery import OpenLog
+
+
+def make_partition(
+    directory: LogDirectory,
+    topic: str,
+    partition: int,
+    topic_id: bytes,
+    config: LogConfig,
+    open_log: OpenLog,
+) -> Log:
+    """Makes the directory and the empty log of a new partition, durably; completes one that a crash left.
+
+    Raises KafkaError(KAFKA_STORAGE_ERROR) when another partition's data is in the way, OSError, or what
+    `Log.open` raises. After an error nothing new is left behind, as far as the disk allows.
+    """
+    path = directory.path / live_name(topic, partition)
+    made = make_directory(path)
+    try:
+        if not made:
+            _check_leftover(path, topic_id)
+        write_topic_id(path, topic_id)
+        log = open_log(str(path), config, clean_shutdown=made)
+        fsync_directory(path)
+    except (OSError, FastlogNativeError):
+        if made:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path)
+        raise
+    return log
+
+
+def retire(path: Path, topic: str, partition: int, kind: DirectoryKind) -> Path:
+    """Renames a partition directory so that it is no longer served; durable. Returns its new path."""
+    target = path.with_name(retired_name(topic, partition, kind))
+    path.rename(target)
+    fsync_directory(path.parent)
+    return target
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a retired directory. Raises OSError; what is left is tried again at the next start."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+        fsync_directory(path.parent)
+
+
+def _check_leftover(path: Path, topic_id: bytes) -> None:
+    try:
+        found = read_topic_id(path)
+    except PartitionMetadataDamaged as error:
+        raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error
+    if found == topic_id:
+        return
+    if found is not None or any(path.glob("*.log")):
+        raise KafkaError(
+            ErrorCode.KAFKA_STORAGE_ERROR, f"{path} is in the way: it holds data of another topic id"
+        )

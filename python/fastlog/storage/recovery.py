@@ -1,0 +1,191 @@
+"""Opens the partitions of a log directory at start-up, several at once, and tells how far it is.
+
+After a clean shutdown nothing is read but the file lists. Otherwise each log is checked from its recovery
+point on, which is what was not known to be on the disk: the time is in proportion to that, not to the data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from fastlog.errors import FastlogError
+from fastlog.native import FastlogNativeError, Log, LogConfig, StorageError
+from fastlog.storage.adopt import FoundPartition
+from fastlog.storage.checkpoints import PartitionKey
+from fastlog.storage.files import is_full_disk
+from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.partition_metadata import write_topic_id
+
+_LOG: Final = logging.getLogger(__name__)
+_PROGRESS_SECONDS: Final = 5.0
+
+
+class OpenLog(Protocol):
+    """`Log.open`; a parameter so that tests can put something else there."""
+
+    def __call__(
+        self,
+        path: str,
+        config: LogConfig,
+        *,
+        recovery_point: int = 0,
+        log_start_offset: int = 0,
+        clean_shutdown: bool = False,
+        allow_data_loss: bool = False,
+    ) -> Log:
+        """See `Log.open`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A partition directory to open, and the topic id that it must carry."""
+
+    found: FoundPartition
+    topic_id: bytes
+    config: LogConfig
+
+
+@dataclass(slots=True)
+class DirectoryOpened:
+    """What came of one directory. `failure` is set when the directory itself does not work."""
+
+    clean: bool = False
+    logs: list[tuple[Opening, Log]] = field(default_factory=list)
+    refused: list[tuple[Opening, str]] = field(default_factory=list)
+    failure: str | None = None
+
+
+async def open_directory(
+    directory: LogDirectory,
+    openings: Sequence[Opening],
+    *,
+    threads: int,
+    allow_data_loss: bool,
+    open_log: OpenLog,
+    progress: Callable[[int, int], None] | None = None,
+) -> DirectoryOpened:
+    """Opens all partitions of one directory. The clean-shutdown mark is gone before the first is touched.
+
+    A partition with damage is refused and does not stop the others; a disk that fails stops the directory.
+    """
+    opened = DirectoryOpened()
+    try:
+        opened.clean = await asyncio.to_thread(directory.take_clean_shutdown_mark)
+        recovery_points = await asyncio.to_thread(directory.read_recovery_points)
+        log_starts = await asyncio.to_thread(directory.read_log_start_offsets)
+    except OSError as error:
+        opened.failure = str(error)
+        return opened
+    _announce(directory, len(openings), opened.clean)
+    started = reported = time.monotonic()
+    loop = asyncio.get_running_loop()
+    pool = ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="fastlog-open")
+    try:
+        jobs = [
+            loop.run_in_executor(
+                pool,
+                _open_one,
+                opening,
+                recovery_points,
+                log_starts,
+                opened.clean,
+                allow_data_loss,
+                open_log,
+            )
+            for opening in openings
+        ]
+        for done, (opening, job) in enumerate(zip(openings, jobs, strict=True), start=1):
+            await _collect(opened, opening, job)
+            if progress is not None:
+                progress(done, len(openings))
+            if time.monotonic() - reported > _PROGRESS_SECONDS:
+                reported = time.monotonic()
+                _LOG.info("%s: %d of %d partitions are open", directory.path, done, len(openings))
+    finally:
+        # No waiting here: when the start is cancelled, a log that is being opened must not hold up the loop.
+        pool.shutdown(wait=False, cancel_futures=True)
+    _summarise(directory, opened, time.monotonic() - started)
+    return opened
+
+
+async def _collect(opened: DirectoryOpened, opening: Opening, job: asyncio.Future[Log]) -> None:
+    try:
+        opened.logs.append((opening, await job))
+    except StorageError as error:
+        opened.refused.append((opening, str(error)))
+        if not error.no_space:
+            opened.failure = opened.failure or str(error)
+    except OSError as error:
+        opened.refused.append((opening, str(error)))
+        if not is_full_disk(error):
+            opened.failure = opened.failure or str(error)
+    except (FastlogNativeError, FastlogError) as error:
+        opened.refused.append((opening, str(error)))
+
+
+def _open_one(
+    opening: Opening,
+    recovery_points: dict[PartitionKey, int],
+    log_starts: dict[PartitionKey, int],
+    clean: bool,
+    allow_data_loss: bool,
+    open_log: OpenLog,
+) -> Log:
+    found = opening.found
+    key = (found.topic, found.partition)
+    if found.topic_id is None:
+        # Kafka before 2.8, or a crash while the partition was made.
+        write_topic_id(found.path, opening.topic_id)
+    log = open_log(
+        str(found.path),
+        opening.config,
+        recovery_point=recovery_points.get(key, 0),
+        log_start_offset=log_starts.get(key, 0),
+        clean_shutdown=clean,
+        allow_data_loss=allow_data_loss,
+    )
+    report = log.recovery_report
+    for warning in report["warnings"]:
+        _LOG.warning("%s: %s", found.path, warning)
+    if report["truncated_bytes"]:
+        _LOG.warning(
+            "%s: %d bytes of an unfinished write were cut off the end", found.path, report["truncated_bytes"]
+        )
+    return log
+
+
+def _announce(directory: LogDirectory, partitions: int, clean: bool) -> None:
+    if not partitions:
+        _LOG.debug("%s holds no partitions", directory.path)
+    elif clean:
+        _LOG.info("%s: opening %d partitions after a clean shutdown", directory.path, partitions)
+    else:
+        _LOG.info(
+            "%s: opening %d partitions; the last run did not end cleanly, so what was not known to be on "
+            "disk is checked",
+            directory.path,
+            partitions,
+        )
+
+
+def _summarise(directory: LogDirectory, opened: DirectoryOpened, seconds: float) -> None:
+    for opening, reason in opened.refused:
+        _LOG.error("partition in %s stays offline: %s", opening.found.path, reason)
+    scanned = sum(log.recovery_report["bytes_scanned"] for _, log in opened.logs)
+    rebuilt = sum(log.recovery_report["indexes_rebuilt"] for _, log in opened.logs)
+    if opened.logs:
+        _LOG.info(
+            "%s: %d partitions open after %.2f s (%d bytes checked, %d indexes rebuilt)",
+            directory.path,
+            len(opened.logs),
+            seconds,
+            scanned,
+            rebuilt,
+        )

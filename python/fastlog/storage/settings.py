@@ -1,0 +1,37 @@
+"""What storage needs to know of the broker's configuration, with Kafka's property names and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """Times are milliseconds.
+
+    | field                            | property                                          |
+    |----------------------------------|---------------------------------------------------|
+    | log_dirs                         | log.dirs, log.dir                                 |
+    | recovery_threads                 | num.recovery.threads.per.data.dir                 |
+    | retention_check_ms               | log.retention.check.interval.ms                   |
+    | initial_delay_ms                 | log.initial.task.delay.ms                         |
+    | checkpoint_ms                    | the smaller of log.flush.offset.checkpoint.interval.ms and |
+    |                                  | log.flush.start.offset.checkpoint.interval.ms     |
+    | file_delete_delay_ms             | log.segment.delete.delay.ms                       |
+    | allow_data_loss                  | --allow-data-loss                                 |
+    """
+
+    log_dirs: Sequence[Path]
+    recovery_threads: int = 2
+    retention_check_ms: int = 300_000
+    initial_delay_ms: int = 30_000
+    checkpoint_ms: int = 60_000
+    file_delete_delay_ms: int = 60_000
+    allow_data_loss: bool = False
+    # No Kafka properties: how often failures and due flushes are looked for, files whose delete delay is over
+    # are removed, and the reserve is filled.
+    watch_ms: int = 1_000
+    purge_ms: int = 15_000
+    reserve_ms: int = 10_000

@@ -1,0 +1,247 @@
+"""Topics over real directories and a real metadata file: create, grow, configure, delete, restart."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastlog.coordination import topics as topics_module
+from fastlog.coordination.cluster_view import TopicState
+from fastlog.coordination.file_store import FileMetadataStore
+from fastlog.coordination.lifecycle import ConfigOp, ConfigOpType
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.storage.files import write_atomically
+from tests.unit.coordination.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def fail_with(code: int) -> Any:
+    def fail(*args: object) -> None:
+        raise OSError(code, "no")
+
+    return fail
+
+
+async def code_of(awaitable: Any) -> ErrorCode:
+    with pytest.raises(KafkaError) as caught:
+        await awaitable
+    return caught.value.code
+
+
+async def test_a_topic_is_made_seen_and_there_after_a_restart(world: World) -> None:
+    broker = await world.start()
+    state = await broker.topics.create("orders", 3, 1, configs={"retention.ms": "5"})
+    assert broker.view.topics["orders"] == state
+    assert broker.view.topic_by_id(state.topic_id) is state
+    assert world.directories() == ["orders-0", "orders-1", "orders-2"]
+    assert broker.lifecycle.led == {("orders", number): 0 for number in range(3)}
+    await broker.stop()
+    again = await world.start()
+    assert again.view.topics["orders"] == state
+    assert again.lifecycle.led == broker.lifecycle.led
+    await again.stop()
+
+
+async def test_defaults_and_validate_only(world: World) -> None:
+    broker = await world.start()
+    state = await broker.topics.create("t", validate_only=True)
+    assert len(state.partitions) == 2
+    assert world.directories() == []
+    assert "t" not in broker.view.topics
+    assert await code_of(broker.topics.create("t", configs={"nonsense": "1"})) is ErrorCode.INVALID_CONFIG
+    assert await code_of(broker.topics.create("t", replication=2)) is ErrorCode.INVALID_REPLICATION_FACTOR
+    await broker.topics.create("t")
+    assert await code_of(broker.topics.create("t")) is ErrorCode.TOPIC_ALREADY_EXISTS
+    await broker.stop()
+
+
+async def test_a_policy_may_refuse(world: World) -> None:
+    class Policy:
+        def check_create(self, topic: TopicState) -> None:
+            raise KafkaError(ErrorCode.POLICY_VIOLATION, "not on a Friday")
+
+    broker = await world.start()
+    broker.topics._policy = Policy()
+    assert await code_of(broker.topics.create("t")) is ErrorCode.POLICY_VIOLATION
+    await broker.stop()
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_a_deleted_topic_is_gone(world: World, by_id: bool) -> None:
+    broker = await world.start()
+    state = await broker.topics.create("t", 2)
+    await broker.topics.delete(state.topic_id if by_id else "t")
+    assert "t" not in broker.view.topics
+    assert broker.view.topic_by_id(state.topic_id) is None
+    assert all(name.endswith("-delete") for name in world.directories())
+    assert await code_of(broker.topics.delete("t")) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert await code_of(broker.topics.delete(state.topic_id)) is ErrorCode.UNKNOWN_TOPIC_ID
+    again = await broker.topics.create("t", 1)
+    assert again.topic_id != state.topic_id
+    await broker.stop()
+    restarted = await world.start()
+    assert restarted.view.topics == {"t": again}
+    await restarted.stop()
+
+
+async def test_a_topic_grows(world: World) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 1)
+    assert len((await broker.topics.create_partitions("t", 3, validate_only=True)).partitions) == 3
+    assert len(broker.view.topics["t"].partitions) == 1
+    state = await broker.topics.create_partitions("t", 3)
+    assert len(state.partitions) == 3
+    assert world.directories() == ["t-0", "t-1", "t-2"]
+    assert await code_of(broker.topics.create_partitions("t", 3)) is ErrorCode.INVALID_PARTITIONS
+    assert await code_of(broker.topics.create_partitions("u", 3)) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    await broker.stop()
+    again = await world.start()
+    assert again.view.topics["t"] == state
+    await again.stop()
+
+
+async def test_growth_that_failed_can_be_asked_for_again(world: World) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 1)
+
+    def no_room(step: str, topic: str, partition: int) -> None:
+        if partition == 2:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "full")
+
+    broker.lifecycle.before = no_room
+    assert await code_of(broker.topics.create_partitions("t", 3)) is ErrorCode.KAFKA_STORAGE_ERROR
+    assert len(broker.view.topics["t"].partitions) == 1
+    broker.lifecycle.before = None
+    assert await code_of(broker.topics.create_partitions("t", 2)) is ErrorCode.INVALID_PARTITIONS
+    assert len((await broker.topics.create_partitions("t", 3)).partitions) == 3
+    await broker.stop()
+
+
+async def test_configs_are_changed_and_told(world: World) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 1, configs={"retention.ms": "5"})
+    ops = [ConfigOp("cleanup.policy", ConfigOpType.APPEND, "compact")]
+    await broker.topics.alter_configs("t", ops, validate_only=True)
+    assert broker.view.topics["t"].configs == {"retention.ms": "5"}
+    await broker.topics.alter_configs("t", ops)
+    expected = {"retention.ms": "5", "cleanup.policy": "delete,compact"}
+    assert broker.view.topics["t"].configs == expected
+    bad = [ConfigOp("bad", ConfigOpType.SET, "1")]
+    assert await code_of(broker.topics.alter_configs("t", bad)) is ErrorCode.INVALID_CONFIG
+    assert await code_of(broker.topics.alter_configs("u", [])) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    await broker.topics.replace_configs("t", {"retention.bytes": "9"})
+    assert broker.lifecycle.configs == [("t", expected), ("t", {"retention.bytes": "9"})]
+    await broker.stop()
+    again = await world.start()
+    assert again.view.topics["t"].configs == {"retention.bytes": "9"}
+    await again.stop()
+
+
+async def test_broker_configs_are_kept(world: World) -> None:
+    broker = await world.start()
+    ops = [ConfigOp("retention.ms", ConfigOpType.SET, "7")]
+    assert await broker.topics.alter_broker_configs(None, ops, validate_only=True) == {"retention.ms": "7"}
+    assert broker.view.broker_config_overrides(1) == {}
+    await broker.topics.alter_broker_configs(None, ops)
+    await broker.topics.replace_broker_configs(1, {"retention.ms": "8"})
+    bad = [ConfigOp("bad", ConfigOpType.SET, "1")]
+    assert await code_of(broker.topics.alter_broker_configs(1, bad)) is ErrorCode.INVALID_CONFIG
+    assert broker.lifecycle.configs == [(None, {"retention.ms": "7"}), (1, {"retention.ms": "8"})]
+    await broker.stop()
+    again = await world.start()
+    assert again.view.broker_config_overrides(1) == {"retention.ms": "8"}
+    assert again.view.broker_config_overrides(2) == {"retention.ms": "7"}
+    await again.topics.replace_broker_configs(1, {})
+    assert again.view.broker_config_overrides(1) == {"retention.ms": "7"}
+    await again.stop()
+
+
+async def test_changes_run_one_at_a_time(world: World) -> None:
+    broker = await world.start()
+    results = await asyncio.gather(
+        *(broker.topics.create("t", 1) for _ in range(5)),
+        *(broker.topics.create(f"u{index}", 1) for index in range(5)),
+        return_exceptions=True,
+    )
+    failures = [result for result in results if isinstance(result, KafkaError)]
+    assert [failure.code for failure in failures] == [ErrorCode.TOPIC_ALREADY_EXISTS] * 4
+    assert len(broker.view.topics) == 6
+    await broker.stop()
+
+
+async def test_a_request_that_is_cancelled_does_not_stop_half_way(world: World) -> None:
+    broker = await world.start()
+    task = asyncio.create_task(broker.topics.create("t", 3))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await broker.topics.close()
+    assert len(broker.view.topics["t"].partitions) == 3
+    await broker.stop()
+
+
+async def test_a_topic_that_cannot_be_stored_does_not_exist(world: World) -> None:
+    broker = await world.start()
+    broker.store._write_file = fail_with(errno.ENOSPC)
+    assert await code_of(broker.topics.create("t")) is ErrorCode.KAFKA_STORAGE_ERROR
+    assert world.directories() == []
+    broker.store._write_file = write_atomically
+    await broker.topics.create("t")
+    await broker.stop()
+
+
+async def test_a_creation_that_fails_half_way_is_undone(world: World) -> None:
+    broker = await world.start()
+
+    def no_room(step: str, topic: str, partition: int) -> None:
+        if step == "create" and partition == 20:
+            raise OSError(errno.ENOSPC, "full")
+
+    broker.lifecycle.before = no_room
+    assert await code_of(broker.topics.create("t", 25)) is ErrorCode.KAFKA_STORAGE_ERROR
+    assert "t" not in broker.view.topics
+    assert all(name.endswith("-delete") for name in world.directories())
+    broker.lifecycle.before = None
+    await broker.topics.create("t", 25)
+    await broker.stop()
+
+
+async def test_a_deletion_that_meets_an_obstacle_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics_module, "_RETRY_SECONDS", 0.01)
+    broker = await world.start()
+    await broker.topics.create("t", 1)
+
+    def refuse(step: str, topic: str, partition: int) -> None:
+        raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "offline")
+
+    broker.lifecycle.before = refuse
+    await broker.topics.delete("t")
+    assert "t" not in broker.view.topics
+    assert await code_of(broker.topics.create("t")) is ErrorCode.TOPIC_ALREADY_EXISTS
+    assert await broker.topics.finish_changes() == 1
+    broker.lifecycle.before = None
+    for _ in range(1000):
+        if "t" not in (await FileMetadataStore(world.paths).load()).topics:
+            break
+        await asyncio.sleep(0.01)
+    await broker.topics.create("t")
+    await broker.stop()
+
+
+async def test_metadata_on_a_broken_disk_takes_the_directory_offline(world: World) -> None:
+    broker = await world.start()
+    broker.store._write_file = fail_with(errno.EIO)
+    assert await code_of(broker.topics.create("t")) is ErrorCode.KAFKA_STORAGE_ERROR
+    assert len(world.halted) == 1
+    await broker.crash()

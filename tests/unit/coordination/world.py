@@ -1,0 +1,152 @@
+"""Coordination and storage on real directories, with fake logs: start, crash, start again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastlog.clock import ManualClock
+from fastlog.coordination.cluster_view import BrokerInfo, ClusterView, TopicState
+from fastlog.coordination.file_store import FileMetadataStore
+from fastlog.coordination.producer_ids import ProducerIds
+from fastlog.coordination.startup import Coordination, start_topics
+from fastlog.coordination.topics import TopicService
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.storage.io import IoLoop
+from fastlog.storage.manager import LogManager
+from fastlog.storage.settings import StorageSettings
+from tests.unit.storage.fakes import FakeConfig, FakeEngine, LogOpener, flushing
+
+NODE = 1
+
+
+class Defaults:
+    """`num.partitions` and `default.replication.factor`."""
+
+    num_partitions = 2
+    default_replication_factor = 1
+
+
+class Rules:
+    """Config rules of a few keys."""
+
+    KEYS = frozenset(
+        {"retention.ms", "retention.bytes", "cleanup.policy", "segment.bytes", "compression.type"}
+    )
+
+    def check_topic(self, configs: Mapping[str, str]) -> None:
+        for key in configs:
+            if key not in self.KEYS:
+                raise KafkaError(ErrorCode.INVALID_CONFIG, f"{key} is not known")
+
+    def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
+        self.check_topic(configs)
+
+    def is_list(self, key: str) -> bool:
+        return key == "cleanup.policy"
+
+    def default(self, key: str) -> str | None:
+        return "delete" if key == "cleanup.policy" else None
+
+
+@dataclass
+class Lifecycle:
+    """What the broker's wiring does: the log is made or taken away. `before` may raise or block."""
+
+    logs: LogManager
+    before: Callable[[str, str, int], None] | None = None
+    led: dict[tuple[str, int], int] = field(default_factory=dict)
+    configs: list[Any] = field(default_factory=list)
+
+    async def on_partition_created(self, topic: TopicState, partition: int) -> None:
+        if self.before is not None:
+            self.before("create", topic.name, partition)
+        await self.logs.create(topic.name, topic.topic_id, partition, FakeConfig())  # type: ignore[arg-type]
+        self.led[topic.name, partition] = topic.partitions[partition].leader_epoch
+
+    async def on_partition_deleted(self, topic: str, topic_id: bytes, partition: int) -> None:
+        if self.before is not None:
+            self.before("delete", topic, partition)
+        self.led.pop((topic, partition), None)
+        await self.logs.delete(topic, partition, topic_id)
+
+    async def on_config_changed(self, topic: TopicState) -> None:
+        self.configs.append((topic.name, dict(topic.configs)))
+
+    async def on_broker_config_changed(self, node_id: int | None, configs: Mapping[str, str]) -> None:
+        self.configs.append((node_id, dict(configs)))
+
+
+@dataclass
+class Broker:
+    """One run."""
+
+    logs: LogManager
+    store: FileMetadataStore
+    view: ClusterView
+    topics: TopicService
+    producer_ids: ProducerIds
+    lifecycle: Lifecycle
+    io: IoLoop
+
+    async def stop(self) -> bool:
+        await self.topics.close()
+        await self.store.close()
+        clean = await self.logs.shutdown()
+        await self.io.close()
+        return clean
+
+    async def crash(self) -> None:
+        """The process is gone: nothing is written any more, the locks are free."""
+        await self.topics.close()
+        for directory in self.logs.directories:
+            directory.close()
+        await self.io.close()
+
+
+class World:
+    """Directories that outlive brokers."""
+
+    def __init__(self, root: Path, directories: int = 1) -> None:
+        self.paths = [root / f"d{index}" for index in range(directories)]
+        self.opener = LogOpener()
+        self.clock = ManualClock()
+        self.halted: list[str] = []
+        self.brokers: list[Broker] = []
+
+    async def start(self, *, allow_data_loss: bool = False, **store_options: Any) -> Broker:
+        """Starts a broker; when the start is refused the locks are released before it is raised."""
+        io = IoLoop(FakeEngine(flushing))  # type: ignore[arg-type]
+        settings = StorageSettings(log_dirs=self.paths, allow_data_loss=allow_data_loss)
+        logs = LogManager(settings, self.clock, io, open_log=self.opener, on_all_failed=self.halted.append)
+        lifecycle = Lifecycle(logs)
+        try:
+            preparation = await logs.prepare()
+            store = FileMetadataStore(
+                [directory.path for directory in logs.directories if directory.online],
+                used_before=preparation.used_before,
+                allow_data_loss=allow_data_loss,
+                on_disk_failure=logs.dir_failed,
+                **store_options,
+            )
+            view = ClusterView()
+            view.set_brokers((BrokerInfo(NODE, None, {}),))
+            topics = TopicService(
+                store, view, node_id=NODE, defaults=Defaults(), rules=Rules(), lifecycle=lifecycle
+            )
+            ids = ProducerIds(store)
+            broker = Broker(logs, store, view, topics, ids, lifecycle, io)
+            parts = Coordination(NODE, store, view, topics, ids, lifecycle, lambda *_: FakeConfig())  # type: ignore[arg-type, return-value]
+            await start_topics(parts, logs, preparation)
+        except BaseException:
+            await logs.shutdown()
+            await io.close()
+            raise
+        self.brokers.append(broker)
+        return broker
+
+    def directories(self) -> list[str]:
+        """Names of the partition directories, over all log directories."""
+        return sorted(entry.name for path in self.paths for entry in path.iterdir() if entry.is_dir())

@@ -1,0 +1,157 @@
+"""The background passes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastlog.storage import log_dir
+from fastlog.storage.checkpoints import LOG_START_OFFSETS, RECOVERY_POINTS, read_offsets
+from fastlog.storage.manager import LogManager
+from tests.unit.storage.fakes import FakeConfig, storage_error
+from tests.unit.storage.test_manager import ID, Store, make
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    made = Store(tmp_path, directories=1)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def manager(store: Store) -> LogManager:
+    return await store.started()
+
+
+async def test_retention_and_purge_reach_every_log(manager: LogManager) -> None:
+    logs = [await make(manager, "t", partition) for partition in range(130)]
+    assert await manager.housekeeping.retain() == 130
+    assert await manager.housekeeping.purge() == 260
+    assert all(log.calls == ["apply_retention", "purge_deleted"] for log in logs)
+
+
+async def test_one_log_in_trouble_does_not_stop_the_pass(
+    manager: LogManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = [await make(manager, "t", partition) for partition in range(3)]
+    logs[1].fail_on["apply_retention"] = storage_error("cannot rename")
+    assert await manager.housekeeping.retain() == 2
+    assert "retention of t-1: cannot rename" in caplog.text
+    assert manager.complete
+
+
+async def test_a_log_that_failed_takes_its_directory_offline(store: Store, manager: LogManager) -> None:
+    log = await make(manager, "t")
+    log.fail_on["apply_retention"] = storage_error("EIO")
+    log.failure = "rename: EIO"
+    await manager.housekeeping.retain()
+    assert not manager.complete
+    assert len(store.halted) == 1
+
+
+async def test_a_failure_that_no_job_met_is_noticed(store: Store, manager: LogManager) -> None:
+    log = await make(manager, "t")
+    await manager.housekeeping.watch()
+    assert store.halted == []
+    log.failure = "background flush: EIO"
+    await manager.housekeeping.watch()
+    assert store.halted == [f"{log.path}: background flush: EIO"]
+
+
+async def test_logs_are_flushed_when_their_time_has_come(store: Store, manager: LogManager) -> None:
+    timed = await manager.create("timed", ID, 0, FakeConfig(flush_ms=1000))  # type: ignore[arg-type]
+    lazy = await make(manager, "lazy")
+    for log in (timed, lazy):
+        log.append(b"x")  # type: ignore[call-arg]
+    store.clock.advance(999)
+    await manager.housekeeping.watch()
+    assert timed.calls == []  # type: ignore[attr-defined]
+    store.clock.advance(1)
+    await manager.housekeeping.watch()
+    await manager.housekeeping.watch()
+    assert timed.calls == ["flush"]  # type: ignore[attr-defined]
+    store.clock.advance(1000)
+    await manager.housekeeping.watch()
+    # Nothing was appended since, so there is nothing to flush.
+    assert timed.calls == ["flush"]  # type: ignore[attr-defined]
+    assert lazy.calls == []
+
+
+async def test_a_flush_that_fails_is_reported(
+    store: Store, manager: LogManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: Any = await manager.create("t", ID, 0, FakeConfig(flush_ms=0))  # type: ignore[arg-type]
+    log.append(b"x")
+    log.fail_on["flush"] = storage_error("EIO")
+    log.failure = None
+    await manager.housekeeping.watch()
+    assert "flushing t-0: EIO" in caplog.text
+
+
+async def test_checkpoints_hold_all_open_logs(store: Store, manager: LogManager) -> None:
+    logs = [await make(manager, "t", partition) for partition in range(2)]
+    logs[0].append(b"x" * 10)
+    logs[0].flush()
+    logs[1].advance_log_start_offset(5)
+    await manager.housekeeping.checkpoint()
+    assert read_offsets(store.paths[0] / RECOVERY_POINTS) == {("t", 0): 10, ("t", 1): 0}
+    assert read_offsets(store.paths[0] / LOG_START_OFFSETS) == {("t", 1): 5}
+
+
+@pytest.mark.parametrize(("code", "online"), [(errno.ENOSPC, True), (errno.EIO, False)])
+async def test_checkpoints_that_cannot_be_written(
+    store: Store,
+    manager: LogManager,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    code: int,
+    online: bool,
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(code, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log_dir, "write_offsets", fail)
+        await manager.housekeeping.checkpoint()
+        await manager.housekeeping.checkpoint()
+    assert manager.complete is online
+    if online:
+        assert caplog.text.count("is full") == 1
+        caplog.set_level("INFO")
+        await manager.housekeeping.checkpoint()
+        assert "has room again" in caplog.text
+
+
+async def test_the_passes_run_until_stopped(store: Store) -> None:
+    manager = await store.manager()
+    quick = type(manager.settings)(
+        log_dirs=store.paths,
+        initial_delay_ms=1,
+        retention_check_ms=1,
+        checkpoint_ms=1,
+        watch_ms=1,
+        purge_ms=1,
+        reserve_ms=1,
+    )
+    manager.housekeeping._settings = quick
+    await manager.prepare()
+    await manager.open([])
+    log = await make(manager, "t")
+    manager.start_housekeeping()
+    for _ in range(10_000):
+        written = (store.paths[0] / RECOVERY_POINTS).exists()
+        if written and {"apply_retention", "purge_deleted"} <= set(log.calls):
+            break
+        await asyncio.sleep(0.001)
+    else:
+        pytest.fail("not every pass was run")
+    await manager.shutdown()
+    count = len(log.calls)
+    await asyncio.sleep(0.01)
+    assert len(log.calls) == count
