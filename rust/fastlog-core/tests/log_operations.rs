@@ -1,5 +1,7 @@
 //! Rolling, cutting, deleting, finding by time, following, and what producers leave in a log.
 
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
+
 mod common;
 
 use common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};

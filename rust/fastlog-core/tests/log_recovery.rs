@@ -1,5 +1,7 @@
 //! What recovery makes of damaged directories: the table of expected results, case by case.
 
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
+
 mod common;
 
 use std::fs;

@@ -92,8 +92,9 @@ impl Recovery<'_> {
         })
     }
 
-    /// Where the scan of the first segment may begin: at a batch below the recovery point that the index
-    /// knows and that is sound, because everything before it was made durable.
+    /// Where the scan of the first segment may begin: at a batch below the recovery point that both indexes
+    /// know and that is sound. Everything before it was made durable, and since entries reach the disk in
+    /// order, all entries for it are there.
     fn scan_start(&self, from: usize) -> Result<Extent> {
         let Found {
             segment,
@@ -104,12 +105,16 @@ impl Recovery<'_> {
         let beginning = self.beginning_of(from);
         let trusted = !transactions_damaged
             && index_damage.is_none()
-            && from == self.holding(self.options.recovery_point)
+            && from == self.holding(self.options.recovery_point - 1)
             && segment.indexes_rise()?;
         if !trusted {
             return Ok(beginning);
         }
-        let Some(entry) = segment.offset_index().floor(self.options.recovery_point - 1)? else {
+        let Some(known) = segment.time_index().last()? else {
+            return Ok(beginning);
+        };
+        let known = known.offset.min(self.options.recovery_point - 1);
+        let Some(entry) = segment.offset_index().floor(known)? else {
             return Ok(beginning);
         };
         let position = u64::from(entry.position);

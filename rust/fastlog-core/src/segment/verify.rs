@@ -139,7 +139,7 @@ impl<'a> Verifier<'a> {
         let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32IsoHdlc);
         self.reader
             .each(self.position + AT_MAGIC, self.position + size, |bytes| {
-                digest.update(bytes)
+                digest.update(bytes);
             })?;
         Ok(digest.finalize() as u32 == crc)
     }
