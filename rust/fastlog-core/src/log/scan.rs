@@ -78,6 +78,9 @@ impl Recovery<'_> {
             index += 1;
         };
         active.publish();
+        // So that the next recovery finds the same bytes, and knows where to begin.
+        active.segment().offset_index().write_out()?;
+        active.segment().time_index().write_out()?;
         let end = active.extent().next_offset;
         Ok(Loaded {
             segments: self.list(),
@@ -273,7 +276,7 @@ impl Recovery<'_> {
             if *size > 0 {
                 fs.rename(segment.log().path(), &self.corrupt_path(segment.log().path(), 0)?)?;
             }
-            segment.rename_deleted()?;
+            segment.remove()?;
             self.report.truncated_bytes += *size;
         }
         self.segments.truncate(damage.segment + 1);
