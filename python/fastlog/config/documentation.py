@@ -1,4 +1,4 @@
-"""The generated parts of docs/configuration.md: `python -m fastlog.config.documentation docs/configuration.md`.
+"""Generates parts of docs/configuration.md: `python -m fastlog.config.documentation docs/configuration.md`.
 
 A part stands between `<!-- NAME: generated -->` and `<!-- end -->`; a test compares it with the definitions.
 """
