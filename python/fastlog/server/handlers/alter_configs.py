@@ -1,8 +1,8 @@
 """AlterConfigs (33): replaces all overrides of a topic or broker at once. Versions 0 to 2.
 
 The older way, kept for older tools: what the request leaves out falls back to its default. INVALID_REQUEST
-for a null value, a resource or a key that stands twice, and (KAFKA-13609) whatever a broker may not be set to;
-INVALID_CONFIG for what a topic may not be set to (`ConfigAdminManager.preprocess`).
+for a null value, a resource or a key that stands twice, and (KAFKA-13609) whatever a broker may not be set
+to; INVALID_CONFIG for what a topic may not be set to (`ConfigAdminManager.preprocess`).
 """
 
 from __future__ import annotations

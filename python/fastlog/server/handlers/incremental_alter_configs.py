@@ -1,9 +1,9 @@
 """IncrementalAlterConfigs (44): changes single settings of topics and brokers (KIP-339). Versions 0 and 1.
 
 Operations: SET, DELETE, and for lists APPEND and SUBTRACT (INVALID_CONFIG for other keys). INVALID_REQUEST
-for a null value, a resource or a key that stands twice, an unknown operation, and (KAFKA-13609) whatever a broker
-may not be set to; INVALID_CONFIG for what a topic may not be set to. Topics take effect at once; of broker
-settings only those that Kafka calls dynamic and that have an effect here may be changed.
+for a null value, a resource or a key that stands twice, an unknown operation, and (KAFKA-13609) whatever a
+broker may not be set to; INVALID_CONFIG for what a topic may not be set to. Topics take effect at once; of
+broker settings only those that Kafka calls dynamic and that have an effect here may be changed.
 """
 
 from __future__ import annotations
