@@ -269,8 +269,7 @@ def test_many_producers_at_once_get_offsets_of_their_own(broker: RunningBroker, 
 
     def work() -> None:
         with broker.connect() as mine:
-            for _ in range(50):
-                offsets.append(produced(mine, produce("t", batch(b"x")))[1])
+            offsets.extend(produced(mine, produce("t", batch(b"x")))[1] for _ in range(50))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
