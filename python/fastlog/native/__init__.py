@@ -20,12 +20,9 @@ from fastlog.native._core import (
     ProducePlan,
     RejectedBatch,
     StorageError,
-    build_batch,
     compress,
     crc32c,
-    decode_columns,
     decompress,
-    read_batches,
 )
 
 __all__ = [
@@ -45,10 +42,7 @@ __all__ = [
     "ProducePlan",
     "RejectedBatch",
     "StorageError",
-    "build_batch",
     "compress",
     "crc32c",
-    "decode_columns",
     "decompress",
-    "read_batches",
 ]

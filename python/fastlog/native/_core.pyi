@@ -27,6 +27,29 @@ from fastlog.native.shapes import (
     TimestampOffset,
 )
 
+__all__ = [
+    "AppendInfo",
+    "Chunk",
+    "CorruptLog",
+    "FastlogNativeError",
+    "FetchPlan",
+    "Frame",
+    "FrameError",
+    "FrameReader",
+    "IoEngine",
+    "Log",
+    "LogConfig",
+    "MalformedRequest",
+    "OffsetOutOfRange",
+    "ProducePlan",
+    "RejectedBatch",
+    "StorageError",
+    "__version__",
+    "compress",
+    "crc32c",
+    "decompress",
+]
+
 __version__: str
 
 class FastlogNativeError(Exception):
@@ -40,6 +63,9 @@ class MalformedRequest(FastlogNativeError):
 
 class FrameError(MalformedRequest):
     """A frame length is not positive, or larger than allowed: the connection cannot be resynchronized."""
+
+    frames: list[Frame]
+    """The frames that were whole before the bad one."""
 
 class CorruptLog(FastlogNativeError):
     """Bytes on disk are damaged in a way that recovery must not paper over."""
@@ -67,7 +93,6 @@ class Frame:
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
     @property
     def api_key(self) -> int: ...
     @property
@@ -90,7 +115,6 @@ class FrameReader:
     def __len__(self) -> int:
         """Bytes of free space that the buffer offers now, never 0."""
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
     def advance(self, n: int) -> list[Frame]:
         """Takes over `n` bytes that were written at the start of the buffer and returns the finished frames.
 
@@ -107,7 +131,6 @@ class Chunk:
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
 
 @final
 class ProducePlan:
@@ -136,7 +159,7 @@ class ProducePlan:
         self,
         results: list[ProduceResponseRow],
         throttle_ms: int = 0,
-        node_endpoints: list[NodeEndpoint] = [],
+        node_endpoints: list[NodeEndpoint] = ...,
     ) -> bytes:
         """The response frame, length prefix included. `results` has one entry per row, in row order."""
 
@@ -196,7 +219,7 @@ class LogConfig:
         flush_messages: int = 9223372036854775807,
         flush_ms: int = 9223372036854775807,
         retention_ms: int = 604800000,
-        retention_bytes: int = -1,
+        retention_bytes: int = ...,
         file_delete_delay_ms: int = 60000,
         max_message_bytes: int = 1048588,
         timestamp_type: str = "CreateTime",
@@ -345,10 +368,15 @@ class Log:
         """Starts a new segment."""
     def flush(self) -> int:
         """Makes all appended data durable; returns the new recovery point."""
-    def apply_retention(self, now_ms: int) -> int:
-        """Renames the segments that are past their retention to `*.deleted`; returns how many."""
+    def apply_retention(self, now_ms: int, max_offset: int | None = None) -> int:
+        """Renames the segments that are past their retention to `*.deleted`; returns how many.
+
+        Segments that reach beyond `max_offset` (the high watermark) are kept.
+        """
     def purge_deleted(self, now_ms: int) -> int:
-        """Unlinks `*.deleted` files whose delay is over; returns how many segments."""
+        """Unlinks `*.deleted` files whose delay is over; returns how many."""
+    def expire_producers(self, now_ms: int) -> int:
+        """Forgets producers that have been silent for too long; returns how many."""
     def update_config(self, config: LogConfig) -> None: ...
     def last_stable_offset(self, high_watermark: int) -> int: ...
     def aborted_transactions(self, lo: int, hi: int) -> list[tuple[int, int]]:
@@ -358,9 +386,9 @@ class Log:
         """Cheap upper estimate of the bytes between two offsets, without I/O."""
     def segments(self) -> list[SegmentRow]: ...
     def close(self) -> None:
-        """Flushes, writes the producer snapshot and trims the indexes. Closing twice is harmless."""
-    def delete_files(self) -> None:
-        """Removes the whole log from the disk."""
+        """Flushes, writes the producer snapshot and trims the indexes. The last call on a log."""
+    def delete_files(self, path: str | None = None) -> None:
+        """Removes the whole log from the disk; `path` when its directory was renamed since it was opened."""
 
 @final
 class IoEngine:
@@ -396,7 +424,7 @@ class IoEngine:
         throttle_ms: int = 0,
         error_code: int = 0,
         session_id: int = 0,
-        node_endpoints: list[NodeEndpoint] = [],
+        node_endpoints: list[NodeEndpoint] = ...,
         hard_max_bytes: bool = False,
     ) -> None:
         """Reads rows in order within `max_bytes` and builds the response. Result: FetchResult.

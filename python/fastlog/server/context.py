@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastlog.clock import Clock
-    from fastlog.config import BrokerConfig
+    from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topics import TopicService
+    from fastlog.replication.committer import GroupCommitter
     from fastlog.replication.manager import ReplicaManager
     from fastlog.replication.purgatory import Purgatory
     from fastlog.server.fetch_sessions import FetchSessionCache
+    from fastlog.server.metadata_cache import MetadataCache
     from fastlog.server.metrics import BrokerMetrics
     from fastlog.server.registry import Registry
     from fastlog.server.response_memory import ResponseMemory
@@ -30,7 +32,7 @@ ANONYMOUS = "User:ANONYMOUS"
 class BrokerServices:
     """Everything that handlers may use. Filled in one place: `fastlog.server.broker`."""
 
-    config: BrokerConfig
+    live_config: LiveConfig
     clock: Clock
     loop: asyncio.AbstractEventLoop
     cluster: ClusterView
@@ -40,10 +42,17 @@ class BrokerServices:
     io: IoLoop
     replicas: ReplicaManager
     purgatory: Purgatory
+    committer: GroupCommitter
     fetch_sessions: FetchSessionCache
     response_memory: ResponseMemory
+    metadata_cache: MetadataCache
     metrics: BrokerMetrics
     registry: Registry
+
+    @property
+    def config(self) -> BrokerConfig:
+        """The configuration in force now; it may be another one at the next request."""
+        return self.live_config.current
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ Three kinds of handlers:
 
 * a coroutine function: the next request of the connection starts when it has returned;
 * a plain function: the same without a task, for answers that come from memory;
-* a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the next
-  request may start (`proceed`) and what the answer is (`reply`). Produce and Fetch are of this kind.
+* a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the
+  next request may start (`proceed`) and what the answer is (`reply`): Produce and Fetch.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastlog.wire.api_keys import API_VERSIONS, ApiKey
 
 if TYPE_CHECKING:
     from fastlog.native import Frame
-    from fastlog.server.context import BrokerServices
+    from fastlog.server.context import BrokerServices, RequestContext
     from fastlog.server.exchange import Exchange
-    from fastlog.wire.schema import Response
+    from fastlog.wire.schema import Request, Response
+
+# Decoding makes many small objects out of few bytes: a larger frame of an API that has no bulk data is not
+# looked into. Frames of bulk data are bounded by socket.request.max.bytes alone.
+DECODED_MAX_BYTES: Final = 4 * 1024 * 1024
+FRAME_MAX_BYTES: Final = 2**31 - 1
 
 AnyHandler = Callable[..., "Response | EncodedResponse | Coroutine[Any, Any, Response | EncodedResponse]"]
 FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
@@ -36,7 +41,7 @@ F = TypeVar("F", bound=FrameHandler)
 
 @dataclass(frozen=True, slots=True)
 class EncodedResponse:
-    """A whole response of the request's version, ready to be sent but for its correlation id (bytes 4 to 8)."""
+    """A whole response, ready to be sent but for its correlation id (bytes 4 to 8)."""
 
     frame: bytes
     error_code: int = 0
@@ -44,14 +49,21 @@ class EncodedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One API: its versions, and exactly one of the two kinds of callables."""
+    """One API: its versions, the largest frame that is looked into, and one of the two kinds of callables."""
 
     api_key: ApiKey
     min_version: int
     max_version: int
+    max_bytes: int
     handler: AnyHandler | None = None
     is_coroutine: bool = False
     frame_handler: FrameHandler | None = None
+
+    def handle(self, context: RequestContext, request: Request) -> Any:
+        """The answer to a decoded request, or a coroutine that makes it (`is_coroutine`)."""
+        if self.handler is None:
+            raise TypeError(f"{self.api_key.name} has a handler of frames only")
+        return self.handler(context, request)
 
 
 Registry = Mapping[int, Registration]
@@ -60,7 +72,11 @@ _REGISTRATIONS: dict[int, Registration] = {}
 
 
 def handles(
-    api_key: ApiKey, min_version: int | None = None, max_version: int | None = None
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = DECODED_MAX_BYTES,
 ) -> Callable[[H], H]:
     """Registers a handler of decoded requests. Versions default to all that the codecs know."""
 
@@ -68,7 +84,12 @@ def handles(
         low, high = _versions(api_key, min_version, max_version)
         _add(
             Registration(
-                api_key, low, high, handler=function, is_coroutine=inspect.iscoroutinefunction(function)
+                api_key,
+                low,
+                high,
+                max_bytes,
+                handler=function,
+                is_coroutine=inspect.iscoroutinefunction(function),
             )
         )
         return function
@@ -77,13 +98,17 @@ def handles(
 
 
 def handles_frame(
-    api_key: ApiKey, min_version: int | None = None, max_version: int | None = None
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = FRAME_MAX_BYTES,
 ) -> Callable[[F], F]:
     """Registers a handler that works on frames; see the module's text."""
 
     def register(function: F) -> F:
         low, high = _versions(api_key, min_version, max_version)
-        _add(Registration(api_key, low, high, frame_handler=function))
+        _add(Registration(api_key, low, high, max_bytes, frame_handler=function))
         return function
 
     return register

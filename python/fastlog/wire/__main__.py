@@ -11,14 +11,15 @@ from fastlog.wire.messages import request_type, response_type
 
 def main(argv: list[str]) -> int:
     """Writes the source of the named message to standard output; returns the exit status."""
-    by_name = {api.name.lower(): key for key, api in APIS.items()}
-    if len(argv) != 3 or argv[0].lower() not in by_name or argv[1] not in ("request", "response"):
-        sys.stderr.write("usage: python -m fastlog.wire <API name> request|response <version>\n")
-        return 2
-    key = by_name[argv[0].lower()]
-    message = request_type(key) if argv[1] == "request" else response_type(key)
-    sys.stdout.write(generated_source(message, int(argv[2])))
-    return 0
+    match argv:
+        case [name, "request" | "response" as kind, version]:
+            for key, api in APIS.items():
+                if api.name.lower() == name.lower() and version in map(str, range(api.max_version + 1)):
+                    message = request_type(key) if kind == "request" else response_type(key)
+                    sys.stdout.write(generated_source(message, int(version)))
+                    return 0
+    sys.stderr.write("usage: python -m fastlog.wire <API name> request|response <version>\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ class _Encoder:
         if wire.struct is not None and not wire.is_array:
             default = self.out.use(f"DEFAULT_{wire.struct.__name__}", wire.default)
             return f"{expr} != {default}"
+        if wire.kind == "bool" and not wire.is_array:
+            return f"not {expr}" if wire.default else expr
         return f"{expr} != {wire.default!r}"
 
     def _value(self, wire: Wire, expr: str) -> None:

@@ -22,6 +22,7 @@ pub enum ErrorCode {
     OutOfOrderSequenceNumber = 45,
     InvalidProducerEpoch = 47,
     InvalidTxnState = 48,
+    TransactionCoordinatorFenced = 52,
     KafkaStorageError = 56,
     UnsupportedCompressionType = 76,
     InvalidRecord = 87,

@@ -9,8 +9,15 @@ pub mod clock;
 pub mod compression;
 pub mod env;
 pub mod error;
+pub mod filenames;
+pub mod index;
 pub mod io_engine;
 pub mod leader_epochs;
+pub mod log;
+pub mod producer_state;
+pub mod segment;
+pub mod txn_index;
+pub mod wire;
 
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
 pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
@@ -18,3 +25,8 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use compression::Codec;
 pub use error::{Error, ErrorCode, Result};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
+pub use log::{
+    AppendError, AppendInfo, AppendOptions, LogConfig, OpenOptions, PartitionLog, ReadSlice, RecoveryReport,
+};
+pub use producer_state::{ActiveProducer, CompletedTxn, ProducerState, SequenceVerdict};
+pub use txn_index::{AbortedTxn, TxnIndex};

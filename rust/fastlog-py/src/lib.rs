@@ -1,10 +1,45 @@
-//! `fastlog.native._core`: the thin PyO3 shell around `fastlog-core`.
+//! `fastlog.native._core`: the thin `PyO3` shell around `fastlog-core`.
+//!
+//! One file per class. Signatures, shapes and units are documented in `_core.pyi`, which stubtest compares
+//! with this module. Calls that reach the disk or touch many bytes release the GIL.
+
+// Python hands arguments over by value: a buffer is released when the call is done with it.
+#![allow(clippy::needless_pass_by_value)]
+
+mod buffers;
+mod codecs;
+mod config;
+mod engine;
+mod errors;
+mod frame;
+mod log;
+mod plan;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use crate::buffers::Chunk;
+    #[pymodule_export]
+    use crate::codecs::{compress, crc32c, decompress};
+    #[pymodule_export]
+    use crate::config::LogConfig;
+    #[pymodule_export]
+    use crate::engine::IoEngine;
+    #[pymodule_export]
+    use crate::errors::{
+        CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange, RejectedBatch,
+        StorageError,
+    };
+    #[pymodule_export]
+    use crate::frame::{Frame, FrameReader};
+    #[pymodule_export]
+    use crate::log::{AppendInfo, Log};
+    #[pymodule_export]
+    use crate::plan::{FetchPlan, ProducePlan};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -16,14 +16,3 @@ pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     digest.update(bytes);
     digest.finalize() as u32
 }
-
-/// CRC-32C of `new ++ rest`, given that `crc` is the CRC-32C of `old ++ rest` and that both prefixes have
-/// the same length.
-///
-/// Costs a few multiplications instead of a second pass over `rest`: with equal lengths the difference of
-/// the two checksums is the difference of the prefixes' checksums, shifted over `rest`.
-pub fn crc32c_replace_prefix(crc: u32, old: &[u8], new: &[u8], rest_len: usize) -> u32 {
-    debug_assert_eq!(old.len(), new.len(), "the identity holds for equal lengths only");
-    let difference = crc32c(old) ^ crc32c(new);
-    crc_fast::checksum_combine(Crc32Iscsi, u64::from(difference), u64::from(crc), rest_len as u64) as u32
-}

@@ -8,47 +8,40 @@ pub const MAX_VARINT_SIZE: usize = 5;
 /// Most bytes of a 64-bit varint.
 pub const MAX_VARLONG_SIZE: usize = 10;
 
-/// Reads a 64-bit varint at `*at` and moves `*at` behind it. `None` when the bytes end too early or the
-/// number has more than 64 bits; `*at` then means nothing.
+/// Takes a 64-bit varint off the front of `bytes`. `None` when the bytes end too early or the number has
+/// more than 64 bits; what is left in `bytes` then means nothing.
 #[inline]
-pub fn read_varlong(bytes: &[u8], at: &mut usize) -> Option<i64> {
-    let first = *bytes.get(*at)?;
-    *at += 1;
+pub fn read_varlong(bytes: &mut &[u8]) -> Option<i64> {
+    let (&first, rest) = bytes.split_first()?;
+    *bytes = rest;
     if first < 0x80 {
         return Some(unzigzag(u64::from(first)));
     }
-    read_long_tail(bytes, at, u64::from(first & 0x7f)).map(unzigzag)
-}
-
-/// Reads a 32-bit varint at `*at` and moves `*at` behind it; `None` as [`read_varlong`], for numbers
-/// beyond 32 bits.
-#[inline]
-pub fn read_varint(bytes: &[u8], at: &mut usize) -> Option<i32> {
-    let first = *bytes.get(*at)?;
-    *at += 1;
-    if first < 0x80 {
-        return Some(unzigzag(u64::from(first)) as i32);
-    }
-    let second = *bytes.get(*at)?;
-    let low = u64::from(first & 0x7f);
+    let (&second, rest) = bytes.split_first()?;
+    let low = u64::from(first & 0x7f) | (u64::from(second & 0x7f) << 7);
+    *bytes = rest;
     if second < 0x80 {
-        *at += 1;
-        return Some(unzigzag(low | (u64::from(second) << 7)) as i32);
+        return Some(unzigzag(low));
     }
-    let value = read_long_tail(bytes, at, low)?;
-    // The unsigned form must fit 32 bits: a longer number is no canonical way to write an i32.
-    u32::try_from(value)
-        .ok()
-        .map(|value| unzigzag(u64::from(value)) as i32)
+    read_long_tail(bytes, low).map(unzigzag)
 }
 
-/// The bytes after the first one, which had its high bit set.
-fn read_long_tail(bytes: &[u8], at: &mut usize, low: u64) -> Option<u64> {
+/// Takes a 32-bit varint off the front of `bytes`; `None` as [`read_varlong`], and for numbers beyond 32
+/// bits.
+#[inline]
+pub fn read_varint(bytes: &mut &[u8]) -> Option<i32> {
+    // Every i32 is at most 5 bytes and no longer number fits: what is in range is also well-formed.
+    i32::try_from(read_varlong(bytes)?).ok()
+}
+
+/// The third byte and those after it. Kept out of line: nearly all numbers in records are shorter.
+#[inline(never)]
+fn read_long_tail(bytes: &mut &[u8], low: u64) -> Option<u64> {
     let mut value = low;
-    let mut shift = 7;
+    let mut shift = 14;
     loop {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
         let bits = u64::from(byte & 0x7f);
         // The tenth byte has room for one bit only.
         if shift == 63 && bits > 1 {
@@ -65,8 +58,9 @@ fn read_long_tail(bytes: &[u8], at: &mut usize, low: u64) -> Option<u64> {
     }
 }
 
+/// The signed number behind the bits of a varint.
 #[inline]
-fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

@@ -93,7 +93,11 @@ impl FileSystem for StdFs {
     fn sync_dir(&self, path: &Path) -> Result<()> {
         fs::File::open(path)
             .and_then(|directory| directory.sync_all())
-            .map_err(|error| Error::io("fsync directory", path, error))
+            .map_err(|source| Error::Io {
+                op: "fsync directory",
+                path: path.to_owned(),
+                source,
+            })
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {

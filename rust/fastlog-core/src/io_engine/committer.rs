@@ -9,11 +9,18 @@ use super::catch;
 use super::outcome::{Completion, Failure, Outcome};
 use super::pool::{Closed, Job, Requeue, WorkerPool};
 use crate::error::Result;
+use crate::log::PartitionLog;
 
 /// Something with unflushed appends.
 pub trait Durable: Send + Sync {
     /// Makes all that was appended before the call durable; returns the end offset of it.
     fn commit(&self) -> Result<i64>;
+}
+
+impl Durable for PartitionLog {
+    fn commit(&self) -> Result<i64> {
+        self.flush(None)
+    }
 }
 
 struct Group {

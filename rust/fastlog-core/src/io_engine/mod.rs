@@ -6,8 +6,10 @@
 
 mod committer;
 mod completions;
+mod fetch;
 mod outcome;
 mod pool;
+mod produce;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +21,10 @@ use completions::CompletionQueue;
 use pool::WorkerPool;
 
 pub use committer::{Committer, Durable};
+pub use fetch::{FetchJob, FetchOutcome, FetchRow, FetchedRow};
 pub use outcome::{Completion, Failure, Outcome};
 pub use pool::Closed;
+pub use produce::{ProduceJob, ProduceRowOutcome, ProduceTarget};
 
 /// More disks than this rarely stand behind one broker, and each committer thread is idle most of the time.
 const MAX_COMMIT_THREADS: usize = 4;

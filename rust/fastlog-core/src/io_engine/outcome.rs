@@ -5,15 +5,27 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::completions::CompletionQueue;
-use crate::error::{Error, ErrorCode};
+use super::fetch::FetchOutcome;
+use super::produce::ProduceRowOutcome;
+use crate::error::{Error, ErrorCode, Result};
 
 /// Result of one job.
 #[derive(Debug)]
 pub enum Outcome {
+    /// Rows of a produce, in row order.
+    Produced(Vec<ProduceRowOutcome>),
+    /// A fetch.
+    Fetched(FetchOutcome),
     /// An offset: the recovery point of a flush, the durable end offset of a commit.
     Offset(i64),
     /// The job failed as a whole.
     Failed(Failure),
+}
+
+impl From<Result<i64>> for Outcome {
+    fn from(result: Result<i64>) -> Self {
+        result.map_or_else(|error| Self::Failed(Failure::from(error)), Self::Offset)
+    }
 }
 
 /// Why a job failed as a whole. Cheap to clone: one failed fdatasync answers many tokens.

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::batch::crc::{crc32c, crc32c_append, crc32c_replace_prefix};
+use crate::batch::crc::{crc32c, crc32c_append};
 
 #[test]
 fn known_answers() {
@@ -36,18 +36,5 @@ proptest! {
     fn append_continues(bytes in proptest::collection::vec(any::<u8>(), 0..3000), cut: prop::sample::Index) {
         let (head, tail) = bytes.split_at(cut.index(bytes.len() + 1));
         prop_assert_eq!(crc32c_append(crc32c(head), tail), crc32c(&bytes));
-    }
-
-    #[test]
-    fn a_prefix_is_replaced_without_the_rest(
-        prefixes in (1_usize..100).prop_flat_map(|n| {
-            (proptest::collection::vec(any::<u8>(), n), proptest::collection::vec(any::<u8>(), n))
-        }),
-        rest in proptest::collection::vec(any::<u8>(), 0..3000),
-    ) {
-        let (old, new) = prefixes;
-        let before = crc32c_append(crc32c(&old), &rest);
-        let after = crc32c_append(crc32c(&new), &rest);
-        prop_assert_eq!(crc32c_replace_prefix(before, &old, &new, rest.len()), after);
     }
 }

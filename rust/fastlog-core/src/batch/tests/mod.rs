@@ -2,6 +2,10 @@
 
 mod crc;
 mod header;
+mod hostile;
+mod reader;
+mod record;
 mod validate;
+mod validate_codecs;
 mod varint;
 pub(super) mod vectors;

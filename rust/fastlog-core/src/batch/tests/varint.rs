@@ -3,13 +3,13 @@ use proptest::prelude::*;
 use crate::batch::varint::{MAX_VARLONG_SIZE, read_varint, read_varlong, varlong_size, write_varlong};
 
 fn long(bytes: &[u8]) -> Option<(i64, usize)> {
-    let mut at = 0;
-    read_varlong(bytes, &mut at).map(|value| (value, at))
+    let mut rest = bytes;
+    read_varlong(&mut rest).map(|value| (value, bytes.len() - rest.len()))
 }
 
 fn int(bytes: &[u8]) -> Option<(i32, usize)> {
-    let mut at = 0;
-    read_varint(bytes, &mut at).map(|value| (value, at))
+    let mut rest = bytes;
+    read_varint(&mut rest).map(|value| (value, bytes.len() - rest.len()))
 }
 
 #[test]

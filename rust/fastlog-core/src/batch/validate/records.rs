@@ -1,7 +1,7 @@
 //! The checks on each record of a batch, and the loop over records that lie in memory.
 
 use crate::batch::header::{BatchHeader, TimestampType};
-use crate::batch::record::split_record;
+use crate::batch::record::{glance, split_record};
 use crate::batch::validate::rules::{AppendOrigin, AppendRules, RecordError, Rejection};
 use crate::error::ErrorCode;
 
@@ -9,7 +9,7 @@ use crate::error::ErrorCode;
 pub(super) struct RecordChecks {
     base_timestamp: i64,
     /// Timestamps that are accepted, both ends included.
-    window: Option<(i64, i64)>,
+    window: (i64, i64),
     require_keys: bool,
     /// Index of the next record, which must also be its offset delta.
     pub next: i32,
@@ -27,12 +27,14 @@ impl RecordChecks {
             rules.timestamp_type == TimestampType::CreateTime && rules.origin == AppendOrigin::Client;
         Self {
             base_timestamp: header.base_timestamp,
-            window: windowed.then(|| {
+            window: if windowed {
                 (
                     now_ms.saturating_sub(rules.timestamp_before_max_ms),
                     now_ms.saturating_add(rules.timestamp_after_max_ms),
                 )
-            }),
+            } else {
+                (i64::MIN, i64::MAX)
+            },
             require_keys: rules.require_keys && !header.is_control(),
             next: 0,
             max_timestamp: -1,
@@ -62,10 +64,8 @@ impl RecordChecks {
         }
         if self.require_keys && !has_key {
             self.refuse(|| "Compacted topic cannot accept message without key".to_owned());
-        } else if let Some((from, to)) = self.window
-            && (timestamp < from || timestamp > to)
-            && timestamp != -1
-        {
+        } else if (timestamp < self.window.0 || timestamp > self.window.1) && timestamp != -1 {
+            let (from, to) = self.window;
             self.timestamp_error = true;
             self.refuse(|| {
                 format!("Timestamp {timestamp} is out of range, it should be within [{from}, {to}]")
@@ -117,10 +117,15 @@ fn wrong_offset_delta(expected: i32, found: i32) -> Rejection {
 pub(super) fn check_slice(body: &[u8], count: i32, checks: &mut RecordChecks) -> Result<(), Rejection> {
     let mut rest = body;
     while checks.next < count {
-        let (record, tail) = match split_record(rest) {
-            Ok(split) => split,
-            Err(damage) => return Err(Rejection::at_record(checks.next, damage)),
-        };
+        if let Some(record) = glance(rest)
+            && let Some(tail) = rest.get(record.size..)
+        {
+            checks.observe(record.timestamp_delta, record.offset_delta, record.has_key)?;
+            rest = tail;
+            continue;
+        }
+        let (record, tail) =
+            split_record(rest).map_err(|damage| Rejection::at_record(checks.next, damage))?;
         checks.observe(record.timestamp_delta, record.offset_delta, record.key.is_some())?;
         rest = tail;
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::batch::crc::{crc32c, crc32c_append, crc32c_replace_prefix};
+use crate::batch::crc::{crc32c, crc32c_append};
 use crate::batch::header::{AT_ATTRIBUTES, AT_CRC, BatchHeader, CODEC_MASK, HEADER_SIZE, LENGTH_PREFIX_SIZE};
 use crate::batch::validate::records::{RecordChecks, check_slice};
 use crate::batch::validate::rules::{AppendRules, Rejection};
@@ -70,7 +70,7 @@ pub(super) fn check_and_recompress(
 }
 
 /// Puts header and body together. `info` comes with the wanted timestamps; length, codec and CRC are set
-/// here. The CRC of a body that stays is not computed again.
+/// here. A batch that stays as it is keeps its CRC, which has been checked.
 pub(super) fn assemble<'a>(
     batch: &BatchView<'a>,
     info: &mut BatchHeader,
@@ -82,18 +82,14 @@ pub(super) fn assemble<'a>(
         info.attributes = (info.attributes & !CODEC_MASK) | i16::from(codec.id());
         // `check_size` has compared the sum with `max.message.bytes`, which is an i32 in Kafka.
         info.batch_length = (HEADER_SIZE - LENGTH_PREFIX_SIZE + body.len()) as i32;
-        info.write_to(&mut header);
-        info.crc = crc32c_append(crc32c(&header[AT_ATTRIBUTES..]), &body);
         Cow::Owned(body)
     } else {
-        info.write_to(&mut header);
-        let old = &batch.bytes()[AT_ATTRIBUTES..HEADER_SIZE];
-        let new = &header[AT_ATTRIBUTES..];
-        if old != new {
-            info.crc = crc32c_replace_prefix(info.crc, old, new, batch.body().len());
-        }
         Cow::Borrowed(batch.body())
     };
+    info.write_to(&mut header);
+    if batch.bytes()[AT_ATTRIBUTES..HEADER_SIZE] != header[AT_ATTRIBUTES..] || matches!(body, Cow::Owned(_)) {
+        info.crc = crc32c_append(crc32c(&header[AT_ATTRIBUTES..]), &body);
+    }
     header[AT_CRC..AT_CRC + 4].copy_from_slice(&info.crc.to_be_bytes());
     (header, body)
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use crate::batch::record::{
     Damage, ENDS_EARLY, HEADER_COUNT, LEFT_OVER, NEGATIVE_LENGTH, NULL_HEADER_KEY, NULL_LENGTH, RawRecord,
-    TRUNCATED,
+    TRUNCATED, glance,
 };
 use crate::batch::validate::records::{RecordChecks, left_over};
 use crate::batch::validate::rules::Rejection;
@@ -90,13 +90,14 @@ impl<T: Tap> Window<'_, T> {
         &mut self,
         left: &mut usize,
         most: usize,
-        read: fn(&[u8], &mut usize) -> Option<N>,
+        read: fn(&mut &[u8]) -> Option<N>,
     ) -> Result<N, Stop> {
         self.fill(most)?;
         let bytes = self.bytes();
-        let bytes = &bytes[..bytes.len().min(*left)];
-        let mut size = 0;
-        let number = read(bytes, &mut size).ok_or(ENDS_EARLY)?;
+        let inside = bytes.len().min(*left);
+        let mut rest = &bytes[..inside];
+        let number = read(&mut rest).ok_or(ENDS_EARLY)?;
+        let size = inside - rest.len();
         self.start += size;
         *left -= size;
         Ok(number)
@@ -127,11 +128,15 @@ impl<T: Tap> Window<'_, T> {
 
     /// Checks one record. Gives timestamp delta, offset delta and whether there is a key.
     fn record(&mut self) -> Result<(i64, i32, bool), Stop> {
+        if let Some(record) = glance(self.bytes()) {
+            self.start += record.size;
+            return Ok((record.timestamp_delta, record.offset_delta, record.has_key));
+        }
         self.fill(MAX_VARINT_SIZE)?;
-        let mut size = 0;
-        let length = read_varint(self.bytes(), &mut size).ok_or(TRUNCATED)?;
+        let mut rest = self.bytes();
+        let length = read_varint(&mut rest).ok_or(TRUNCATED)?;
         let length = usize::try_from(length).map_err(|_| NEGATIVE_LENGTH)?;
-        self.start += size;
+        self.start = self.end - rest.len();
         if length > WINDOW {
             return self.large_record(length);
         }

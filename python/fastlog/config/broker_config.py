@@ -1,0 +1,163 @@
+"""The broker's configuration as typed attributes: what the rest of the broker reads.
+
+An attribute is the key with dots as underscores (`socket_request_max_bytes`), without the prefix of
+fastlog's own keys (`durability`). Where Kafka spreads one value over several keys (log.retention.ms,
+.minutes, .hours), the attribute holds the outcome in the finest unit. Times are milliseconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+from fastlog.config.consistency import check_consistency
+from fastlog.config.definitions import BROKER_KEYS
+from fastlog.config.layers import Layers
+from fastlog.config.listener_config import ListenerConfig, listener_config
+from fastlog.config.sources import Settings
+from fastlog.config.topic_defaults import topic_default
+from fastlog.errors import ConfigError
+
+__all__ = ["BrokerConfig"]
+
+DEFAULT_NODE_ID: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerConfig:
+    """One consistent configuration. Make it with `from_settings`; `with_overrides` gives the next one."""
+
+    layers: Layers
+    node_id: int
+    node_id_is_set: bool
+    """False when the id came from nowhere: the one that a data directory remembers goes before it."""
+    broker_rack: str | None
+    listeners: ListenerConfig
+    log_dirs: tuple[Path, ...]
+
+    socket_request_max_bytes: int
+    socket_listen_backlog_size: int
+    socket_receive_buffer_bytes: int
+    socket_send_buffer_bytes: int
+    connections_max_idle_ms: int
+    max_connections: int
+    max_connections_per_ip: int
+    max_connections_per_ip_overrides: Mapping[str, int]
+    max_connection_creation_rate: int
+    max_request_partition_size_limit: int
+
+    auto_create_topics_enable: bool
+    num_partitions: int
+    default_replication_factor: int
+    min_insync_replicas: int
+    delete_topic_enable: bool
+    message_max_bytes: int
+    fetch_max_bytes: int
+    max_incremental_fetch_session_cache_slots: int
+
+    log_retention_ms: int
+    log_retention_check_interval_ms: int
+    log_segment_delete_delay_ms: int
+    log_flush_scheduler_interval_ms: int
+    log_flush_offset_checkpoint_interval_ms: int
+    log_flush_start_offset_checkpoint_interval_ms: int
+    log_initial_task_delay_ms: int
+    num_recovery_threads_per_data_dir: int
+    producer_id_expiration_ms: int
+    replica_high_watermark_checkpoint_interval_ms: int
+
+    durability: str
+    """`pagecache` or `fsync`."""
+    io_threads: int
+    max_inflight_bytes: int
+    shutdown_timeout_ms: int
+    allow_data_loss: bool
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        cluster: Mapping[str, str] | None = None,
+        broker: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The configuration that `settings` and run-time overrides add up to.
+
+        Raises ConfigError when values contradict each other or ask for what this release cannot do.
+        """
+        layers = Layers(settings, dict(cluster or {}), dict(broker or {}))
+        check_consistency(layers)
+        plain = {
+            field.name: layers.value(_key_of(field.name))
+            for field in fields(cls)
+            if _key_of(field.name) in BROKER_KEYS
+        }
+        node_id, node_id_is_set = _node_id(layers)
+        derived: dict[str, Any] = {
+            "layers": layers,
+            "node_id": node_id,
+            "node_id_is_set": node_id_is_set,
+            "listeners": listener_config(layers),
+            "log_dirs": _log_dirs(layers),
+            "max_connections_per_ip_overrides": _overrides_per_ip(layers),
+            "log_retention_ms": topic_default("retention.ms", layers),
+            "io_threads": layers.value("fastlog.io.threads") or min(8, max(2, os.cpu_count() or 2)),
+        }
+        return cls(**{**plain, **derived})
+
+    def with_overrides(
+        self, *, cluster: Mapping[str, str] | None = None, broker: Mapping[str, str] | None = None
+    ) -> Self:
+        """The same configuration under other run-time overrides; what is left out stays as it is."""
+        return self.from_settings(
+            self.layers.settings,
+            cluster=self.layers.cluster if cluster is None else cluster,
+            broker=self.layers.broker if broker is None else broker,
+        )
+
+    def with_node_id(self, node_id: int) -> Self:
+        """The same configuration with the id that the data directory remembers."""
+        return replace(self, node_id=node_id)
+
+
+def _key_of(attribute: str) -> str:
+    own = f"fastlog.{attribute.replace('_', '.')}"
+    return own if own in BROKER_KEYS else attribute.replace("_", ".")
+
+
+def _node_id(layers: Layers) -> tuple[int, bool]:
+    """(id, whether it was configured). -1 is Kafka's way of saying "not set"."""
+    ids = {name: layers.value(name) for name in ("node.id", "broker.id")}
+    chosen = [value for value in ids.values() if isinstance(value, int) and value != -1]
+    if len(set(chosen)) > 1:
+        raise ConfigError("node.id", f"is {ids['node.id']}, but broker.id is {ids['broker.id']}")
+    if any(value < 0 for value in chosen):
+        raise ConfigError("node.id", f"{chosen[0]} is negative")
+    return (chosen[0], True) if chosen else (DEFAULT_NODE_ID, False)
+
+
+def _log_dirs(layers: Layers) -> tuple[Path, ...]:
+    text = layers.text("log.dirs") or layers.text("log.dir") or ""
+    directories = tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+    if not directories:
+        raise ConfigError("log.dirs", "must name at least one directory")
+    absolute = [os.path.abspath(directory) for directory in directories]
+    if len(set(absolute)) != len(absolute):
+        raise ConfigError("log.dirs", "names a directory more than once")
+    return directories
+
+
+def _overrides_per_ip(layers: Layers) -> dict[str, int]:
+    key = "max.connections.per.ip.overrides"
+    limits = {}
+    for item in filter(None, (part.strip() for part in (layers.text(key) or "").split(","))):
+        address, separator, limit = item.rpartition(":")
+        if not separator or not address or not limit.isdigit():
+            raise ConfigError(key, f"'{item}' is not of the form address:limit")
+        limits[address.strip("[]")] = int(limit)
+    return limits

@@ -1,0 +1,50 @@
+"""Rules that involve more than one key, of those in KafkaConfig.validateValues (3.9) that concern fastlog."""
+
+from __future__ import annotations
+
+from fastlog.config.layers import Layers
+from fastlog.config.topic_defaults import topic_default
+from fastlog.errors import ConfigError
+
+__all__ = ["check_consistency"]
+
+
+def check_consistency(layers: Layers) -> None:
+    """Raises ConfigError for the first contradiction among the values in force."""
+    _check_limits(layers)
+    _check_roles(layers)
+    _check_times(layers)
+
+
+def _check_limits(layers: Layers) -> None:
+    if layers.value("max.connections.per.ip") == 0 and not layers.value("max.connections.per.ip.overrides"):
+        raise ConfigError("max.connections.per.ip", "may be 0 only with max.connections.per.ip.overrides")
+    for name in ("socket.receive.buffer.bytes", "socket.send.buffer.bytes"):
+        size = layers.value(name)
+        if isinstance(size, int) and size < 1 and size != -1:
+            raise ConfigError(name, f"'{size}' is not allowed: it must be at least 1, or -1")
+
+
+def _check_roles(layers: Layers) -> None:
+    roles = layers.value("process.roles")
+    if not isinstance(roles, tuple) or not roles:
+        return
+    if "broker" not in roles:
+        raise ConfigError("process.roles", "does not name the role broker, which fastlog always has")
+    if layers.value("node.id") == -1 and layers.value("broker.id") == -1:
+        raise ConfigError("node.id", "must be set when process.roles is")
+
+
+def _check_times(layers: Layers) -> None:
+    low, high = (
+        layers.value("log.cleaner.min.compaction.lag.ms"),
+        layers.value("log.cleaner.max.compaction.lag.ms"),
+    )
+    if isinstance(low, int) and isinstance(high, int) and low > high:
+        raise ConfigError("log.cleaner.min.compaction.lag.ms", f"{low} is above the maximum lag of {high}")
+    if topic_default("retention.ms", layers) == 0:
+        raise ConfigError("log.retention.ms", "'0' is not allowed: it must be -1, or at least 1")
+    for name, smallest in (("log.roll.ms", 1), ("log.roll.jitter.ms", 0)):
+        value = layers.value(name)
+        if isinstance(value, int) and value < smallest:
+            raise ConfigError(name, f"'{value}' is not allowed: it must be at least {smallest}")

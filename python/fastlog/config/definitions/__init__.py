@@ -1,0 +1,119 @@
+"""Every broker key that may stand in a configuration, and how to find one by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from fastlog.config.definitions import (
+    elsewhere,
+    groups,
+    identity,
+    logs,
+    network,
+    own,
+    quotas,
+    replication,
+    security,
+    tiered,
+    topics,
+    transactions,
+)
+from fastlog.config.keys import ConfigKey, Unused, UpdateMode
+from fastlog.config.types import ConfigType
+from fastlog.errors import ConfigError
+
+__all__ = ["BROKER_KEYS", "SYNONYMS", "find_key", "synonyms_of", "unknown_key"]
+
+BROKER_KEYS: Final[dict[str, ConfigKey]] = {
+    key.name: key
+    for table in (
+        identity.KEYS,
+        network.KEYS,
+        topics.KEYS,
+        logs.KEYS,
+        replication.KEYS,
+        groups.KEYS,
+        transactions.KEYS,
+        security.KEYS,
+        tiered.KEYS,
+        quotas.KEYS,
+        own.KEYS,
+    )
+    for key in table
+}
+"""All keys of Kafka 3.9 and fastlog's own, by name."""
+
+_ELSEWHERE: Final = {key.name: key for key in elsewhere.KEYS}
+
+# Keys that say the same thing in different units; the first that is set wins (DynamicBrokerConfig).
+SYNONYMS: Final = (
+    ("log.roll.ms", "log.roll.hours"),
+    ("log.roll.jitter.ms", "log.roll.jitter.hours"),
+    ("log.retention.ms", "log.retention.minutes", "log.retention.hours"),
+)
+_SYNONYMS_OF: Final = {name: names for names in SYNONYMS for name in names} | {
+    # The scheduler's interval is where log.flush.interval.ms falls back to, not the other way round.
+    "log.flush.interval.ms": ("log.flush.interval.ms", "log.flush.scheduler.interval.ms")
+}
+
+_OF_LISTENER: Final = re.compile(r"listener\.name\.[^.]+\.(.+)")
+
+
+def synonyms_of(name: str) -> tuple[str, ...]:
+    """The keys that decide about `name`, the strongest first."""
+    listener = _OF_LISTENER.fullmatch(name)
+    if listener is not None:
+        base = _base_of_listener_key(listener[1])
+        return (name,) if base is None else (name, base.name)
+    return _SYNONYMS_OF.get(name, (name,))
+
+
+def find_key(name: str) -> ConfigKey | None:
+    """What is known of a key, also when it is one of a family (`listener.name.<listener>.<key>`)."""
+    key = BROKER_KEYS.get(name) or _ELSEWHERE.get(name)
+    if key is not None:
+        return key
+    listener = _OF_LISTENER.fullmatch(name)
+    if listener is not None:
+        base = _base_of_listener_key(listener[1])
+        if base is None:
+            return None
+        return replace(
+            base, name=name, default=None, unused=Unused.PER_LISTENER, update=UpdateMode.PER_BROKER
+        )
+    for prefix, reason in elsewhere.PREFIXES.items():
+        if name.startswith(prefix):
+            return ConfigKey(name, ConfigType.PASSWORD, None, "A key of a plugin.", unused=reason)
+    return None
+
+
+def unknown_key(name: str) -> ConfigError:
+    """The error for a key that `find_key` does not find; it names the nearest one."""
+    if name in elsewhere.ADVICE:
+        return ConfigError(name, f"is not a key any more: {elsewhere.ADVICE[name]}")
+    nearest = nearest_key(name)
+    return ConfigError(name, "unknown key" + (f"; did you mean {nearest}?" if nearest else ""))
+
+
+def nearest_key(name: str) -> str | None:
+    """The key whose name looks most like `name`, or None when none comes near."""
+    wanted = name.strip().lower().replace("_", ".").replace("-", ".")
+    if f"log.{wanted}" in BROKER_KEYS:
+        # Topic-level names in a broker's file: difflib would often prefer some other long name.
+        return f"log.{wanted}"
+    import difflib  # only needed on the way to an error
+
+    found = difflib.get_close_matches(wanted, BROKER_KEYS, n=1, cutoff=0.7)
+    return found[0] if found else None
+
+
+def _base_of_listener_key(rest: str) -> ConfigKey | None:
+    """The key behind `listener.name.<listener>.[<mechanism>.]<key>`."""
+    parts = rest.split(".")
+    for first in range(min(2, len(parts))):
+        key = BROKER_KEYS.get(".".join(parts[first:]))
+        if key is not None:
+            return key
+    return None

@@ -1,0 +1,80 @@
+"""fastlog's own keys. All are listed in docs/configuration.md."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastlog.config.checks import AtLeast, OneOf
+from fastlog.config.definitions.vocabulary import BOOLEAN, CLUSTER_WIDE, HIGH, INT, LONG, LOW, STRING
+from fastlog.config.keys import ConfigKey
+
+__all__ = ["DURABILITY", "DURABILITY_MODES", "KEYS"]
+
+DURABILITY: Final = "fastlog.durability"
+DURABILITY_MODES: Final = ("pagecache", "fsync")
+
+KEYS: Final = (
+    ConfigKey(
+        DURABILITY,
+        STRING,
+        "pagecache",
+        "When an acks=1 or acks=all write is acknowledged: pagecache, once the operating system has it (what "
+        "Kafka does), or fsync, once it is on the disk. fsync shares one flush among all waiting writes.",
+        HIGH,
+        check=OneOf(DURABILITY_MODES),
+        update=CLUSTER_WIDE,
+    ),
+    ConfigKey(
+        "fastlog.io.threads",
+        INT,
+        "0",
+        "Threads that read and write log files; 0 takes one per CPU, at least 2 and at most 8.",
+        check=AtLeast(0),
+    ),
+    ConfigKey(
+        "fastlog.max.inflight.bytes",
+        LONG,
+        "134217728",
+        "Bytes of requests in work over all connections, above which sockets are not read. One request is "
+        "always let through, however large.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "fastlog.shutdown.timeout.ms",
+        LONG,
+        "30000",
+        "How long a stopping broker waits for requests that are in work.",
+        check=AtLeast(0),
+    ),
+    ConfigKey(
+        "fastlog.allow.data.loss",
+        BOOLEAN,
+        "false",
+        "Whether a log that is damaged before its end may be cut there. What is cut is kept in *.corrupt "
+        "files. Meant for one start, by --allow-data-loss.",
+        HIGH,
+    ),
+    ConfigKey(
+        "fastlog.log.level",
+        STRING,
+        "INFO",
+        "Least level of the broker's own log messages.",
+        check=OneOf(("DEBUG", "INFO", "WARNING", "ERROR")),
+    ),
+    ConfigKey(
+        "fastlog.log.format",
+        STRING,
+        "text",
+        "Form of the broker's own log messages: text for people, json with one object per line.",
+        check=OneOf(("text", "json")),
+    ),
+    ConfigKey(
+        "fastlog.unknown.keys",
+        STRING,
+        "error",
+        "What a key that nobody knows does: error stops the start, warn lets it pass.",
+        LOW,
+        check=OneOf(("error", "warn")),
+    ),
+)

@@ -1,0 +1,347 @@
+"""TLS, SASL, tokens and access control."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastlog.config.checks import AtLeast, OneOf
+from fastlog.config.definitions.vocabulary import (
+    BOOLEAN,
+    CLASS,
+    DOUBLE,
+    HIGH,
+    INT,
+    LIST,
+    LONG,
+    LOW,
+    PASSWORD,
+    PER_BROKER,
+    SHORT,
+    STRING,
+    without_effect,
+)
+from fastlog.config.keys import ConfigKey, Unused
+
+__all__ = ["KEYS"]
+
+KEYS: Final = (
+    *without_effect(
+        Unused.SECURITY,
+        ConfigKey("authorizer.class.name", STRING, "", "Java class that decides who may do what.", LOW),
+        ConfigKey(
+            "principal.builder.class",
+            CLASS,
+            "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder",
+            "Java class that names the user of a connection.",
+            update=PER_BROKER,
+        ),
+        ConfigKey("security.providers", STRING, None, "Java security providers.", LOW),
+        ConfigKey(
+            "connections.max.reauth.ms",
+            LONG,
+            "0",
+            "Time after which a SASL connection must authenticate again.",
+        ),
+        ConfigKey("ssl.protocol", STRING, "TLSv1.3", "TLS version.", update=PER_BROKER),
+        ConfigKey(
+            "ssl.enabled.protocols",
+            LIST,
+            "TLSv1.2,TLSv1.3",
+            "TLS versions that are allowed.",
+            update=PER_BROKER,
+        ),
+        ConfigKey("ssl.cipher.suites", LIST, "", "Cipher suites that are allowed.", update=PER_BROKER),
+        ConfigKey(
+            "ssl.client.auth",
+            STRING,
+            "none",
+            "Whether clients must show a certificate.",
+            check=OneOf(("required", "requested", "none")),
+            update=PER_BROKER,
+        ),
+        ConfigKey("ssl.provider", STRING, None, "Java provider of TLS.", update=PER_BROKER),
+        ConfigKey(
+            "ssl.engine.factory.class",
+            CLASS,
+            None,
+            "Java class that makes TLS engines.",
+            LOW,
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "ssl.endpoint.identification.algorithm",
+            STRING,
+            "https",
+            "How a server's host name is verified.",
+            LOW,
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "ssl.principal.mapping.rules",
+            STRING,
+            "DEFAULT",
+            "Rules that turn a certificate's name into a user name.",
+            LOW,
+        ),
+        ConfigKey(
+            "ssl.secure.random.implementation",
+            STRING,
+            None,
+            "Java random number generator for TLS.",
+            LOW,
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "ssl.keymanager.algorithm", STRING, "SunX509", "Java key manager algorithm.", update=PER_BROKER
+        ),
+        ConfigKey(
+            "ssl.trustmanager.algorithm", STRING, "PKIX", "Java trust manager algorithm.", update=PER_BROKER
+        ),
+        ConfigKey("ssl.key.password", PASSWORD, None, "Password of the private key.", update=PER_BROKER),
+        ConfigKey(
+            "ssl.keystore.location",
+            STRING,
+            None,
+            "Key store with the broker's certificate.",
+            update=PER_BROKER,
+        ),
+        ConfigKey("ssl.keystore.password", PASSWORD, None, "Password of the key store.", update=PER_BROKER),
+        ConfigKey("ssl.keystore.type", STRING, "JKS", "Format of the key store.", update=PER_BROKER),
+        ConfigKey("ssl.keystore.key", PASSWORD, None, "Private key in PEM.", update=PER_BROKER),
+        ConfigKey(
+            "ssl.keystore.certificate.chain", PASSWORD, None, "Certificate chain in PEM.", update=PER_BROKER
+        ),
+        ConfigKey(
+            "ssl.truststore.location",
+            STRING,
+            None,
+            "Trust store with the certificates of peers.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "ssl.truststore.password", PASSWORD, None, "Password of the trust store.", update=PER_BROKER
+        ),
+        ConfigKey("ssl.truststore.type", STRING, "JKS", "Format of the trust store.", update=PER_BROKER),
+        ConfigKey(
+            "ssl.truststore.certificates", PASSWORD, None, "Trusted certificates in PEM.", update=PER_BROKER
+        ),
+        ConfigKey(
+            "ssl.allow.dn.changes",
+            BOOLEAN,
+            "false",
+            "Whether a renewed certificate may carry another name.",
+            LOW,
+        ),
+        ConfigKey(
+            "ssl.allow.san.changes",
+            BOOLEAN,
+            "false",
+            "Whether a renewed certificate may drop alternative names.",
+            LOW,
+        ),
+        ConfigKey(
+            "sasl.enabled.mechanisms",
+            LIST,
+            "GSSAPI",
+            "SASL mechanisms offered to clients.",
+            update=PER_BROKER,
+        ),
+        ConfigKey("sasl.jaas.config", PASSWORD, None, "JAAS line of the login.", update=PER_BROKER),
+        ConfigKey(
+            "sasl.mechanism.inter.broker.protocol",
+            STRING,
+            "GSSAPI",
+            "SASL mechanism among brokers.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.mechanism.controller.protocol",
+            STRING,
+            "GSSAPI",
+            "SASL mechanism towards the KRaft controller.",
+            HIGH,
+        ),
+        ConfigKey(
+            "sasl.server.callback.handler.class", CLASS, None, "Java class of server-side SASL callbacks."
+        ),
+        ConfigKey(
+            "sasl.client.callback.handler.class", CLASS, None, "Java class of client-side SASL callbacks."
+        ),
+        ConfigKey("sasl.login.callback.handler.class", CLASS, None, "Java class of login callbacks."),
+        ConfigKey("sasl.login.class", CLASS, None, "Java class of the login."),
+        ConfigKey(
+            "sasl.login.connect.timeout.ms",
+            INT,
+            None,
+            "How long connecting to an identity provider may take.",
+            LOW,
+        ),
+        ConfigKey(
+            "sasl.login.read.timeout.ms", INT, None, "How long an identity provider's answer may take.", LOW
+        ),
+        ConfigKey(
+            "sasl.login.refresh.buffer.seconds",
+            SHORT,
+            "300",
+            "Time before expiry in which a token is not refreshed any more.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.login.refresh.min.period.seconds",
+            SHORT,
+            "60",
+            "Shortest time before a token is refreshed.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.login.refresh.window.factor",
+            DOUBLE,
+            "0.8",
+            "Share of a token's life after which it is refreshed.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.login.refresh.window.jitter",
+            DOUBLE,
+            "0.05",
+            "Random share added to that.",
+            update=PER_BROKER,
+        ),
+        ConfigKey("sasl.login.retry.backoff.ms", LONG, "100", "First pause between login attempts.", LOW),
+        ConfigKey(
+            "sasl.login.retry.backoff.max.ms", LONG, "10000", "Longest pause between login attempts.", LOW
+        ),
+        ConfigKey(
+            "sasl.server.max.receive.size", INT, "524288", "Largest SASL message before authentication."
+        ),
+        ConfigKey("sasl.kerberos.kinit.cmd", STRING, "/usr/bin/kinit", "Path of kinit.", update=PER_BROKER),
+        ConfigKey(
+            "sasl.kerberos.min.time.before.relogin",
+            LONG,
+            "60000",
+            "Pause between Kerberos refreshes.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.kerberos.principal.to.local.rules",
+            LIST,
+            "DEFAULT",
+            "Rules that turn a Kerberos principal into a user name.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.kerberos.service.name", STRING, None, "Kerberos name of the service.", update=PER_BROKER
+        ),
+        ConfigKey(
+            "sasl.kerberos.ticket.renew.jitter",
+            DOUBLE,
+            "0.05",
+            "Random share added to the renewal time.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.kerberos.ticket.renew.window.factor",
+            DOUBLE,
+            "0.8",
+            "Share of a ticket's life after which it is renewed.",
+            update=PER_BROKER,
+        ),
+        ConfigKey(
+            "sasl.oauthbearer.clock.skew.seconds", INT, "30", "Clock difference that token checks allow.", LOW
+        ),
+        ConfigKey(
+            "sasl.oauthbearer.expected.audience",
+            LIST,
+            None,
+            "Audiences of which a token must carry one.",
+            LOW,
+        ),
+        ConfigKey("sasl.oauthbearer.expected.issuer", STRING, None, "Issuer that a token must carry.", LOW),
+        ConfigKey(
+            "sasl.oauthbearer.jwks.endpoint.url", STRING, None, "Where the keys of the identity provider are."
+        ),
+        ConfigKey(
+            "sasl.oauthbearer.jwks.endpoint.refresh.ms",
+            LONG,
+            "3600000",
+            "How often these keys are read again.",
+            LOW,
+        ),
+        ConfigKey(
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
+            LONG,
+            "100",
+            "First pause between attempts to read them.",
+            LOW,
+        ),
+        ConfigKey(
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
+            LONG,
+            "10000",
+            "Longest pause between attempts to read them.",
+            LOW,
+        ),
+        ConfigKey("sasl.oauthbearer.scope.claim.name", STRING, "scope", "Claim with the scope.", LOW),
+        ConfigKey("sasl.oauthbearer.sub.claim.name", STRING, "sub", "Claim with the subject.", LOW),
+        ConfigKey("sasl.oauthbearer.token.endpoint.url", STRING, None, "Where tokens are issued."),
+        ConfigKey("delegation.token.secret.key", PASSWORD, None, "Secret that signs delegation tokens."),
+        ConfigKey(
+            "delegation.token.master.key", PASSWORD, None, "Older name of delegation.token.secret.key."
+        ),
+        ConfigKey(
+            "delegation.token.expiry.time.ms",
+            LONG,
+            "86400000",
+            "Life of a delegation token until it is renewed.",
+            check=AtLeast(1),
+        ),
+        ConfigKey(
+            "delegation.token.max.lifetime.ms",
+            LONG,
+            "604800000",
+            "Longest life of a delegation token.",
+            check=AtLeast(1),
+        ),
+        ConfigKey(
+            "delegation.token.expiry.check.interval.ms",
+            LONG,
+            "3600000",
+            "How often old tokens are removed.",
+            LOW,
+            check=AtLeast(1),
+        ),
+    ),
+    *without_effect(
+        Unused.ZOOKEEPER,
+        ConfigKey(
+            "password.encoder.secret", PASSWORD, None, "Secret that encrypts passwords kept in ZooKeeper."
+        ),
+        ConfigKey("password.encoder.old.secret", PASSWORD, None, "The secret before the last change."),
+        ConfigKey(
+            "password.encoder.cipher.algorithm",
+            STRING,
+            "AES/CBC/PKCS5Padding",
+            "Cipher for these passwords.",
+            LOW,
+        ),
+        ConfigKey(
+            "password.encoder.keyfactory.algorithm", STRING, None, "Key derivation for these passwords.", LOW
+        ),
+        ConfigKey(
+            "password.encoder.key.length",
+            INT,
+            "128",
+            "Key length for these passwords.",
+            LOW,
+            check=AtLeast(8),
+        ),
+        ConfigKey(
+            "password.encoder.iterations",
+            INT,
+            "4096",
+            "Iterations of the key derivation.",
+            LOW,
+            check=AtLeast(1024),
+        ),
+    ),
+)

@@ -1,0 +1,89 @@
+"""The layers that decide about a broker key: run-time overrides over what was configured over the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from fastlog.config.definitions import find_key, synonyms_of
+from fastlog.config.sources import Settings
+from fastlog.config.types import Value
+from fastlog.errors import ConfigError
+
+__all__ = ["ConfigSource", "Layers", "SourcedText"]
+
+
+class ConfigSource(IntEnum):
+    """Origin of a value, with the numbers of `config_source` in DescribeConfigs."""
+
+    UNKNOWN = 0
+    TOPIC = 1
+    DYNAMIC_BROKER = 2
+    DYNAMIC_DEFAULT_BROKER = 3
+    STATIC_BROKER = 4
+    DEFAULT = 5
+    DYNAMIC_BROKER_LOGGER = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedText:
+    """The text of one key in one layer."""
+
+    name: str
+    text: str
+    source: ConfigSource
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """All layers at one moment. `cluster` and `broker` hold the overrides made through AlterConfigs."""
+
+    settings: Settings
+    cluster: Mapping[str, str] = field(default_factory=dict)
+    broker: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, name: str) -> str | None:
+        """The text in force for exactly this key (synonyms do not count), or None when it is not set."""
+        found = self.found(name)
+        return found[0].text if found else None
+
+    def value(self, name: str) -> Value:
+        """The parsed value in force for exactly this key."""
+        text = self.text(name)
+        key = find_key(name)
+        if key is None:
+            raise ConfigError(name, "unknown key")
+        return None if text is None else key.parse(text)
+
+    def is_set(self, name: str) -> bool:
+        """Whether any layer but the default holds the key."""
+        return any(item.source is not ConfigSource.DEFAULT for item in self.found(name))
+
+    def found(self, name: str) -> list[SourcedText]:
+        """Every layer's text for exactly this key, the strongest first."""
+        items = []
+        if name in self.broker:
+            items.append(SourcedText(name, self.broker[name], ConfigSource.DYNAMIC_BROKER))
+        if name in self.cluster:
+            items.append(SourcedText(name, self.cluster[name], ConfigSource.DYNAMIC_DEFAULT_BROKER))
+        configured = self.settings.text(name)
+        if configured is not None:
+            items.append(SourcedText(name, configured, ConfigSource.STATIC_BROKER))
+        default = self.settings.default(name)
+        if default is not None:
+            items.append(SourcedText(name, default, ConfigSource.DEFAULT))
+        return items
+
+    def with_synonyms(self, name: str) -> list[SourcedText]:
+        """Texts of the key and its synonyms in the order DescribeConfigs lists them.
+
+        Layer by layer, within a layer the strongest synonym first, as `ConfigHelper.configSynonyms`. Texts
+        before the first one of the key itself are left out there, so that a listener's override does not
+        show up under the base key; log.retention.hours and its like therefore list only themselves and what
+        follows.
+        """
+        items = [item for synonym in synonyms_of(name) for item in self.found(synonym)]
+        items.sort(key=lambda item: item.source)
+        first = next((index for index, item in enumerate(items) if item.name == name), len(items))
+        return items[first:]

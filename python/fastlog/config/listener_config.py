@@ -1,0 +1,119 @@
+"""Which of the configured listeners are opened, advertised, and used among brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastlog.config.layers import Layers
+from fastlog.config.listeners import (
+    Endpoint,
+    SecurityProtocol,
+    parse_endpoints,
+    parse_protocol_map,
+    with_real_hosts,
+)
+from fastlog.errors import ConfigError
+
+__all__ = ["ListenerConfig", "listener_config"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    """`bound` are the listeners to open. `advertised` is a subset of them by name, as clients are told.
+
+    An advertised port 0 stands for the port that the listener of that name was given. `closed` are those of
+    KRaft and ZooKeeper controllers: they are configured, and fastlog leaves them closed. `inter_broker` is
+    a name.
+    """
+
+    bound: tuple[Endpoint, ...]
+    advertised: tuple[Endpoint, ...]
+    inter_broker: str
+    closed: tuple[Endpoint, ...] = ()
+
+    def advertised_for(self, name: str) -> Endpoint | None:
+        """The advertised endpoint of a listener, or None when it is not advertised."""
+        return next((endpoint for endpoint in self.advertised if endpoint.name == name), None)
+
+
+def listener_config(layers: Layers) -> ListenerConfig:
+    """Reads listeners, advertised.listeners and their kin. Raises ConfigError."""
+    protocols = parse_protocol_map(layers.text("listener.security.protocol.map") or "")
+    closed_names = _names_of_controllers(layers)
+    if not layers.is_set("listener.security.protocol.map"):
+        # As Kafka: without an explicit map, controller listeners are plain.
+        protocols |= {name: SecurityProtocol.PLAINTEXT for name in closed_names if name not in protocols}
+    configured = parse_endpoints("listeners", layers.text("listeners") or "", protocols)
+    bound = tuple(endpoint for endpoint in configured if endpoint.name not in closed_names)
+    if not bound:
+        raise ConfigError(
+            "listeners",
+            "all of them belong to a controller (controller.listener.names); clients need one too",
+        )
+    _check_supported(bound)
+    advertised = _advertised(layers, bound, closed_names, protocols)
+    closed = tuple(endpoint for endpoint in configured if endpoint.name in closed_names)
+    return ListenerConfig(bound, advertised, _inter_broker(layers, advertised), closed)
+
+
+def _names_of_controllers(layers: Layers) -> set[str]:
+    names = layers.value("controller.listener.names")
+    listed = str(names).split(",") if names else []
+    control_plane = layers.text("control.plane.listener.name")
+    return {name.strip().upper() for name in [*listed, control_plane or ""] if name.strip()}
+
+
+def _check_supported(bound: Sequence[Endpoint]) -> None:
+    for endpoint in bound:
+        if endpoint.protocol is not SecurityProtocol.PLAINTEXT:
+            raise ConfigError(
+                "listeners",
+                f"{endpoint} uses {endpoint.protocol.value}, which this release does not support yet: "
+                "only PLAINTEXT listeners can be opened",
+            )
+
+
+def _advertised(
+    layers: Layers,
+    bound: Sequence[Endpoint],
+    closed_names: set[str],
+    protocols: dict[str, SecurityProtocol],
+) -> tuple[Endpoint, ...]:
+    key = "advertised.listeners"
+    text = layers.text(key)
+    if text is None:
+        return with_real_hosts(bound)
+    endpoints = [
+        endpoint
+        for endpoint in parse_endpoints(key, text, protocols, distinct_ports=False)
+        if endpoint.name not in closed_names
+    ]
+    names = {endpoint.name for endpoint in bound}
+    for endpoint in endpoints:
+        if endpoint.name not in names:
+            raise ConfigError(key, f"{endpoint} is not among listeners ({', '.join(sorted(names))})")
+        if endpoint.host in ("0.0.0.0", "::"):  # noqa: S104 - refused, not bound to
+            raise ConfigError(key, f"{endpoint}: clients cannot connect to the address of every interface")
+    if not endpoints:
+        raise ConfigError(key, "must name at least one listener for clients")
+    return with_real_hosts(endpoints)
+
+
+def _inter_broker(layers: Layers, advertised: Sequence[Endpoint]) -> str:
+    key = "inter.broker.listener.name"
+    names = [endpoint.name for endpoint in advertised]
+    name = layers.text(key)
+    if name is not None:
+        if layers.is_set("security.inter.broker.protocol"):
+            raise ConfigError(key, "cannot be set together with security.inter.broker.protocol")
+        if name.strip().upper() not in names:
+            raise ConfigError(key, f"{name} is not an advertised listener ({', '.join(names)})")
+        return name.strip().upper()
+    wanted = layers.text("security.inter.broker.protocol") or SecurityProtocol.PLAINTEXT.value
+    if wanted in names:
+        return wanted
+    if layers.is_set("security.inter.broker.protocol"):
+        raise ConfigError("security.inter.broker.protocol", f"no advertised listener is called {wanted}")
+    # Kafka refuses to start here; with one broker nothing depends on the choice.
+    return names[0]

@@ -1,0 +1,36 @@
+"""What holds for a topic that overrides nothing: the broker's settings, turned into topic-level values."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastlog.config.definitions.of_topics import TOPIC_KEYS
+from fastlog.config.layers import Layers
+from fastlog.config.types import Value
+
+__all__ = ["topic_default"]
+
+_FACTORS: Final = {
+    "log.roll.hours": 3_600_000,
+    "log.roll.jitter.hours": 3_600_000,
+    "log.retention.minutes": 60_000,
+    "log.retention.hours": 3_600_000,
+}
+
+
+def topic_default(name: str, layers: Layers) -> Value:
+    """The value of a topic-level key that the topic leaves to the broker
+    (`KafkaConfig.extractLogConfigMap`).
+    """
+    entry = TOPIC_KEYS[name]
+    for synonym in entry.synonyms:
+        value = layers.value(synonym)
+        if value is None:
+            continue
+        if isinstance(value, int) and synonym in _FACTORS:
+            value *= _FACTORS[synonym]
+        if name == "retention.ms" and isinstance(value, int) and value < 0:
+            # Any negative retention time means for ever.
+            return -1
+        return value
+    return entry.key.default_value()

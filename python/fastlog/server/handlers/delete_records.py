@@ -1,0 +1,71 @@
+"""DeleteRecords (21): raises the log start offset of partitions. Versions 0 to 2.
+
+Offset -1 stands for the high watermark. OFFSET_OUT_OF_RANGE above it or below -1; POLICY_VIOLATION on a
+topic whose cleanup.policy lacks "delete"; the new log start offset is durable when the answer goes out
+(`ReplicaManager.deleteRecords`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fastlog.config import TopicConfig
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.native import FastlogNativeError
+from fastlog.server.errors import error_code_of
+from fastlog.server.partitions import find_leader
+from fastlog.server.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.topics import (
+    DeleteRecordsPartition,
+    DeleteRecordsPartitionResult,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+)
+
+if TYPE_CHECKING:
+    from fastlog.server.context import RequestContext
+
+HIGH_WATERMARK: Final = -1
+_NO_OFFSET: Final = -1
+
+
+@handles(ApiKey.DELETE_RECORDS)
+async def handle(ctx: RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse:
+    """Works through the partitions one after the other."""
+    topics = []
+    for topic in request.topics:
+        partitions = [await _answer(ctx, topic.name, item) for item in topic.partitions]
+        topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=partitions))
+    return DeleteRecordsResponse(topics=topics)
+
+
+async def _answer(
+    ctx: RequestContext, topic: str, item: DeleteRecordsPartition
+) -> DeleteRecordsPartitionResult:
+    try:
+        low, code = await _delete(ctx, topic, item), 0
+    except (KafkaError, FastlogNativeError, OSError) as error:
+        low, code = _NO_OFFSET, int(error_code_of(error))
+    return DeleteRecordsPartitionResult(
+        partition_index=item.partition_index, low_watermark=low, error_code=code
+    )
+
+
+async def _delete(ctx: RequestContext, topic: str, item: DeleteRecordsPartition) -> int:
+    """The log start offset after the deletion, which is the low watermark of a replica set of one."""
+    replica, code = find_leader(ctx.broker, topic, item.partition_index)
+    if replica is None:
+        raise KafkaError(ErrorCode.of(code))
+    state = ctx.broker.cluster.topics.get(topic)
+    if state is None:
+        raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    policy = TopicConfig.effective(state.configs, ctx.broker.config.layers).values["cleanup.policy"]
+    if isinstance(policy, tuple) and "delete" not in policy:
+        raise KafkaError(ErrorCode.POLICY_VIOLATION, f"cleanup.policy of '{topic}' is {','.join(policy)}")
+    high_watermark = replica.high_watermark
+    offset = high_watermark if item.offset == HIGH_WATERMARK else item.offset
+    if not 0 <= offset <= high_watermark:
+        raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {offset} is not in [0, {high_watermark}]")
+    return await ctx.broker.logs.advance_log_start(topic, item.partition_index, offset)

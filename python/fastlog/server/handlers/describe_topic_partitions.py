@@ -1,0 +1,92 @@
+"""DescribeTopicPartitions (75): topics page by page (KIP-966). Version 0.
+
+At most `response_partition_limit` partitions (and never more than 2000) in one answer; `next_cursor` says
+where to go on. No topics in the request ask for all. Topics come in the order of their names, as the cursor
+needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fastlog.coordination.cluster_view import PartitionState
+from fastlog.coordination.topic_names import topic_name_problem
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.server.authorized_operations import TOPIC_OPERATIONS
+from fastlog.server.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.describe_topic_partitions import (
+    Cursor,
+    DescribeTopicPartitionsRequest,
+    DescribeTopicPartitionsResponse,
+    DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
+)
+
+if TYPE_CHECKING:
+    from fastlog.server.context import RequestContext
+
+MAX_PARTITIONS: Final = 2000
+
+
+@handles(ApiKey.DESCRIBE_TOPIC_PARTITIONS)
+def handle(ctx: RequestContext, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse:
+    """Answers from the cluster's current state."""
+    topics = ctx.broker.cluster.topics
+    names = sorted({topic.name for topic in request.topics} or topics)
+    first_topic, first_partition = "", 0
+    if request.cursor is not None:
+        first_topic, first_partition = request.cursor.topic_name, request.cursor.partition_index
+        if first_partition < 0:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, f"a cursor at partition {first_partition}")
+    left = min(request.response_partition_limit, MAX_PARTITIONS)
+    if left <= 0:
+        left = MAX_PARTITIONS
+    response = DescribeTopicPartitionsResponse()
+    for name in names:
+        if name < first_topic:
+            continue
+        start = first_partition if name == first_topic else 0
+        state = topics.get(name)
+        if state is None:
+            response.topics.append(_missing(name))
+            continue
+        if left == 0:
+            response.next_cursor = Cursor(name, start)
+            break
+        end = min(len(state.partitions), start + left)
+        response.topics.append(
+            DescribeTopicPartitionsResponseTopic(
+                name=name,
+                topic_id=state.topic_id,
+                is_internal=state.internal,
+                partitions=[_partition(index, state.partitions[index]) for index in range(start, end)],
+                topic_authorized_operations=TOPIC_OPERATIONS,
+            )
+        )
+        left -= max(0, end - start)
+        if end < len(state.partitions):
+            response.next_cursor = Cursor(name, end)
+            break
+    return response
+
+
+def _partition(index: int, state: PartitionState) -> DescribeTopicPartitionsResponsePartition:
+    code = ErrorCode.NONE if state.leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE
+    return DescribeTopicPartitionsResponsePartition(
+        error_code=int(code),
+        partition_index=index,
+        leader_id=state.leader,
+        leader_epoch=state.leader_epoch,
+        replica_nodes=list(state.replicas),
+        isr_nodes=list(state.isr),
+        eligible_leader_replicas=[],
+        last_known_elr=[],
+        offline_replicas=[] if state.leader >= 0 else list(state.replicas),
+    )
+
+
+def _missing(name: str) -> DescribeTopicPartitionsResponseTopic:
+    invalid = topic_name_problem(name) is not None
+    code = ErrorCode.INVALID_TOPIC_EXCEPTION if invalid else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    return DescribeTopicPartitionsResponseTopic(error_code=int(code), name=name)

@@ -1,0 +1,69 @@
+"""IncrementalAlterConfigs (44): changes single settings of topics and brokers (KIP-339). Versions 0 and 1.
+
+Operations: SET, DELETE, and for lists APPEND and SUBTRACT. A resource that stands twice in one request, and a
+key that is changed twice, are refused with INVALID_REQUEST. Topics take effect at once; of broker settings
+only those that Kafka calls dynamic and that have an effect here may be changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastlog.coordination.lifecycle import ConfigOp, ConfigOpType
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.server.admin_errors import outcome, repeated_error
+from fastlog.server.config_resources import ResourceType, broker_resource, topic_resource, unsupported
+from fastlog.server.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    AlterConfigsResourceResponse,
+    IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+)
+
+if TYPE_CHECKING:
+    from fastlog.server.context import RequestContext
+
+
+@handles(ApiKey.INCREMENTAL_ALTER_CONFIGS)
+async def handle(
+    ctx: RequestContext, request: IncrementalAlterConfigsRequest
+) -> IncrementalAlterConfigsResponse:
+    """Changes the resources one after the other."""
+    keys = [(item.resource_type, item.resource_name) for item in request.resources]
+    responses = {}
+    for key, item in zip(keys, request.resources, strict=True):
+        if key in responses:
+            continue
+        _, code, message = await outcome(_alter(ctx, item, request.validate_only, keys.count(key) > 1))
+        responses[key] = AlterConfigsResourceResponse(
+            error_code=code, error_message=message, resource_type=key[0], resource_name=key[1]
+        )
+    return IncrementalAlterConfigsResponse(responses=list(responses.values()))
+
+
+async def _alter(ctx: RequestContext, item: AlterConfigsResource, validate_only: bool, twice: bool) -> None:
+    if twice:
+        raise repeated_error("the resource")
+    ops = [_op(config) for config in item.configs]
+    match item.resource_type:
+        case ResourceType.TOPIC:
+            topic_resource(ctx, item.resource_name)
+            await ctx.broker.topics.alter_configs(item.resource_name, ops, validate_only)
+        case ResourceType.BROKER:
+            node_id = broker_resource(ctx, item.resource_name)
+            await ctx.broker.topics.alter_broker_configs(node_id, ops, validate_only)
+        case other:
+            raise unsupported(other)
+
+
+def _op(config: AlterableConfig) -> ConfigOp:
+    try:
+        kind = ConfigOpType(config.config_operation)
+    except ValueError:
+        raise KafkaError(
+            ErrorCode.INVALID_REQUEST, f"unknown operation {config.config_operation} on {config.name}"
+        ) from None
+    return ConfigOp(config.name, kind, config.value)

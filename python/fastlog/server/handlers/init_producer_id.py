@@ -1,0 +1,41 @@
+"""InitProducerId (22): an id for an idempotent producer.
+
+Versions 0 to 5. From 3 on a producer may bring its id and epoch to have the epoch raised (KIP-360); without a
+transactional id Kafka gives it a new id all the same, and so does this broker. Transactional ids get
+COORDINATOR_NOT_AVAILABLE, as FindCoordinator does: no transaction coordinator runs yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fastlog.errors import ErrorCode
+from fastlog.server.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
+
+if TYPE_CHECKING:
+    from fastlog.server.context import RequestContext
+
+NO_PRODUCER_ID: Final = -1
+NO_PRODUCER_EPOCH: Final = -1
+
+
+@handles(ApiKey.INIT_PRODUCER_ID)
+async def handle(ctx: RequestContext, request: InitProducerIdRequest) -> InitProducerIdResponse:
+    """Reserves an id. Errors: INVALID_REQUEST (half an identity), COORDINATOR_NOT_AVAILABLE."""
+    if (request.producer_id == NO_PRODUCER_ID) != (request.producer_epoch == NO_PRODUCER_EPOCH):
+        return _refused(ErrorCode.INVALID_REQUEST)
+    if request.transactional_id is not None:
+        # An empty transactional id is a mistake of the client's, not a transaction (Kafka: InvalidRequest).
+        if not request.transactional_id:
+            return _refused(ErrorCode.INVALID_REQUEST)
+        return _refused(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+    producer_id = await ctx.broker.producer_ids.allocate()
+    return InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
+
+
+def _refused(code: ErrorCode) -> InitProducerIdResponse:
+    return InitProducerIdResponse(
+        error_code=int(code), producer_id=NO_PRODUCER_ID, producer_epoch=NO_PRODUCER_EPOCH
+    )

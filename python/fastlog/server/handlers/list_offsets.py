@@ -1,0 +1,150 @@
+"""ListOffsets (2): the earliest and latest offset of a partition, and offsets by time.
+
+| timestamp | from | answer                                                                              |
+|-----------|------|-------------------------------------------------------------------------------------|
+| -1        | 0    | where a consumer reads next: high watermark, or last stable offset (read_committed) |
+| -2        | 0    | log start offset                                                                    |
+| -3        | 7    | the record with the largest timestamp (KIP-734)                                     |
+| -4        | 8    | earliest offset on this disk: the log start offset (no tiered storage)              |
+| -5        | 9    | last offset in tiered storage: none, -1 with epoch -1                               |
+| >= 0      | 1    | the first record at or after that time; -1 when none is readable                    |
+
+Version 0 answers with a list of segment offsets, newest first, by the time of each segment's last change in
+Kafka; here by the segment's largest record timestamp. From 4 on leader epochs are checked and answered. A
+partition that is asked about twice gets INVALID_REQUEST. Searches read the log, so they run in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from fastlog.errors import ErrorCode
+from fastlog.server.fetch_rows import upper_offset
+from fastlog.server.partitions import find_leader
+from fastlog.server.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.offsets import (
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+)
+
+if TYPE_CHECKING:
+    from fastlog.replication.replica import Replica
+    from fastlog.server.context import RequestContext
+
+LATEST: Final = -1
+EARLIEST: Final = -2
+MAX_TIMESTAMP: Final = -3
+EARLIEST_LOCAL: Final = -4
+LATEST_TIERED: Final = -5
+_FIRST_VERSION: Final = {LATEST: 0, EARLIEST: 0, MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9}
+_NONE: Final = -1
+
+
+@handles(ApiKey.LIST_OFFSETS)
+async def handle(ctx: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
+    """Answers partition by partition, in the order of the request."""
+    times = Counter(
+        (topic.name, partition.partition_index) for topic in request.topics for partition in topic.partitions
+    )
+    return ListOffsetsResponse(
+        topics=[
+            ListOffsetsTopicResponse(
+                name=topic.name,
+                partitions=[
+                    _error(partition, ErrorCode.INVALID_REQUEST)
+                    if times[topic.name, partition.partition_index] > 1
+                    else await _list(ctx, topic.name, partition, request.isolation_level)
+                    for partition in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+async def _list(
+    ctx: RequestContext, topic: str, asked: ListOffsetsPartition, isolation: int
+) -> ListOffsetsPartitionResponse:
+    version = ctx.header.api_version
+    if asked.timestamp < 0 and version < _FIRST_VERSION.get(asked.timestamp, version + 1):
+        return _error(asked, ErrorCode.UNSUPPORTED_VERSION)
+    replica, error = find_leader(ctx.broker, topic, asked.partition_index, asked.current_leader_epoch)
+    if replica is None:
+        return _error(asked, error)
+    if version == 0:
+        return ListOffsetsPartitionResponse(
+            partition_index=asked.partition_index, old_style_offsets=_segment_offsets(replica, asked)
+        )
+    found = await _find(replica, asked.timestamp, isolation)
+    if found is None:
+        return _error(asked, ErrorCode.NONE)
+    timestamp, offset, epoch = found
+    return ListOffsetsPartitionResponse(
+        partition_index=asked.partition_index, timestamp=timestamp, offset=offset, leader_epoch=epoch
+    )
+
+
+async def _find(replica: Replica, timestamp: int, isolation: int) -> tuple[int, int, int] | None:
+    """(timestamp, offset, leader epoch), or None when there is no such record."""
+    log = replica.log
+    upper = upper_offset(replica, isolation)
+    if timestamp == LATEST:
+        return _NONE, upper, replica.leader_epoch
+    if timestamp in (EARLIEST, EARLIEST_LOCAL):
+        start = log.log_start_offset
+        return _NONE, start, _epoch_at(replica, start)
+    if timestamp == LATEST_TIERED:
+        return _NONE, _NONE, _NONE
+    if timestamp == MAX_TIMESTAMP:
+        found = await asyncio.to_thread(log.max_timestamp_offset)
+    else:
+        found = await asyncio.to_thread(log.offset_for_timestamp, timestamp, upper)
+    return found if found is not None and found[1] < upper else None
+
+
+def _epoch_at(replica: Replica, offset: int) -> int:
+    """The leader epoch that wrote `offset`, or -1: the smallest known epoch that ends above it."""
+    log = replica.log
+    low, high = 0, log.latest_epoch
+    if high < 0:
+        return _NONE
+    while low < high:
+        middle = (low + high) // 2
+        if log.end_offset_for_epoch(middle)[1] > offset:
+            high = middle
+        else:
+            low = middle + 1
+    epoch, _ = log.end_offset_for_epoch(low)
+    return epoch
+
+
+def _segment_offsets(replica: Replica, asked: ListOffsetsPartition) -> list[int]:
+    """Offsets of version 0: log end and starts of segments, falling, at most `max_num_offsets`."""
+    log = replica.log
+    start, end = log.log_start_offset, replica.high_watermark
+    segments = log.segments()
+    offsets = [max(base, start) for base, _, _ in segments]
+    times = [stamp for _, _, stamp in segments]
+    if segments and segments[-1][1] > 0:
+        offsets.append(end)
+        times.append(2**63 - 1)
+    if asked.timestamp == LATEST:
+        newest = len(offsets)
+    elif asked.timestamp == EARLIEST:
+        newest = 1
+    else:
+        newest = max((index + 1 for index, stamp in enumerate(times) if stamp <= asked.timestamp), default=0)
+    chosen = sorted((min(offset, end) for offset in offsets[:newest]), reverse=True)
+    return list(dict.fromkeys(chosen))[: max(asked.max_num_offsets, 0)]
+
+
+def _error(asked: ListOffsetsPartition, code: int) -> ListOffsetsPartitionResponse:
+    return ListOffsetsPartitionResponse(
+        partition_index=asked.partition_index, error_code=int(code), timestamp=_NONE, offset=_NONE
+    )

@@ -1,0 +1,247 @@
+//! Executing a fetch: rows are read in order within one budget, straight into the response.
+
+use std::sync::Arc;
+
+use super::outcome::{Failure, Outcome};
+use crate::error::{Error, Result};
+use crate::log::{PartitionLog, ReadSlice};
+use crate::wire::{FetchAnswer, FetchEncodeError, FetchRowAnswer, NodeEndpoint, RecordSource};
+
+/// One partition to read and answer, with everything that was decided about it.
+#[derive(Debug, Clone)]
+pub struct FetchRow {
+    /// Topic name; what versions up to 12 send.
+    pub topic: String,
+    /// Topic id; what versions from 13 on send.
+    pub topic_id: [u8; 16],
+    /// Partition index.
+    pub partition: i32,
+    /// Kafka error code, 0 to go on and read.
+    pub error_code: i16,
+    /// High watermark to report.
+    pub high_watermark: i64,
+    /// Last stable offset to report.
+    pub last_stable_offset: i64,
+    /// Log start offset to report.
+    pub log_start_offset: i64,
+    /// Epoch and end offset at which the asker's log leaves ours.
+    pub diverging_epoch: Option<(i32, i64)>,
+    /// Leader id and epoch, for clients that asked the wrong broker.
+    pub current_leader: Option<(i32, i32)>,
+    /// Producer id and first offset of the aborted transactions in range; `None` for `read_uncommitted`.
+    pub aborted: Option<Vec<(i64, i64)>>,
+    /// The replica that the consumer should fetch from, -1 for none.
+    pub preferred_read_replica: i32,
+    /// What to read; `None` when there is nothing to read.
+    pub log: Option<Arc<PartitionLog>>,
+    /// First offset asked for.
+    pub fetch_offset: i64,
+    /// The records end before this offset: high watermark, last stable offset or log end.
+    pub max_offset: i64,
+    /// Most bytes of this partition.
+    pub partition_max_bytes: usize,
+    /// Part of the answer although nothing is to be said about it: what full fetches do, and incremental
+    /// ones for partitions whose watermarks have moved.
+    pub force: bool,
+}
+
+/// The rows of one request and the frame of its answer.
+#[derive(Debug)]
+pub struct FetchJob {
+    /// Version of the request, and of its response.
+    pub version: i16,
+    /// Comes back in the response.
+    pub correlation_id: i32,
+    /// The partitions, in the order in which they share the budget.
+    pub rows: Vec<FetchRow>,
+    /// Most record bytes of the answer.
+    pub max_bytes: usize,
+    /// Fewer record bytes than this are no answer, as long as nothing else is to be said.
+    pub min_bytes: usize,
+    /// Keeps to `max_bytes` even if the first batch is larger.
+    pub hard_max_bytes: bool,
+    /// How long the client was throttled, in milliseconds.
+    pub throttle_ms: i32,
+    /// Error of the request as a whole.
+    pub error_code: i16,
+    /// Fetch session, 0 for none.
+    pub session_id: i32,
+    /// Where the leaders named in the rows are.
+    pub node_endpoints: Vec<NodeEndpoint>,
+}
+
+/// What became of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchedRow {
+    /// Kafka error code, 0 for success.
+    pub error_code: i16,
+    /// Record bytes found.
+    pub bytes: usize,
+}
+
+/// What became of a fetch.
+#[derive(Debug)]
+pub struct FetchOutcome {
+    /// Record bytes of all rows.
+    pub total: usize,
+    /// The response frame, length prefix included; `None` when it is worth waiting for more.
+    pub response: Option<Vec<u8>>,
+    /// One per row, in the same order.
+    pub rows: Vec<FetchedRow>,
+}
+
+/// What a row has to contribute.
+struct Found {
+    error_code: i16,
+    slice: Option<ReadSlice>,
+}
+
+impl Found {
+    fn error(error_code: i16) -> Self {
+        Self {
+            error_code,
+            slice: None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.slice.as_ref().map_or(0, |slice| slice.len)
+    }
+}
+
+impl FetchJob {
+    /// Finds the bytes, and builds the response if they are enough.
+    pub fn run(&self) -> Outcome {
+        match self.execute() {
+            Ok(outcome) => Outcome::Fetched(outcome),
+            Err(error) => Outcome::Failed(Failure::from(error)),
+        }
+    }
+
+    fn execute(&self) -> Result<FetchOutcome> {
+        let mut found = self.find();
+        let total: usize = found.iter().map(Found::len).sum();
+        let response = if total >= self.min_bytes || self.has_more_to_say(&found) {
+            Some(self.respond(&mut found)?)
+        } else {
+            None
+        };
+        let rows = found.iter().map(|row| FetchedRow {
+            error_code: row.error_code,
+            bytes: row.len(),
+        });
+        // Summed up again: a row that could not be read has lost its bytes.
+        Ok(FetchOutcome {
+            total: found.iter().map(Found::len).sum(),
+            response,
+            rows: rows.collect(),
+        })
+    }
+
+    /// Looks up what to read, row by row. As in Kafka (KIP-74) the first row with data gives one batch
+    /// whatever its size; the others share what is left.
+    fn find(&self) -> Vec<Found> {
+        let mut left = self.max_bytes;
+        let mut min_one_batch = !self.hard_max_bytes;
+        let mut found = Vec::with_capacity(self.rows.len());
+        for row in &self.rows {
+            let max_bytes = row.partition_max_bytes.min(left);
+            let log = row
+                .log
+                .as_ref()
+                .filter(|_| row.error_code == 0 && row.diverging_epoch.is_none());
+            let outcome = match log {
+                None => Found::error(row.error_code),
+                Some(log) => match log.read(row.fetch_offset, max_bytes, row.max_offset, min_one_batch) {
+                    Ok(slice) => Found {
+                        error_code: 0,
+                        slice: Some(slice),
+                    },
+                    Err(error) => Found::error(error.code().code()),
+                },
+            };
+            left = left.saturating_sub(outcome.len());
+            min_one_batch &= outcome.len() == 0;
+            found.push(outcome);
+        }
+        found
+    }
+
+    /// Whether there is news besides records, for which nobody should wait.
+    fn has_more_to_say(&self, found: &[Found]) -> bool {
+        self.error_code != 0
+            || self.rows.is_empty()
+            || self
+                .rows
+                .iter()
+                .zip(found)
+                .any(|(row, found)| found.error_code != 0 || row.redirects())
+    }
+
+    fn respond(&self, found: &mut [Found]) -> Result<Vec<u8>> {
+        loop {
+            let (indexes, answers): (Vec<usize>, Vec<_>) = self
+                .rows
+                .iter()
+                .zip(&*found)
+                .enumerate()
+                .filter(|(_, (row, found))| {
+                    row.force || row.redirects() || found.error_code != 0 || found.len() > 0
+                })
+                .map(|(index, (row, found))| (index, row.answer(found)))
+                .unzip();
+            let answer = FetchAnswer {
+                throttle_ms: self.throttle_ms,
+                error_code: self.error_code,
+                session_id: self.session_id,
+                rows: &answers,
+                node_endpoints: &self.node_endpoints,
+            };
+            match answer.encode(self.version, self.correlation_id) {
+                Ok(response) => return Ok(response),
+                // Each round takes the bytes from one more row, so this ends.
+                Err(FetchEncodeError::Records { row, source }) => {
+                    found[indexes[row]] = Found::error(source.code().code());
+                }
+                Err(error @ FetchEncodeError::TooLarge(_)) => {
+                    return Err(Error::InvalidArgument(error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+impl FetchRow {
+    /// Whether the row tells the asker to do something else than wait.
+    fn redirects(&self) -> bool {
+        self.diverging_epoch.is_some() || self.preferred_read_replica >= 0
+    }
+
+    fn answer<'a>(&'a self, found: &'a Found) -> FetchRowAnswer<'a, &'a ReadSlice> {
+        FetchRowAnswer {
+            topic: &self.topic,
+            topic_id: self.topic_id,
+            partition: self.partition,
+            error_code: found.error_code,
+            high_watermark: self.high_watermark,
+            last_stable_offset: self.last_stable_offset,
+            log_start_offset: self.log_start_offset,
+            diverging_epoch: self.diverging_epoch,
+            current_leader: self.current_leader,
+            snapshot_id: None,
+            aborted: self.aborted.as_deref(),
+            preferred_read_replica: self.preferred_read_replica,
+            records: found.slice.as_ref(),
+        }
+    }
+}
+
+impl RecordSource for &ReadSlice {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn read_into(&self, out: &mut [u8]) -> Result<()> {
+        ReadSlice::read_into(self, out)
+    }
+}

@@ -1,0 +1,184 @@
+//! Appending as a leader: validate, decide the offsets, write, index, publish.
+
+use std::io::IoSlice;
+use std::sync::atomic::Ordering;
+
+use super::{PartitionLog, Writer, lock};
+use crate::batch::{
+    AppendOrigin, BatchHeader, ControlMarker, Rejection, Validated, control_marker, read_records,
+    validate_for_append,
+};
+use crate::compression::DecompressionLimit;
+use crate::error::{Error, Result};
+use crate::producer_state::SequenceVerdict;
+
+/// How a batch is appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendOptions {
+    /// Whether the client's version of the protocol knows zstd.
+    pub zstd_allowed: bool,
+    /// Who appends.
+    pub origin: AppendOrigin,
+}
+
+impl Default for AppendOptions {
+    fn default() -> Self {
+        Self {
+            zstd_allowed: true,
+            origin: AppendOrigin::Client,
+        }
+    }
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendInfo {
+    /// Offset of the first record.
+    pub first_offset: i64,
+    /// Offset of the last record.
+    pub last_offset: i64,
+    /// The time that the broker gave the records, -1 when they keep the producer's.
+    pub log_append_time: i64,
+    /// Log start offset at the time.
+    pub log_start_offset: i64,
+    /// Nothing was appended because the batch was appended earlier; the offsets are those of then.
+    pub duplicate: bool,
+    /// Log end offset after the append.
+    pub end_offset: i64,
+    /// Bytes that the log grew by.
+    pub bytes: u64,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The batch is at fault.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The disk, or the state of the log, is at fault.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl PartitionLog {
+    /// Appends one batch, the bytes of one partition of a Produce request, as the leader of `leader_epoch`.
+    ///
+    /// `records` is neither changed nor copied: a header of its own goes to disk with the caller's body in
+    /// one vectored write.
+    pub fn append(
+        &self,
+        records: &[u8],
+        leader_epoch: i32,
+        options: AppendOptions,
+    ) -> Result<AppendInfo, AppendError> {
+        self.check_online()?;
+        let config = self.config();
+        let now_ms = self.clock.now_ms();
+        let rules = config.append_rules(options.zstd_allowed, options.origin);
+        // Before the lock: producers of one partition validate side by side.
+        let mut batch = validate_for_append(records, &rules, now_ms)?;
+        let marker = marker_of(records, &batch.info);
+
+        let mut guard = lock(&self.writer);
+        let writer = &mut *guard;
+        self.check_online()?;
+        if let SequenceVerdict::Duplicate {
+            first_offset,
+            last_offset,
+            timestamp,
+        } = writer.producers.check(&batch.info, options.origin)?
+        {
+            return Ok(AppendInfo {
+                first_offset,
+                last_offset,
+                log_append_time: if batch.log_append_time < 0 { -1 } else { timestamp },
+                log_start_offset: self.log_start_offset(),
+                duplicate: true,
+                end_offset: self.log_end_offset(),
+                bytes: 0,
+            });
+        }
+        if let Some(marker) = &marker {
+            writer.producers.check_marker(&batch.info, marker)?;
+        }
+        let first_offset = writer.active.extent().next_offset;
+        self.enter_epoch(leader_epoch, first_offset)?;
+        batch.stamp(first_offset, leader_epoch);
+        self.guard(self.write_batch(writer, &batch, &config, now_ms))?;
+        self.guard(self.note_appended(writer, &batch.info, marker, config.index_interval_bytes))?;
+        writer.active.publish();
+        self.publish_end(writer);
+
+        let info = AppendInfo {
+            first_offset,
+            last_offset: batch.info.last_offset(),
+            log_append_time: batch.log_append_time,
+            log_start_offset: self.log_start_offset(),
+            duplicate: false,
+            end_offset: writer.active.extent().next_offset,
+            bytes: batch.size() as u64,
+        };
+        self.appended_bytes.fetch_add(info.bytes, Ordering::AcqRel);
+        writer.unflushed_records += i64::from(batch.info.record_count);
+        let flush_due = writer.unflushed_records >= config.flush_messages;
+        if flush_due {
+            writer.unflushed_records = 0;
+        }
+        drop(guard);
+        if flush_due {
+            self.flush(None)?;
+        }
+        Ok(info)
+    }
+
+    fn write_batch(
+        &self,
+        writer: &mut Writer,
+        batch: &Validated<'_>,
+        config: &super::LogConfig,
+        now_ms: i64,
+    ) -> Result<()> {
+        self.roll_if_due(writer, batch.size() as u64, &batch.info, config, now_ms)?;
+        writer
+            .active
+            .write(&mut [IoSlice::new(&batch.header), IoSlice::new(&batch.body)])
+    }
+
+    /// Index entries and producer state of a batch that was just written.
+    pub(super) fn note_appended(
+        &self,
+        writer: &mut Writer,
+        header: &BatchHeader,
+        marker: Option<ControlMarker>,
+        index_interval: u64,
+    ) -> Result<()> {
+        writer.active.note_batch(header, index_interval)?;
+        let completed = writer.producers.record(header, marker);
+        if header.is_transactional() || completed.is_some() {
+            lock(&self.stability).note(header, completed.as_ref());
+        }
+        match completed {
+            Some(completed) if completed.aborted => {
+                writer.active.segment().transactions().append(completed.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn publish_end(&self, writer: &Writer) {
+        self.log_end_offset
+            .store(writer.active.extent().next_offset, Ordering::Release);
+    }
+}
+
+/// The transaction marker in a control batch.
+pub(super) fn marker_of(batch: &[u8], header: &BatchHeader) -> Option<ControlMarker> {
+    if !header.is_control() {
+        return None;
+    }
+    // Markers are a few dozen bytes and never compressed; a batch that is neither has no marker to give.
+    let limit = DecompressionLimit::for_topic(0);
+    let records = read_records(batch, limit).ok()?;
+    let record = records.iter().next()?.ok()?;
+    control_marker(record.key, record.value)
+}

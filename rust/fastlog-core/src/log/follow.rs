@@ -1,0 +1,136 @@
+//! Appending as a follower: batches as the leader stamped them.
+
+use std::io::IoSlice;
+use std::sync::atomic::Ordering;
+
+use super::append::marker_of;
+use super::{AppendError, AppendInfo, LogConfig, PartitionLog, Writer, lock};
+use crate::batch::{BatchHeader, BatchView, HEADER_SIZE, Rejection};
+use crate::error::{Error, ErrorCode, Result};
+use crate::segment::implausible;
+
+impl PartitionLog {
+    /// Appends the batches of a fetch from the leader, offsets and epochs as they are. A batch that is cut off
+    /// at the end is left out.
+    ///
+    /// Offsets must rise from the log end offset on; gaps are what compaction left on the leader.
+    pub fn append_as_follower(&self, records: &[u8]) -> Result<AppendInfo, AppendError> {
+        self.check_online()?;
+        let batches = sound_batches(records)?;
+        let config = self.config();
+        let now_ms = self.clock.now_ms();
+
+        let mut guard = lock(&self.writer);
+        let writer = &mut *guard;
+        self.check_online()?;
+        let start = writer.active.extent().next_offset;
+        self.check_order(&batches, start)?;
+        let mut left = &batches[..];
+        let mut bytes = 0;
+        while !left.is_empty() {
+            let count = self.guard(self.append_run(writer, left, &config, now_ms))?;
+            let (run, rest) = left.split_at(count);
+            left = rest;
+            for batch in run {
+                bytes += batch.bytes().len() as u64;
+                writer.unflushed_records += i64::from(batch.header().record_count);
+            }
+        }
+        self.appended_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let flush_due = writer.unflushed_records >= config.flush_messages;
+        if flush_due {
+            writer.unflushed_records = 0;
+        }
+        let end_offset = writer.active.extent().next_offset;
+        drop(guard);
+        if flush_due {
+            self.flush(None)?;
+        }
+        Ok(AppendInfo {
+            first_offset: batches.first().map_or(start, |batch| batch.header().base_offset),
+            last_offset: end_offset - 1,
+            log_append_time: -1,
+            log_start_offset: self.log_start_offset(),
+            duplicate: false,
+            end_offset,
+            bytes,
+        })
+    }
+
+    /// Whether all of the batches may come after `start`, one after the other.
+    fn check_order(&self, batches: &[BatchView<'_>], start: i64) -> Result<()> {
+        let mut expected = start;
+        let mut epoch = self.latest_epoch.load(Ordering::Acquire);
+        for batch in batches {
+            let header = batch.header();
+            if let Some(reason) = implausible(header, expected, header.size() as u64) {
+                return Err(Error::InvalidArgument(format!(
+                    "batch at offset {}: {reason}",
+                    header.base_offset
+                )));
+            }
+            if (0..epoch).contains(&header.partition_leader_epoch) {
+                return Err(Error::InvalidArgument(format!(
+                    "batch at offset {} of leader epoch {} after epoch {epoch}",
+                    header.base_offset, header.partition_leader_epoch
+                )));
+            }
+            expected = header.next_offset();
+            epoch = epoch.max(header.partition_leader_epoch);
+        }
+        Ok(())
+    }
+
+    /// Writes as many of the batches as one segment takes, with one system call; returns how many.
+    fn append_run(
+        &self,
+        writer: &mut Writer,
+        batches: &[BatchView<'_>],
+        config: &LogConfig,
+        now_ms: i64,
+    ) -> Result<usize> {
+        let mut bytes = Vec::with_capacity(batches.len());
+        let mut size = 0;
+        for batch in batches {
+            let header = batch.header();
+            size += header.size() as u64;
+            if bytes.is_empty() {
+                self.roll_if_due(writer, size, header, config, now_ms)?;
+            } else if writer.must_roll(size, header, config, now_ms) {
+                break;
+            }
+            self.enter_epoch(header.partition_leader_epoch, header.base_offset)?;
+            bytes.push(IoSlice::new(batch.bytes()));
+        }
+        let count = bytes.len();
+        writer.active.write(&mut bytes)?;
+        for batch in &batches[..count] {
+            let marker = marker_of(batch.bytes(), batch.header());
+            self.note_appended(writer, batch.header(), marker, config.index_interval_bytes)?;
+        }
+        writer.active.publish();
+        self.publish_end(writer);
+        Ok(count)
+    }
+}
+
+/// The whole batches of `records`, whose checksums hold.
+fn sound_batches(records: &[u8]) -> Result<Vec<BatchView<'_>>, AppendError> {
+    let mut batches = Vec::new();
+    let mut rest = records;
+    while rest.len() >= HEADER_SIZE && BatchHeader::parse(rest)?.size() <= rest.len() {
+        let batch = BatchView::first(rest)?;
+        if !batch.crc_is_valid() {
+            return Err(AppendError::Rejected(Rejection::new(
+                ErrorCode::CorruptMessage,
+                format!(
+                    "the batch at offset {} fails its checksum",
+                    batch.header().base_offset
+                ),
+            )));
+        }
+        rest = &rest[batch.bytes().len()..];
+        batches.push(batch);
+    }
+    Ok(batches)
+}

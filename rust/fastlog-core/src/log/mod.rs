@@ -1,0 +1,214 @@
+//! The log of one partition: ordered segments in one directory (Kafka: `UnifiedLog`, `LocalLog`).
+//!
+//! One writer at a time holds a mutex. Readers take a snapshot of the segment list and see what was published
+//! by release stores; they wait for nobody's system call.
+//!
+//! Locks, in the order in which they may be taken: `writer`, `flushing`, then any one of the short ones
+//! (`segments`, `sealed`, `epochs`, `stability`, `trash`, `config`).
+
+mod append;
+mod config;
+mod epochs;
+mod flush;
+mod follow;
+mod leftovers;
+mod open;
+mod read;
+mod recover;
+mod replay;
+mod retention;
+mod roll;
+mod scan;
+mod segments;
+mod stability;
+mod timestamps;
+mod truncate;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use crate::clock::Clock;
+use crate::env::FileSystem;
+use crate::error::{Error, Result};
+use crate::leader_epochs::LeaderEpochs;
+use crate::producer_state::{ActiveProducer, ProducerState};
+use crate::segment::{Segment, SegmentSpace, SegmentWriter};
+
+pub use append::{AppendError, AppendInfo, AppendOptions};
+pub use config::LogConfig;
+pub use open::{OpenOptions, Progress, RecoveryReport};
+pub use read::ReadSlice;
+pub use retention::{DeletedSegment, DeletionReason};
+pub use segments::SegmentInfo;
+pub use timestamps::TimestampOffset;
+
+/// The log of one partition. Shared freely between threads.
+#[derive(Debug)]
+pub struct PartitionLog {
+    space: SegmentSpace,
+    clock: Arc<dyn Clock>,
+    config: RwLock<Arc<LogConfig>>,
+    writer: Mutex<Writer>,
+    segments: RwLock<Arc<[Arc<Segment>]>>,
+    log_start_offset: AtomicI64,
+    log_end_offset: AtomicI64,
+    recovery_point: AtomicI64,
+    /// Bytes appended since the log was opened, and how many of them are durable: see `unflushed_bytes`.
+    appended_bytes: AtomicU64,
+    flushed_bytes: AtomicU64,
+    /// Held by whoever flushes.
+    flushing: Mutex<()>,
+    /// Segments that get no more batches and have not been made durable since.
+    sealed: Mutex<Vec<Arc<Segment>>>,
+    /// Files were made, renamed or removed since the directory was last synced.
+    directory_changed: AtomicBool,
+    epochs: Mutex<LeaderEpochs>,
+    /// The latest leader epoch, -1 none: the append path compares with it without a lock.
+    latest_epoch: AtomicI32,
+    stability: Mutex<stability::Stability>,
+    trash: Mutex<Vec<retention::Trash>>,
+    failure: OnceLock<String>,
+}
+
+/// What the writer's mutex protects.
+#[derive(Debug)]
+struct Writer {
+    active: SegmentWriter,
+    producers: ProducerState,
+    /// What this segment's age limit is shortened by.
+    jitter_ms: i64,
+    unflushed_records: i64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while a lock was held is a bug that the caller sees; the state behind the lock is only ever
+    // changed in steps that leave it usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl PartitionLog {
+    /// The partition directory.
+    pub fn dir(&self) -> &Path {
+        &self.space.dir
+    }
+
+    /// The file system that the log lives on.
+    pub fn file_system(&self) -> &Arc<dyn FileSystem> {
+        &self.space.fs
+    }
+
+    /// First offset that may be read.
+    pub fn log_start_offset(&self) -> i64 {
+        self.log_start_offset.load(Ordering::Acquire)
+    }
+
+    /// Offset that the next record gets.
+    pub fn log_end_offset(&self) -> i64 {
+        self.log_end_offset.load(Ordering::Acquire)
+    }
+
+    /// Everything below this offset is durable.
+    pub fn recovery_point(&self) -> i64 {
+        self.recovery_point.load(Ordering::Acquire)
+    }
+
+    /// Bytes appended and not yet known to be durable.
+    pub fn unflushed_bytes(&self) -> u64 {
+        let flushed = self.flushed_bytes.load(Ordering::Acquire);
+        self.appended_bytes
+            .load(Ordering::Acquire)
+            .saturating_sub(flushed)
+    }
+
+    /// The first write or fsync error that the log met. From then on every operation that touches the disk
+    /// fails with [`Error::Offline`].
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another configuration into force, from the next operation on.
+    pub fn update_config(&self, config: LogConfig) {
+        lock(&self.writer)
+            .producers
+            .set_expiration_ms(config.producer_id_expiration_ms);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// The idempotent and transactional producers that the log knows, by id.
+    pub fn active_producers(&self) -> Vec<ActiveProducer> {
+        lock(&self.writer).producers.active()
+    }
+
+    /// Forgets producers that have been silent for longer than `producer.id.expiration.ms`; returns how many.
+    pub fn expire_producers(&self, now_ms: i64) -> usize {
+        lock(&self.writer).producers.expire(now_ms)
+    }
+
+    fn check_online(&self) -> Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(reason) => Err(Error::Offline {
+                path: self.space.dir.clone(),
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    /// Takes the log offline when `result` is an I/O error. A full disk and wrong arguments do no harm.
+    fn guard<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error @ Error::Io { .. }) = &result {
+            // The first error stays: later ones are its consequences.
+            let _ = self.failure.set(error.to_string());
+        }
+        result
+    }
+
+    /// Flushes, writes the producer state and the indexes out: the state from which a clean start needs no
+    /// scan. The log must not be appended to afterwards.
+    pub fn close(&self) -> Result<()> {
+        self.check_online()?;
+        let writer = lock(&self.writer);
+        self.guard((|| {
+            writer.active.seal()?;
+            self.flush(None)?;
+            writer.active.segment().sync(true)?;
+            writer
+                .producers
+                .write_snapshot(&*self.space.fs, &self.space.dir, self.log_end_offset())
+        })())
+    }
+
+    /// Removes the directory with everything in it. Readers that hold slices may go on reading them.
+    pub fn delete(&self) -> Result<()> {
+        let _writer = lock(&self.writer);
+        let result = self.delete_dir(&self.space.dir);
+        let _ = self.failure.set("the log was deleted".to_owned());
+        result
+    }
+
+    /// Like [`Self::delete`] for a log whose directory was renamed to `dir` after it was opened.
+    pub fn delete_at(&self, dir: &Path) -> Result<()> {
+        let _writer = lock(&self.writer);
+        let result = self.delete_dir(dir);
+        let _ = self.failure.set("the log was deleted".to_owned());
+        result
+    }
+
+    fn delete_dir(&self, dir: &Path) -> Result<()> {
+        self.space.fs.remove_dir_all(dir)?;
+        match dir.parent() {
+            Some(parent) => self.space.fs.sync_dir(parent),
+            None => Ok(()),
+        }
+    }
+
+    fn path_of_epochs(dir: &Path) -> PathBuf {
+        dir.join(LeaderEpochs::FILE_NAME)
+    }
+}

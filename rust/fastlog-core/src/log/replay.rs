@@ -1,0 +1,65 @@
+//! Rebuilding the producer state: the newest snapshot, then the headers of the batches after it.
+
+use std::sync::Arc;
+
+use super::append::marker_of;
+use super::segments::holding;
+use super::stability::Stability;
+use crate::batch::ControlMarker;
+use crate::error::Result;
+use crate::producer_state::ProducerState;
+use crate::segment::{HeaderWalk, Located, Segment, SegmentSpace};
+
+/// A control batch larger than this holds no transaction marker.
+const MAX_MARKER_BATCH: usize = 64 << 10;
+
+/// The state of all producers at some offset.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub producers: ProducerState,
+    pub stability: Stability,
+}
+
+/// The producer state just before `end`. The segments must be published, and sound up to `end`.
+pub(super) fn replay(
+    space: &SegmentSpace,
+    segments: &[Arc<Segment>],
+    end: i64,
+    expiration_ms: i64,
+) -> Result<Replayed> {
+    let (mut producers, from) = ProducerState::load_latest(&*space.fs, &space.dir, end, expiration_ms)?;
+    let mut stability = Stability::of(&producers);
+    for segment in &segments[holding(segments, from).unwrap_or(0)..] {
+        if segment.base_offset() >= end {
+            break;
+        }
+        let extent = segment.extent();
+        let Some(first) = segment.find(from, extent)? else {
+            continue;
+        };
+        let mut walk = HeaderWalk::new(&**segment.log(), first.position, extent.size);
+        let mut expected = segment.base_offset();
+        while let Some(batch) = walk.next(expected)? {
+            if batch.header.next_offset() > end {
+                break;
+            }
+            expected = batch.header.next_offset();
+            if batch.header.has_producer() && batch.header.base_offset >= from {
+                let marker = read_marker(segment, &batch)?;
+                let completed = producers.record(&batch.header, marker);
+                stability.note(&batch.header, completed.as_ref());
+            }
+        }
+    }
+    Ok(Replayed { producers, stability })
+}
+
+/// The transaction marker of a control batch on disk.
+pub(super) fn read_marker(segment: &Segment, batch: &Located) -> Result<Option<ControlMarker>> {
+    if !batch.header.is_control() || batch.header.size() > MAX_MARKER_BATCH {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; batch.header.size()];
+    segment.log().read_exact_at(&mut bytes, batch.position)?;
+    Ok(marker_of(&bytes, &batch.header))
+}

@@ -1,0 +1,157 @@
+//! Deleting old segments (Kafka: `UnifiedLog.deleteOldSegments`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{LogConfig, PartitionLog, lock};
+use crate::error::Result;
+use crate::segment::{NO_TIMESTAMP, Segment, is_not_found};
+
+/// Why a segment was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletionReason {
+    /// All of its records are older than `retention.ms`.
+    Time,
+    /// The log is larger than `retention.bytes`.
+    Size,
+    /// All of its records are below the log start offset.
+    StartOffset,
+}
+
+/// A segment that retention deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeletedSegment {
+    /// Its base offset.
+    pub base_offset: i64,
+    /// Bytes of its log file.
+    pub size: u64,
+    /// Why it was deleted.
+    pub reason: DeletionReason,
+}
+
+/// Renamed files that wait to be unlinked.
+#[derive(Debug)]
+pub(super) struct Trash {
+    renamed_ms: i64,
+    paths: Vec<PathBuf>,
+}
+
+impl PartitionLog {
+    /// Deletes the segments that the configuration does not keep at `now_ms`, oldest first: renames them
+    /// now, so that [`Self::purge_deleted`] unlinks them later. The log start offset moves up.
+    pub fn apply_retention(&self, now_ms: i64) -> Result<Vec<DeletedSegment>> {
+        self.apply_retention_below(now_ms, i64::MAX)
+    }
+
+    /// Like [`Self::apply_retention`], but keeps every segment that reaches beyond `limit`: the high watermark.
+    pub fn apply_retention_below(&self, now_ms: i64, limit: i64) -> Result<Vec<DeletedSegment>> {
+        self.check_online()?;
+        let config = self.config();
+        let mut writer = lock(&self.writer);
+        let segments = self.snapshot();
+        let mut doomed = self.doomed(&segments, &config, now_ms, limit)?;
+        if doomed.is_empty() {
+            return Ok(doomed);
+        }
+        if doomed.len() == segments.len() {
+            // The log needs a segment to go on with.
+            let end = writer.active.extent().next_offset;
+            self.guard(self.roll_to(&mut writer, end, now_ms))?;
+        }
+        let segments = self.snapshot();
+        doomed.truncate(segments.len() - 1);
+        let (gone, kept) = segments.split_at(doomed.len());
+        self.raise_log_start(&mut writer, kept[0].base_offset())?;
+        self.set_segments(kept.to_vec());
+        lock(&self.sealed).retain(|segment| segment.base_offset() >= kept[0].base_offset());
+        for segment in gone {
+            self.guard(self.discard(segment))?;
+        }
+        Ok(doomed)
+    }
+
+    /// Unlinks what was renamed at least `file.delete.delay.ms` ago. Returns the number of files.
+    pub fn purge_deleted(&self, now_ms: i64) -> Result<usize> {
+        let delay = self.config().file_delete_delay_ms;
+        let mut due = Vec::new();
+        lock(&self.trash).retain_mut(|trash| {
+            let is_due = now_ms.saturating_sub(trash.renamed_ms) >= delay;
+            if is_due {
+                due.append(&mut trash.paths);
+            }
+            !is_due
+        });
+        for path in &due {
+            match self.space.fs.remove_file(path) {
+                Err(error) if !is_not_found(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(due.len())
+    }
+
+    /// Takes a segment that is no longer in the list off the disk.
+    pub(super) fn discard(&self, segment: &Segment) -> Result<()> {
+        let paths = segment.rename_deleted()?;
+        self.directory_changed.store(true, Ordering::Release);
+        lock(&self.trash).push(Trash {
+            renamed_ms: self.clock.now_ms(),
+            paths,
+        });
+        Ok(())
+    }
+
+    /// The oldest segments, as many as are to be deleted.
+    fn doomed(
+        &self,
+        segments: &[Arc<Segment>],
+        config: &LogConfig,
+        now_ms: i64,
+        limit: i64,
+    ) -> Result<Vec<DeletedSegment>> {
+        let log_start = self.log_start_offset();
+        let retention_bytes = u64::try_from(config.retention_bytes)
+            .ok()
+            .filter(|_| config.delete);
+        let retention_ms = Some(config.retention_ms).filter(|ms| *ms >= 0 && config.delete);
+        let total: u64 = segments.iter().map(|segment| segment.extent().size).sum();
+        let mut excess = retention_bytes.map_or(0, |limit| total.saturating_sub(limit));
+        let mut doomed = Vec::new();
+        for (index, segment) in segments.iter().enumerate() {
+            let extent = segment.extent();
+            let is_last = index + 1 == segments.len();
+            if extent.next_offset > limit || (is_last && extent.size == 0) {
+                break;
+            }
+            let reason = if !is_last && segments[index + 1].base_offset() <= log_start {
+                DeletionReason::StartOffset
+            } else if let Some(max_age) = retention_ms
+                && now_ms.saturating_sub(age_of(segment, now_ms)?) > max_age
+            {
+                DeletionReason::Time
+            } else if excess > 0 && excess >= extent.size {
+                DeletionReason::Size
+            } else {
+                break;
+            };
+            excess = excess.saturating_sub(extent.size);
+            doomed.push(DeletedSegment {
+                base_offset: segment.base_offset(),
+                size: extent.size,
+                reason,
+            });
+        }
+        Ok(doomed)
+    }
+}
+
+/// The timestamp that a segment's age is counted from. One that lies in the future would keep the segment for
+/// ever, and one that is missing says nothing: then the time of the last write counts.
+fn age_of(segment: &Segment, now_ms: i64) -> Result<i64> {
+    let largest = segment.largest_timestamp()?.timestamp;
+    if largest == NO_TIMESTAMP || largest > now_ms {
+        return segment.modified_ms();
+    }
+    Ok(largest)
+}

@@ -1,0 +1,81 @@
+//! What a `read_committed` consumer may see: the last stable offset and the aborted transactions.
+//!
+//! The same facts are in the producer state, but behind the writer's mutex. This copy has a lock of its own,
+//! so that fetches do not wait for a write.
+
+use std::collections::BTreeMap;
+
+use super::segments::holding;
+use super::{PartitionLog, lock};
+use crate::batch::BatchHeader;
+use crate::producer_state::{CompletedTxn, ProducerState};
+use crate::txn_index::AbortedTxn;
+
+/// Transactions that are not settled.
+#[derive(Debug, Default)]
+pub(super) struct Stability {
+    /// Open ones: producer id to first offset.
+    open: BTreeMap<i64, i64>,
+    /// Ended ones whose marker is not known to be below the high watermark: first offset to marker offset.
+    unreplicated: BTreeMap<i64, i64>,
+}
+
+impl Stability {
+    /// The transactions that are open in `producers`.
+    pub fn of(producers: &ProducerState) -> Self {
+        let open = producers
+            .active()
+            .into_iter()
+            .filter(|producer| producer.txn_start_offset >= 0)
+            .map(|producer| (producer.producer_id, producer.txn_start_offset))
+            .collect();
+        Self {
+            open,
+            unreplicated: BTreeMap::new(),
+        }
+    }
+
+    /// Takes note of a batch that was appended, and of the transaction that it ended.
+    pub fn note(&mut self, header: &BatchHeader, completed: Option<&CompletedTxn>) {
+        if let Some(completed) = completed {
+            self.open.remove(&completed.producer_id);
+            self.unreplicated
+                .insert(completed.first_offset, completed.last_offset);
+        } else if header.is_transactional() && !header.is_control() {
+            self.open.entry(header.producer_id).or_insert(header.base_offset);
+        }
+    }
+
+    /// The end of what is settled below `high_watermark`, which also replicates the markers below it.
+    pub fn last_stable_offset(&mut self, high_watermark: i64) -> i64 {
+        self.unreplicated.retain(|_, marker| *marker >= high_watermark);
+        let open = self.open.values().copied().min();
+        let unreplicated = self.unreplicated.keys().next().copied();
+        open.into_iter()
+            .chain(unreplicated)
+            .fold(high_watermark, i64::min)
+    }
+}
+
+impl PartitionLog {
+    /// Offset below which all transactions are decided, at most `high_watermark`.
+    pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
+        let stable = lock(&self.stability).last_stable_offset(high_watermark);
+        // Records below the log start are gone, whatever became of their transactions.
+        stable
+            .max(self.log_start_offset())
+            .min(high_watermark.max(self.log_start_offset()))
+    }
+
+    /// The aborted transactions that touch `[from, to)`, in the order of their markers.
+    pub fn aborted_transactions(&self, from: i64, to: i64) -> Vec<AbortedTxn> {
+        let segments = self.snapshot();
+        let mut found = Vec::new();
+        for segment in &segments[holding(&segments, from).unwrap_or(0)..] {
+            if segment.transactions().search(from, to, &mut found) {
+                break;
+            }
+        }
+        found
+    }
+}

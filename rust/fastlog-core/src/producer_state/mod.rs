@@ -1,0 +1,318 @@
+//! What the log knows about idempotent and transactional producers (Kafka: `ProducerStateManager`,
+//! `ProducerAppendInfo`; KIP-98, KIP-360).
+//!
+//! Nothing here is durable by itself: the state is rebuilt by recording every batch from the offset of the
+//! newest snapshot on. [`ProducerState::check`] judges a batch before it is appended and changes nothing;
+//! [`ProducerState::record`] takes note of it afterwards.
+
+mod entry;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use crate::batch::{AppendOrigin, BatchHeader, ControlKind, ControlMarker, Rejection};
+use crate::env::FileSystem;
+use crate::error::{ErrorCode, Result};
+use entry::{BatchMetadata, Entry, NO_EPOCH};
+
+pub use snapshot::{delete_snapshots_after, delete_snapshots_before, snapshot_offsets, snapshot_path};
+
+/// What to do with a batch that passed the producer checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SequenceVerdict {
+    /// It is new.
+    Append,
+    /// It was appended before: answer with what happened then.
+    Duplicate {
+        /// First offset of the earlier append.
+        first_offset: i64,
+        /// Last offset of the earlier append.
+        last_offset: i64,
+        /// Largest timestamp of the earlier append.
+        timestamp: i64,
+    },
+}
+
+/// A transaction that a marker has just ended in this partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompletedTxn {
+    /// The producer.
+    pub producer_id: i64,
+    /// First offset of the transaction.
+    pub first_offset: i64,
+    /// Offset of the marker.
+    pub last_offset: i64,
+    /// Whether it was aborted; only those enter the transaction index.
+    pub aborted: bool,
+    /// First offset of the oldest transaction that is still open, or the offset after the marker.
+    pub last_stable_offset: i64,
+}
+
+/// One producer as `DescribeProducers` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// The producer.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// Sequence number of its last record, -1 unknown.
+    pub last_sequence: i32,
+    /// Timestamp of its last batch or marker, ms.
+    pub last_timestamp: i64,
+    /// Epoch of the coordinator that wrote its last marker, -1 none.
+    pub coordinator_epoch: i32,
+    /// First offset of its open transaction, -1 none.
+    pub txn_start_offset: i64,
+}
+
+/// The producers of one partition.
+#[derive(Debug)]
+pub struct ProducerState {
+    expiration_ms: i64,
+    producers: HashMap<i64, Entry>,
+    /// Open transactions: first offset to producer id.
+    open: BTreeMap<i64, i64>,
+    /// Transactions whose marker is not known to be below the high watermark: first offset to marker offset.
+    unreplicated: BTreeMap<i64, i64>,
+}
+
+impl ProducerState {
+    /// No producers. They are forgotten `expiration_ms` after their last batch (`producer.id.expiration.ms`).
+    pub fn new(expiration_ms: i64) -> Self {
+        Self {
+            expiration_ms,
+            producers: HashMap::new(),
+            open: BTreeMap::new(),
+            unreplicated: BTreeMap::new(),
+        }
+    }
+
+    /// Judges a batch by its producer id, epoch and sequence numbers.
+    ///
+    /// Batches from clients are checked in full, those of a coordinator (which have no sequence numbers) only
+    /// by epoch and transaction, and replicated ones not at all: the leader has judged them.
+    pub fn check(&self, header: &BatchHeader, origin: AppendOrigin) -> Result<SequenceVerdict, Rejection> {
+        let known = self.producers.get(&header.producer_id);
+        let (Some(entry), true) = (
+            known,
+            header.has_producer() && origin != AppendOrigin::Replication,
+        ) else {
+            return Ok(SequenceVerdict::Append);
+        };
+        let checks_sequence = origin == AppendOrigin::Client && !header.is_control();
+        if checks_sequence
+            && header.producer_epoch == entry.epoch
+            && let Some(earlier) = entry.find(header.base_sequence, header.last_sequence())
+        {
+            return Ok(SequenceVerdict::Duplicate {
+                first_offset: earlier.first_offset(),
+                last_offset: earlier.last_offset,
+                timestamp: earlier.timestamp,
+            });
+        }
+        if header.producer_epoch < entry.epoch {
+            let message = format!(
+                "producer {} has epoch {}, the log has seen epoch {}",
+                header.producer_id, header.producer_epoch, entry.epoch
+            );
+            return Err(Rejection::new(ErrorCode::InvalidProducerEpoch, message));
+        }
+        if checks_sequence {
+            check_sequence(header, entry)?;
+        }
+        if entry.txn_first_offset.is_some() && !header.is_transactional() {
+            let message = format!(
+                "producer {} wrote outside of its open transaction",
+                header.producer_id
+            );
+            return Err(Rejection::new(ErrorCode::InvalidTxnState, message));
+        }
+        Ok(SequenceVerdict::Append)
+    }
+
+    /// Judges a transaction marker in addition to [`Self::check`]: a coordinator with an older epoch than
+    /// the last one is fenced.
+    pub fn check_marker(&self, header: &BatchHeader, marker: &ControlMarker) -> Result<(), Rejection> {
+        match self.producers.get(&header.producer_id) {
+            Some(entry) if entry.coordinator_epoch > marker.coordinator_epoch => {
+                let message = format!(
+                    "marker for producer {} comes from coordinator epoch {}, the log has seen epoch {}",
+                    header.producer_id, marker.coordinator_epoch, entry.coordinator_epoch
+                );
+                Err(Rejection::new(ErrorCode::TransactionCoordinatorFenced, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes note of a batch that is in the log, offsets stamped. `control` is the marker of a control batch,
+    /// `None` for a data batch and for a control batch that compaction has emptied.
+    ///
+    /// Returns the transaction that the marker ended; a marker without a transaction ends nothing.
+    pub fn record(&mut self, header: &BatchHeader, control: Option<ControlMarker>) -> Option<CompletedTxn> {
+        if !header.has_producer() || (header.is_control() && control.is_none()) {
+            return None;
+        }
+        let entry = self
+            .producers
+            .entry(header.producer_id)
+            .or_insert_with(Entry::new);
+        entry.set_epoch(header.producer_epoch);
+        entry.last_timestamp = header.max_timestamp;
+        let Some(marker) = control else {
+            entry.push(BatchMetadata {
+                last_sequence: header.last_sequence(),
+                last_offset: header.last_offset(),
+                offset_delta: header.last_offset_delta,
+                timestamp: header.max_timestamp,
+            });
+            if header.is_transactional() && entry.txn_first_offset.is_none() {
+                entry.txn_first_offset = Some(header.base_offset);
+                self.open.insert(header.base_offset, header.producer_id);
+            }
+            return None;
+        };
+        entry.coordinator_epoch = marker.coordinator_epoch;
+        let first_offset = entry.txn_first_offset.take()?;
+        self.open.remove(&first_offset);
+        self.unreplicated.insert(first_offset, header.base_offset);
+        let oldest_open = self.open.keys().next().copied();
+        Some(CompletedTxn {
+            producer_id: header.producer_id,
+            first_offset,
+            last_offset: header.base_offset,
+            aborted: marker.kind == ControlKind::Abort,
+            last_stable_offset: oldest_open.unwrap_or(header.next_offset()),
+        })
+    }
+
+    /// First offset of the oldest transaction that is open, or whose marker is not known to be replicated.
+    /// May lie before the log start offset.
+    pub fn first_unstable_offset(&self) -> Option<i64> {
+        let open = self.open.keys().next();
+        let unreplicated = self.unreplicated.keys().next();
+        open.into_iter().chain(unreplicated).min().copied()
+    }
+
+    /// The end of what a `read_committed` consumer may see, at most `high_watermark`. Markers below the high
+    /// watermark are replicated: their transactions are settled and forgotten.
+    pub fn last_stable_offset(&mut self, high_watermark: i64) -> i64 {
+        if !self.unreplicated.is_empty() {
+            self.unreplicated.retain(|_, marker| *marker >= high_watermark);
+        }
+        self.first_unstable_offset()
+            .map_or(high_watermark, |offset| offset.min(high_watermark))
+    }
+
+    /// Forgets completed transactions that the log start offset has passed. Producers stay until they expire,
+    /// so that those who write rarely keep their sequence (Kafka since 2.4, KIP-360).
+    pub fn remove_before(&mut self, log_start_offset: i64) {
+        self.unreplicated.retain(|_, marker| *marker >= log_start_offset);
+    }
+
+    /// Forgets the producers that have been silent for the expiration time and have no open transaction;
+    /// returns how many.
+    pub fn expire(&mut self, now_ms: i64) -> usize {
+        let before = self.producers.len();
+        let expiration_ms = self.expiration_ms;
+        self.producers.retain(|_, entry| {
+            entry.txn_first_offset.is_some() || now_ms.saturating_sub(entry.last_timestamp) < expiration_ms
+        });
+        before - self.producers.len()
+    }
+
+    /// Changes the expiration time.
+    pub fn set_expiration_ms(&mut self, expiration_ms: i64) {
+        self.expiration_ms = expiration_ms;
+    }
+
+    /// How many producers are known.
+    pub fn len(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// Whether no producer is known.
+    pub fn is_empty(&self) -> bool {
+        self.producers.is_empty()
+    }
+
+    /// All producers, by id.
+    pub fn active(&self) -> Vec<ActiveProducer> {
+        let mut active: Vec<ActiveProducer> = self
+            .producers
+            .iter()
+            .map(|(id, entry)| ActiveProducer {
+                producer_id: *id,
+                epoch: entry.epoch,
+                last_sequence: entry.last_sequence(),
+                last_timestamp: entry.last_timestamp,
+                coordinator_epoch: entry.coordinator_epoch,
+                txn_start_offset: entry.txn_first_offset.unwrap_or(-1),
+            })
+            .collect();
+        active.sort_unstable_by_key(|producer| producer.producer_id);
+        active
+    }
+
+    /// Writes, durably, the state as the one just before `offset`.
+    pub fn write_snapshot(&self, fs: &dyn FileSystem, dir: &Path, offset: i64) -> Result<()> {
+        fs.write_atomically(&snapshot_path(dir, offset), &snapshot::encode(&self.producers))
+    }
+
+    /// Loads the newest good snapshot at or below `upper`. Damaged ones are removed and older ones tried.
+    ///
+    /// Returns the state and the offset from which batches must be recorded on top; without a snapshot that
+    /// is the empty state and 0.
+    pub fn load_latest(
+        fs: &dyn FileSystem,
+        dir: &Path,
+        upper: i64,
+        expiration_ms: i64,
+    ) -> Result<(Self, i64)> {
+        let mut state = Self::new(expiration_ms);
+        let offsets = snapshot_offsets(fs, dir)?;
+        for offset in offsets.into_iter().rev().filter(|offset| *offset <= upper) {
+            let path = snapshot_path(dir, offset);
+            let Ok(producers) = snapshot::decode(&fs.read_file(&path)?) else {
+                fs.remove_file(&path)?;
+                continue;
+            };
+            state.open = producers
+                .iter()
+                .filter_map(|(id, entry)| entry.txn_first_offset.map(|first| (first, *id)))
+                .collect();
+            state.producers = producers;
+            return Ok((state, offset));
+        }
+        Ok((state, 0))
+    }
+}
+
+/// Sequence rules for a batch of a known producer that is no duplicate and not of an older epoch.
+fn check_sequence(header: &BatchHeader, entry: &Entry) -> Result<(), Rejection> {
+    let (id, first) = (header.producer_id, header.base_sequence);
+    if entry.epoch == NO_EPOCH {
+        return Ok(());
+    }
+    if header.producer_epoch != entry.epoch {
+        if first == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "producer {id} starts epoch {} (was {}) with sequence {first} instead of 0",
+            header.producer_epoch, entry.epoch
+        );
+        return Err(Rejection::new(ErrorCode::OutOfOrderSequenceNumber, message));
+    }
+    let last = entry.last_sequence();
+    // From -1 (nothing of this epoch yet) to 0, and from 2^31-1 to 0.
+    let expected = last.wrapping_add(1) & i32::MAX;
+    if first == expected {
+        return Ok(());
+    }
+    let message = format!("producer {id} sent sequence {first}, the log expects {expected}");
+    Err(Rejection::new(ErrorCode::OutOfOrderSequenceNumber, message))
+}

@@ -1,0 +1,232 @@
+//! The writing side of a segment: bytes, index entries, and what the next roll depends on.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::{Extent, HeaderWalk, Located, NO_TIMESTAMP, Segment};
+use crate::batch::BatchHeader;
+use crate::error::{Error, Result};
+use crate::index::TimestampedOffset;
+
+/// Appends to one segment.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    segment: Arc<Segment>,
+    extent: Extent,
+    bytes_since_entry: u64,
+    largest: TimestampedOffset,
+    /// Timestamp of the first batch, by which the age of the segment is measured; `None` while it is empty.
+    first_timestamp: Option<i64>,
+    created_ms: i64,
+}
+
+impl SegmentWriter {
+    /// The writer of a segment that is empty, or that is about to be read through from its start.
+    pub fn new(segment: Arc<Segment>, now_ms: i64) -> Self {
+        let base_offset = segment.base_offset();
+        Self {
+            segment,
+            extent: Extent {
+                next_offset: base_offset,
+                size: 0,
+            },
+            bytes_since_entry: 0,
+            largest: TimestampedOffset {
+                timestamp: NO_TIMESTAMP,
+                offset: base_offset,
+            },
+            first_timestamp: None,
+            created_ms: now_ms,
+        }
+    }
+
+    /// The writer of a segment that ends at `extent` and whose indexes are right as far as they go.
+    pub fn resume(segment: Arc<Segment>, extent: Extent, now_ms: i64) -> Result<Self> {
+        let mut writer = Self::new(segment, now_ms);
+        writer.extent = extent;
+        let segment = Arc::clone(&writer.segment);
+        if extent.size > 0 {
+            let mut walk = HeaderWalk::new(&**segment.log(), 0, extent.size);
+            writer.first_timestamp = walk
+                .next(segment.base_offset())?
+                .map(|batch| batch.header.max_timestamp);
+        }
+        if let Some(last) = segment.time_index().last()? {
+            writer.largest = last;
+        }
+        // What came after the last entries is known only to the log.
+        let last = segment.offset_index().last()?;
+        let mut walk = HeaderWalk::new(
+            &**segment.log(),
+            last.map_or(0, |entry| entry.position.into()),
+            extent.size,
+        );
+        while let Some(batch) = walk.next(segment.base_offset())? {
+            writer.note_timestamp(&batch.header);
+            writer.bytes_since_entry += batch.header.size() as u64;
+        }
+        segment.set_largest_timestamp(writer.largest);
+        Ok(writer)
+    }
+
+    /// The segment.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Where the segment ends.
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The largest timestamp so far and the last offset of the first batch that has it.
+    pub fn largest(&self) -> TimestampedOffset {
+        self.largest
+    }
+
+    /// Writes bytes at the end, in one system call where the system takes them all. Nothing of them counts
+    /// before [`Self::note_batch`] and [`Self::publish`].
+    ///
+    /// A full disk leaves the file as it was and fails with [`Error::NoSpace`].
+    pub fn write(&self, bytes: &mut [IoSlice<'_>]) -> Result<()> {
+        let log = self.segment.log();
+        match log.write_all_vectored_at(bytes, self.extent.size) {
+            Err(error @ Error::NoSpace { .. }) => {
+                log.set_len(self.extent.size)?;
+                Err(error)
+            }
+            other => other,
+        }
+    }
+
+    /// Counts a batch that stands at the end of the segment, and adds index entries when they are due.
+    pub fn note_batch(&mut self, header: &BatchHeader, index_interval: u64) -> Result<()> {
+        let position = self.extent.size as u32;
+        let size = header.size() as u64;
+        if self.extent.size == 0 {
+            self.first_timestamp = Some(header.max_timestamp);
+        }
+        self.note_timestamp(header);
+        self.extent = Extent {
+            next_offset: header.next_offset(),
+            size: self.extent.size + size,
+        };
+        if self.bytes_since_entry > index_interval {
+            self.segment.offset_index.append(header.last_offset(), position)?;
+            self.segment.time_index.append_if_later(self.largest)?;
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += size;
+        Ok(())
+    }
+
+    fn note_timestamp(&mut self, header: &BatchHeader) {
+        if header.max_timestamp > self.largest.timestamp {
+            self.largest = TimestampedOffset {
+                timestamp: header.max_timestamp,
+                offset: header.last_offset(),
+            };
+        }
+    }
+
+    /// Shows readers everything that was counted.
+    pub fn publish(&self) {
+        self.segment.set_largest_timestamp(self.largest);
+        self.segment.publish(self.extent);
+    }
+
+    /// Ends the segment where the next one starts: what lies between can only be a gap.
+    pub fn end_at(&mut self, next_offset: i64) {
+        self.extent.next_offset = next_offset;
+        self.publish();
+    }
+
+    /// Whether a batch of `size` bytes, with this last offset and largest timestamp, has to go to a new
+    /// segment.
+    pub fn must_roll(
+        &self,
+        size: u64,
+        last_offset: i64,
+        max_timestamp: i64,
+        now_ms: i64,
+        limits: RollLimits,
+    ) -> bool {
+        let aged = self.age_ms(max_timestamp, now_ms) > limits.segment_ms.saturating_sub(limits.jitter_ms);
+        self.extent.size + size > limits.segment_bytes
+            || (self.extent.size > 0 && aged)
+            || self.segment.offset_index.is_full()
+            || self.segment.time_index.is_full()
+            || !self.segment.offset_index.can_hold(last_offset)
+    }
+
+    /// How long the segment has been open: measured by timestamps where batches have them, otherwise by the
+    /// clock.
+    fn age_ms(&self, max_timestamp: i64, now_ms: i64) -> i64 {
+        match self.first_timestamp {
+            Some(first) if first >= 0 => max_timestamp.saturating_sub(first),
+            _ => now_ms.saturating_sub(self.created_ms),
+        }
+    }
+
+    /// Adds the entry of the largest timestamp and writes the indexes out: the state of a segment that gets
+    /// no more batches, or of a log that is being closed.
+    pub fn seal(&self) -> Result<()> {
+        self.segment.time_index.append_if_later(self.largest)?;
+        self.segment.offset_index.seal()?;
+        self.segment.time_index.seal()
+    }
+
+    /// A writer that stands at `to`, a batch boundary, with indexes that know nothing of what comes after it.
+    /// The log file is left alone.
+    pub fn rewind(segment: Arc<Segment>, to: Extent, now_ms: i64) -> Result<Self> {
+        segment.offset_index.truncate_to(to.next_offset)?;
+        segment.time_index.truncate_to(to.next_offset)?;
+        segment.transactions.truncate_to(to.next_offset)?;
+        Self::resume(segment, to, now_ms)
+    }
+
+    /// Cuts the segment at `to`, a batch boundary.
+    pub fn truncate(segment: Arc<Segment>, to: Extent, now_ms: i64) -> Result<Self> {
+        segment.log.set_len(to.size)?;
+        Self::rewind(segment, to, now_ms)
+    }
+
+    /// Brings offset and time index in line with the log, whose batches up to `extent` must be sound.
+    pub fn rebuild_indexes(
+        segment: &Arc<Segment>,
+        extent: Extent,
+        index_interval: u64,
+        now_ms: i64,
+    ) -> Result<Self> {
+        segment.offset_index.reset(&[])?;
+        segment.time_index.reset(&[])?;
+        let mut writer = Self::new(Arc::clone(segment), now_ms);
+        let mut walk = HeaderWalk::new(&**segment.log(), 0, extent.size);
+        let mut expected = segment.base_offset();
+        while let Some(Located { header, .. }) = walk.next(expected)? {
+            expected = header.next_offset();
+            writer.note_batch(&header, index_interval)?;
+        }
+        if expected > extent.next_offset {
+            return Err(Error::Corrupt {
+                path: segment.log.path().to_owned(),
+                position: extent.size,
+                offset: extent.next_offset,
+                reason: format!("the segment reaches up to offset {expected}"),
+            });
+        }
+        writer.extent.next_offset = extent.next_offset;
+        Ok(writer)
+    }
+}
+
+/// What decides about rolling a segment.
+#[derive(Debug, Clone, Copy)]
+pub struct RollLimits {
+    /// `segment.bytes`.
+    pub segment_bytes: u64,
+    /// `segment.ms`.
+    pub segment_ms: i64,
+    /// The part of `segment.jitter.ms` that this segment drew.
+    pub jitter_ms: i64,
+}

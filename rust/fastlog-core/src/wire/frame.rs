@@ -1,0 +1,234 @@
+//! Cuts a byte stream into frames: `i32` length, then that many bytes.
+//!
+//! Bytes are received into a chunk. Whole frames in it are handed out as ranges of one exact copy, so many
+//! small requests in one read cost one allocation. A frame that is larger than a chunk gets a buffer of its
+//! own and the rest of it is received right there; that buffer grows with the bytes that have arrived, never
+//! by what the length announces. A splitter without a half frame holds no chunk: idle connections are free.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// Bytes of the length before a frame.
+pub const LENGTH_PREFIX: usize = 4;
+/// A request header has at least key, version and correlation id.
+pub const MIN_FRAME: usize = 8;
+/// First size of the buffer of a large frame.
+const FIRST_GROWTH: usize = 64 * 1024;
+/// Chunks that a thread keeps for the next read of whichever connection.
+const SPARE_CHUNKS: usize = 8;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take_chunk(size: usize) -> Vec<u8> {
+    let spare = SPARE.with_borrow_mut(|spare| {
+        let found = spare.iter().position(|chunk| chunk.len() == size)?;
+        Some(spare.swap_remove(found))
+    });
+    spare.unwrap_or_else(|| vec![0; size])
+}
+
+fn keep_chunk(chunk: Vec<u8>) {
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_CHUNKS {
+            spare.push(chunk);
+        }
+    });
+}
+
+/// One frame without its length prefix. Clones share the bytes.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    bytes: Shared,
+    start: u32,
+    end: u32,
+}
+
+#[derive(Debug, Clone)]
+enum Shared {
+    /// Copied out of a chunk, together with its neighbours.
+    Slice(Arc<[u8]>),
+    /// Received in place.
+    Whole(Arc<Vec<u8>>),
+}
+
+impl Deref for Frame {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        let bytes: &[u8] = match &self.bytes {
+            Shared::Slice(bytes) => bytes,
+            Shared::Whole(bytes) => bytes,
+        };
+        &bytes[self.start as usize..self.end as usize]
+    }
+}
+
+/// A frame of its own, for payloads that do not come from a [`FrameSplitter`].
+impl From<Vec<u8>> for Frame {
+    /// Panics at 4 GiB, which no frame length can announce.
+    fn from(bytes: Vec<u8>) -> Self {
+        let end = u32::try_from(bytes.len()).expect("frames are below 2 GiB");
+        Self {
+            bytes: Shared::Whole(Arc::new(bytes)),
+            start: 0,
+            end,
+        }
+    }
+}
+
+/// Splits one connection's bytes.
+#[derive(Debug)]
+pub struct FrameSplitter {
+    max_frame: usize,
+    chunk_size: usize,
+    /// Empty while nothing is buffered, else `chunk_size` bytes.
+    chunk: Vec<u8>,
+    filled: usize,
+    large: Option<LargeFrame>,
+}
+
+/// A frame that does not fit a chunk, partly received.
+#[derive(Debug)]
+struct LargeFrame {
+    /// What is allocated so far.
+    bytes: Vec<u8>,
+    filled: usize,
+    size: usize,
+}
+
+impl LargeFrame {
+    fn writable(&mut self) -> &mut [u8] {
+        if self.filled == self.bytes.len() {
+            let len = (self.filled * 2).max(FIRST_GROWTH).min(self.size);
+            self.bytes.reserve_exact(len - self.filled);
+            self.bytes.resize(len, 0);
+        }
+        &mut self.bytes[self.filled..]
+    }
+}
+
+impl FrameSplitter {
+    /// Frames of at most `max_frame` bytes, received in chunks of `chunk` bytes (at least 64).
+    pub fn new(max_frame: usize, chunk: usize) -> Self {
+        Self {
+            max_frame: max_frame.min(i32::MAX as usize),
+            chunk_size: chunk.max(64),
+            chunk: Vec::new(),
+            filled: 0,
+            large: None,
+        }
+    }
+
+    /// Where the next bytes go; never empty. Bytes count as received only after [`Self::advance`].
+    pub fn writable(&mut self) -> &mut [u8] {
+        if let Some(large) = &mut self.large {
+            return large.writable();
+        }
+        if self.chunk.is_empty() {
+            self.chunk = take_chunk(self.chunk_size);
+        }
+        &mut self.chunk[self.filled..]
+    }
+
+    /// Takes note of `n` bytes at the front of [`Self::writable`] and adds the finished frames to `frames`.
+    ///
+    /// Fails with [`Error::Malformed`] on a frame length that is too small or too large: the frames before it
+    /// are still handed out, but the stream cannot be followed any further.
+    pub fn advance(&mut self, n: usize, frames: &mut Vec<Frame>) -> Result<()> {
+        if n > self.writable().len() {
+            return Err(Error::InvalidArgument(format!(
+                "{n} bytes cannot have been received"
+            )));
+        }
+        if let Some(large) = &mut self.large {
+            large.filled += n;
+            if large.filled == large.size {
+                frames.extend(self.large.take().map(|large| Frame::from(large.bytes)));
+            }
+            return Ok(());
+        }
+        self.filled += n;
+        let mut whole = 0;
+        let next = loop {
+            match self.next_frame(whole) {
+                Ok(Some(size)) if whole + LENGTH_PREFIX + size <= self.filled => {
+                    whole += LENGTH_PREFIX + size;
+                }
+                other => break other,
+            }
+        };
+        if whole > 0 {
+            hand_out(&self.chunk[..whole], frames);
+        }
+        let begun = next?;
+        self.keep_rest(whole, begun);
+        Ok(())
+    }
+
+    /// Bytes received that are no whole frame yet.
+    pub fn buffered(&self) -> usize {
+        self.large
+            .as_ref()
+            .map_or(self.filled, |large| LENGTH_PREFIX + large.filled)
+    }
+
+    /// Size of the frame that starts at `at` in the chunk, `None` while its length is not there.
+    fn next_frame(&self, at: usize) -> Result<Option<usize>> {
+        let Some(length) = self.chunk[at..self.filled].first_chunk::<LENGTH_PREFIX>() else {
+            return Ok(None);
+        };
+        let length = i32::from_be_bytes(*length);
+        match usize::try_from(length) {
+            Ok(size) if size > self.max_frame => Err(Error::Malformed(format!(
+                "a frame of {size} bytes, more than the {} allowed",
+                self.max_frame
+            ))),
+            Ok(size) if size >= MIN_FRAME => Ok(Some(size)),
+            _ => Err(Error::Malformed(format!("a frame of {length} bytes"))),
+        }
+    }
+
+    /// Keeps the beginning of a frame, of which `begun` is the size when that is known.
+    fn keep_rest(&mut self, from: usize, begun: Option<usize>) {
+        match begun {
+            Some(size) if LENGTH_PREFIX + size > self.chunk_size => {
+                let received = &self.chunk[from + LENGTH_PREFIX..self.filled];
+                let filled = received.len();
+                let mut bytes = Vec::with_capacity((filled * 2).max(FIRST_GROWTH).min(size));
+                bytes.extend_from_slice(received);
+                self.large = Some(LargeFrame { bytes, filled, size });
+                self.filled = 0;
+            }
+            // At most once per frame: afterwards it starts at 0 until it is whole.
+            _ if from > 0 => {
+                self.chunk.copy_within(from..self.filled, 0);
+                self.filled -= from;
+            }
+            _ => {}
+        }
+        if self.filled == 0 {
+            keep_chunk(std::mem::take(&mut self.chunk));
+        }
+    }
+}
+
+/// Copies whole frames with their prefixes and hands out the ranges.
+fn hand_out(whole: &[u8], frames: &mut Vec<Frame>) {
+    let bytes: Arc<[u8]> = Arc::from(whole);
+    let mut at = 0;
+    while let Some(length) = whole[at..].first_chunk::<LENGTH_PREFIX>() {
+        let start = at + LENGTH_PREFIX;
+        at = start + u32::from_be_bytes(*length) as usize;
+        frames.push(Frame {
+            bytes: Shared::Slice(Arc::clone(&bytes)),
+            start: start as u32,
+            end: at as u32,
+        });
+    }
+}

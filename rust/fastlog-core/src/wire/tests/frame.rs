@@ -1,0 +1,184 @@
+//! The frame splitter against every way of cutting a stream.
+
+use proptest::prelude::*;
+
+use crate::error::Error;
+use crate::wire::frame::{Frame, FrameSplitter, MIN_FRAME};
+
+const CHUNK: usize = 256;
+
+fn stream_of(payloads: &[Vec<u8>]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for payload in payloads {
+        stream.extend((payload.len() as i32).to_be_bytes());
+        stream.extend(payload);
+    }
+    stream
+}
+
+/// Copies at most `limit` bytes of `stream` into the splitter; returns how many.
+fn receive(
+    splitter: &mut FrameSplitter,
+    stream: &[u8],
+    limit: usize,
+    frames: &mut Vec<Frame>,
+) -> Result<usize, Error> {
+    let writable = splitter.writable();
+    assert!(!writable.is_empty());
+    let n = writable.len().min(stream.len()).min(limit);
+    writable[..n].copy_from_slice(&stream[..n]);
+    splitter.advance(n, frames)?;
+    Ok(n)
+}
+
+fn receive_all(
+    splitter: &mut FrameSplitter,
+    mut stream: &[u8],
+    frames: &mut Vec<Frame>,
+) -> Result<(), Error> {
+    while !stream.is_empty() {
+        let n = receive(splitter, stream, usize::MAX, frames)?;
+        stream = &stream[n..];
+    }
+    Ok(())
+}
+
+fn payload(len: usize, seed: u8) -> Vec<u8> {
+    (0..len)
+        .map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed))
+        .collect()
+}
+
+#[test]
+fn small_frames_of_one_read_share_their_bytes() {
+    let payloads: Vec<Vec<u8>> = (0..5).map(|seed| payload(20, seed)).collect();
+    let mut splitter = FrameSplitter::new(1_000, CHUNK);
+    let mut frames = Vec::new();
+    receive_all(&mut splitter, &stream_of(&payloads), &mut frames).unwrap();
+    assert_eq!(frames.len(), 5);
+    for (frame, payload) in frames.iter().zip(&payloads) {
+        assert_eq!(**frame, **payload);
+    }
+    let distance = frames[4].as_ptr() as usize - frames[0].as_ptr() as usize;
+    assert_eq!(distance, 4 * 24, "one copy of the run, prefixes included");
+    assert_eq!(splitter.buffered(), 0);
+}
+
+#[test]
+fn a_large_frame_stays_where_it_was_received() {
+    let large = payload(1_000_000, 3);
+    let stream = stream_of(&[large.clone(), payload(10, 4)]);
+    let mut splitter = FrameSplitter::new(2_000_000, CHUNK);
+    let mut frames = Vec::new();
+    let mut at = 0;
+    let mut last_address = 0;
+    while frames.is_empty() {
+        at += receive(&mut splitter, &stream[at..], 7_000, &mut frames).unwrap();
+        if frames.is_empty() {
+            assert_eq!(splitter.buffered(), at);
+            last_address = splitter.writable().as_ptr() as usize;
+        }
+    }
+    assert_eq!(
+        at,
+        4 + large.len(),
+        "nothing behind the frame is received into its buffer"
+    );
+    assert_eq!(*frames[0], *large);
+    let start = frames[0].as_ptr() as usize;
+    assert!((start..start + large.len()).contains(&last_address));
+    receive_all(&mut splitter, &stream[at..], &mut frames).unwrap();
+    assert_eq!(*frames[1], *payload(10, 4));
+}
+
+#[test]
+fn memory_follows_the_bytes_received() {
+    let mut splitter = FrameSplitter::new(1 << 30, CHUNK);
+    let mut frames = Vec::new();
+    let mut received = 0;
+    let header = (1_i32 << 30).to_be_bytes();
+    receive(&mut splitter, &header, 4, &mut frames).unwrap();
+    while received < 10 << 20 {
+        let writable = splitter.writable().len();
+        assert!(
+            writable <= received.max(64 * 1024),
+            "{writable} offered after {received}"
+        );
+        splitter.advance(writable, &mut frames).unwrap();
+        received += writable;
+    }
+    assert!(frames.is_empty());
+}
+
+#[test]
+fn impossible_lengths_end_the_stream() {
+    for length in [0, -1, i32::MIN, 7, 1_001, i32::MAX] {
+        let good = payload(12, 9);
+        let mut stream = stream_of(std::slice::from_ref(&good));
+        stream.extend(length.to_be_bytes());
+        stream.extend([0; 50]);
+        let mut splitter = FrameSplitter::new(1_000, CHUNK);
+        let mut frames = Vec::new();
+        let result = receive_all(&mut splitter, &stream, &mut frames);
+        assert!(matches!(result, Err(Error::Malformed(_))), "{length}");
+        assert_eq!(frames.len(), 1, "the frame before is handed out");
+        assert_eq!(*frames[0], *good);
+    }
+}
+
+#[test]
+fn limits_are_inclusive() {
+    for size in [MIN_FRAME, 1_000] {
+        let mut splitter = FrameSplitter::new(1_000, CHUNK);
+        let mut frames = Vec::new();
+        receive_all(&mut splitter, &stream_of(&[payload(size, 0)]), &mut frames).unwrap();
+        assert_eq!(frames[0].len(), size);
+    }
+}
+
+#[test]
+fn more_than_was_offered_is_refused() {
+    let mut splitter = FrameSplitter::new(1_000, CHUNK);
+    let result = splitter.advance(CHUNK + 1, &mut Vec::new());
+    assert!(matches!(result, Err(Error::InvalidArgument(_))));
+}
+
+proptest! {
+    /// However a stream is cut, the same frames come out, and never an empty buffer is offered.
+    #[test]
+    fn every_cut_gives_the_same_frames(
+        sizes in prop::collection::vec(prop_oneof![8..40_usize, 200..300_usize, 1_000..5_000_usize], 0..12),
+        cuts in prop::collection::vec(prop_oneof![1..10_usize, 1..400_usize], 1..40),
+        tail in 0..12_usize,
+    ) {
+        let payloads: Vec<Vec<u8>> =
+            sizes.iter().enumerate().map(|(seed, size)| payload(*size, seed as u8)).collect();
+        let mut stream = stream_of(&payloads);
+        stream.extend(&stream_of(&[payload(40, 1)])[..tail]);
+        let mut splitter = FrameSplitter::new(10_000, CHUNK);
+        let mut frames = Vec::new();
+        let mut at = 0;
+        for cut in cuts.iter().cycle() {
+            if at == stream.len() {
+                break;
+            }
+            at += receive(&mut splitter, &stream[at..], *cut, &mut frames).unwrap();
+        }
+        prop_assert_eq!(frames.len(), payloads.len());
+        for (frame, payload) in frames.iter().zip(&payloads) {
+            prop_assert_eq!(&**frame, &**payload);
+        }
+        prop_assert_eq!(splitter.buffered(), tail);
+    }
+
+    /// Random bytes either make frames or end the stream; nothing panics.
+    #[test]
+    fn noise_does_not_panic(noise in prop::collection::vec(any::<u8>(), 0..2_000), scale in 0..4_u32) {
+        // Small lengths, so that some of the noise is taken for frames.
+        let stream: Vec<u8> = noise.iter().map(|byte| byte >> (2 * scale)).collect();
+        let mut frames = Vec::new();
+        let _ = receive_all(&mut FrameSplitter::new(100_000, CHUNK), &stream, &mut frames);
+        let total: usize = frames.iter().map(|frame| frame.len() + 4).sum();
+        prop_assert!(total <= stream.len());
+    }
+}

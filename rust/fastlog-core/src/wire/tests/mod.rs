@@ -1,0 +1,3 @@
+//! Frames, plans and responses.
+
+mod frame;

@@ -1,0 +1,208 @@
+//! `IoEngine`: jobs in, tuples out. The worker threads hold no Python object and never take the GIL.
+
+use fastlog_core::io_engine::{
+    self, Closed, FetchJob, FetchOutcome, FetchRow, Outcome, ProduceJob, ProduceRowOutcome, ProduceTarget,
+};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::buffers::Chunk;
+use crate::errors::{failure_to_py, record_error_to_py};
+use crate::log::Log;
+use crate::plan::{EndpointTuple, ProducePlan, endpoints, topic_id};
+
+/// A pool of native threads that read, append and flush without ever taking the GIL.
+#[pyclass(frozen, module = "fastlog.native._core")]
+#[derive(Debug)]
+pub struct IoEngine(io_engine::IoEngine);
+
+#[pymethods]
+impl IoEngine {
+    #[new]
+    fn new(threads: usize) -> PyResult<Self> {
+        Ok(Self(io_engine::IoEngine::new(threads)?))
+    }
+
+    fn fileno(&self) -> i32 {
+        self.0.event_fd()
+    }
+
+    fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let results = PyList::empty(py);
+        for (token, outcome) in self.0.drain() {
+            results.append((token, outcome_object(py, outcome)?))?;
+        }
+        Ok(results)
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+
+    fn produce(
+        &self,
+        token: u64,
+        plan: &ProducePlan,
+        targets: &Bound<'_, PyList>,
+        leader_epochs: Vec<i32>,
+    ) -> PyResult<()> {
+        let rows = plan.inner().rows().len();
+        if targets.len() != rows || leader_epochs.len() != rows {
+            return Err(PyValueError::new_err(format!("the plan has {rows} rows")));
+        }
+        let target = |(target, epoch): (Bound<'_, PyAny>, i32)| {
+            Ok(match target.cast::<Log>() {
+                Ok(log) => ProduceTarget::Append(log.get().inner().clone(), epoch),
+                Err(_) => ProduceTarget::Refuse(target.extract()?),
+            })
+        };
+        let targets = targets
+            .iter()
+            .zip(leader_epochs)
+            .map(target)
+            .collect::<PyResult<_>>()?;
+        let job = ProduceJob {
+            plan: plan.inner().clone(),
+            targets,
+        };
+        self.0.submit(token, move || job.run()).map_err(closed)
+    }
+
+    #[pyo3(signature = (
+        token, version, correlation_id, rows, *, max_bytes, min_bytes, throttle_ms=0, error_code=0,
+        session_id=0, node_endpoints=vec![], hard_max_bytes=false
+    ))]
+    #[allow(clippy::too_many_arguments)] // keyword-only in Python
+    fn fetch(
+        &self,
+        token: u64,
+        version: i16,
+        correlation_id: i32,
+        rows: &Bound<'_, PyList>,
+        max_bytes: i64,
+        min_bytes: i64,
+        throttle_ms: i32,
+        error_code: i16,
+        session_id: i32,
+        node_endpoints: Vec<EndpointTuple>,
+        hard_max_bytes: bool,
+    ) -> PyResult<()> {
+        let job = FetchJob {
+            version,
+            correlation_id,
+            rows: rows.iter().map(|row| fetch_row(&row)).collect::<PyResult<_>>()?,
+            max_bytes: size(max_bytes),
+            min_bytes: size(min_bytes),
+            hard_max_bytes,
+            throttle_ms,
+            error_code,
+            session_id,
+            node_endpoints: endpoints(node_endpoints),
+        };
+        self.0.submit(token, move || job.run()).map_err(closed)
+    }
+
+    fn flush(&self, token: u64, log: &Log) -> PyResult<()> {
+        let log = log.inner().clone();
+        self.0
+            .submit(token, move || Outcome::from(log.flush(None)))
+            .map_err(closed)
+    }
+
+    fn commit(&self, token: u64, log: &Log) -> PyResult<()> {
+        self.0.commit(token, log.inner().clone()).map_err(closed)
+    }
+}
+
+fn closed(_: Closed) -> PyErr {
+    PyRuntimeError::new_err("the I/O engine is closed")
+}
+
+/// Sizes come from requests, where a client may send a negative one.
+fn size(bytes: i64) -> usize {
+    usize::try_from(bytes).unwrap_or(0)
+}
+
+fn fetch_row(row: &Bound<'_, PyAny>) -> PyResult<FetchRow> {
+    let row = row.cast::<PyTuple>()?;
+    if row.len() != 16 {
+        return Err(PyValueError::new_err(format!(
+            "a fetch row has 16 fields, not {}",
+            row.len()
+        )));
+    }
+    let field = |index| row.get_borrowed_item(index);
+    let log = field(11)?;
+    Ok(FetchRow {
+        topic: field(0)?.extract()?,
+        topic_id: topic_id(field(1)?.extract()?)?,
+        partition: field(2)?.extract()?,
+        error_code: field(3)?.extract()?,
+        high_watermark: field(4)?.extract()?,
+        last_stable_offset: field(5)?.extract()?,
+        log_start_offset: field(6)?.extract()?,
+        diverging_epoch: field(7)?.extract()?,
+        current_leader: field(8)?.extract()?,
+        aborted: field(9)?.extract()?,
+        preferred_read_replica: field(10)?.extract()?,
+        log: if log.is_none() {
+            None
+        } else {
+            Some(log.cast::<Log>()?.get().inner().clone())
+        },
+        fetch_offset: field(12)?.extract()?,
+        max_offset: field(13)?.extract()?,
+        partition_max_bytes: size(field(14)?.extract()?),
+        force: field(15)?.extract()?,
+    })
+}
+
+fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>> {
+    match outcome {
+        Outcome::Produced(rows) => {
+            let list = PyList::empty(py);
+            for row in &rows {
+                list.append(produced_tuple(py, row)?)?;
+            }
+            Ok(list.into_any())
+        }
+        Outcome::Fetched(FetchOutcome {
+            total,
+            response,
+            rows,
+        }) => {
+            let chunk = response
+                .map(|bytes| Bound::new(py, Chunk::new(bytes)))
+                .transpose()?;
+            let rows: Vec<_> = rows
+                .iter()
+                .enumerate()
+                .map(|(index, row)| (index, row.error_code, row.bytes))
+                .collect();
+            Ok((total, chunk, rows).into_pyobject(py)?.into_any())
+        }
+        Outcome::Offset(offset) => Ok(offset.into_pyobject(py)?.into_any()),
+        Outcome::Failed(failure) => Ok(failure_to_py(py, &failure)
+            .into_value(py)
+            .into_bound(py)
+            .into_any()),
+    }
+}
+
+fn produced_tuple<'py>(py: Python<'py>, row: &ProduceRowOutcome) -> PyResult<Bound<'py, PyTuple>> {
+    let record_errors: Option<Vec<_>> = match &row.record_errors[..] {
+        [] => None,
+        errors => Some(errors.iter().map(record_error_to_py).collect()),
+    };
+    (
+        row.error_code,
+        row.base_offset,
+        row.log_append_time,
+        row.log_start_offset,
+        record_errors,
+        row.message.as_deref(),
+        row.end_offset,
+    )
+        .into_pyobject(py)
+}

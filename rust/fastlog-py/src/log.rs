@@ -1,0 +1,357 @@
+//! `Log`: one partition's log. Every method that may touch the disk runs without the GIL.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use fastlog_core::env::StdFs;
+use fastlog_core::log::TimestampOffset;
+use fastlog_core::{
+    AppendError, AppendInfo as CoreInfo, AppendOptions, OpenOptions, PartitionLog, RecoveryReport,
+    SystemClock,
+};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::buffers::{Chunk, ReadBuffer};
+use crate::config::LogConfig;
+use crate::errors::{IntoPyResult, error_to_py, rejection_to_py};
+
+/// What one append did. A duplicate reports the offsets of the original and appended nothing.
+#[pyclass(frozen, module = "fastlog.native._core")]
+#[derive(Debug)]
+pub struct AppendInfo(CoreInfo);
+
+#[pymethods]
+impl AppendInfo {
+    #[getter]
+    fn first_offset(&self) -> i64 {
+        self.0.first_offset
+    }
+
+    #[getter]
+    fn last_offset(&self) -> i64 {
+        self.0.last_offset
+    }
+
+    #[getter]
+    fn log_append_time(&self) -> i64 {
+        self.0.log_append_time
+    }
+
+    #[getter]
+    fn log_start_offset(&self) -> i64 {
+        self.0.log_start_offset
+    }
+
+    #[getter]
+    fn duplicate(&self) -> bool {
+        self.0.duplicate
+    }
+
+    #[getter]
+    fn end_offset(&self) -> i64 {
+        self.0.end_offset
+    }
+
+    fn __repr__(&self) -> String {
+        let CoreInfo {
+            first_offset,
+            last_offset,
+            end_offset,
+            duplicate,
+            ..
+        } = self.0;
+        format!("AppendInfo({first_offset}..={last_offset}, end {end_offset}, duplicate {duplicate})")
+    }
+}
+
+/// One partition's log. Thread-safe: readers do not wait for a writer that is inside the system call.
+#[pyclass(frozen, module = "fastlog.native._core")]
+#[derive(Debug)]
+pub struct Log {
+    log: Arc<PartitionLog>,
+    report: RecoveryReport,
+}
+
+/// (timestamp, offset, leader epoch)
+type TimestampTuple = (i64, i64, i32);
+
+fn timestamp_tuple(found: TimestampOffset) -> TimestampTuple {
+    (found.timestamp, found.offset, found.leader_epoch)
+}
+
+fn append_result(py: Python<'_>, result: Result<CoreInfo, AppendError>) -> PyResult<AppendInfo> {
+    match result {
+        Ok(info) => Ok(AppendInfo(info)),
+        Err(AppendError::Rejected(rejection)) => Err(rejection_to_py(py, &rejection)),
+        Err(AppendError::Failed(error)) => Err(error_to_py(py, &error)),
+    }
+}
+
+impl Log {
+    /// The log of the core. Jobs keep a clone of it, never this object.
+    pub fn inner(&self) -> &Arc<PartitionLog> {
+        &self.log
+    }
+
+    fn detached<T: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl Send + FnOnce(&PartitionLog) -> fastlog_core::Result<T>,
+    ) -> PyResult<T> {
+        py.detach(|| call(&self.log)).into_py_result(py)
+    }
+}
+
+#[pymethods]
+impl Log {
+    #[staticmethod]
+    #[pyo3(signature = (
+        path, config, *, recovery_point=0, log_start_offset=0, clean_shutdown=false, allow_data_loss=false
+    ))]
+    fn open(
+        py: Python<'_>,
+        path: &str,
+        config: &LogConfig,
+        recovery_point: i64,
+        log_start_offset: i64,
+        clean_shutdown: bool,
+        allow_data_loss: bool,
+    ) -> PyResult<Self> {
+        let options = OpenOptions {
+            recovery_point,
+            log_start_offset,
+            clean_shutdown,
+            allow_data_loss,
+            progress: None,
+        };
+        let config = config.inner().clone();
+        let (log, report) = py
+            .detach(|| {
+                PartitionLog::open(
+                    Path::new(path),
+                    config,
+                    Arc::new(StdFs),
+                    Arc::new(SystemClock),
+                    options,
+                )
+            })
+            .into_py_result(py)?;
+        Ok(Self {
+            log: Arc::new(log),
+            report,
+        })
+    }
+
+    #[getter]
+    fn recovery_report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let report = PyDict::new(py);
+        report.set_item("segments_scanned", self.report.segments_scanned)?;
+        report.set_item("bytes_scanned", self.report.bytes_scanned)?;
+        report.set_item("truncated_bytes", self.report.truncated_bytes)?;
+        report.set_item("indexes_rebuilt", self.report.indexes_rebuilt)?;
+        report.set_item("warnings", self.report.warnings.clone())?;
+        Ok(report)
+    }
+
+    #[getter]
+    fn path(&self) -> Cow<'_, str> {
+        self.log.dir().to_string_lossy()
+    }
+
+    #[getter]
+    fn log_start_offset(&self) -> i64 {
+        self.log.log_start_offset()
+    }
+
+    #[getter]
+    fn log_end_offset(&self) -> i64 {
+        self.log.log_end_offset()
+    }
+
+    #[getter]
+    fn recovery_point(&self) -> i64 {
+        self.log.recovery_point()
+    }
+
+    #[getter]
+    fn size_bytes(&self) -> u64 {
+        self.log.size_bytes()
+    }
+
+    #[getter]
+    fn segment_count(&self) -> usize {
+        self.log.segment_count()
+    }
+
+    #[getter]
+    fn unflushed_bytes(&self) -> u64 {
+        self.log.unflushed_bytes()
+    }
+
+    #[getter]
+    fn latest_epoch(&self) -> i32 {
+        self.log.latest_epoch().unwrap_or(-1)
+    }
+
+    #[getter]
+    fn failure(&self) -> Option<String> {
+        self.log.failure()
+    }
+
+    #[pyo3(signature = (records, *, leader_epoch=0, zstd_allowed=true))]
+    fn append(
+        &self,
+        py: Python<'_>,
+        records: ReadBuffer,
+        leader_epoch: i32,
+        zstd_allowed: bool,
+    ) -> PyResult<AppendInfo> {
+        let options = AppendOptions {
+            zstd_allowed,
+            ..AppendOptions::default()
+        };
+        let bytes = records.as_bytes();
+        append_result(py, py.detach(|| self.log.append(bytes, leader_epoch, options)))
+    }
+
+    fn append_as_follower(&self, py: Python<'_>, records: ReadBuffer) -> PyResult<AppendInfo> {
+        let bytes = records.as_bytes();
+        append_result(py, py.detach(|| self.log.append_as_follower(bytes)))
+    }
+
+    #[pyo3(signature = (offset, max_bytes, *, max_offset=None, min_one_batch=true))]
+    fn read(
+        &self,
+        py: Python<'_>,
+        offset: i64,
+        max_bytes: usize,
+        max_offset: Option<i64>,
+        min_one_batch: bool,
+    ) -> PyResult<Chunk> {
+        self.detached(py, |log| {
+            let slice = log.read(offset, max_bytes, max_offset.unwrap_or(i64::MAX), min_one_batch)?;
+            let mut bytes = vec![0; slice.len];
+            slice.read_into(&mut bytes)?;
+            Ok(Chunk::new(bytes))
+        })
+    }
+
+    #[pyo3(signature = (timestamp, max_offset=None))]
+    fn offset_for_timestamp(
+        &self,
+        py: Python<'_>,
+        timestamp: i64,
+        max_offset: Option<i64>,
+    ) -> PyResult<Option<TimestampTuple>> {
+        let limit = max_offset.unwrap_or(i64::MAX);
+        let found = self.detached(py, |log| log.offset_for_timestamp(timestamp, limit))?;
+        Ok(found.map(timestamp_tuple))
+    }
+
+    fn max_timestamp_offset(&self, py: Python<'_>) -> PyResult<Option<TimestampTuple>> {
+        Ok(self
+            .detached(py, PartitionLog::max_timestamp_offset)?
+            .map(timestamp_tuple))
+    }
+
+    fn assign_epoch(&self, py: Python<'_>, epoch: i32, start_offset: i64) -> PyResult<()> {
+        self.detached(py, |log| log.assign_epoch(epoch, start_offset))
+    }
+
+    fn end_offset_for_epoch(&self, py: Python<'_>, epoch: i32) -> (i32, i64) {
+        py.detach(|| self.log.end_offset_for_epoch(epoch))
+    }
+
+    fn truncate_to(&self, py: Python<'_>, offset: i64) -> PyResult<()> {
+        self.detached(py, |log| log.truncate_to(offset))
+    }
+
+    fn truncate_fully_and_start_at(&self, py: Python<'_>, offset: i64) -> PyResult<()> {
+        self.detached(py, |log| log.truncate_fully_and_start_at(offset))
+    }
+
+    fn advance_log_start_offset(&self, py: Python<'_>, offset: i64) -> PyResult<i64> {
+        self.detached(py, |log| log.advance_log_start_offset(offset))
+    }
+
+    fn roll(&self, py: Python<'_>) -> PyResult<()> {
+        self.detached(py, |log| log.roll().map(|_| ()))
+    }
+
+    fn flush(&self, py: Python<'_>) -> PyResult<i64> {
+        self.detached(py, |log| log.flush(None))
+    }
+
+    #[pyo3(signature = (now_ms, max_offset=None))]
+    fn apply_retention(&self, py: Python<'_>, now_ms: i64, max_offset: Option<i64>) -> PyResult<usize> {
+        let limit = max_offset.unwrap_or(i64::MAX);
+        self.detached(py, |log| Ok(log.apply_retention_below(now_ms, limit)?.len()))
+    }
+
+    fn purge_deleted(&self, py: Python<'_>, now_ms: i64) -> PyResult<usize> {
+        self.detached(py, |log| log.purge_deleted(now_ms))
+    }
+
+    fn expire_producers(&self, py: Python<'_>, now_ms: i64) -> usize {
+        py.detach(|| self.log.expire_producers(now_ms))
+    }
+
+    fn update_config(&self, py: Python<'_>, config: &LogConfig) {
+        let config = config.inner().clone();
+        py.detach(|| self.log.update_config(config));
+    }
+
+    fn last_stable_offset(&self, py: Python<'_>, high_watermark: i64) -> i64 {
+        py.detach(|| self.log.last_stable_offset(high_watermark))
+    }
+
+    fn aborted_transactions(&self, py: Python<'_>, lo: i64, hi: i64) -> Vec<(i64, i64)> {
+        let aborted = py.detach(|| self.log.aborted_transactions(lo, hi));
+        aborted
+            .into_iter()
+            .map(|txn| (txn.producer_id, txn.first_offset))
+            .collect()
+    }
+
+    fn active_producers(&self, py: Python<'_>) -> Vec<(i64, i16, i32, i64, i32, i64)> {
+        let producers = py.detach(|| self.log.active_producers());
+        let tuple = |p: fastlog_core::ActiveProducer| {
+            (
+                p.producer_id,
+                p.epoch,
+                p.last_sequence,
+                p.last_timestamp,
+                p.coordinator_epoch,
+                p.txn_start_offset,
+            )
+        };
+        producers.into_iter().map(tuple).collect()
+    }
+
+    fn available_bytes(&self, py: Python<'_>, offset: i64, max_offset: i64) -> PyResult<u64> {
+        self.detached(py, |log| log.available_bytes(offset, max_offset))
+    }
+
+    fn segments(&self, py: Python<'_>) -> PyResult<Vec<(i64, u64, i64)>> {
+        let segments = self.detached(py, PartitionLog::segments)?;
+        Ok(segments
+            .into_iter()
+            .map(|s| (s.base_offset, s.size, s.largest_timestamp))
+            .collect())
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.detached(py, PartitionLog::close)
+    }
+
+    /// Removes the log's directory, or `path` when the directory was renamed to that after it was opened.
+    #[pyo3(signature = (path=None))]
+    fn delete_files(&self, py: Python<'_>, path: Option<&str>) -> PyResult<()> {
+        self.detached(py, |log| match path {
+            None => log.delete(),
+            Some(path) => log.delete_at(Path::new(path)),
+        })
+    }
+}

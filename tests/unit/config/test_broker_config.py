@@ -1,0 +1,125 @@
+"""The typed view of a broker's configuration."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from fastlog.config import LiveConfig
+from fastlog.errors import ConfigError
+from tests.unit.config.helpers import config_of, write
+
+DAY_MS = 86_400_000
+
+
+def test_defaults() -> None:
+    config = config_of()
+    assert (config.node_id, config.node_id_is_set) == (1, False)
+    assert config.log_dirs == (Path("fastlog-data"),)
+    assert config.socket_request_max_bytes == 104_857_600
+    assert config.log_retention_ms == 7 * DAY_MS
+    assert config.auto_create_topics_enable is True
+    assert config.durability == "pagecache"
+    assert 2 <= config.io_threads <= 8
+    assert config.max_connections_per_ip_overrides == {}
+    assert config.broker_rack is None
+    assert config.allow_data_loss is False
+
+
+def test_is_frozen() -> None:
+    config = config_of()
+    with pytest.raises(FrozenInstanceError):
+        config.num_partitions = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("values", "node_id"),
+    [
+        ({"broker.id": "3"}, 3),
+        ({"node.id": "0"}, 0),
+        ({"node.id": "4", "broker.id": "4"}, 4),
+        ({"broker.id": "-1"}, None),
+    ],
+)
+def test_node_id(values: dict[str, str], node_id: int | None) -> None:
+    config = config_of(values)
+    assert (config.node_id, config.node_id_is_set) == (1 if node_id is None else node_id, node_id is not None)
+    assert config.with_node_id(9).node_id == 9
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"log.retention.hours": "2"}, 7_200_000),
+        ({"log.retention.hours": "2", "log.retention.minutes": "1"}, 60_000),
+        ({"log.retention.hours": "2", "log.retention.minutes": "1", "log.retention.ms": "5"}, 5),
+        ({"log.retention.ms": "-1"}, -1),
+        ({"log.retention.hours": "-1"}, -1),
+    ],
+)
+def test_retention_precedence(values: dict[str, str], expected: int) -> None:
+    assert config_of(values).log_retention_ms == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "directories"),
+    [
+        ({"log.dirs": "/a, /b"}, ["/a", "/b"]),
+        ({"log.dir": "/a"}, ["/a"]),
+        ({"log.dir": "/a", "log.dirs": "/b"}, ["/b"]),
+    ],
+)
+def test_log_dirs(values: dict[str, str], directories: list[str]) -> None:
+    assert [str(path) for path in config_of(values).log_dirs] == directories
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"node.id": "1", "broker.id": "2"}, r"node\.id: is 1, but broker\.id is 2"),
+        ({"broker.id": "-5"}, r"node\.id: -5 is negative"),
+        ({"log.dirs": ","}, r"log\.dirs: must name at least one"),
+        ({"log.dirs": "/a,/b/../a"}, r"log\.dirs: names a directory more than once"),
+        ({"max.connections.per.ip": "0"}, r"max\.connections\.per\.ip: may be 0 only"),
+        ({"max.connections.per.ip.overrides": "10.0.0.1"}, "is not of the form address:limit"),
+        ({"socket.receive.buffer.bytes": "0"}, "at least 1, or -1"),
+        ({"process.roles": "controller", "node.id": "1"}, "does not name the role broker"),
+        ({"process.roles": "broker,controller"}, r"node\.id: must be set"),
+        ({"log.cleaner.min.compaction.lag.ms": "5", "log.cleaner.max.compaction.lag.ms": "4"}, "is above"),
+        ({"log.retention.minutes": "0"}, r"log\.retention\.ms: '0' is not allowed"),
+        ({"log.roll.ms": "0"}, r"log\.roll\.ms: '0' is not allowed"),
+    ],
+)
+def test_contradictions(values: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_of(values)
+
+
+def test_limits_per_address() -> None:
+    config = config_of({"max.connections.per.ip.overrides": "10.0.0.1:5, [::1]:7, host:0"})
+    assert config.max_connections_per_ip_overrides == {"10.0.0.1": 5, "::1": 7, "host": 0}
+
+
+def test_runtime_overrides_have_the_last_word(tmp_path: Path) -> None:
+    file = write(tmp_path / "s", "message.max.bytes=100\nlog.retention.hours=1")
+    config = config_of(file=file)
+    wide = config.with_overrides(cluster={"message.max.bytes": "200", "log.retention.ms": "7"})
+    assert (wide.message_max_bytes, wide.log_retention_ms) == (200, 7)
+    own = wide.with_overrides(broker={"message.max.bytes": "300"})
+    assert (own.message_max_bytes, own.log_retention_ms) == (300, 7)
+    assert own.with_overrides(cluster={}, broker={}).message_max_bytes == 100
+    assert config.message_max_bytes == 100
+
+
+def test_live_config_tells_of_changes() -> None:
+    live = LiveConfig(config_of())
+    seen: list[tuple[int, int]] = []
+    live.on_change(lambda before, after: seen.append((before.message_max_bytes, after.message_max_bytes)))
+    live.apply(cluster={"message.max.bytes": "5"})
+    assert live.current.message_max_bytes == 5
+    with pytest.raises(ConfigError):
+        live.apply(cluster={"message.max.bytes": "x"})
+    assert live.current.message_max_bytes == 5
+    assert seen == [(1_048_588, 5)]
