@@ -27,6 +27,29 @@ from fastlog.native.shapes import (
     TimestampOffset,
 )
 
+__all__ = [
+    "AppendInfo",
+    "Chunk",
+    "CorruptLog",
+    "FastlogNativeError",
+    "FetchPlan",
+    "Frame",
+    "FrameError",
+    "FrameReader",
+    "IoEngine",
+    "Log",
+    "LogConfig",
+    "MalformedRequest",
+    "OffsetOutOfRange",
+    "ProducePlan",
+    "RejectedBatch",
+    "StorageError",
+    "__version__",
+    "compress",
+    "crc32c",
+    "decompress",
+]
+
 __version__: str
 
 class FastlogNativeError(Exception):
@@ -70,7 +93,6 @@ class Frame:
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
     @property
     def api_key(self) -> int: ...
     @property
@@ -93,7 +115,6 @@ class FrameReader:
     def __len__(self) -> int:
         """Bytes of free space that the buffer offers now, never 0."""
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
     def advance(self, n: int) -> list[Frame]:
         """Takes over `n` bytes that were written at the start of the buffer and returns the finished frames.
 
@@ -110,7 +131,6 @@ class Chunk:
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
 
 @final
 class ProducePlan:

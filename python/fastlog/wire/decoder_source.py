@@ -2,8 +2,9 @@
 
 The function is `decode(buf, p, end)`: it reads the message at `p`, which must end at `end`, the length of
 `buf`. Names in it: `e0`, `e1` structs by depth; `n` a length or count; `q` the end of what is being read.
-Every count is held against the bytes left before anything is allocated for it. Input that is too short shows
-as IndexError or struct.error here, bad text as UnicodeDecodeError; the caller makes all MalformedMessage.
+Every count is held against the bytes left, and in requests against `room`, before anything is allocated for
+it. Input that is too short shows as IndexError or struct.error here, bad text as UnicodeDecodeError; the
+caller makes all of them MalformedMessage.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastlog.wire.primitives import (
+    MAX_REQUEST_ELEMENTS,
     MAX_STRING,
     ArrayReaders,
     bad_end,
@@ -19,8 +21,9 @@ from fastlog.wire.primitives import (
     read_tags,
     run_unpacker,
     skip_tags,
+    too_many,
 )
-from fastlog.wire.schema import FieldSpec, Wire, struct_fields
+from fastlog.wire.schema import FieldSpec, Request, Wire, struct_fields
 from fastlog.wire.source import FIXED, SIZES, Source, least_element, run_name
 
 
@@ -41,6 +44,10 @@ class _Decoder:
         self._run: list[tuple[str, str]] = []
         self.out.use("new", object.__new__)
         self.out.use("bad_end", bad_end)
+        self._bounded = issubclass(message, Request)
+        if self._bounded:
+            self.out.use("too_many", too_many)
+            self.out.line(f"room = {MAX_REQUEST_ELEMENTS}")
         self._struct(message, "e0", message.__name__)
         self._flush()
         self._expect_end(message.__name__)
@@ -129,6 +136,11 @@ class _Decoder:
         if size < 1:
             raise ValueError(f"{path}: elements that take no bytes cannot be counted against the input")
         self._guard(f"n < 0 or n * {size} > {self._end} - p", path, "n")
+        if self._bounded:
+            self.out.line("room -= n")
+            self.out.open("if room < 0:")
+            self.out.line(f"too_many({path!r})")
+            self.out.close()
         if wire.kind in FIXED and wire.kind != "uuid":
             code = FIXED[wire.kind]
             readers = self.out.use(f"read_array_{run_name((code,))}", _array_readers(code))

@@ -18,6 +18,10 @@ from fastlog.wire.errors import MalformedMessage, UnencodableMessage
 MAX_STRING: Final = 0x7FFF
 """Longest string, in bytes of UTF-8 (Kafka's generator enforces it for compact strings too)."""
 
+MAX_REQUEST_ELEMENTS: Final = 1 << 19
+"""Most array elements of one request, nested ones included: an element may take two bytes on the wire and
+two hundred in memory, so that the size of the frame alone does not bound what a request costs."""
+
 _SMALL_ARRAY: Final = 64
 _CACHE_LIMIT: Final = 4096
 
@@ -202,6 +206,11 @@ def skip_tags(buf: bytes | memoryview, p: int, end: int) -> int:
 def bad_length(field: str, length: int, left: int) -> NoReturn:
     """A length or count that is negative, null where null is not allowed, or beyond the input."""
     raise MalformedMessage(f"{field}: length {length} is not possible with {left} bytes left")
+
+
+def too_many(field: str) -> NoReturn:
+    """More elements than a request may have in all."""
+    raise MalformedMessage(f"{field}: the request has more than {MAX_REQUEST_ELEMENTS} elements")
 
 
 def bad_end(field: str, p: int, end: int) -> NoReturn:

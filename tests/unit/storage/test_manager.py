@@ -13,6 +13,7 @@ from fastlog.clock import ManualClock
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.native import CorruptLog
 from fastlog.storage import partition_files
+from fastlog.storage.checkpoints import LOG_START_OFFSETS, read_offsets
 from fastlog.storage.dir_lock import DirectoryLocked
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE
@@ -170,6 +171,7 @@ async def test_a_failed_directory_takes_its_partitions_along(store: Store) -> No
     logs[0].failure = "fdatasync: EIO"
     manager.failures.log_failed(logs[0])
     manager.failures.log_failed(logs[2])
+    manager.dir_failed(store.paths[0], "once more")
     assert heard == [(store.paths[0], f"{logs[0].path}: fdatasync: EIO", [("t", 0), ("t", 2)])]
     assert manager.get("t", 0) is None
     assert "fdatasync: EIO" in (manager.offline_reason("t", 2) or "")
@@ -277,6 +279,7 @@ async def test_damage_keeps_one_partition_offline_and_the_mark_away(store: Store
     assert "damaged at byte 7" in (again.offline_reason("t", 2) or "")
     assert again.complete
     await again.housekeeping.checkpoint()
+    assert read_offsets(store.paths[0] / LOG_START_OFFSETS) == {("t", 2): 7}
     await again.shutdown()
     assert not (store.paths[0] / CLEAN_SHUTDOWN_FILE).exists()
     assert (store.paths[1] / CLEAN_SHUTDOWN_FILE).exists()

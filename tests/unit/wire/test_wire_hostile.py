@@ -18,6 +18,7 @@ from fastlog.wire import (
     decode_request,
     encode_body,
 )
+from fastlog.wire.messages.cluster import DescribableLogDirTopic, DescribeLogDirsRequest
 from fastlog.wire.messages.fetch import FetchResponse
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataResponse
 from fastlog.wire.messages.produce import ProduceRequest
@@ -136,6 +137,30 @@ def test_announced_sizes_cost_nothing(message: type[Message], version: int, body
     finally:
         tracemalloc.stop()
     assert peak < 64 * 1024
+
+
+def test_requests_have_a_limited_number_of_elements() -> None:
+    """Two bytes on the wire become an object each: 1 MiB of them is refused before the first is built."""
+    data = (600_000).to_bytes(4, "big") + bytes(1_200_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedMessage, match="more than 524288 elements"):
+            decode_body(MetadataRequest, 1, data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 1024
+
+
+@pytest.mark.parametrize(("topics", "fits"), [(523, True), (524, False)])
+def test_nested_elements_count_together(topics: int, fits: bool) -> None:
+    request = DescribeLogDirsRequest([DescribableLogDirTopic("t", [0] * 1000)] * topics)
+    body = encode_body(request, 2)
+    if fits:
+        assert decode_body(DescribeLogDirsRequest, 2, body) == request
+    else:
+        with pytest.raises(MalformedMessage, match="more than 524288 elements"):
+            decode_body(DescribeLogDirsRequest, 2, body)
 
 
 BAD = [

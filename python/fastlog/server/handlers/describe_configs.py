@@ -48,7 +48,7 @@ def _describe(
         else:
             configs = [_entry(request, entry) for entry in _entries(ctx, resource)]
     except KafkaError as error:
-        result.error_code, result.error_message = int(error.code), str(error)
+        result.error_code, result.error_message = int(error.code), error.message
         return result
     result.configs = [entry for entry in configs if not wanted or entry.name in wanted]
     return result

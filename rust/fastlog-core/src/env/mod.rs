@@ -3,6 +3,7 @@
 //!
 //! Calls are coarse, one per system call, so that the dynamic dispatch costs nothing next to it.
 
+mod fault;
 mod std_fs;
 
 use std::fmt::Debug;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
+pub use fault::{Crash, FaultFs, Faults};
 pub use std_fs::StdFs;
 
 /// How [`FileSystem::open`] opens a file.

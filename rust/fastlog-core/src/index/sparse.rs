@@ -88,7 +88,7 @@ impl<const N: usize> SparseFile<N> {
     ///
     /// Fails with [`Error::Corrupt`] when that is no whole number of entries.
     pub fn open(fs: Arc<dyn FileSystem>, path: PathBuf, len: u64) -> Result<Self> {
-        if len % N as u64 != 0 {
+        if !len.is_multiple_of(N as u64) {
             return Err(Error::Corrupt {
                 path,
                 position: len,
@@ -125,7 +125,7 @@ impl<const N: usize> SparseFile<N> {
         }
         match state.stored {
             0 => Ok(None),
-            stored => Ok(Some(entry_at(&*self.mapped(&mut state)?, stored - 1))),
+            stored => Ok(Some(entry_at(&self.mapped(&mut state)?, stored - 1))),
         }
     }
 
@@ -133,7 +133,7 @@ impl<const N: usize> SparseFile<N> {
     pub fn first(&self) -> Result<Option<[u8; N]>> {
         let mut state = lock(&self.state);
         if state.stored > 0 {
-            return Ok(Some(entry_at(&*self.mapped(&mut state)?, 0)));
+            return Ok(Some(entry_at(&self.mapped(&mut state)?, 0)));
         }
         Ok(state.tail.first_chunk().copied())
     }

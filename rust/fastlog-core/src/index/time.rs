@@ -156,12 +156,14 @@ impl TimeIndex {
     }
 
     fn decode(&self, entry: &[u8; ENTRY_SIZE]) -> TimestampedOffset {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *entry;
+        let (mut timestamp, mut offset) = ([0; 8], [0; 4]);
+        timestamp.copy_from_slice(&entry[..8]);
+        offset.copy_from_slice(&entry[8..]);
         TimestampedOffset {
-            timestamp: i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            timestamp: i64::from_be_bytes(timestamp),
             offset: self
                 .base_offset
-                .saturating_add(i64::from(u32::from_be_bytes([i, j, k, l]))),
+                .saturating_add(i64::from(u32::from_be_bytes(offset))),
         }
     }
 

@@ -59,6 +59,7 @@ impl PartitionLog {
     /// After a clean shutdown only what cannot be right is looked at. Otherwise everything from the recovery
     /// point on is read and checked: a torn end is cut off, damage anywhere else fails with
     /// [`Error::Corrupt`] and changes nothing. Directories of Apache Kafka open the same way.
+    #[allow(clippy::needless_pass_by_value)] // an opened log owns its surroundings; so says the signature
     pub fn open(
         dir: &Path,
         config: LogConfig,

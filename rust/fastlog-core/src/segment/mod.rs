@@ -19,7 +19,7 @@ use crate::filenames::{DELETED, FileKind, file_path, with_suffix};
 use crate::index::{OffsetIndex, TimeIndex, TimestampedOffset};
 
 pub use transactions::Transactions;
-pub use verify::{Tail, Verdict, Verifier, look_for_batch};
+pub use verify::{OffsetRule, Tail, Verdict, Verifier, look_for_batch};
 pub use walk::{HeaderWalk, Located, implausible};
 pub use writer::{RollLimits, SegmentWriter};
 
@@ -117,7 +117,7 @@ impl Segment {
             })),
             offset_index,
             time_index,
-            transactions: Transactions::empty(Arc::clone(fs), path(FileKind::TransactionIndex)),
+            transactions: Transactions::empty(Arc::clone(fs), &path(FileKind::TransactionIndex)),
         })
     }
 
@@ -178,11 +178,11 @@ impl Segment {
         let mut damaged = None;
         let transaction_path = path(FileKind::TransactionIndex);
         let transactions = match files.transaction_index {
-            Some(_) => Transactions::open(Arc::clone(fs), transaction_path.clone(), base_offset),
-            None => Ok(Transactions::empty(Arc::clone(fs), transaction_path.clone())),
+            Some(_) => Transactions::open(Arc::clone(fs), &transaction_path, base_offset),
+            None => Ok(Transactions::empty(Arc::clone(fs), &transaction_path)),
         };
         let transactions = or_else_empty(transactions, &mut damaged, || {
-            Ok(Transactions::empty(Arc::clone(fs), transaction_path))
+            Ok(Transactions::empty(Arc::clone(fs), &transaction_path))
         })?;
         let segment = Self {
             space: space.clone(),
@@ -290,6 +290,17 @@ impl Segment {
         FileKind::ALL
             .into_iter()
             .map(|kind| file_path(&self.space.dir, self.base_offset, kind))
+    }
+
+    /// Unlinks all files of the segment, the producer snapshot at its base included.
+    pub fn remove(&self) -> Result<()> {
+        for path in self.paths() {
+            match self.space.fs.remove_file(&path) {
+                Err(error) if !is_not_found(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Gives all files of the segment, the producer snapshot at its base included, the suffix `.deleted`.

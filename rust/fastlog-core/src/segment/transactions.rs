@@ -1,6 +1,6 @@
 //! The transaction index of a segment on a disk that may be full.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::env::FileSystem;
@@ -24,13 +24,13 @@ struct State {
 
 impl Transactions {
     /// Takes no notice of a file that may be there: see [`Self::reset`].
-    pub fn empty(fs: Arc<dyn FileSystem>, path: PathBuf) -> Self {
-        Self::over(TxnIndex::empty(fs, &path))
+    pub fn empty(fs: Arc<dyn FileSystem>, path: &Path) -> Self {
+        Self::over(TxnIndex::empty(fs, path))
     }
 
     /// Reads the file, which need not exist. Fails with [`Error::Corrupt`] when it cannot be true.
-    pub fn open(fs: Arc<dyn FileSystem>, path: PathBuf, base_offset: i64) -> Result<Self> {
-        Ok(Self::over(TxnIndex::open(fs, &path, base_offset)?))
+    pub fn open(fs: Arc<dyn FileSystem>, path: &Path, base_offset: i64) -> Result<Self> {
+        Ok(Self::over(TxnIndex::open(fs, path, base_offset)?))
     }
 
     fn over(index: TxnIndex) -> Self {

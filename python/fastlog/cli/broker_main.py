@@ -1,0 +1,142 @@
+"""`fastlog-broker`: the daemon's command line.
+
+Importing this module is on the way to every start, so that it imports little: rich is not wanted for help and
+errors, and the broker itself comes in when it is about to run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from fastlog.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from fastlog.config import BrokerConfig
+
+__all__ = ["app", "main"]
+
+app: Final = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+_LOG: Final = logging.getLogger("fastlog.broker")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="fastlog-broker")
+
+
+@app.command(context_settings={"help_option_names": ["-h", "--help"]})
+def broker(
+    properties: Annotated[
+        Path | None, typer.Argument(metavar="[server.properties]", help="Configuration with Kafka's keys.")
+    ] = None,
+    listen: Annotated[
+        list[str] | None, typer.Option(metavar="HOST:PORT", help="Address to listen on. Repeatable.")
+    ] = None,
+    advertise: Annotated[
+        list[str] | None, typer.Option(metavar="HOST:PORT", help="Address that clients are told. Repeatable.")
+    ] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where the data is kept (log.dirs).")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Sets any key. Repeatable.")
+    ] = None,
+    check_config: Annotated[
+        bool, typer.Option("--check-config", help="Only check the configuration.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Only print each value with its source.")
+    ] = False,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="text|json", help="Form of --print-config.")
+    ] = "text",
+    log_level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR.")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(metavar="text|json", help="Form of the log on stderr.")
+    ] = None,
+    allow_data_loss: Annotated[
+        bool,
+        typer.Option("--allow-data-loss", help="Cut logs at damage that is not a torn end; keep *.corrupt."),
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """A Kafka-compatible broker. Without arguments it listens on 127.0.0.1:9092."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"fastlog-broker {version_of('fastlog')}")
+        return
+    from fastlog.cli.options import flags_of
+    from fastlog.config import BrokerConfig, load_settings
+    from fastlog.errors import ConfigError
+
+    if output not in ("text", "json"):
+        _fail(f"--output {output}: must be text or json")
+    try:
+        flags = flags_of(
+            assignments=assignments or [],
+            listen=listen or [],
+            advertise=advertise or [],
+            data_dir=data_dir,
+            log_level=log_level,
+            log_format=log_format,
+            allow_data_loss=allow_data_loss,
+        )
+        settings = load_settings(file=properties, environment=os.environ, flags=flags)
+        config = BrokerConfig.from_settings(settings)
+    except ConfigError as error:
+        _fail(str(error))
+    if print_config:
+        from fastlog.cli.show_config import config_as_json, config_as_text
+
+        typer.echo(config_as_json(config) if output == "json" else config_as_text(config))
+        return
+    if check_config:
+        from fastlog.cli.show_config import keys_without_effect
+
+        for note in settings.notes:
+            typer.echo(f"warning: {note}", err=True)
+        unused = keys_without_effect(config)
+        typer.echo("the configuration is valid" + (f"; {len(unused)} keys have no effect" if unused else ""))
+        return
+    raise typer.Exit(_run(config))
+
+
+def _run(config: BrokerConfig) -> int:
+    from fastlog.cli.logging_setup import set_up_logging
+    from fastlog.cli.running import run_broker
+    from fastlog.cli.show_config import keys_without_effect
+
+    set_up_logging(config.log_level, config.log_format)
+    for note in config.layers.settings.notes:
+        _LOG.warning("%s", note)
+    unused = keys_without_effect(config)
+    if unused:
+        _LOG.info("%d keys have no effect (see --print-config): %s", len(unused), ", ".join(unused))
+    if config.allow_data_loss:
+        _LOG.warning("--allow-data-loss: damaged logs will be cut, what is cut is kept in *.corrupt files")
+    from fastlog.server.broker import Broker
+
+    try:
+        return run_broker(config, Broker)
+    except Exception:  # noqa: BLE001 - the last resort: said in the log, and told by the exit code
+        _LOG.exception("the broker met a defect and ends")
+        return ExitCode.FAILED
+
+
+def _fail(problem: str) -> NoReturn:
+    for line in problem.splitlines():
+        sys.stderr.write(f"fastlog-broker: {line}\n")
+    raise typer.Exit(ExitCode.BAD_CONFIGURATION)
+
+
+if __name__ == "__main__":
+    main()
