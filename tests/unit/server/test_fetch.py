@@ -182,6 +182,8 @@ def test_a_diverging_client_is_told_where_its_epoch_ended() -> None:
     assert world.row(asked(offset=8, last_epoch=3))[DIVERGING] == (3, 6)
     assert world.row(asked(offset=8, last_epoch=4))[DIVERGING] == (3, 6)
     assert world.row(asked(offset=8, last_epoch=4))[LOG] is None
+    # The offset alone would do, but this log never had records of epoch 4.
+    assert world.row(asked(offset=5, last_epoch=4))[DIVERGING] == (3, 6)
     assert world.row(asked(offset=6, last_epoch=3))[DIVERGING] is None
 
 
