@@ -304,12 +304,21 @@ async def test_a_disk_that_fails_at_the_start_takes_its_directory_offline(store:
 
 async def test_a_full_disk_at_the_start_takes_no_directory_offline(store: Store) -> None:
     manager = await store.started()
-    await make(manager, "t")
+    (await make(manager, "t")).append(b"123")
     await manager.shutdown()
     store.opener.errors["t-0"] = storage_error("full", no_space=True)
     again = await store.started()
     assert again.complete
     assert again.offline_reason("t", 0) == "full"
+    assert again.waits_for_room("t", 0)
+    with pytest.raises(KafkaError, match="full"):
+        await make(again, "t")
+    del store.opener.errors["t-0"]
+    reopened = await make(again, "t")
+    assert again.get("t", 0) is reopened
+    assert reopened.options["recovery_point"] == 3
+    assert again.offline_reason("t", 0) is None
+    assert await again.shutdown()
 
 
 async def test_deletion_renames_at_once_and_removes_later(store: Store) -> None:
