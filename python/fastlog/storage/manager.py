@@ -22,7 +22,7 @@ from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.closing import close_directory, halt
 from fastlog.storage.failures import DirectoryFailed, DirectoryFailures
 from fastlog.storage.files import is_full_disk
-from fastlog.storage.housekeeping import Housekeeping
+from fastlog.storage.housekeeping import Housekeeping, RetentionLimit
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partition_dirs import DirectoryKind
@@ -60,6 +60,7 @@ class LogManager:
         self.housekeeping: Final = Housekeeping(
             settings, clock, io, self.directories, self.table, self._retired, self.failures
         )
+        self._io = io
         self._open_log = open_log
         # Partitions being made, by directory: they count when the next one is placed.
         self._making: dict[PartitionKey, LogDirectory] = {}
@@ -94,6 +95,10 @@ class LogManager:
     def add_failure_callback(self, callback: DirectoryFailed) -> None:
         """Has `callback(path, reason, partitions)` called on the loop when a directory goes offline."""
         self.failures.add_callback(callback)
+
+    def set_retention_limit(self, limit: RetentionLimit) -> None:
+        """Has `limit(topic, partition)` say up to which offset retention may delete: the high watermark."""
+        self.housekeeping.set_retention_limit(limit)
 
     def dir_failed(self, path: Path, reason: str) -> None:
         """Takes a log directory offline."""
@@ -200,6 +205,8 @@ class LogManager:
             # Until the directory is renamed the partition still exists, and no other may take its name.
             closed = ClosedPartition(topic_id, "it is being deleted", path, directory)
             self.table.closed[entry.key] = closed
+            # An append that is still under way could begin a segment under a name that is no longer its own.
+            await self._io.settled(entry.log)
             try:
                 await asyncio.to_thread(entry.log.close)
             except FastlogNativeError as error:
