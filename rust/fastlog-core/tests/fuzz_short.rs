@@ -4,6 +4,10 @@
 
 #[path = "../../fuzz/entries/batch.rs"]
 mod batch;
+#[path = "../../fuzz/entries/frame.rs"]
+mod frame;
+#[path = "../../fuzz/entries/plan.rs"]
+mod plan;
 
 use std::panic::{RefUnwindSafe, catch_unwind};
 
@@ -88,4 +92,14 @@ fn short_run(entry: impl Fn(&[u8]) + RefUnwindSafe, seeds: &[Vec<u8>]) {
 #[test]
 fn batches() {
     short_run(batch::run, &batch::seeds());
+}
+
+#[test]
+fn frames() {
+    short_run(frame::run, &frame::seeds());
+}
+
+#[test]
+fn plans() {
+    short_run(plan::run, &plan::seeds());
 }
