@@ -1,7 +1,7 @@
 //! What an append costs beside a plain write(2) of the same bytes, and what a read plan and a lookup cost.
 //!
 //! The ratios that are printed first are measured in turns, so that both sides meet the same disk.
-#![allow(missing_docs, clippy::print_stdout)]
+#![allow(missing_docs, clippy::print_stdout, clippy::cast_precision_loss)]
 
 use std::fs::File;
 use std::hint::black_box;

@@ -203,7 +203,7 @@ impl Model {
                     "{end} of {point}..{}",
                     self.end
                 );
-                self.rows.retain(|row| row.offset < end);
+                self.rows.retain(|row| row.batch.1 <= end);
                 self.end = end;
             }
         }

@@ -393,7 +393,7 @@ fn duplicates_get_their_first_answer_even_after_a_crash() {
         assert!(send(&log, 4).unwrap().duplicate);
         match send(&log, 8) {
             Err(AppendError::Rejected(rejection)) => {
-                assert_eq!(rejection.code, ErrorCode::OutOfOrderSequenceNumber)
+                assert_eq!(rejection.code, ErrorCode::OutOfOrderSequenceNumber);
             }
             other => panic!("{other:?}"),
         }

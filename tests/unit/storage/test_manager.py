@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -304,12 +305,21 @@ async def test_a_disk_that_fails_at_the_start_takes_its_directory_offline(store:
 
 async def test_a_full_disk_at_the_start_takes_no_directory_offline(store: Store) -> None:
     manager = await store.started()
-    await make(manager, "t")
+    (await make(manager, "t")).append(b"123")
     await manager.shutdown()
     store.opener.errors["t-0"] = storage_error("full", no_space=True)
     again = await store.started()
     assert again.complete
     assert again.offline_reason("t", 0) == "full"
+    assert again.waits_for_room("t", 0)
+    with pytest.raises(KafkaError, match="full"):
+        await make(again, "t")
+    del store.opener.errors["t-0"]
+    reopened = await make(again, "t")
+    assert again.get("t", 0) is reopened
+    assert reopened.options["recovery_point"] == 3
+    assert again.offline_reason("t", 0) is None
+    assert await again.shutdown()
 
 
 async def test_deletion_renames_at_once_and_removes_later(store: Store) -> None:
@@ -331,6 +341,26 @@ async def test_deletion_renames_at_once_and_removes_later(store: Store) -> None:
     assert names(store.paths[0]) == []
     await manager.delete("t", 0, ID)
     await manager.shutdown()
+
+
+async def test_a_deletion_waits_for_appends_under_way(store: Store) -> None:
+    manager = await store.manager()
+    engine = FakeEngine()
+    io = IoLoop(engine)  # type: ignore[arg-type]
+    manager._io = io
+    await manager.prepare()
+    log = await make(manager, "t")
+    io.produce("plan", [log], [0])  # type: ignore[arg-type]
+    deletion = asyncio.create_task(manager.delete("t", 0, ID))
+    await asyncio.sleep(0.01)
+    assert names(store.paths[0]) == ["t-0"]
+    assert not log.closed
+    engine.finish(1, [])
+    await deletion
+    assert log.closed
+    assert names(store.paths[0]) != ["t-0"]
+    await manager.shutdown()
+    await io.close()
 
 
 async def test_what_was_deleted_is_removed_after_a_restart_too(store: Store) -> None:
