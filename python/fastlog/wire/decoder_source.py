@@ -50,8 +50,8 @@ class _Decoder:
             self.out.line(f"room = {MAX_REQUEST_ELEMENTS}")
         self._struct(message, "e0", message.__name__)
         self._flush()
-        # What follows a request is ignored, as Apache Kafka does: librdkafka sends three bytes too many when it
-        # asks for all topics in flexible versions of Metadata.
+        # What follows a request is ignored, as Apache Kafka does: librdkafka sends three bytes too many when
+        # it asks for all topics in flexible versions of Metadata.
         self._expect_end(message.__name__, exactly=not self._bounded)
         self.out.line("return e0")
 
