@@ -47,6 +47,9 @@ _LOG: Final = logging.getLogger(__name__)
 # After the grace period of a stop: long enough to send the errors that end the last waits.
 _LAST_WORDS_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.005
+# Kafka's default of 50 goes with an acceptor thread. Here the event loop accepts between requests, and a
+# queue that runs over costs clients a second each.
+_LEAST_BACKLOG: Final = 1024
 
 
 class Broker:
@@ -114,7 +117,7 @@ class Broker:
                 endpoint.name,
                 endpoint.host,
                 endpoint.port,
-                config.socket_listen_backlog_size,
+                max(config.socket_listen_backlog_size, _LEAST_BACKLOG),
                 self._hosts.__getitem__,
             )
             self._listeners.append(listener)

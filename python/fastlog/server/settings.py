@@ -26,7 +26,6 @@ def flow_limits(config: BrokerConfig) -> FlowLimits:
         max_connections_per_ip=config.max_connections_per_ip,
         per_ip_overrides=dict(config.max_connections_per_ip_overrides),
         idle_seconds=config.connections_max_idle_ms / 1000,
-        backlog=config.socket_listen_backlog_size,
     )
 
 

@@ -27,7 +27,7 @@ from fastlog.storage.tasks import uninterrupted
 
 _LOG: Final = logging.getLogger(__name__)
 
-_LOGS_PER_THREAD_CALL: Final = 64
+_LOGS_PER_THREAD_CALL: Final = 256
 _PARALLEL_FLUSHES: Final = 4
 
 # Up to which offset retention may delete, by topic and partition; None without a limit.

@@ -199,7 +199,9 @@ class LogManager:
         """
         entry = self.table.get(topic, partition)
         closed = self.table.closed.get((topic, partition))
+        delay_ms = self.settings.file_delete_delay_ms
         if entry is not None and entry.topic_id == topic_id:
+            delay_ms = entry.config.file_delete_delay_ms
             path, directory = Path(entry.log.path), entry.directory
             self.table.remove(topic, partition)
             # Until the directory is renamed the partition still exists, and no other may take its name.
@@ -218,13 +220,15 @@ class LogManager:
                     f"{topic}-{partition} may be in a log directory that is offline",
                 )
             return
-        await self._retire(topic, partition, closed)
+        await self._retire(topic, partition, closed, delay_ms)
 
-    async def set_aside(self, path: Path, topic: str, partition: int, kind: DirectoryKind) -> None:
-        """Retires a partition directory that is not open: deleted (removed later) or stray (kept)."""
+    async def set_aside(
+        self, path: Path, topic: str, partition: int, kind: DirectoryKind, delay_ms: int = 0
+    ) -> None:
+        """Retires a partition directory that is not open: deleted (removed after a delay) or stray (kept)."""
         target = await asyncio.to_thread(retire, path, topic, partition, kind)
         if kind is DirectoryKind.DELETED:
-            self._retired.add(target, self.clock.now_ms() + self.settings.file_delete_delay_ms)
+            self._retired.add(target, self.clock.now_ms() + delay_ms)
         _LOG.info("renamed %s to %s", path, target.name)
 
     async def update_config(self, topic: str, config: LogConfig) -> None:
@@ -317,7 +321,7 @@ class LogManager:
         now = self.clock.monotonic()
         self.table.add(OpenPartition(topic, partition, topic_id, log, directory, config, now))
 
-    async def _retire(self, topic: str, partition: int, closed: ClosedPartition) -> None:
+    async def _retire(self, topic: str, partition: int, closed: ClosedPartition, delay_ms: int) -> None:
         if closed.path is None and self.complete:
             # It was looked for everywhere: there is nothing to take away.
             del self.table.closed[(topic, partition)]
@@ -327,7 +331,7 @@ class LogManager:
                 ErrorCode.KAFKA_STORAGE_ERROR, f"{topic}-{partition} is offline: {closed.reason}"
             )
         try:
-            await self.set_aside(closed.path, topic, partition, DirectoryKind.DELETED)
+            await self.set_aside(closed.path, topic, partition, DirectoryKind.DELETED, delay_ms)
         except FileNotFoundError:
             _LOG.warning("%s was already gone when it was to be deleted", closed.path)
         except OSError as error:

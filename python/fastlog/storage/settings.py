@@ -20,7 +20,7 @@ class StorageSettings:
     | checkpoint_ms                    | the smaller of log.flush.offset.checkpoint.interval.ms and |
     |                                  | log.flush.start.offset.checkpoint.interval.ms     |
     | producer_expiration_check_ms     | producer.id.expiration.check.interval.ms          |
-    | file_delete_delay_ms             | log.segment.delete.delay.ms                       |
+    | file_delete_delay_ms             | log.segment.delete.delay.ms, for partitions that are not open |
     | allow_data_loss                  | --allow-data-loss                                 |
     """
 
@@ -35,5 +35,5 @@ class StorageSettings:
     # No Kafka properties: how often failures and due flushes are looked for, files whose delete delay is over
     # are removed, and the reserve is filled.
     watch_ms: int = 1_000
-    purge_ms: int = 15_000
+    purge_ms: int = 5_000
     reserve_ms: int = 10_000

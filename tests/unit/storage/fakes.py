@@ -20,6 +20,7 @@ class FakeConfig:
 
     flush_ms: int = NEVER
     segment_bytes: int = 1000
+    file_delete_delay_ms: int = 60_000
     retention_ms: int = NEVER
 
 
