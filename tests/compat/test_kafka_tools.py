@@ -158,7 +158,8 @@ def test_kcat(broker: BrokerProcess) -> None:
 def segments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """Segment files of every codec, many rolls, sealed and active, after a clean stop."""
     directory = tmp_path_factory.mktemp("segments")
-    settings = {"log.segment.bytes": str(1024 * 1024), "log.retention.ms": "-1"}
+    # By size and, since the records are a millisecond apart, by time after every 2000 of them.
+    settings = {"log.segment.bytes": str(1024 * 1024), "log.roll.ms": "2000", "log.retention.ms": "-1"}
     with BrokerProcess(directory, settings=settings) as process:
         sent = directory / "sent"
         write_file(sent, records(9000, start=15_000))

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastlog.native import build_batch
 from fastlog.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from fastlog.wire.messages.offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from fastlog.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from tests.integration.running import RawClient
-
-TIME = 1_700_000_000_000
-
-
-def batch(*values: bytes, timestamp: int = TIME, **how: Any) -> bytes:
-    """A batch of records with these values, one millisecond apart."""
-    return build_batch([(b"k", value, [], timestamp + i) for i, value in enumerate(values)], **how)
 
 
 def produce(topic: str, records: bytes | None, *, partition: int = 0, acks: int = -1) -> ProduceRequest:
@@ -28,7 +20,13 @@ def produce(topic: str, records: bytes | None, *, partition: int = 0, acks: int 
 
 
 def fetch(
-    topic: str | bytes, offset: int, *, partition: int = 0, max_wait_ms: int = 0, min_bytes: int = 1, **how: Any
+    topic: str | bytes,
+    offset: int,
+    *,
+    partition: int = 0,
+    max_wait_ms: int = 0,
+    min_bytes: int = 1,
+    **how: Any,
 ) -> FetchRequest:
     """One partition from `offset` on. Keywords of the partition: current_leader_epoch, last_fetched_epoch,
     partition_max_bytes; the rest are those of the request."""

@@ -12,10 +12,10 @@ class ExitCode(IntEnum):
 
     STOPPED = 0
     FAILED = 1
-    """A defect, or no log directory is left."""
+    """No log directory works, at start or later; or a defect."""
     BAD_CONFIGURATION = 2
     """A wrong command line, key or value."""
     CANNOT_START = 3
-    """Port in use, directory locked or not writable, damaged data."""
+    """Port in use, directory locked or another broker's, damaged data."""
     UNCLEAN = 4
     """Stopped, but not everything could be flushed: the next start checks the logs."""

@@ -40,13 +40,10 @@ class BrokerConfig:
 
     socket_request_max_bytes: int
     socket_listen_backlog_size: int
-    socket_receive_buffer_bytes: int
-    socket_send_buffer_bytes: int
     connections_max_idle_ms: int
     max_connections: int
     max_connections_per_ip: int
     max_connections_per_ip_overrides: Mapping[str, int]
-    max_connection_creation_rate: int
     max_request_partition_size_limit: int
 
     auto_create_topics_enable: bool
@@ -75,13 +72,11 @@ class BrokerConfig:
     log_retention_ms: int
     log_retention_check_interval_ms: int
     log_segment_delete_delay_ms: int
-    log_flush_scheduler_interval_ms: int
     log_flush_offset_checkpoint_interval_ms: int
     log_flush_start_offset_checkpoint_interval_ms: int
     log_initial_task_delay_ms: int
     num_recovery_threads_per_data_dir: int
     producer_id_expiration_ms: int
-    replica_high_watermark_checkpoint_interval_ms: int
 
     durability: str
     """`pagecache` or `fsync`."""

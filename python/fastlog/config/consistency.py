@@ -19,10 +19,6 @@ def check_consistency(layers: Layers) -> None:
 def _check_limits(layers: Layers) -> None:
     if layers.value("max.connections.per.ip") == 0 and not layers.value("max.connections.per.ip.overrides"):
         raise ConfigError("max.connections.per.ip", "may be 0 only with max.connections.per.ip.overrides")
-    for name in ("socket.receive.buffer.bytes", "socket.send.buffer.bytes"):
-        size = layers.value(name)
-        if isinstance(size, int) and size < 1 and size != -1:
-            raise ConfigError(name, f"'{size}' is not allowed: it must be at least 1, or -1")
 
 
 def _check_roles(layers: Layers) -> None:

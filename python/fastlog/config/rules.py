@@ -33,8 +33,9 @@ class ConfigurationRules:
         TopicConfig.validate(configs, self._current().layers)
 
     def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
-        """Raises KafkaError(INVALID_CONFIG) unless these may be the run-time overrides of a broker, or of
-        all.
+        """Raises KafkaError(INVALID_REQUEST) unless these may be the run-time overrides of a broker, or all.
+
+        The code is not INVALID_CONFIG, as it is for topics, because Kafka's is not (KAFKA-13609).
         """
         try:
             for name, text in configs.items():
@@ -46,7 +47,7 @@ class ConfigurationRules:
             else:
                 current.with_overrides(broker=configs)
         except ConfigError as error:
-            raise KafkaError(ErrorCode.INVALID_CONFIG, str(error)) from None
+            raise KafkaError(ErrorCode.INVALID_REQUEST, str(error)) from None
 
     def is_list(self, key: str) -> bool:
         """Whether values of a topic or broker key are comma-separated lists."""

@@ -18,7 +18,6 @@ from fastlog.coordination.producer_ids import ProducerIds
 from fastlog.coordination.startup_plan import StartupPlan, plan_startup
 from fastlog.coordination.store import ANY_VERSION, MetadataStore, PartitionRecord, TopicRecord
 from fastlog.coordination.topics import TopicService
-from fastlog.errors import FastlogError
 from fastlog.native import LogConfig
 from fastlog.storage.manager import LogManager
 from fastlog.storage.partition_dirs import DirectoryKind
@@ -71,7 +70,9 @@ async def start_topics(parts: Coordination, logs: LogManager, preparation: Prepa
     parts.producer_ids.keep_above(opened.highest_producer_id)
     records |= await parts.store.set_leadership(_new_epochs(records, opened, logs))
     parts.topics.restore(records)
-    await _lead(parts, logs)
+    await parts.topics.lead(
+        lambda topic, number: logs.offline_reason(topic, number) is None or logs.waits_for_room(topic, number)
+    )
     await parts.topics.finish_changes()
 
 
@@ -147,16 +148,8 @@ def _new_epochs(
             changes[topic][partition] = replace(state, leader_epoch=max(state.leader_epoch, latest) + 1)
         elif latest > state.leader_epoch:
             changes[topic][partition] = replace(state, leader_epoch=latest + 1)
+    for topic, partition in opened.postponed:
+        if (topic, partition) in opened.unclean:
+            state = records[topic].partitions[partition]
+            changes[topic][partition] = replace(state, leader_epoch=state.leader_epoch + 1)
     return changes
-
-
-async def _lead(parts: Coordination, logs: LogManager) -> None:
-    """Hands every partition that can be served over to whoever serves it."""
-    for topic in parts.view.topics.values():
-        for number, partition in enumerate(topic.partitions):
-            if parts.node_id not in partition.replicas or logs.offline_reason(topic.name, number) is not None:
-                continue
-            try:
-                await parts.lifecycle.on_partition_created(topic, number)
-            except FastlogError as error:
-                _LOG.error("%s-%d cannot be served: %s", topic.name, number, error)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
+from fastlog.coordination.changes import SerialChanges
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.config_ops import apply_ops
 from fastlog.coordination.lifecycle import ConfigOp, ConfigRules, PartitionLifecycle, TopicPolicy
@@ -28,13 +29,13 @@ from fastlog.coordination.topic_plan import (
     topic_state,
 )
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
+from fastlog.native import FastlogNativeError
 from fastlog.storage.uuids import format_uuid, random_uuid
 
 _LOG: Final = logging.getLogger(__name__)
 _PARALLEL_PARTITIONS: Final = 16
-_RETRY_SECONDS: Final = 15.0
-
-T = TypeVar("T")
+# What a disk may answer, as the layers below raise it.
+_FAILURES: Final = (FastlogError, FastlogNativeError, OSError)
 
 
 class TopicService:
@@ -59,10 +60,9 @@ class TopicService:
         self._lifecycle = lifecycle
         self._policy = policy
         self._records: dict[str, TopicRecord] = {}
-        self._lock = asyncio.Lock()
-        self._changes: set[asyncio.Task[Any]] = set()
-        self._retry: asyncio.TimerHandle | None = None
-        self._closed = False
+        # Partitions whose log is there, but which could not be led yet.
+        self._unled: set[tuple[str, int]] = set()
+        self._changes = SerialChanges()
 
     def restore(self, records: Mapping[str, TopicRecord]) -> None:
         """Takes over the stored records at start-up and shows what is complete (see `finish_changes`)."""
@@ -74,6 +74,16 @@ class TopicService:
                 if record.materialised and not record.deleting
             }
         )
+
+    async def lead(self, can_serve: Callable[[str, int], bool]) -> None:
+        """Hands the visible partitions of this broker that can be served over to whoever serves them.
+
+        One that meets an obstacle does not stop the others; `finish_changes` tries it again.
+        """
+        for topic in self._view.topics.values():
+            for number, partition in enumerate(topic.partitions):
+                if self._node_id in partition.replicas and can_serve(topic.name, number):
+                    await self._lead(topic.name, number)
 
     async def create(
         self,
@@ -112,7 +122,7 @@ class TopicService:
             await self._create(record)
             return self._view.topics[name]
 
-        return await self._serially(change)
+        return await self._changes.run(change)
 
     async def delete(self, topic: str | bytes) -> TopicState:
         """Deletes a topic by name or id; its directories are renamed now and removed later.
@@ -129,7 +139,7 @@ class TopicService:
             await self._finish_deletion(state.name)
             return state
 
-        return await self._serially(change)
+        return await self._changes.run(change)
 
     async def create_partitions(
         self,
@@ -160,7 +170,7 @@ class TopicService:
             await self._materialise(record, len(visible.partitions))
             return self._view.topics[name]
 
-        return await self._serially(change)
+        return await self._changes.run(change)
 
     async def alter_configs(
         self, name: str, ops: Sequence[ConfigOp], validate_only: bool = False
@@ -174,7 +184,7 @@ class TopicService:
             current = self._find(name)
             return await self._set_configs(name, apply_ops(current.configs, ops, self._rules), validate_only)
 
-        return await self._serially(change)
+        return await self._changes.run(change)
 
     async def replace_configs(
         self, name: str, configs: Mapping[str, str], validate_only: bool = False
@@ -185,7 +195,7 @@ class TopicService:
             self._find(name)
             return await self._set_configs(name, dict(configs), validate_only)
 
-        return await self._serially(change)
+        return await self._changes.run(change)
 
     async def alter_broker_configs(
         self, node_id: int | None, ops: Sequence[ConfigOp], validate_only: bool = False
@@ -198,16 +208,18 @@ class TopicService:
                 node_id, apply_ops(current, ops, self._rules), validate_only
             )
 
-        return await self._serially(change)
+        return await self._changes.run(change)
 
     async def replace_broker_configs(
         self, node_id: int | None, configs: Mapping[str, str], validate_only: bool = False
     ) -> dict[str, str]:
         """Sets all run-time overrides of one broker, or (None) of all."""
-        return await self._serially(lambda: self._set_broker_configs(node_id, dict(configs), validate_only))
+        return await self._changes.run(
+            lambda: self._set_broker_configs(node_id, dict(configs), validate_only)
+        )
 
     async def finish_changes(self) -> int:
-        """Carries on with creations and deletions that a crash or an obstacle left unfinished.
+        """Carries on with creations, deletions and leaderships that a crash or an obstacle left unfinished.
 
         Returns how many still are; those are tried again from time to time.
         """
@@ -221,20 +233,18 @@ class TopicService:
                     await self._materialise(record, record.materialised)
                 except KafkaError as error:
                     _LOG.warning("topic %s is not complete: %s", record.name, error)
-            return sum(_unfinished(record) for record in self._records.values())
+            for name, number in sorted(self._unled):
+                await self._lead(name, number)
+            return sum(_unfinished(record) for record in self._records.values()) + len(self._unled)
 
-        unfinished = await self._serially(change)
+        unfinished = await self._changes.run(change)
         if unfinished:
-            self._retry_later()
+            self._changes.retry_later(self.finish_changes)
         return unfinished
 
     async def close(self) -> None:
         """Waits for changes that are under way."""
-        self._closed = True
-        if self._retry is not None:
-            self._retry.cancel()
-        while self._changes:
-            await asyncio.wait(self._changes)
+        await self._changes.close()
 
     def _find(self, topic: str | bytes) -> TopicState:
         if isinstance(topic, bytes):
@@ -283,7 +293,7 @@ class TopicService:
             for failure in results:
                 if isinstance(failure, KafkaError):
                     raise failure
-                if isinstance(failure, (FastlogError, OSError)):
+                if isinstance(failure, _FAILURES):
                     raise KafkaError(
                         ErrorCode.KAFKA_STORAGE_ERROR, f"topic '{record.name}' cannot be stored: {failure}"
                     ) from failure
@@ -307,12 +317,23 @@ class TopicService:
                 if self._node_id in partition.replicas:
                     await self._lifecycle.on_partition_deleted(name, record.topic_id, number)
             await self._store.delete_topic(name)
-        except (FastlogError, OSError) as error:
+        except _FAILURES as error:
             _LOG.warning("deletion of topic %s is not finished, it will be tried again: %s", name, error)
-            self._retry_later()
+            self._changes.retry_later(self.finish_changes)
             return
         del self._records[name]
         _LOG.info("deleted topic %s (id %s)", name, format_uuid(record.topic_id))
+
+    async def _lead(self, name: str, number: int) -> None:
+        self._unled.discard((name, number))
+        topic = self._view.topics.get(name)
+        if topic is None or number >= len(topic.partitions):
+            return
+        try:
+            await self._lifecycle.on_partition_created(topic, number)
+        except _FAILURES as error:
+            self._unled.add((name, number))
+            _LOG.warning("%s-%d cannot be served yet, it will be tried again: %s", name, number, error)
 
     async def _set_configs(self, name: str, configs: dict[str, str], validate_only: bool) -> TopicState:
         self._rules.check_topic(configs)
@@ -338,37 +359,6 @@ class TopicService:
         self._view.set_broker_configs({key: values for key, values in overrides.items() if values})
         await self._lifecycle.on_broker_config_changed(node_id, configs)
         return configs
-
-    async def _serially(self, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Runs one change at a time, to its end even when the caller is cancelled."""
-
-        async def run() -> T:
-            async with self._lock:
-                try:
-                    return await change()
-                except StoreError as error:
-                    raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error
-
-        task = asyncio.ensure_future(run())
-        self._changes.add(task)
-        task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
-
-    def _retry_later(self) -> None:
-        if self._retry is None and not self._closed:
-            self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._start_retry)
-
-    def _start_retry(self) -> None:
-        self._retry = None
-        task = asyncio.ensure_future(self.finish_changes())
-        self._changes.add(task)
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._changes.discard(task)
-        if not task.cancelled():
-            # When the caller is gone nobody else looks at the outcome.
-            task.exception()
 
 
 def _unfinished(record: TopicRecord) -> bool:

@@ -20,9 +20,11 @@ from fastlog.native._core import (
     ProducePlan,
     RejectedBatch,
     StorageError,
+    build_batch,
     compress,
     crc32c,
     decompress,
+    read_batches,
 )
 
 __all__ = [
@@ -42,7 +44,9 @@ __all__ = [
     "ProducePlan",
     "RejectedBatch",
     "StorageError",
+    "build_batch",
     "compress",
     "crc32c",
     "decompress",
+    "read_batches",
 ]

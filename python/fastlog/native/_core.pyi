@@ -6,7 +6,7 @@ Offsets and byte counts are 64-bit; times are milliseconds since the Unix epoch.
 """
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 from typing_extensions import Buffer
 
@@ -45,9 +45,11 @@ __all__ = [
     "RejectedBatch",
     "StorageError",
     "__version__",
+    "build_batch",
     "compress",
     "crc32c",
     "decompress",
+    "read_batches",
 ]
 
 __version__: str
@@ -454,16 +456,13 @@ def build_batch(
     codec: str = "none",
     level: int | None = None,
     base_offset: int = 0,
-    producer_id: int = -1,
-    producer_epoch: int = -1,
-    base_sequence: int = -1,
+    producer_id: int = ...,
+    producer_epoch: int = ...,
+    base_sequence: int = ...,
     transactional: bool = False,
-    leader_epoch: int = -1,
+    leader_epoch: int = ...,
 ) -> bytes:
-    """One record batch v2."""
+    """One record batch v2. Producer fields and leader epoch default to -1, none."""
 
 def read_batches(data: Buffer) -> list[ReadRecord]:
     """The records of every whole batch in `data`, control batches left out."""
-
-def decode_columns(data: Buffer) -> dict[str, Any]:
-    """The records of every whole batch as columns of raw bytes; `fastlog.native.columns` wraps them."""

@@ -16,7 +16,9 @@ async def outcome(work: Awaitable[T]) -> tuple[T | None, int, str | None]:
     """(result, 0, None), or (None, error code, message) when `work` fails for a reason a client may know."""
     try:
         return await work, 0, None
-    except (KafkaError, OSError, TimeoutError) as error:
+    except KafkaError as error:
+        return None, int(error.code), error.message
+    except (OSError, TimeoutError) as error:
         return None, int(error_code_of(error)), str(error)
 
 

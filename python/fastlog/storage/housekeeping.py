@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from fastlog.clock import Clock
 from fastlog.errors import FastlogError
-from fastlog.native import FastlogNativeError, Log
+from fastlog.native import FastlogNativeError
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.files import is_full_disk
@@ -29,8 +29,10 @@ _LOG: Final = logging.getLogger(__name__)
 
 _LOGS_PER_THREAD_CALL: Final = 64
 _PARALLEL_FLUSHES: Final = 4
-# Kafka's "never" is the largest 64-bit number; anything above a century counts as that.
-_NEVER_MS: Final = 100 * 365 * 86_400_000
+
+# Up to which offset retention may delete, by topic and partition; None without a limit.
+RetentionLimit = Callable[[str, int], int | None]
+Action = Callable[[OpenPartition], int]
 
 
 class Housekeeping:
@@ -55,6 +57,11 @@ class Housekeeping:
         self._failures = failures
         self._task: asyncio.Task[None] | None = None
         self._full: set[LogDirectory] = set()
+        self._retention_limit: RetentionLimit = lambda topic, partition: None
+
+    def set_retention_limit(self, limit: RetentionLimit) -> None:
+        """See `LogManager.set_retention_limit`. `limit` is called in threads."""
+        self._retention_limit = limit
 
     def start(self) -> None:
         """Starts all passes at their intervals."""
@@ -71,7 +78,11 @@ class Housekeeping:
     async def retain(self) -> int:
         """Renames segments that are past their retention. Returns how many."""
         now = self._clock.now_ms()
-        count = await self._for_all("retention", lambda log: log.apply_retention(now))
+        limit = self._retention_limit
+        count = await self._for_all(
+            "retention",
+            lambda entry: entry.log.apply_retention(now, limit(entry.topic, entry.partition)),
+        )
         if count:
             _LOG.info("retention removed %d segments", count)
         return count
@@ -79,7 +90,7 @@ class Housekeeping:
     async def purge(self) -> int:
         """Removes segment files and partition directories whose delay is over. Returns how many."""
         now = self._clock.now_ms()
-        count = await self._for_all("removal of deleted segments", lambda log: log.purge_deleted(now))
+        count = await self._for_all("removal of deleted segments", lambda entry: entry.log.purge_deleted(now))
         for path in self._retired.due(now):
             try:
                 await asyncio.to_thread(remove_tree, path)
@@ -90,18 +101,28 @@ class Housekeeping:
             count += 1
         return count
 
+    async def expire_producers(self) -> int:
+        """Forgets idempotent producers that were silent for too long. Returns how many."""
+        now = self._clock.now_ms()
+        return await self._for_all("expiry of producers", lambda entry: entry.log.expire_producers(now))
+
     async def watch(self) -> None:
-        """Takes notice of failed logs, and flushes those whose time has come (flush.ms)."""
+        """Takes notice of failed logs, and flushes those whose time has come.
+
+        That is after flush.ms; and without it as often as recovery points are written down, or when a
+        segment's worth has come together: what is flushed need not be checked after a crash.
+        """
         now = self._clock.monotonic()
         due: list[OpenPartition] = []
         for entry in self._table:
             if entry.log.failure is not None:
                 self._failures.log_failed(entry.log)
-            elif (
-                entry.config.flush_ms < _NEVER_MS and (now - entry.flushed_at) * 1000 >= entry.config.flush_ms
-            ):
+                continue
+            waiting = entry.log.unflushed_bytes
+            interval_ms = min(entry.config.flush_ms, self._settings.checkpoint_ms)
+            if (now - entry.flushed_at) * 1000 >= interval_ms or waiting >= entry.config.segment_bytes:
                 entry.flushed_at = now
-                if entry.log.unflushed_bytes:
+                if waiting:
                     due.append(entry)
         for entries in _batches(due, _PARALLEL_FLUSHES):
             results = await asyncio.gather(
@@ -154,7 +175,7 @@ class Housekeeping:
             except OSError as error:
                 self._failures.directory_failed(directory.path, f"allocating the reserve: {error}")
 
-    async def _for_all(self, what: str, action: Callable[[Log], int]) -> int:
+    async def _for_all(self, what: str, action: Action) -> int:
         total = 0
         for entries in _batches(self._table, _LOGS_PER_THREAD_CALL):
             count, failures = await asyncio.to_thread(_apply, entries, action)
@@ -172,6 +193,11 @@ class Housekeeping:
             for action, delay, interval in (
                 (self.retain, initial, settings.retention_check_ms),
                 (self.checkpoint, initial, settings.checkpoint_ms),
+                (
+                    self.expire_producers,
+                    settings.producer_expiration_check_ms,
+                    settings.producer_expiration_check_ms,
+                ),
                 (self.purge, settings.purge_ms, settings.purge_ms),
                 (self.watch, settings.watch_ms, settings.watch_ms),
                 (self.fill_reserves, settings.reserve_ms, settings.reserve_ms),
@@ -190,13 +216,13 @@ async def _repeat(action: Callable[[], Coroutine[Any, Any, object]], delay: floa
 
 
 def _apply(
-    entries: Sequence[OpenPartition], action: Callable[[Log], int]
+    entries: Sequence[OpenPartition], action: Action
 ) -> tuple[int, list[tuple[OpenPartition, FastlogNativeError]]]:
     total = 0
     failures: list[tuple[OpenPartition, FastlogNativeError]] = []
     for entry in entries:
         try:
-            total += action(entry.log)
+            total += action(entry)
         except FastlogNativeError as error:
             failures.append((entry, error))
     return total, failures

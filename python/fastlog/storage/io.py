@@ -38,6 +38,7 @@ class IoLoop:
         self._tokens = itertools.count(1)
         self._waiting: dict[int, tuple[asyncio.Future[Any], Sequence[Log | int]]] = {}
         self._fileno = engine.fileno()
+        self._settling: list[tuple[Log, asyncio.Future[None]]] = []
         self._closed = False
         self._loop.add_reader(self._fileno, self._drain)
 
@@ -101,6 +102,13 @@ class IoLoop:
         self._engine.commit(token, log)
         return future
 
+    async def settled(self, log: Log) -> None:
+        """Waits until no job that was submitted touches `log` any more, whoever waits for those jobs."""
+        if self._is_busy(log):
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._settling.append((log, future))
+            await future
+
     async def close(self) -> None:
         """Lets submitted jobs finish, hands out their results, and stops the threads."""
         if self._closed:
@@ -114,6 +122,7 @@ class IoLoop:
             if not future.done():
                 future.set_exception(IoClosed("the I/O threads have stopped"))
         self._waiting.clear()
+        self._tell_settled()
 
     def _expect(self, logs: Sequence[Log | int]) -> tuple[int, asyncio.Future[Any]]:
         if self._closed:
@@ -135,6 +144,19 @@ class IoLoop:
                 self._look_for_failures(logs)
             if not future.done():
                 future.set_result(result)
+        if self._settling:
+            self._tell_settled()
+
+    def _is_busy(self, log: Log) -> bool:
+        return any(log is other for _, logs in self._waiting.values() for other in logs)
+
+    def _tell_settled(self) -> None:
+        waiting, self._settling = self._settling, []
+        for log, future in waiting:
+            if self._is_busy(log):
+                self._settling.append((log, future))
+            elif not future.done():
+                future.set_result(None)
 
     def _look_for_failures(self, logs: Sequence[Log | int]) -> None:
         if self._on_log_failure is None:

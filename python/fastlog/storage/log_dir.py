@@ -48,7 +48,8 @@ class LogDirectory:
         # Partitions in the checkpoint files as they are on disk: entries of one that was deleted must be gone
         # before a partition of that name is made again, or the new one would start at the old one's offsets.
         self.checkpointed: set[PartitionKey] = set()
-        # Log start offsets as the last run left them, for partitions that cannot be opened now.
+        # Offsets as the last run left them, for partitions that cannot be opened now.
+        self.former_recovery_points: dict[PartitionKey, int] = {}
         self.former_log_starts: dict[PartitionKey, int] = {}
         self._lock = DirectoryLock(path)
         self._checkpoint_lock = threading.Lock()
@@ -98,6 +99,7 @@ class LogDirectory:
             _LOG.warning("%s. All logs of the directory are checked from their start", error)
             return {}
         self.checkpointed |= points.keys()
+        self.former_recovery_points = points
         return points
 
     def read_log_start_offsets(self) -> dict[PartitionKey, int]:

@@ -15,21 +15,21 @@ from typing import Final
 
 from fastlog.clock import Clock
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.native import FastlogNativeError, Log, LogConfig, StorageError
+from fastlog.native import FastlogNativeError, Log, LogConfig
 from fastlog.storage import starting
 from fastlog.storage.adopt import FoundPartition
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.closing import close_directory, halt
 from fastlog.storage.failures import DirectoryFailed, DirectoryFailures
 from fastlog.storage.files import is_full_disk
-from fastlog.storage.housekeeping import Housekeeping
+from fastlog.storage.housekeeping import Housekeeping, RetentionLimit
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partition_dirs import DirectoryKind
 from fastlog.storage.partition_files import make_partition, retire
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable, RetiredDirectories
 from fastlog.storage.placement import emptiest_first
-from fastlog.storage.recovery import Opening, OpenLog
+from fastlog.storage.recovery import Opening, OpenLog, is_full, reopen
 from fastlog.storage.settings import StorageSettings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class LogManager:
         self.housekeeping: Final = Housekeeping(
             settings, clock, io, self.directories, self.table, self._retired, self.failures
         )
+        self._io = io
         self._open_log = open_log
         # Partitions being made, by directory: they count when the next one is placed.
         self._making: dict[PartitionKey, LogDirectory] = {}
@@ -81,6 +82,11 @@ class LogManager:
         entry = self.table.closed.get((topic, partition))
         return None if entry is None else entry.reason
 
+    def waits_for_room(self, topic: str, partition: int) -> bool:
+        """Whether only a full disk kept the partition from being opened: `create` tries it again."""
+        entry = self.table.closed.get((topic, partition))
+        return entry is not None and entry.opening is not None
+
     def directory_of(self, topic: str, partition: int) -> LogDirectory | None:
         """The log directory of an open partition."""
         entry = self.table.get(topic, partition)
@@ -89,6 +95,10 @@ class LogManager:
     def add_failure_callback(self, callback: DirectoryFailed) -> None:
         """Has `callback(path, reason, partitions)` called on the loop when a directory goes offline."""
         self.failures.add_callback(callback)
+
+    def set_retention_limit(self, limit: RetentionLimit) -> None:
+        """Has `limit(topic, partition)` say up to which offset retention may delete: the high watermark."""
+        self.housekeeping.set_retention_limit(limit)
 
     def dir_failed(self, path: Path, reason: str) -> None:
         """Takes a log directory offline."""
@@ -156,6 +166,8 @@ class LogManager:
                 raise KafkaError(ErrorCode.INCONSISTENT_TOPIC_ID, f"{topic}-{partition} has another topic id")
             return entry.log
         closed = self.table.closed.get(key)
+        if closed is not None and closed.opening is not None and closed.topic_id == topic_id:
+            return await self._reopen(closed, closed.opening)
         if closed is not None:
             # An empty log in its place would pass lost data off as never written.
             raise KafkaError(
@@ -170,7 +182,7 @@ class LogManager:
                 return await self._create_in(directory, topic, topic_id, partition, config)
             except (OSError, FastlogNativeError) as error:
                 problems.append(f"{directory.path}: {error}")
-                if not _is_full(error):
+                if not is_full(error):
                     self.dir_failed(directory.path, f"making {topic}-{partition}: {error}")
             finally:
                 del self._making[key]
@@ -193,6 +205,8 @@ class LogManager:
             # Until the directory is renamed the partition still exists, and no other may take its name.
             closed = ClosedPartition(topic_id, "it is being deleted", path, directory)
             self.table.closed[entry.key] = closed
+            # An append that is still under way could begin a segment under a name that is no longer its own.
+            await self._io.settled(entry.log)
             try:
                 await asyncio.to_thread(entry.log.close)
             except FastlogNativeError as error:
@@ -269,10 +283,39 @@ class LogManager:
         log = await asyncio.to_thread(
             make_partition, directory, topic, partition, topic_id, config, self._open_log
         )
-        self.table.add(
-            OpenPartition(topic, partition, topic_id, log, directory, config, self.clock.monotonic())
-        )
+        self._enter(topic, partition, topic_id, log, directory, config)
         return log
+
+    async def _reopen(self, closed: ClosedPartition, opening: Opening) -> Log:
+        """Opens a partition for which there was no room at the start."""
+        found, directory = opening.found, closed.directory
+        if directory is None or not directory.online:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{found.path} is offline: {closed.reason}")
+        try:
+            log = await asyncio.to_thread(
+                reopen,
+                directory,
+                opening,
+                allow_data_loss=self.settings.allow_data_loss,
+                open_log=self._open_log,
+            )
+        except (OSError, FastlogNativeError) as error:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{found.path}: {error}") from error
+        self._enter(found.topic, found.partition, opening.topic_id, log, directory, opening.config)
+        _LOG.info("%s is open, there was room for it now", found.path)
+        return log
+
+    def _enter(
+        self,
+        topic: str,
+        partition: int,
+        topic_id: bytes,
+        log: Log,
+        directory: LogDirectory,
+        config: LogConfig,
+    ) -> None:
+        now = self.clock.monotonic()
+        self.table.add(OpenPartition(topic, partition, topic_id, log, directory, config, now))
 
     async def _retire(self, topic: str, partition: int, closed: ClosedPartition) -> None:
         if closed.path is None and self.complete:
@@ -298,7 +341,3 @@ class LogManager:
         for directory in self._making.values():
             counts[directory.path] += 1
         return counts
-
-
-def _is_full(error: OSError | FastlogNativeError) -> bool:
-    return is_full_disk(error) or (isinstance(error, StorageError) and error.no_space)

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastlog.native import Log, LogConfig
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.recovery import Opening
 
 
 @dataclass(slots=True)
@@ -31,12 +32,17 @@ class OpenPartition:
 
 @dataclass(frozen=True, slots=True)
 class ClosedPartition:
-    """A partition of this broker whose log is not open. `path` is None when its directory was not found."""
+    """A partition of this broker whose log is not open.
+
+    `path` is None when its directory was not found. `opening` is set when it may be opened later, because the
+    disk was only full.
+    """
 
     topic_id: bytes
     reason: str
     path: Path | None
     directory: LogDirectory | None
+    opening: Opening | None = None
 
 
 class PartitionTable:

@@ -54,11 +54,16 @@ class Opening:
 
 @dataclass(slots=True)
 class DirectoryOpened:
-    """What came of one directory. `failure` is set when the directory itself does not work."""
+    """What came of one directory.
+
+    `refused` partitions stay offline, `postponed` ones until there is room on the disk. `failure` is set when
+    the directory itself does not work.
+    """
 
     clean: bool = False
     logs: list[tuple[Opening, Log]] = field(default_factory=list)
     refused: list[tuple[Opening, str]] = field(default_factory=list)
+    postponed: list[tuple[Opening, str]] = field(default_factory=list)
     failure: str | None = None
 
 
@@ -118,16 +123,31 @@ async def open_directory(
 async def _collect(opened: DirectoryOpened, opening: Opening, job: asyncio.Future[Log]) -> None:
     try:
         opened.logs.append((opening, await job))
-    except StorageError as error:
-        opened.refused.append((opening, str(error)))
-        if not error.no_space:
-            opened.failure = opened.failure or str(error)
-    except OSError as error:
-        opened.refused.append((opening, str(error)))
-        if not is_full_disk(error):
+    except (StorageError, OSError) as error:
+        if is_full(error):
+            opened.postponed.append((opening, str(error)))
+        else:
+            opened.refused.append((opening, str(error)))
             opened.failure = opened.failure or str(error)
     except (FastlogNativeError, FastlogError) as error:
         opened.refused.append((opening, str(error)))
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a full disk is all that is wrong."""
+    return is_full_disk(error) or (isinstance(error, StorageError) and error.no_space)
+
+
+def reopen(directory: LogDirectory, opening: Opening, *, allow_data_loss: bool, open_log: OpenLog) -> Log:
+    """Opens a postponed partition; blocks. Raises what `Log.open` raises, or OSError."""
+    return _open_one(
+        opening,
+        directory.former_recovery_points,
+        directory.former_log_starts,
+        False,
+        allow_data_loss,
+        open_log,
+    )
 
 
 def _open_one(
@@ -178,6 +198,8 @@ def _announce(directory: LogDirectory, partitions: int, clean: bool) -> None:
 def _summarise(directory: LogDirectory, opened: DirectoryOpened, seconds: float) -> None:
     for opening, reason in opened.refused:
         _LOG.error("partition in %s stays offline: %s", opening.found.path, reason)
+    for opening, reason in opened.postponed:
+        _LOG.error("partition in %s is offline until there is room: %s", opening.found.path, reason)
     scanned = sum(log.recovery_report["bytes_scanned"] for _, log in opened.logs)
     rebuilt = sum(log.recovery_report["indexes_rebuilt"] for _, log in opened.logs)
     if opened.logs:

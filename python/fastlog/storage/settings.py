@@ -19,6 +19,7 @@ class StorageSettings:
     | initial_delay_ms                 | log.initial.task.delay.ms                         |
     | checkpoint_ms                    | the smaller of log.flush.offset.checkpoint.interval.ms and |
     |                                  | log.flush.start.offset.checkpoint.interval.ms     |
+    | producer_expiration_check_ms     | producer.id.expiration.check.interval.ms          |
     | file_delete_delay_ms             | log.segment.delete.delay.ms                       |
     | allow_data_loss                  | --allow-data-loss                                 |
     """
@@ -28,6 +29,7 @@ class StorageSettings:
     retention_check_ms: int = 300_000
     initial_delay_ms: int = 30_000
     checkpoint_ms: int = 60_000
+    producer_expiration_check_ms: int = 600_000
     file_delete_delay_ms: int = 60_000
     allow_data_loss: bool = False
     # No Kafka properties: how often failures and due flushes are looked for, files whose delete delay is over

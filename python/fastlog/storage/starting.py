@@ -38,11 +38,13 @@ class Preparation:
 class Opened:
     """What start-up opened.
 
-    `unclean` partitions may have lost what the operating system had not written. `highest_producer_id` is the
-    highest that any log knows, -1 when none: new ids must be above it.
+    `postponed` partitions wait for room on the disk. `unclean` ones, open or postponed, may have lost what
+    the operating system had not written. `highest_producer_id` is the highest that any log knows, -1 when
+    none: new ids must be above it.
     """
 
     partitions: list[PartitionKey] = field(default_factory=list)
+    postponed: list[PartitionKey] = field(default_factory=list)
     unclean: set[PartitionKey] = field(default_factory=set)
     highest_producer_id: int = -1
 
@@ -99,10 +101,16 @@ async def open_partitions(
     )
     opened = Opened()
     for directory, result in zip(online, results, strict=True):
-        for opening, reason in result.refused:
-            found = opening.found
-            closed = ClosedPartition(opening.topic_id, reason, found.path, directory)
-            table.closed[(found.topic, found.partition)] = closed
+        for refused, postponed in ((result.refused, False), (result.postponed, True)):
+            for opening, reason in refused:
+                found = opening.found
+                later = opening if postponed else None
+                closed = ClosedPartition(opening.topic_id, reason, found.path, directory, later)
+                table.closed[(found.topic, found.partition)] = closed
+                if postponed:
+                    opened.postponed.append((found.topic, found.partition))
+                    if not result.clean:
+                        opened.unclean.add((found.topic, found.partition))
         for opening, log in result.logs:
             found = opening.found
             entry = OpenPartition(

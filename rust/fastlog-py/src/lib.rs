@@ -6,6 +6,7 @@
 // Python hands arguments over by value: a buffer is released when the call is done with it.
 #![allow(clippy::needless_pass_by_value)]
 
+mod batches;
 mod buffers;
 mod codecs;
 mod config;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use crate::batches::{build_batch, read_batches};
     #[pymodule_export]
     use crate::buffers::Chunk;
     #[pymodule_export]

@@ -65,4 +65,4 @@ def test_refuses(
 ) -> None:
     with pytest.raises(KafkaError, match=message) as caught:
         rules.check_broker(node_id, configs)
-    assert caught.value.code is ErrorCode.INVALID_CONFIG
+    assert caught.value.code is ErrorCode.INVALID_REQUEST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from fastlog.storage.meta_properties import IdentityError
 from fastlog.storage.partition_metadata import write_topic_id
 from fastlog.storage.uuids import parse_uuid
 from tests.unit.coordination.world import World
-from tests.unit.storage.fakes import LOG_FILE
+from tests.unit.storage.fakes import LOG_FILE, storage_error
 
 KAFKA_ID = parse_uuid("vPeOCWypqUOSepEvx0cbog")
 
@@ -182,6 +183,26 @@ async def test_a_damaged_log_takes_only_itself_along(world: World) -> None:
     assert again.lifecycle.led.keys() == {("t", 0)}
     assert len(again.view.topics["t"].partitions) == 2
     await again.stop()
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_partition_without_room_at_the_start_is_served_when_there_is_room(
+    world: World, clean: bool
+) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 2)
+    world.opener.logs[str(world.paths[0] / "t-1")].append(b"data")
+    await (broker.stop() if clean else broker.crash())
+    world.opener.errors["t-1"] = storage_error("full", no_space=True)
+    again = await world.start()
+    assert again.lifecycle.led.keys() == {("t", 0)}
+    assert await again.topics.finish_changes() == 1
+    world.opener.errors.clear()
+    assert await again.topics.finish_changes() == 0
+    assert again.lifecycle.led["t", 1] == (0 if clean else 1)
+    log: Any = again.logs.get("t", 1)
+    assert log.log_end_offset == 4
+    assert await again.stop()
 
 
 async def test_an_unclean_end_starts_a_new_leader_epoch(world: World) -> None:

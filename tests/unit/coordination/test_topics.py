@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from fastlog.coordination import topics as topics_module
+from fastlog.coordination import changes
 from fastlog.coordination.cluster_view import TopicState
 from fastlog.coordination.file_store import FileMetadataStore
 from fastlog.coordination.lifecycle import ConfigOp, ConfigOpType
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.storage.files import write_atomically
 from tests.unit.coordination.world import World
+from tests.unit.storage.fakes import storage_error
 
 
 @pytest.fixture
@@ -215,10 +216,28 @@ async def test_a_creation_that_fails_half_way_is_undone(world: World) -> None:
     await broker.stop()
 
 
+async def test_errors_of_the_native_module_are_errors_of_the_disk(world: World) -> None:
+    broker = await world.start()
+
+    def fail(step: str, topic: str, partition: int) -> None:
+        raise storage_error("assigning an epoch: no space", no_space=True)
+
+    broker.lifecycle.before = fail
+    assert await code_of(broker.topics.create("t", 1)) is ErrorCode.KAFKA_STORAGE_ERROR
+    broker.lifecycle.before = None
+    await broker.topics.finish_changes()
+    await broker.topics.create("t", 1)
+    broker.lifecycle.before = fail
+    await broker.topics.delete("t")
+    broker.lifecycle.before = None
+    assert await broker.topics.finish_changes() == 0
+    await broker.stop()
+
+
 async def test_a_deletion_that_meets_an_obstacle_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(topics_module, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(changes, "RETRY_SECONDS", 0.01)
     broker = await world.start()
     await broker.topics.create("t", 1)
 

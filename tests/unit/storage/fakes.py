@@ -16,9 +16,10 @@ NEVER = 2**63 - 1
 
 @dataclass
 class FakeConfig:
-    """The two settings that storage itself looks at."""
+    """The settings that storage itself looks at."""
 
     flush_ms: int = NEVER
+    segment_bytes: int = 1000
     retention_ms: int = NEVER
 
 
@@ -42,6 +43,7 @@ class FakeLog:
     recovery_point: int = 0
     closed: bool = False
     calls: list[str] = field(default_factory=list)
+    retention_limits: list[int | None] = field(default_factory=list)
     producers: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
     fail_on: dict[str, FastlogNativeError] = field(default_factory=dict)
 
@@ -87,13 +89,18 @@ class FakeLog:
         self._do("close")
         self.closed = True
 
-    def apply_retention(self, now_ms: int) -> int:
+    def apply_retention(self, now_ms: int, max_offset: int | None = None) -> int:
         self._do("apply_retention")
+        self.retention_limits.append(max_offset)
         return 1
 
     def purge_deleted(self, now_ms: int) -> int:
         self._do("purge_deleted")
         return 2
+
+    def expire_producers(self, now_ms: int) -> int:
+        self._do("expire_producers")
+        return 3
 
     def advance_log_start_offset(self, offset: int) -> int:
         self.log_start_offset = max(self.log_start_offset, offset)

@@ -36,6 +36,32 @@ async def test_retention_and_purge_reach_every_log(manager: LogManager) -> None:
     assert all(log.calls == ["apply_retention", "purge_deleted"] for log in logs)
 
 
+async def test_retention_stays_below_the_limit(manager: LogManager) -> None:
+    log = await make(manager, "t")
+    await manager.housekeeping.retain()
+    manager.set_retention_limit(lambda topic, partition: len(topic) * 100 + partition)
+    await manager.housekeeping.retain()
+    assert log.retention_limits == [None, 100]
+
+
+async def test_silent_producers_are_forgotten(manager: LogManager) -> None:
+    await make(manager, "t", 0)
+    await make(manager, "t", 1)
+    assert await manager.housekeeping.expire_producers() == 6
+
+
+async def test_what_comes_together_is_flushed_in_the_background(store: Store, manager: LogManager) -> None:
+    """So that a crash has less to check: after a checkpoint interval, or a segment's worth of bytes."""
+    slow, fast = await make(manager, "slow"), await make(manager, "fast")
+    slow.append(b"x")
+    fast.append(b"x" * 1000)
+    await manager.housekeeping.watch()
+    assert (slow.calls, fast.calls) == ([], ["flush"])
+    store.clock.advance(60_000)
+    await manager.housekeeping.watch()
+    assert (slow.calls, fast.calls) == (["flush"], ["flush"])
+
+
 async def test_one_log_in_trouble_does_not_stop_the_pass(
     manager: LogManager, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -87,6 +87,25 @@ async def test_a_cancelled_caller_does_not_disturb_others() -> None:
     await io.close()
 
 
+async def test_a_log_is_settled_when_none_of_its_jobs_is_left() -> None:
+    engine = FakeEngine()
+    io = IoLoop(engine)  # type: ignore[arg-type]
+    log: Any = object()
+    await io.settled(log)
+    abandoned, second = io.flush(log), io.commit(log)
+    io.flush("other")  # type: ignore[arg-type]
+    abandoned.cancel()
+    waiting = asyncio.create_task(io.settled(log))
+    engine.finish(2, 20)
+    assert await second == 20
+    await asyncio.sleep(0)
+    # The caller of the first job is gone, but the job is not.
+    assert not waiting.done()
+    engine.finish(1, 10)
+    await waiting
+    await io.close()
+
+
 async def test_closing_hands_out_results_and_refuses_new_jobs() -> None:
     engine = FakeEngine()
     io = IoLoop(engine)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from fastlog.clock import ManualClock
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.native import CorruptLog
 from fastlog.storage import partition_files
+from fastlog.storage.checkpoints import LOG_START_OFFSETS, read_offsets
 from fastlog.storage.dir_lock import DirectoryLocked
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE
@@ -170,6 +172,7 @@ async def test_a_failed_directory_takes_its_partitions_along(store: Store) -> No
     logs[0].failure = "fdatasync: EIO"
     manager.failures.log_failed(logs[0])
     manager.failures.log_failed(logs[2])
+    manager.dir_failed(store.paths[0], "once more")
     assert heard == [(store.paths[0], f"{logs[0].path}: fdatasync: EIO", [("t", 0), ("t", 2)])]
     assert manager.get("t", 0) is None
     assert "fdatasync: EIO" in (manager.offline_reason("t", 2) or "")
@@ -277,6 +280,7 @@ async def test_damage_keeps_one_partition_offline_and_the_mark_away(store: Store
     assert "damaged at byte 7" in (again.offline_reason("t", 2) or "")
     assert again.complete
     await again.housekeeping.checkpoint()
+    assert read_offsets(store.paths[0] / LOG_START_OFFSETS) == {("t", 2): 7}
     await again.shutdown()
     assert not (store.paths[0] / CLEAN_SHUTDOWN_FILE).exists()
     assert (store.paths[1] / CLEAN_SHUTDOWN_FILE).exists()
@@ -301,12 +305,21 @@ async def test_a_disk_that_fails_at_the_start_takes_its_directory_offline(store:
 
 async def test_a_full_disk_at_the_start_takes_no_directory_offline(store: Store) -> None:
     manager = await store.started()
-    await make(manager, "t")
+    (await make(manager, "t")).append(b"123")
     await manager.shutdown()
     store.opener.errors["t-0"] = storage_error("full", no_space=True)
     again = await store.started()
     assert again.complete
     assert again.offline_reason("t", 0) == "full"
+    assert again.waits_for_room("t", 0)
+    with pytest.raises(KafkaError, match="full"):
+        await make(again, "t")
+    del store.opener.errors["t-0"]
+    reopened = await make(again, "t")
+    assert again.get("t", 0) is reopened
+    assert reopened.options["recovery_point"] == 3
+    assert again.offline_reason("t", 0) is None
+    assert await again.shutdown()
 
 
 async def test_deletion_renames_at_once_and_removes_later(store: Store) -> None:
@@ -328,6 +341,26 @@ async def test_deletion_renames_at_once_and_removes_later(store: Store) -> None:
     assert names(store.paths[0]) == []
     await manager.delete("t", 0, ID)
     await manager.shutdown()
+
+
+async def test_a_deletion_waits_for_appends_under_way(store: Store) -> None:
+    manager = await store.manager()
+    engine = FakeEngine()
+    io = IoLoop(engine)  # type: ignore[arg-type]
+    manager._io = io
+    await manager.prepare()
+    log = await make(manager, "t")
+    io.produce("plan", [log], [0])  # type: ignore[arg-type]
+    deletion = asyncio.create_task(manager.delete("t", 0, ID))
+    await asyncio.sleep(0.01)
+    assert names(store.paths[0]) == ["t-0"]
+    assert not log.closed
+    engine.finish(1, [])
+    await deletion
+    assert log.closed
+    assert names(store.paths[0]) != ["t-0"]
+    await manager.shutdown()
+    await io.close()
 
 
 async def test_what_was_deleted_is_removed_after_a_restart_too(store: Store) -> None:

@@ -191,7 +191,7 @@ KEYS: Final = (
         "log.flush.scheduler.interval.ms",
         LONG,
         "9223372036854775807",
-        "How often partitions are looked at for log.flush.interval.ms.",
+        "What log.flush.interval.ms is when it is not set.",
         HIGH,
     ),
     ConfigKey(

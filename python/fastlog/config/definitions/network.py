@@ -70,20 +70,6 @@ KEYS: Final = (
     ConfigKey(
         "socket.listen.backlog.size", INT, "50", "Connections that may wait to be accepted.", check=AtLeast(1)
     ),
-    ConfigKey(
-        "socket.receive.buffer.bytes",
-        INT,
-        "102400",
-        "SO_RCVBUF of client connections; -1 leaves it to the operating system.",
-        HIGH,
-    ),
-    ConfigKey(
-        "socket.send.buffer.bytes",
-        INT,
-        "102400",
-        "SO_SNDBUF of client connections; -1 leaves it to the operating system.",
-        HIGH,
-    ),
     ConfigKey("connections.max.idle.ms", LONG, "600000", "Idle connections are closed after this time."),
     ConfigKey(
         "max.connections",
@@ -109,14 +95,6 @@ KEYS: Final = (
         update=CLUSTER_WIDE,
     ),
     ConfigKey(
-        "max.connection.creation.rate",
-        INT,
-        "2147483647",
-        "Most new connections per second.",
-        check=AtLeast(0),
-        update=CLUSTER_WIDE,
-    ),
-    ConfigKey(
         "max.request.partition.size.limit",
         INT,
         "2000",
@@ -127,6 +105,20 @@ KEYS: Final = (
         Unused.MODEL,
         ConfigKey(
             "early.start.listeners", STRING, None, "Listeners opened before the authorizer is ready.", HIGH
+        ),
+        ConfigKey(
+            "socket.receive.buffer.bytes",
+            INT,
+            "102400",
+            "SO_RCVBUF of client connections: fastlog leaves it to the operating system.",
+            HIGH,
+        ),
+        ConfigKey(
+            "socket.send.buffer.bytes",
+            INT,
+            "102400",
+            "SO_SNDBUF of client connections: fastlog leaves it to the operating system.",
+            HIGH,
         ),
         ConfigKey(
             "num.network.threads",
@@ -168,6 +160,17 @@ KEYS: Final = (
             LONG,
             "-1",
             "Bytes of requests that may wait for a thread: see fastlog.max.inflight.bytes.",
+        ),
+    ),
+    *without_effect(
+        Unused.QUOTAS,
+        ConfigKey(
+            "max.connection.creation.rate",
+            INT,
+            "2147483647",
+            "Most new connections per second.",
+            check=AtLeast(0),
+            update=CLUSTER_WIDE,
         ),
     ),
     *without_effect(

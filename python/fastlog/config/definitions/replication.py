@@ -19,15 +19,15 @@ from fastlog.config.keys import ConfigKey, Unused
 __all__ = ["KEYS"]
 
 KEYS: Final = (
-    ConfigKey(
-        "replica.high.watermark.checkpoint.interval.ms",
-        LONG,
-        "5000",
-        "How often high watermarks are written to disk.",
-        HIGH,
-    ),
     *without_effect(
         Unused.REPLICATION,
+        ConfigKey(
+            "replica.high.watermark.checkpoint.interval.ms",
+            LONG,
+            "5000",
+            "How often high watermarks are written to disk.",
+            HIGH,
+        ),
         ConfigKey(
             "auto.leader.rebalance.enable",
             BOOLEAN,

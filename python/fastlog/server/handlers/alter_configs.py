@@ -1,7 +1,8 @@
 """AlterConfigs (33): replaces all overrides of a topic or broker at once. Versions 0 to 2.
 
-The older way, kept for older tools: what the request leaves out falls back to its default. Null is no value
-(INVALID_CONFIG). A resource that stands twice in one request is refused with INVALID_REQUEST.
+The older way, kept for older tools: what the request leaves out falls back to its default. INVALID_REQUEST
+for a null value, a resource or a key that stands twice, and (KAFKA-13609) whatever a broker may not be set
+to; INVALID_CONFIG for what a topic may not be set to (`ConfigAdminManager.preprocess`).
 """
 
 from __future__ import annotations
@@ -62,6 +63,6 @@ def _values(configs: list[AlterableConfig]) -> dict[str, str]:
     values = {}
     for config in configs:
         if config.value is None:
-            raise KafkaError(ErrorCode.INVALID_CONFIG, f"no value is given for {config.name}")
+            raise KafkaError(ErrorCode.INVALID_REQUEST, f"no value is given for {config.name}")
         values[config.name] = config.value
     return values

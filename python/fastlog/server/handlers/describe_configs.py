@@ -8,7 +8,7 @@ BROKER_LOGGER lists the loggers with their levels, which cannot be changed over 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastlog.config.describe import ConfigEntry, describe_broker, describe_cluster_defaults, describe_topic
 from fastlog.config.layers import ConfigSource
@@ -29,6 +29,8 @@ from fastlog.wire.messages.describe_configs import (
 if TYPE_CHECKING:
     from fastlog.server.context import RequestContext
 
+_SOURCES_FROM: Final = 1
+
 
 @handles(ApiKey.DESCRIBE_CONFIGS)
 def handle(ctx: RequestContext, request: DescribeConfigsRequest) -> DescribeConfigsResponse:
@@ -46,9 +48,9 @@ def _describe(
         if resource.resource_type == ResourceType.BROKER_LOGGER:
             configs = _loggers(ctx, resource.resource_name)
         else:
-            configs = [_entry(request, entry) for entry in _entries(ctx, resource)]
+            configs = [_entry(ctx, request, entry) for entry in _entries(ctx, resource)]
     except KafkaError as error:
-        result.error_code, result.error_message = int(error.code), str(error)
+        result.error_code, result.error_message = int(error.code), error.message
         return result
     result.configs = [entry for entry in configs if not wanted or entry.name in wanted]
     return result
@@ -67,13 +69,15 @@ def _entries(ctx: RequestContext, resource: DescribeConfigsResource) -> list[Con
             raise unsupported(other)
 
 
-def _entry(request: DescribeConfigsRequest, entry: ConfigEntry) -> DescribeConfigsResourceResult:
+def _entry(
+    ctx: RequestContext, request: DescribeConfigsRequest, entry: ConfigEntry
+) -> DescribeConfigsResourceResult:
     synonyms = entry.synonyms if request.include_synonyms else ()
     return DescribeConfigsResourceResult(
         name=entry.name,
         value=entry.value,
         read_only=entry.read_only,
-        is_default=entry.source is ConfigSource.DEFAULT,
+        is_default=ctx.header.api_version < _SOURCES_FROM and entry.source is ConfigSource.DEFAULT,
         config_source=int(entry.source),
         is_sensitive=entry.key.sensitive,
         synonyms=[

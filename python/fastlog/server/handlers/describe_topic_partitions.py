@@ -1,13 +1,13 @@
 """DescribeTopicPartitions (75): topics page by page (KIP-966). Version 0.
 
-At most `response_partition_limit` partitions (and never more than 2000) in one answer; `next_cursor` says
-where to go on. No topics in the request ask for all. Topics come in the order of their names, as the cursor
-needs it.
+At most `response_partition_limit` partitions, and no more than max.request.partition.size.limit, in one
+answer; `next_cursor` says where to go on. No topics in the request ask for all. Topics come in the order of
+their names, as the cursor needs it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fastlog.coordination.cluster_view import PartitionState
 from fastlog.coordination.topic_names import topic_name_problem
@@ -26,8 +26,6 @@ from fastlog.wire.messages.describe_topic_partitions import (
 if TYPE_CHECKING:
     from fastlog.server.context import RequestContext
 
-MAX_PARTITIONS: Final = 2000
-
 
 @handles(ApiKey.DESCRIBE_TOPIC_PARTITIONS)
 def handle(ctx: RequestContext, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse:
@@ -39,9 +37,8 @@ def handle(ctx: RequestContext, request: DescribeTopicPartitionsRequest) -> Desc
         first_topic, first_partition = request.cursor.topic_name, request.cursor.partition_index
         if first_partition < 0:
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"a cursor at partition {first_partition}")
-    left = min(request.response_partition_limit, MAX_PARTITIONS)
-    if left <= 0:
-        left = MAX_PARTITIONS
+    most = ctx.broker.config.max_request_partition_size_limit
+    left = min(request.response_partition_limit, most) if request.response_partition_limit > 0 else most
     response = DescribeTopicPartitionsResponse()
     for name in names:
         if name < first_topic:

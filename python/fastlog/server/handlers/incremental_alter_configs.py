@@ -1,8 +1,9 @@
 """IncrementalAlterConfigs (44): changes single settings of topics and brokers (KIP-339). Versions 0 and 1.
 
-Operations: SET, DELETE, and for lists APPEND and SUBTRACT. A resource that stands twice in one request, and a
-key that is changed twice, are refused with INVALID_REQUEST. Topics take effect at once; of broker settings
-only those that Kafka calls dynamic and that have an effect here may be changed.
+Operations: SET, DELETE, and for lists APPEND and SUBTRACT (INVALID_CONFIG for other keys). INVALID_REQUEST
+for a null value, a resource or a key that stands twice, an unknown operation, and (KAFKA-13609) whatever a
+broker may not be set to; INVALID_CONFIG for what a topic may not be set to. Topics take effect at once; of
+broker settings only those that Kafka calls dynamic and that have an effect here may be changed.
 """
 
 from __future__ import annotations
@@ -66,4 +67,6 @@ def _op(config: AlterableConfig) -> ConfigOp:
         raise KafkaError(
             ErrorCode.INVALID_REQUEST, f"unknown operation {config.config_operation} on {config.name}"
         ) from None
+    if config.value is None and kind is not ConfigOpType.DELETE:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, f"no value is given for {config.name}")
     return ConfigOp(config.name, kind, config.value)

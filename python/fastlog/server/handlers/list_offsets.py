@@ -43,6 +43,7 @@ MAX_TIMESTAMP: Final = -3
 EARLIEST_LOCAL: Final = -4
 LATEST_TIERED: Final = -5
 _FIRST_VERSION: Final = {LATEST: 0, EARLIEST: 0, MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9}
+_EPOCHS_FROM: Final = 4
 _NONE: Final = -1
 
 
@@ -86,7 +87,10 @@ async def _list(
         return _error(asked, ErrorCode.NONE)
     timestamp, offset, epoch = found
     return ListOffsetsPartitionResponse(
-        partition_index=asked.partition_index, timestamp=timestamp, offset=offset, leader_epoch=epoch
+        partition_index=asked.partition_index,
+        timestamp=timestamp,
+        offset=offset,
+        leader_epoch=epoch if version >= _EPOCHS_FROM else _NONE,
     )
 
 

@@ -129,6 +129,7 @@ impl FaultFs {
     }
 
     /// The disk after a crash just before the operation number `at`, as a disk of its own.
+    #[must_use]
     pub fn crash_image(&self, at: usize, crash: Crash) -> Self {
         let disk = self.lock();
         let mut tree = disk.origin.clone();

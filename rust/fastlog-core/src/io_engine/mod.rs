@@ -7,6 +7,8 @@
 mod committer;
 mod completions;
 mod fetch;
+#[cfg(test)]
+mod job_tests;
 mod outcome;
 mod pool;
 mod produce;

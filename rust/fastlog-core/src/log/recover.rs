@@ -136,7 +136,9 @@ impl<'a> Recovery<'a> {
         if self.options.clean_shutdown {
             return damaged;
         }
-        let unflushed = self.holding(self.options.recovery_point);
+        // The segment of the last durable record and not the one after it: a segment that was rolled when all
+        // of it was durable got its last index entries after that.
+        let unflushed = self.holding(self.options.recovery_point - 1);
         Some(damaged.map_or(unflushed, |damaged| damaged.min(unflushed)))
     }
 

@@ -8,7 +8,7 @@ use super::replay::{Replayed, read_marker, replay};
 use crate::env::{File, OpenMode};
 use crate::error::{Error, Result};
 use crate::filenames::{CORRUPT, FileKind, with_suffix};
-use crate::segment::{Extent, Located, SegmentWriter, Verdict, Verifier, look_for_batch};
+use crate::segment::{Extent, Located, OffsetRule, SegmentWriter, Verdict, Verifier, look_for_batch};
 
 /// Bytes copied at once into a `.corrupt` file.
 const COPY_CHUNK: usize = 1 << 20;
@@ -92,8 +92,9 @@ impl Recovery<'_> {
         })
     }
 
-    /// Where the scan of the first segment may begin: at a batch below the recovery point that the index
-    /// knows and that is sound, because everything before it was made durable.
+    /// Where the scan of the first segment may begin: at a batch below the recovery point that both indexes
+    /// know and that is sound. Everything before it was made durable, and since entries reach the disk in
+    /// order, all entries for it are there.
     fn scan_start(&self, from: usize) -> Result<Extent> {
         let Found {
             segment,
@@ -104,25 +105,42 @@ impl Recovery<'_> {
         let beginning = self.beginning_of(from);
         let trusted = !transactions_damaged
             && index_damage.is_none()
-            && from == self.holding(self.options.recovery_point)
+            && from == self.holding(self.options.recovery_point - 1)
             && segment.indexes_rise()?;
         if !trusted {
             return Ok(beginning);
         }
-        let Some(entry) = segment.offset_index().floor(self.options.recovery_point - 1)? else {
+        let Some(known) = segment.time_index().last()? else {
+            return Ok(beginning);
+        };
+        let known = known.offset.min(self.options.recovery_point - 1);
+        let Some(entry) = segment.offset_index().floor(known)? else {
             return Ok(beginning);
         };
         let position = u64::from(entry.position);
         if position >= *size {
             return Ok(beginning);
         }
-        match Verifier::new(&**segment.log(), position, *size).next(segment.base_offset(), -1)? {
+        let rule = OffsetRule {
+            gaps: true,
+            limit: self.limit_of(from),
+        };
+        match Verifier::new(&**segment.log(), position, *size, rule).next(segment.base_offset(), -1)? {
             Verdict::Batch(batch) if batch.header.last_offset() == entry.offset => Ok(Extent {
                 next_offset: batch.header.base_offset,
                 size: position,
             }),
             _ => Ok(beginning),
         }
+    }
+
+    /// All offsets of a segment are below this one: the next segment, or what its indexes can hold.
+    fn limit_of(&self, index: usize) -> i64 {
+        let next = self
+            .segments
+            .get(index + 1)
+            .map_or(i64::MAX, |next| next.segment.base_offset());
+        next.min(self.segments[index].segment.base_offset().saturating_add(1 << 31))
     }
 
     fn beginning_of(&self, index: usize) -> Extent {
@@ -159,11 +177,23 @@ impl Recovery<'_> {
     ) -> Result<Option<Damage>> {
         self.report.segments_scanned += 1;
         let log = Arc::clone(self.segments[index].segment.log());
-        let mut verifier = Verifier::new(&*log, writer.extent().size, self.segments[index].size);
+        let rule = OffsetRule {
+            gaps: self.config.compact,
+            limit: self.limit_of(index),
+        };
+        let mut verifier = Verifier::new(&*log, writer.extent().size, self.segments[index].size, rule);
         loop {
             match verifier.next(scan.expected, scan.epoch)? {
                 Verdict::Batch(batch) => self.accept_batch(index, &batch, writer, scan)?,
                 Verdict::End => return Ok(None),
+                Verdict::Legacy => {
+                    return Err(Error::Corrupt {
+                        path: log.path().to_owned(),
+                        position: verifier.position(),
+                        offset: scan.expected,
+                        reason: "message format v0/v1 is not supported".to_owned(),
+                    });
+                }
                 Verdict::Bad(reason) => {
                     return Ok(Some(Damage {
                         segment: index,

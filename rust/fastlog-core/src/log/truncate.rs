@@ -97,7 +97,14 @@ impl PartitionLog {
         for segment in segments[index + 1..].iter().rev() {
             self.discard(segment)?;
         }
-        lock(&self.sealed).retain(|segment| segment.base_offset() < keep.base_offset());
+        // What comes before must not be lost while this is kept.
+        let sealed = std::mem::take(&mut *lock(&self.sealed));
+        for segment in sealed
+            .iter()
+            .filter(|segment| segment.base_offset() < keep.base_offset())
+        {
+            segment.sync(true)?;
+        }
         self.space.fs.sync_dir(&self.space.dir)?;
         writer.active = SegmentWriter::truncate(keep, to, self.clock.now_ms())?;
         writer.active.segment().sync(false)?;

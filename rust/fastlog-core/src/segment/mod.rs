@@ -19,7 +19,7 @@ use crate::filenames::{DELETED, FileKind, file_path, with_suffix};
 use crate::index::{OffsetIndex, TimeIndex, TimestampedOffset};
 
 pub use transactions::Transactions;
-pub use verify::{Tail, Verdict, Verifier, look_for_batch};
+pub use verify::{OffsetRule, Tail, Verdict, Verifier, look_for_batch};
 pub use walk::{HeaderWalk, Located, implausible};
 pub use writer::{RollLimits, SegmentWriter};
 

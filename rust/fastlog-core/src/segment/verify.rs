@@ -8,7 +8,11 @@ use crate::error::Result;
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
 /// Where the part of a batch begins that its checksum covers.
-const AT_ATTRIBUTES: usize = 21;
+const AT_ATTRIBUTES: u64 = 21;
+/// Where the magic stands.
+const AT_MAGIC: u64 = 16;
+/// Bytes of the smallest message of format v0, offset and size included.
+const MIN_LEGACY_SIZE: u64 = 26;
 /// Attribute bits that have no meaning.
 const UNKNOWN_ATTRIBUTES: i16 = !0x7f;
 
@@ -19,8 +23,19 @@ pub enum Verdict {
     Batch(Located),
     /// Nothing: the end.
     End,
+    /// A sound message of format v0 or v1, which cannot be served.
+    Legacy,
     /// No batch that belongs there, and why; the verifier has not moved.
     Bad(String),
+}
+
+/// Which offsets the batches of a segment may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetRule {
+    /// Offsets may be missing: compaction removed them. Otherwise each batch goes on where the last one ended.
+    pub gaps: bool,
+    /// All offsets are below this one.
+    pub limit: i64,
 }
 
 /// Goes through `[position, end)` of a file.
@@ -29,15 +44,17 @@ pub struct Verifier<'a> {
     reader: Buffered<'a>,
     position: u64,
     end: u64,
+    rule: OffsetRule,
 }
 
 impl<'a> Verifier<'a> {
     /// Starts at `position`, where a batch is supposed to start.
-    pub fn new(file: &'a dyn File, position: u64, end: u64) -> Self {
+    pub fn new(file: &'a dyn File, position: u64, end: u64, rule: OffsetRule) -> Self {
         Self {
             reader: Buffered::new(file, end),
             position,
             end,
+            rule,
         }
     }
 
@@ -46,12 +63,15 @@ impl<'a> Verifier<'a> {
         self.position
     }
 
-    /// Judges the next batch: whole, of our format, offsets at least `expected`, leader epoch at least `epoch`,
-    /// checksum right.
+    /// Judges the next batch: whole, of our format, offset `expected` (or above it, where gaps are allowed),
+    /// leader epoch at least `epoch`, checksum right.
     pub fn next(&mut self, expected: i64, epoch: i32) -> Result<Verdict> {
         let left = self.end - self.position;
         if left == 0 {
             return Ok(Verdict::End);
+        }
+        if self.is_legacy(left)? {
+            return Ok(Verdict::Legacy);
         }
         if left < HEADER_SIZE as u64 {
             return Ok(Verdict::Bad(format!("{left} bytes are no batch")));
@@ -60,17 +80,11 @@ impl<'a> Verifier<'a> {
         if let Some(reason) = implausible(&header, expected, left) {
             return Ok(Verdict::Bad(reason));
         }
-        // -1 is a batch of before there were epochs.
-        if (0..epoch).contains(&header.partition_leader_epoch) {
-            return Ok(Verdict::Bad(format!(
-                "leader epoch falls from {epoch} to {}",
-                header.partition_leader_epoch
-            )));
+        if let Some(reason) = self.misplaced(&header, expected, epoch) {
+            return Ok(Verdict::Bad(reason));
         }
-        let crc = self.reader.crc(
-            self.position + AT_ATTRIBUTES as u64,
-            self.position + header.size() as u64,
-        )?;
+        let from = self.position + AT_ATTRIBUTES;
+        let crc = self.reader.crc(from, self.position + header.size() as u64)?;
         if crc != header.crc {
             return Ok(Verdict::Bad(format!(
                 "checksum is {crc:#010x}, the batch says {:#010x}",
@@ -83,6 +97,51 @@ impl<'a> Verifier<'a> {
         };
         self.position = located.end();
         Ok(Verdict::Batch(located))
+    }
+
+    /// What the checksum does not cover: it would not notice another offset or epoch.
+    fn misplaced(&self, header: &BatchHeader, expected: i64, epoch: i32) -> Option<String> {
+        let OffsetRule { gaps, limit } = self.rule;
+        if header.base_offset > expected && !gaps {
+            return Some(format!(
+                "base offset {} where {expected} is due",
+                header.base_offset
+            ));
+        }
+        if header.last_offset() >= limit {
+            return Some(format!(
+                "last offset {} where all are below {limit}",
+                header.last_offset()
+            ));
+        }
+        // -1 is a batch of before there were epochs.
+        if (0..epoch).contains(&header.partition_leader_epoch) {
+            return Some(format!(
+                "leader epoch falls from {epoch} to {}",
+                header.partition_leader_epoch
+            ));
+        }
+        None
+    }
+
+    /// Whether a message of an old format stands here: those have their checksum, a CRC-32, where batches have
+    /// the leader epoch, and it covers everything from the magic on. Zeros in a torn write look similar.
+    fn is_legacy(&mut self, left: u64) -> Result<bool> {
+        if left < MIN_LEGACY_SIZE {
+            return Ok(false);
+        }
+        let start = self.reader.bytes(self.position, MIN_LEGACY_SIZE as usize)?;
+        let field = |at: usize| u32::from_be_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]);
+        let (size, crc, magic) = (12 + u64::from(field(8)), field(12), start[AT_MAGIC as usize]);
+        if magic > 1 || size < MIN_LEGACY_SIZE || size > left {
+            return Ok(false);
+        }
+        let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32IsoHdlc);
+        self.reader
+            .each(self.position + AT_MAGIC, self.position + size, |bytes| {
+                digest.update(bytes);
+            })?;
+        Ok(digest.finalize() as u32 == crc)
     }
 }
 
@@ -128,7 +187,7 @@ pub fn look_for_batch(file: &dyn File, from: u64, end: u64, expected: i64) -> Re
             let size = header.size() as u64;
             let exhausted = size > budget;
             budget = budget.saturating_sub(size);
-            if exhausted || check.crc(here + AT_ATTRIBUTES as u64, here + size)? == header.crc {
+            if exhausted || check.crc(here + AT_ATTRIBUTES, here + size)? == header.crc {
                 tail.batch = Some((here, header.base_offset));
                 tail.zeros = false;
                 return Ok(tail);
@@ -189,17 +248,23 @@ impl<'a> Buffered<'a> {
     }
 
     /// CRC-32C of `[from, to)`, however long.
-    fn crc(&mut self, mut from: u64, to: u64) -> Result<u32> {
+    fn crc(&mut self, from: u64, to: u64) -> Result<u32> {
         let mut crc = 0;
+        self.each(from, to, |bytes| crc = crc32c_append(crc, bytes))?;
+        Ok(crc)
+    }
+
+    /// Hands out `[from, to)` piece by piece.
+    fn each(&mut self, mut from: u64, to: u64, mut take: impl FnMut(&[u8])) -> Result<()> {
         while from < to {
             if from < self.at || from >= self.at + self.len as u64 {
                 self.fill(from)?;
             }
             let skip = (from - self.at) as usize;
             let len = (self.len - skip).min((to - from) as usize);
-            crc = crc32c_append(crc, &self.buffer[skip..skip + len]);
+            take(&self.buffer[skip..skip + len]);
             from += len as u64;
         }
-        Ok(crc)
+        Ok(())
     }
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::validate::NOW;
 use super::vectors;
 use crate::batch::{
-    AppendRules, BatchBuilder, BatchHeader, BatchView, CompressionPolicy, HEADER_SIZE, Rejection,
-    TimestampType, Validated, crc32c, read_records, validate_for_append,
+    AppendOrigin, AppendRules, BatchBuilder, BatchHeader, BatchView, CompressionPolicy, HEADER_SIZE,
+    Rejection, TimestampType, Validated, crc32c, read_records, validate_for_append,
 };
 use crate::compression::{Codec, DecompressionLimit, compress};
 use crate::error::ErrorCode;
@@ -70,6 +70,12 @@ fn zstd_needs_a_request_that_knows_it() {
         zstd_allowed: false,
         ..AppendRules::default()
     };
+    // A leader's batch comes with no Produce request.
+    let replication = AppendRules {
+        origin: AppendOrigin::Replication,
+        ..rules.clone()
+    };
+    assert!(check(&vectors::bytes(vectors::COMPRESSED[3].1), &replication).is_ok());
     for (codec, hex) in vectors::COMPRESSED {
         let bytes = vectors::bytes(hex);
         match check(&bytes, &rules) {

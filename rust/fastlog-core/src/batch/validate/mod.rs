@@ -143,7 +143,7 @@ fn frame<'a>(records: &'a [u8], rules: &AppendRules) -> Result<BatchView<'a>, Re
         ));
     }
     match header.codec() {
-        Ok(Codec::Zstd) if !rules.zstd_allowed => {
+        Ok(Codec::Zstd) if !rules.zstd_allowed && rules.origin == AppendOrigin::Client => {
             return Err(Rejection::new(
                 ErrorCode::UnsupportedCompressionType,
                 "this version of the Produce request does not know zstd",

@@ -1,0 +1,518 @@
+//! Rolling, cutting, deleting, finding by time, following, and what producers leave in a log.
+
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
+
+mod common;
+
+use common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};
+use fastlog_core::batch::{AppendOrigin, BatchBuilder, ControlKind, ControlMarker};
+use fastlog_core::log::{AppendError, AppendOptions, DeletionReason, LogConfig, OpenOptions, PartitionLog};
+use fastlog_core::{Codec, Error, ErrorCode, TimestampType};
+
+fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 4000,
+        index_interval_bytes: 300,
+        ..LogConfig::default()
+    }
+}
+
+fn opened(config: &LogConfig) -> (Dir, PartitionLog) {
+    let dir = Dir::new();
+    let (log, _) = dir.open(config, OpenOptions::default());
+    (dir, log)
+}
+
+/// Batches of three records with rising timestamps, one millisecond apart.
+fn filled(config: &LogConfig, batches: i64) -> (Dir, PartitionLog) {
+    let (dir, log) = opened(config);
+    for index in 0..batches {
+        append(&log, &batch(3, 150, NOW_MS + index * 3));
+    }
+    (dir, log)
+}
+
+fn bases(log: &PartitionLog) -> Vec<i64> {
+    log.segments()
+        .unwrap()
+        .iter()
+        .map(|segment| segment.base_offset)
+        .collect()
+}
+
+fn produced(id: i64, epoch: i16, sequence: i32, transactional: bool) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Codec::None).producer(id, epoch, sequence);
+    if transactional {
+        builder = builder.transactional();
+    }
+    for index in 0..2 {
+        builder.append(NOW_MS + index, None, Some(b"value"), []).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+fn marker(log: &PartitionLog, kind: ControlKind, id: i64, epoch: i16) -> i64 {
+    let bytes = ControlMarker {
+        kind,
+        coordinator_epoch: 0,
+    }
+    .to_batch(NOW_MS, id, epoch)
+    .unwrap();
+    let options = AppendOptions {
+        zstd_allowed: true,
+        origin: AppendOrigin::Coordinator,
+    };
+    log.append(&bytes, 0, options).unwrap().first_offset
+}
+
+#[test]
+fn rolls_by_size_age_and_index() {
+    let (_dir, log) = filled(&config(), 30);
+    for segment in log.segments().unwrap() {
+        assert!(segment.size <= 4000);
+    }
+    assert!(bases(&log).len() > 4);
+
+    let aging = LogConfig {
+        segment_ms: 1000,
+        ..LogConfig::default()
+    };
+    let (_dir, log) = opened(&aging);
+    for timestamp in [0, 500, 1000, 1001, 1500, 2500] {
+        append(&log, &batch(1, 10, NOW_MS + timestamp));
+    }
+    assert_eq!(bases(&log), [0, 3, 5]);
+
+    let tiny = LogConfig {
+        index_max_bytes: 24,
+        index_interval_bytes: 0,
+        ..LogConfig::default()
+    };
+    let (_dir, log) = opened(&tiny);
+    for index in 0..20 {
+        append(&log, &batch(1, 10, NOW_MS + index));
+    }
+    assert!(bases(&log).len() > 4);
+    assert_eq!(read_all(&log, 0, 100).len(), 20);
+
+    let (_dir, log) = opened(&LogConfig {
+        preallocate: true,
+        ..config()
+    });
+    append(&log, &batch(1, 10, NOW_MS));
+    assert_eq!(log.roll().unwrap(), 1);
+    assert_eq!(log.roll().unwrap(), 1, "an empty segment is not rolled");
+}
+
+#[test]
+fn reads_end_below_the_cap() {
+    let (_dir, log) = filled(&config(), 40);
+    for cap in 0..=120 {
+        for offset in 0..=cap {
+            for max_bytes in [1, 700, 2000, 100_000] {
+                let slice = log.read(offset, max_bytes, cap, true).unwrap();
+                let mut bytes = vec![0; slice.len];
+                slice.read_into(&mut bytes).unwrap();
+                let whole: Vec<_> = fastlog_core::batches(&bytes).filter_map(Result::ok).collect();
+                let room = cap / 3 * 3 - offset / 3 * 3;
+                assert_eq!(whole.is_empty(), room <= 0, "cap {cap}, offset {offset}");
+                for (index, view) in whole.iter().enumerate() {
+                    assert!(view.header().next_offset() <= cap);
+                    assert_eq!(view.header().base_offset, offset / 3 * 3 + index as i64 * 3);
+                }
+                if slice.len > 0 {
+                    assert!(slice.len <= max_bytes || whole.len() == 1);
+                    assert_eq!(slice.first_offset, offset / 3 * 3);
+                }
+            }
+        }
+    }
+    assert_eq!(
+        log.read(0, 10, i64::MAX, false).unwrap().len,
+        0,
+        "the first batch does not fit"
+    );
+    for (from, to) in [(0, 120), (5, 60), (60, 61), (119, 120), (7, 7)] {
+        let size = log.size_bytes() / 40;
+        let batches = if to > from { (to + 2) / 3 - from / 3 } else { 0 };
+        let available = log.available_bytes(from, to).unwrap();
+        assert!(available >= batches as u64 * size, "{from}..{to}: {available}");
+        assert!(
+            available <= (batches as u64 + 3) * size,
+            "{from}..{to}: {available}"
+        );
+    }
+}
+
+#[test]
+fn truncates_at_batch_boundaries() {
+    for offset in 0..=60 {
+        let (dir, log) = filled(&config(), 20);
+        log.flush(None).unwrap();
+        log.truncate_to(offset).unwrap();
+        let end = offset / 3 * 3;
+        assert_eq!((log.log_end_offset(), log.recovery_point()), (end, end));
+        assert_eq!(read_all(&log, 0, 700).len() as i64, end);
+        assert_eq!(append(&log, &batch(1, 10, NOW_MS)).first_offset, end);
+        drop(log);
+        let (log, report) = dir.open(&config(), unclean(0));
+        assert_eq!(report.truncated_bytes, 0);
+        assert_eq!(read_all(&log, 0, 700).len() as i64, end + 1);
+    }
+}
+
+#[test]
+fn starts_over_anywhere() {
+    for offset in [0, 17, 60, 1000] {
+        let (dir, log) = filled(&config(), 20);
+        log.truncate_fully_and_start_at(offset).unwrap();
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (offset, offset));
+        assert_eq!(log.latest_epoch(), None);
+        assert_eq!(append(&log, &batch(2, 10, NOW_MS)).first_offset, offset);
+        assert_eq!(read_all(&log, offset, 700).len(), 2);
+        drop(log);
+        let options = OpenOptions {
+            log_start_offset: offset,
+            ..OpenOptions::default()
+        };
+        let (log, _) = dir.open(&config(), options);
+        assert_eq!(
+            (log.log_start_offset(), log.log_end_offset()),
+            (offset, offset + 2)
+        );
+    }
+    let (_dir, log) = filled(&config(), 20);
+    assert!(matches!(
+        log.truncate_fully_and_start_at(-1),
+        Err(Error::InvalidArgument(_))
+    ));
+}
+
+#[test]
+fn the_log_start_only_rises() {
+    let (dir, log) = filled(&config(), 20);
+    assert_eq!(log.advance_log_start_offset(30).unwrap(), 30);
+    assert_eq!(log.advance_log_start_offset(10).unwrap(), 30);
+    assert!(matches!(
+        log.advance_log_start_offset(61),
+        Err(Error::OffsetOutOfRange { .. })
+    ));
+    assert!(matches!(
+        log.read(29, 1, i64::MAX, true),
+        Err(Error::OffsetOutOfRange { start: 30, .. })
+    ));
+    assert_eq!(read_all(&log, 30, 700).len(), 30);
+    let before = bases(&log);
+    let deleted = log.apply_retention(NOW_MS).unwrap();
+    assert!(!deleted.is_empty());
+    assert!(
+        deleted
+            .iter()
+            .all(|segment| segment.reason == DeletionReason::StartOffset)
+    );
+    assert_eq!(bases(&log), before[deleted.len()..]);
+    assert!(bases(&log)[0] <= 30 && bases(&log)[1] > 30);
+    let renamed = |dir: &Dir| {
+        dir.names()
+            .iter()
+            .filter(|name| name.ends_with(".deleted"))
+            .count()
+    };
+    assert!(renamed(&dir) >= deleted.len() * 3);
+    assert_eq!(log.purge_deleted(NOW_MS + 59_999).unwrap(), 0);
+    assert!(log.purge_deleted(NOW_MS + 60_000).unwrap() >= deleted.len() * 3);
+    assert_eq!(renamed(&dir), 0);
+    assert_eq!(read_all(&log, 30, 700).len(), 30);
+}
+
+#[test]
+fn retention_deletes_by_time_and_size() {
+    let aged = LogConfig {
+        retention_ms: 1000,
+        ..config()
+    };
+    let (_dir, log) = filled(&aged, 20);
+    assert_eq!(log.apply_retention(NOW_MS + 1000).unwrap(), []);
+    let deleted = log.apply_retention(NOW_MS + 1030).unwrap();
+    assert!(
+        deleted
+            .iter()
+            .all(|segment| segment.reason == DeletionReason::Time)
+    );
+    assert_eq!((deleted.len(), log.log_start_offset()), (1, bases(&log)[0]));
+    // All of it: a new segment takes over.
+    assert!(log.apply_retention(NOW_MS + 5000).unwrap().len() > 1);
+    assert_eq!(
+        (bases(&log), log.log_start_offset(), log.log_end_offset()),
+        (vec![60], 60, 60)
+    );
+    assert_eq!(append(&log, &batch(1, 1, NOW_MS)).first_offset, 60);
+
+    let (_dir, log) = filled(
+        &LogConfig {
+            retention_bytes: 5000,
+            ..config()
+        },
+        20,
+    );
+    let deleted = log.apply_retention(NOW_MS).unwrap();
+    assert!(
+        deleted
+            .iter()
+            .all(|segment| segment.reason == DeletionReason::Size)
+    );
+    assert!((5000..9000).contains(&log.size_bytes()), "{}", log.size_bytes());
+
+    let (_dir, log) = filled(
+        &LogConfig {
+            retention_ms: 1,
+            delete: false,
+            ..config()
+        },
+        20,
+    );
+    assert_eq!(log.apply_retention(i64::MAX).unwrap(), []);
+
+    let (_dir, log) = filled(&aged, 20);
+    assert_eq!(
+        log.apply_retention_below(NOW_MS + 5000, 25).unwrap().len(),
+        1,
+        "the high watermark is kept"
+    );
+
+    // Timestamps of the far future do not keep a segment for ever: then the time of the last write counts.
+    let (_dir, log) = opened(&aged);
+    append(&log, &batch(1, 10, i64::MAX / 2));
+    assert_eq!(log.apply_retention(NOW_MS).unwrap().len(), 0);
+    assert_eq!(log.apply_retention(i64::MAX / 4).unwrap().len(), 1);
+}
+
+#[test]
+fn readers_keep_what_retention_deletes() {
+    let (_dir, log) = filled(&config(), 20);
+    let slice = log.read(0, 2000, i64::MAX, true).unwrap();
+    log.advance_log_start_offset(60).unwrap();
+    assert!(!log.apply_retention(NOW_MS).unwrap().is_empty());
+    log.purge_deleted(i64::MAX).unwrap();
+    let mut bytes = vec![0; slice.len];
+    slice.read_into(&mut bytes).unwrap();
+    assert!(
+        fastlog_core::batches(&bytes)
+            .next()
+            .unwrap()
+            .unwrap()
+            .crc_is_valid()
+    );
+}
+
+#[test]
+fn finds_records_by_timestamp() {
+    for codec in [Codec::None, Codec::Lz4] {
+        let (dir, log) = opened(&config());
+        // Timestamps go back and forth a little, as producers' clocks do.
+        let stamps: Vec<i64> = (0..100_i64)
+            .map(|index| NOW_MS + index * 10 - index % 7 * 25)
+            .collect();
+        for pair in stamps.chunks(2) {
+            let mut builder = BatchBuilder::new(codec);
+            for stamp in pair {
+                builder.append(*stamp, None, Some(&[b'x'; 150]), []).unwrap();
+            }
+            append(&log, &builder.build().unwrap());
+        }
+        log.close().unwrap();
+        let reopened = dir.open(&config(), clean(100)).0;
+        for log in [&log, &reopened] {
+            for target in (NOW_MS - 200..NOW_MS + 1100)
+                .step_by(3)
+                .chain(stamps.iter().copied())
+            {
+                let expected = stamps.iter().position(|stamp| *stamp >= target);
+                let found = log.offset_for_timestamp(target, i64::MAX).unwrap();
+                assert_eq!(found.map(|found| found.offset as usize), expected, "{target}");
+                if let Some(found) = found {
+                    assert_eq!(
+                        (found.timestamp, found.leader_epoch),
+                        (stamps[found.offset as usize], 0)
+                    );
+                }
+            }
+            let max = stamps.iter().max().unwrap();
+            let found = log.max_timestamp_offset().unwrap().unwrap();
+            assert_eq!(found.timestamp, *max);
+            assert_eq!(
+                found.offset as usize,
+                stamps.iter().position(|stamp| stamp == max).unwrap()
+            );
+            assert_eq!(log.offset_for_timestamp(stamps[50], 10).unwrap(), None);
+        }
+    }
+    let (_dir, log) = opened(&config());
+    assert_eq!(log.max_timestamp_offset().unwrap(), None);
+    assert_eq!(log.offset_for_timestamp(0, i64::MAX).unwrap(), None);
+}
+
+#[test]
+fn log_append_time_replaces_timestamps() {
+    let (_dir, log) = opened(&LogConfig {
+        timestamp_type: TimestampType::LogAppendTime,
+        ..config()
+    });
+    let info = append(&log, &batch(3, 10, 5));
+    assert_eq!(info.log_append_time, NOW_MS);
+    assert_eq!(
+        log.max_timestamp_offset()
+            .unwrap()
+            .map(|found| (found.timestamp, found.offset)),
+        Some((NOW_MS, 0))
+    );
+}
+
+#[test]
+fn duplicates_get_their_first_answer_even_after_a_crash() {
+    let (dir, log) = opened(&config());
+    let send = |log: &PartitionLog, sequence| {
+        log.append(&produced(7, 0, sequence, false), 0, AppendOptions::default())
+    };
+    for sequence in [0, 2, 4] {
+        assert_eq!(send(&log, sequence).unwrap().first_offset, i64::from(sequence));
+    }
+    append(&log, &batch(1, 10, NOW_MS));
+    let size = log.size_bytes();
+    let again = send(&log, 2).unwrap();
+    assert_eq!(
+        (again.first_offset, again.last_offset, again.duplicate),
+        (2, 3, true)
+    );
+    assert_eq!((log.log_end_offset(), log.size_bytes()), (7, size));
+    for log in [
+        log,
+        dir.open(&config(), unclean(0)).0,
+        dir.open(&config(), unclean(7)).0,
+    ] {
+        assert!(send(&log, 4).unwrap().duplicate);
+        match send(&log, 8) {
+            Err(AppendError::Rejected(rejection)) => {
+                assert_eq!(rejection.code, ErrorCode::OutOfOrderSequenceNumber);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(log.active_producers().len(), 1);
+    }
+    let (log, _) = dir.open(&config(), unclean(7));
+    assert_eq!(send(&log, 6).unwrap().first_offset, 7);
+    log.truncate_to(7).unwrap();
+    assert_eq!(
+        send(&log, 6).unwrap().first_offset,
+        7,
+        "what was cut off is no duplicate"
+    );
+    log.close().unwrap();
+    let (log, _) = dir.open(&config(), clean(9));
+    assert!(send(&log, 6).unwrap().duplicate);
+}
+
+#[test]
+fn transactions_hold_the_last_stable_offset() {
+    let (dir, log) = opened(&config());
+    let send = |id, sequence| {
+        log.append(&produced(id, 0, sequence, true), 0, AppendOptions::default())
+            .unwrap()
+    };
+    append(&log, &batch(2, 10, NOW_MS));
+    assert_eq!(send(1, 0).first_offset, 2);
+    assert_eq!(send(2, 0).first_offset, 4);
+    assert_eq!(log.last_stable_offset(6), 2);
+    assert_eq!(log.last_stable_offset(1), 1);
+    assert_eq!(marker(&log, ControlKind::Abort, 1, 0), 6);
+    assert_eq!(log.last_stable_offset(6), 2, "the marker is not replicated");
+    assert_eq!(log.last_stable_offset(7), 4);
+    log.roll().unwrap();
+    assert_eq!(marker(&log, ControlKind::Commit, 2, 0), 7);
+    assert_eq!(log.last_stable_offset(8), 8);
+    send(3, 0);
+    let aborted = |log: &PartitionLog, from, to| -> Vec<(i64, i64)> {
+        let found = log.aborted_transactions(from, to);
+        found
+            .iter()
+            .map(|aborted| (aborted.producer_id, aborted.first_offset))
+            .collect()
+    };
+    log.flush(None).unwrap();
+    for options in [unclean(0), unclean(8), unclean(10)] {
+        let (log, _) = dir.open(&config(), options);
+        assert_eq!(aborted(&log, 0, 10), [(1, 2)]);
+        assert_eq!(aborted(&log, 0, 2), []);
+        assert_eq!(aborted(&log, 7, 10), []);
+        assert_eq!(log.last_stable_offset(10), 8, "producer 3 is still at it");
+    }
+    drop(log);
+    // A damaged index of aborted transactions is made again from the log.
+    std::fs::write(dir.file("00000000000000000000.txnindex"), b"damage").unwrap();
+    let (log, report) = dir.open(&config(), clean(10));
+    assert_eq!(report.warnings.len(), 1);
+    assert_eq!(aborted(&log, 0, 10), [(1, 2)]);
+}
+
+#[test]
+fn followers_take_batches_as_they_are() {
+    let (_leader_dir, leader) = filled(&config(), 20);
+    leader
+        .append(&batch(1, 10, NOW_MS), 3, AppendOptions::default())
+        .unwrap();
+    let (_dir, follower) = opened(&LogConfig {
+        segment_bytes: 3000,
+        ..config()
+    });
+    while follower.log_end_offset() < leader.log_end_offset() {
+        let slice = leader
+            .read(follower.log_end_offset(), 1700, i64::MAX, true)
+            .unwrap();
+        let mut bytes = vec![0; slice.len];
+        slice.read_into(&mut bytes).unwrap();
+        let end = follower.log_end_offset();
+        let info = follower.append_as_follower(&bytes).unwrap();
+        assert_eq!(
+            (info.first_offset, info.end_offset),
+            (end, follower.log_end_offset())
+        );
+        assert!(matches!(
+            follower.append_as_follower(&bytes),
+            Err(AppendError::Failed(Error::InvalidArgument(_)))
+        ));
+    }
+    assert_eq!(read_all(&leader, 0, 900), read_all(&follower, 0, 900));
+    assert_eq!(follower.end_offset_for_epoch(0), (0, 60));
+    assert_eq!(follower.latest_epoch(), Some(3));
+    let result = follower.append(&batch(1, 1, NOW_MS), 2, AppendOptions::default());
+    assert!(
+        matches!(result, Err(AppendError::Failed(Error::InvalidArgument(_)))),
+        "the epoch fell: {result:?}"
+    );
+
+    let mut bad = batch(1, 10, NOW_MS);
+    bad[7] = 61;
+    *bad.last_mut().unwrap() ^= 1;
+    match follower.append_as_follower(&bad) {
+        Err(AppendError::Rejected(rejection)) => assert_eq!(rejection.code, ErrorCode::CorruptMessage),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(follower.failure(), None);
+}
+
+#[test]
+fn flush_by_message_count_and_deletion_of_the_log() {
+    let (dir, log) = opened(&LogConfig {
+        flush_messages: 5,
+        ..config()
+    });
+    for (records, point) in [(2, 0), (2, 0), (2, 6), (1, 6), (5, 12)] {
+        append(&log, &batch(records, 10, NOW_MS));
+        assert_eq!(log.recovery_point(), point);
+        assert_eq!(log.unflushed_bytes() == 0, log.log_end_offset() == point);
+    }
+    log.delete().unwrap();
+    assert!(!dir.path().exists());
+    let result = log.append(&batch(1, 10, NOW_MS), 0, AppendOptions::default());
+    assert!(matches!(result, Err(AppendError::Failed(Error::Offline { .. }))));
+}

@@ -1,0 +1,265 @@
+"""The same administration requests to Apache Kafka and to fastlog: the answers are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from fastlog.errors import ErrorCode
+from fastlog.wire import Request
+from fastlog.wire.messages import alter_configs as legacy
+from fastlog.wire.messages import incremental_alter_configs as incremental
+from fastlog.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from fastlog.wire.messages.topics import (
+    CreatableReplicaAssignment,
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreatePartitionsAssignment,
+    CreatePartitionsRequest,
+    CreatePartitionsTopic,
+    CreateTopicsRequest,
+    DeleteRecordsPartition,
+    DeleteRecordsRequest,
+    DeleteRecordsTopic,
+    DeleteTopicsRequest,
+    DeleteTopicState,
+)
+from tests.harness.broker_process import BrokerProcess
+from tests.harness.link import Link
+from tests.peers.apache_kafka import ApacheKafka
+
+pytestmark = [pytest.mark.java, pytest.mark.timeout(180)]
+
+TOPIC, BROKER = 2, 4
+SET, DELETE, APPEND = 0, 1, 2
+SETTINGS = {"log.roll.hours": "5", "message.max.bytes": "900000"}
+
+
+@dataclass
+class Pair:
+    """A connection to each of the two brokers."""
+
+    kafka: Link
+    fastlog: Link
+
+    def call(self, request: Request, version: int) -> tuple[Any, Any]:
+        """(Kafka's answer, fastlog's answer)."""
+        return self.kafka.call(request, version), self.fastlog.call(request, version)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both brokers, each with the topic `t` of one partition and `c`, which is compacted."""
+    directory = tmp_path_factory.mktemp("admin")
+    with (
+        ApacheKafka(directory / "kafka", settings=SETTINGS, heap="512m") as kafka,
+        BrokerProcess(directory / "fastlog", settings={**SETTINGS, "node.id": "1"}) as fastlog,
+        Link(kafka.port, timeout=60) as to_kafka,
+        Link(fastlog.port, timeout=60) as to_fastlog,
+    ):
+        both = Pair(to_kafka, to_fastlog)
+        topics = [new("t", retention_ms="5000"), new("c", cleanup_policy="compact")]
+        for answer in both.call(CreateTopicsRequest(topics=topics), 7):
+            assert [topic.error_code for topic in answer.topics] == [0, 0]
+        yield both
+
+
+def new(name: str, partitions: int = 1, replicas: int = 1, **configs: str | None) -> CreatableTopic:
+    """A topic to create; config names with underscores for dots."""
+    return CreatableTopic(
+        name=name,
+        num_partitions=partitions,
+        replication_factor=replicas,
+        configs=[CreatableTopicConfig(key.replace("_", "."), value) for key, value in configs.items()],
+    )
+
+
+def assigned(*replicas: list[int], first: int = 0) -> CreatableTopic:
+    """A topic with an assignment by hand."""
+    rows = [CreatableReplicaAssignment(first + index, nodes) for index, nodes in enumerate(replicas)]
+    return CreatableTopic("by-hand", -1, -1, rows)
+
+
+CREATIONS = {
+    "fine": new("x"),
+    "exists": new("t"),
+    "empty name": new(""),
+    "dots": new(".."),
+    "bad letter": new("a/b"),
+    "too long": new("x" * 250),
+    "collides": new("t.a"),
+    "no partitions": new("x", 0),
+    "negative partitions": new("x", -3),
+    "defaults": new("x", -1, -1),
+    "no replicas": new("x", 1, 0),
+    "too many replicas": new("x", 1, 2),
+    "bad value": new("x", retention_ms="-2"),
+    "ill-typed": new("x", retention_ms="soon"),
+    "unknown config": new("x", no_such="1"),
+    "null config": new("x", retention_ms=None),
+    "bad policy": new("x", cleanup_policy="shred"),
+    "contradiction": new("x", min_compaction_lag_ms="9", max_compaction_lag_ms="8"),
+    "by hand": assigned([1]),
+    "by hand and counted": CreatableTopic("x", 1, 1, [CreatableReplicaAssignment(0, [1])]),
+    "by hand with a gap": assigned([1], first=1),
+    "by hand, a node twice": assigned([1, 1]),
+    "by hand, no replica": assigned([]),
+    "by hand, unknown node": assigned([99]),
+}
+
+
+@pytest.mark.parametrize("name", CREATIONS)
+def test_create_topics(pair: Pair, name: str) -> None:
+    request = CreateTopicsRequest(topics=[CREATIONS[name]], validate_only=True)
+    kafka, fastlog = (ErrorCode(answer.topics[0].error_code) for answer in pair.call(request, 7))
+    assert fastlog is kafka
+
+
+GROWTHS = {
+    "fine": CreatePartitionsTopic("t", 2, None),
+    "same": CreatePartitionsTopic("t", 1, None),
+    "fewer": CreatePartitionsTopic("t", 0, None),
+    "unknown": CreatePartitionsTopic("never", 2, None),
+    "by hand": CreatePartitionsTopic("t", 2, [CreatePartitionsAssignment([1])]),
+    "too few by hand": CreatePartitionsTopic("t", 3, [CreatePartitionsAssignment([1])]),
+    "unknown node": CreatePartitionsTopic("t", 2, [CreatePartitionsAssignment([99])]),
+}
+
+
+@pytest.mark.parametrize("name", GROWTHS)
+def test_create_partitions(pair: Pair, name: str) -> None:
+    request = CreatePartitionsRequest(topics=[GROWTHS[name]], timeout_ms=10_000, validate_only=True)
+    kafka, fastlog = (ErrorCode(answer.results[0].error_code) for answer in pair.call(request, 3))
+    assert fastlog is kafka
+
+
+@pytest.mark.parametrize(
+    "state",
+    [DeleteTopicState("never"), DeleteTopicState(None, b"\7" * 16), DeleteTopicState("t", b"\7" * 16)],
+)
+def test_delete_topics(pair: Pair, state: DeleteTopicState) -> None:
+    request = DeleteTopicsRequest(topics=[state], timeout_ms=10_000)
+    kafka, fastlog = (ErrorCode(answer.responses[0].error_code) for answer in pair.call(request, 6))
+    assert fastlog is kafka
+
+
+@pytest.mark.parametrize(
+    ("topic", "partition", "offset"),
+    [("t", 0, -1), ("t", 0, 0), ("t", 0, 5), ("t", 0, -2), ("t", 9, 0), ("never", 0, 0), ("c", 0, 0)],
+)
+def test_delete_records(pair: Pair, topic: str, partition: int, offset: int) -> None:
+    rows = [DeleteRecordsTopic(topic, [DeleteRecordsPartition(partition, offset)])]
+    kafka, fastlog = (
+        answer.topics[0].partitions[0]
+        for answer in pair.call(DeleteRecordsRequest(topics=rows, timeout_ms=5000), 2)
+    )
+    assert ErrorCode(fastlog.error_code) is ErrorCode(kafka.error_code)
+    assert fastlog.low_watermark == kafka.low_watermark
+
+
+Change = tuple[str, int, str | None]
+CHANGES: dict[str, tuple[int, str, list[Change]]] = {
+    "fine": (TOPIC, "t", [("retention.ms", SET, "7000")]),
+    "ill-typed": (TOPIC, "t", [("retention.ms", SET, "x")]),
+    "unknown key": (TOPIC, "t", [("no.such.key", SET, "1")]),
+    "append to a number": (TOPIC, "t", [("retention.ms", APPEND, "1")]),
+    "append": (TOPIC, "t", [("cleanup.policy", APPEND, "compact")]),
+    "null": (TOPIC, "t", [("retention.ms", SET, None)]),
+    "delete": (TOPIC, "t", [("retention.ms", DELETE, None)]),
+    "key twice": (TOPIC, "t", [("retention.ms", SET, "1"), ("retention.ms", DELETE, None)]),
+    "unknown topic": (TOPIC, "never", [("retention.ms", SET, "1")]),
+    "another broker": (BROKER, "99", [("message.max.bytes", SET, "1")]),
+    "no number": (BROKER, "me", [("message.max.bytes", SET, "1")]),
+    "read-only": (BROKER, "1", [("num.partitions", SET, "5")]),
+    "broker, ill-typed": (BROKER, "1", [("message.max.bytes", SET, "many")]),
+    "broker, fine": (BROKER, "1", [("message.max.bytes", SET, "5000")]),
+    "all brokers, fine": (BROKER, "", [("log.retention.ms", SET, "5000")]),
+    "all brokers, per-broker key": (BROKER, "", [("ssl.keystore.location", SET, "x")]),
+    "unknown kind": (77, "x", [("a", SET, "b")]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_incremental_alter_configs(pair: Pair, name: str) -> None:
+    kind, resource, changes = CHANGES[name]
+    configs = [incremental.AlterableConfig(key, operation, value) for key, operation, value in changes]
+    request = incremental.IncrementalAlterConfigsRequest(
+        resources=[incremental.AlterConfigsResource(kind, resource, configs)], validate_only=True
+    )
+    kafka, fastlog = (ErrorCode(answer.responses[0].error_code) for answer in pair.call(request, 1))
+    assert fastlog is kafka
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "configs"),
+    [
+        (TOPIC, "t", {"retention.ms": "5"}),
+        (TOPIC, "t", {"retention.ms": None}),
+        (TOPIC, "t", {"retention.ms": "x"}),
+        (TOPIC, "t", {"no.such": "x"}),
+        (TOPIC, "never", {}),
+        (BROKER, "1", {"num.partitions": "5"}),
+        (BROKER, "9", {}),
+    ],
+)
+def test_legacy_alter_configs(pair: Pair, kind: int, resource: str, configs: dict[str, str | None]) -> None:
+    entries = [legacy.AlterableConfig(key, value) for key, value in configs.items()]
+    request = legacy.AlterConfigsRequest(
+        resources=[legacy.AlterConfigsResource(kind, resource, entries)], validate_only=True
+    )
+    kafka, fastlog = (ErrorCode(answer.responses[0].error_code) for answer in pair.call(request, 2))
+    assert fastlog is kafka
+
+
+def described(answer: Any) -> dict[str, Any]:
+    """What DescribeConfigs says of each key, without the documentation."""
+    (result,) = answer.results
+    assert result.error_code == 0
+    return {
+        entry.name: (
+            entry.value,
+            entry.config_source,
+            entry.read_only,
+            entry.is_sensitive,
+            entry.config_type,
+            [(synonym.name, synonym.value, synonym.source) for synonym in entry.synonyms],
+        )
+        for entry in result.configs
+        if not entry.name.startswith("fastlog.")
+    }
+
+
+@pytest.mark.parametrize("topic", ["t", "c"])
+def test_describe_topic(pair: Pair, topic: str) -> None:
+    request = DescribeConfigsRequest([DescribeConfigsResource(TOPIC, topic)], include_synonyms=True)
+    kafka, fastlog = (described(answer) for answer in pair.call(request, 4))
+    assert fastlog == kafka
+
+
+def test_describe_broker(pair: Pair) -> None:
+    """Values differ by ports, directories and roles; everything about the keys themselves does not."""
+    request = DescribeConfigsRequest([DescribeConfigsResource(BROKER, "1")], include_synonyms=True)
+    kafka, fastlog = (described(answer) for answer in pair.call(request, 4))
+    assert set(fastlog) >= set(kafka)
+    set_by_one = {
+        *("process.roles", "controller.quorum.voters", "controller.listener.names", "log.dir", "log.dirs"),
+        *("listener.security.protocol.map", "advertised.listeners", "listeners", "broker.id", "node.id"),
+        *("group.initial.rebalance.delay.ms", "offsets.topic.replication.factor"),
+        *("transaction.state.log.replication.factor", "transaction.state.log.min.isr"),
+    }
+    different = {
+        name: (kafka[name], fastlog[name])
+        for name in kafka
+        if name not in set_by_one and fastlog[name] != kafka[name]
+    }
+    assert different == {}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(TOPIC, "never"), (TOPIC, "a/b"), (BROKER, "99"), (BROKER, "me")])
+def test_describe_what_is_not_there(pair: Pair, kind: int, name: str) -> None:
+    request = DescribeConfigsRequest([DescribeConfigsResource(kind, name)])
+    kafka, fastlog = (ErrorCode(answer.results[0].error_code) for answer in pair.call(request, 4))
+    assert fastlog is kafka

@@ -1,0 +1,108 @@
+"""`fastlog-broker` as a process: start, stop, and what keeps it from starting."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from fastlog.cli.exit_codes import ExitCode
+from tests.harness.broker_process import BrokerProcess
+from tests.harness.net import free_port
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Runs a broker that is expected not to start: (exit code, stderr)."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "fastlog.cli.broker_main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env=environment,
+    )
+    return done.returncode, done.stderr
+
+
+def last_line(text: str) -> str:
+    """The last line, which is what a person sees."""
+    return text.rstrip().splitlines()[-1]
+
+
+def test_start_and_stop_and_start_again(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path) as broker:
+        for _ in range(2):
+            assert f"kcat -b {broker.bootstrap} -L" in broker.log_text
+            assert f"ready: node 1 listens on PLAINTEXT://{broker.bootstrap}" in broker.log_text
+            assert "durability pagecache" in broker.log_text
+            assert broker.stop() == ExitCode.STOPPED
+            assert last_line(broker.log_text).endswith("broker: stopped")
+            assert (broker.data_dir / ".kafka_cleanshutdown").exists()
+            broker.start()
+        broker.process.send_signal(signal.SIGINT)
+        assert broker.process.wait(timeout=30) == ExitCode.STOPPED
+    assert "Traceback" not in broker.log_text
+
+
+def test_durability_mode_is_told(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path, settings={"fastlog.durability": "fsync"}) as broker:
+        assert "durability fsync: a write is acknowledged when it is on the disk" in broker.log_text
+
+
+def test_json_log(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path, settings={"fastlog.log.format": "json"}) as broker:
+        broker.stop()
+    messages = [json.loads(line)["message"] for line in broker.log_text.splitlines()]
+    assert f"clients connect to {broker.bootstrap}" in messages
+    assert messages[-1] == "stopped"
+
+
+def test_a_directory_has_one_broker(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path) as broker:
+        code, errors = run("--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(broker.data_dir))
+        assert code == ExitCode.CANNOT_START
+        assert f"{broker.data_dir} is in use by process {broker.process.pid}" in last_line(errors)
+        assert "Traceback" not in errors
+
+
+def test_a_port_has_one_broker(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, errors = run("--listen", address, "--data-dir", str(tmp_path / "data"))
+    assert code == ExitCode.CANNOT_START
+    assert f"cannot listen on PLAINTEXT://{address}: the address is in use" in last_line(errors)
+    assert "Traceback" not in errors
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, errors = run("--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(tmp_path / "file" / "data"))
+    assert code == ExitCode.FAILED
+    assert f"no log directory is left, the broker stops: [Errno 20] Not a directory: '{tmp_path}" in errors
+    assert "Traceback" not in errors
+
+
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    code, errors = run("--listen", "192.0.2.1:9092", "--data-dir", str(tmp_path / "data"))
+    assert code == ExitCode.CANNOT_START
+    assert (
+        "cannot listen on PLAINTEXT://192.0.2.1:9092: the address does not belong to this machine" in errors
+    )
+
+
+def test_a_node_id_that_is_not_the_directorys(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path, settings={"node.id": "5"}) as broker:
+        assert "ready: node 5" in broker.log_text
+    code, errors = run(
+        "--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(tmp_path / "data"), "--set", "node.id=6"
+    )
+    assert code == ExitCode.CANNOT_START
+    assert "Traceback" not in errors
+    with BrokerProcess(tmp_path) as broker:
+        # Nobody says an id: the one that the directory remembers.
+        assert broker.log_text.count("ready: node 5") == 2

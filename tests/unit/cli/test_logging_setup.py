@@ -1,0 +1,85 @@
+"""Log lines for people and machines, and the bound on repeats."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from fastlog.cli.logging_setup import RepeatLimit, set_up_logging
+
+
+@pytest.fixture(autouse=True)
+def untouched_loggers() -> Iterator[None]:
+    root, own = logging.getLogger(), logging.getLogger("fastlog")
+    before = (root.handlers[:], root.level, own.level)
+    yield
+    root.handlers[:], root.level, own.level = before
+    root.setLevel(before[1])
+    own.setLevel(before[2])
+    logging.captureWarnings(False)
+
+
+def record(message: str, *args: object, level: int = logging.INFO) -> logging.LogRecord:
+    return logging.LogRecord("fastlog.x", level, "file", 1, message, args, None)
+
+
+def test_text() -> None:
+    stream = io.StringIO()
+    set_up_logging("INFO", "text", stream)
+    log = logging.getLogger("fastlog.storage.manager")
+    log.debug("not shown")
+    log.info("opened %d logs", 12)
+    logging.getLogger("asyncio").info("not shown either")
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO  storage\.manager: opened 12 logs\n", stream.getvalue()
+    )
+
+
+def test_text_with_a_traceback() -> None:
+    stream = io.StringIO()
+    set_up_logging("DEBUG", "text", stream)
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("fastlog").exception("failed")
+    first, *rest = stream.getvalue().splitlines()
+    assert first.endswith("ERROR fastlog: failed")
+    assert rest[0] == "    Traceback (most recent call last):"
+    assert rest[-1] == "    ValueError: broken"
+
+
+def test_json() -> None:
+    stream = io.StringIO()
+    set_up_logging("DEBUG", "json", stream)
+    logging.getLogger("fastlog.server").warning("peer %s: ü\n", "x")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("fastlog").exception("failed")
+    plain, failed = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert plain["message"] == "peer x: ü\n"
+    assert (plain["level"], plain["logger"]) == ("WARNING", "fastlog.server")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", plain["time"])
+    assert "ValueError: broken" in failed["trace"]
+
+
+def test_repeats_are_bounded_and_counted() -> None:
+    now = 0.0
+    limit = RepeatLimit(burst=2, interval=10.0, monotonic=lambda: now)
+    passed = [limit.filter(record("peer %s sent rubbish", number)) for number in range(5)]
+    assert passed == [True, True, False, False, False]
+    assert limit.filter(record("another message"))
+    assert limit.filter(record("peer %s sent rubbish", 0, level=logging.ERROR))
+    now = 10.0
+    late = record("peer %s sent rubbish", 7)
+    assert limit.filter(late)
+    assert late.getMessage() == "peer 7 sent rubbish (and 3 more like this were left out)"
+    again = record("peer %s sent rubbish", 8)
+    assert limit.filter(again)
+    assert again.getMessage() == "peer 8 sent rubbish"
+    assert not limit.filter(record("peer %s sent rubbish", 9))

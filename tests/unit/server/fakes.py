@@ -1,0 +1,138 @@
+"""A transport, a dispatcher and what connections share, all moved by hand."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, cast
+
+from fastlog.native import Frame
+from fastlog.replication.purgatory import Purgatory
+from fastlog.server.connection import Connection, ConnectionHost
+from fastlog.server.connection_table import ConnectionTable
+from fastlog.server.exchange import Exchange
+from fastlog.server.flow_control import FlowLimits, RequestMemory
+from fastlog.server.metrics import BrokerMetrics
+from tests.unit.replication.fakes import FakeLoop
+
+
+class FakeTransport:
+    """Takes `room` bytes, then says that it is full until `drain`."""
+
+    def __init__(self, peer: str = "10.0.0.1", room: int = 1 << 40) -> None:
+        self.peer = peer
+        self.room = room
+        self.written = bytearray()
+        self.buffered = bytearray()
+        self.largest_write = 0
+        self.reading = True
+        self.closing = False
+        self.aborted = False
+        self.protocol: Connection | None = None
+
+    def get_extra_info(self, name: str) -> Any:
+        """The peer's address."""
+        return (self.peer, 12345) if name == "peername" else None
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Every byte that the socket does not take counts."""
+        assert high == 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """As asyncio: what the socket does not take is kept, and the protocol is told."""
+        assert not self.closing
+        self.largest_write = max(self.largest_write, len(data))
+        taken = bytes(data[: self.room])
+        self.room -= len(taken)
+        self.written += taken
+        self.buffered += data[len(taken) :]
+        if self.buffered and self.protocol is not None:
+            self.protocol.pause_writing()
+
+    def drain(self, room: int) -> None:
+        """The peer took bytes."""
+        self.room += room
+        taken = bytes(self.buffered[: self.room])
+        del self.buffered[: len(taken)]
+        self.room -= len(taken)
+        self.written += taken
+        if not self.buffered and self.protocol is not None:
+            self.protocol.resume_writing()
+
+    def pause_reading(self) -> None:
+        """No more bytes come."""
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Bytes come again."""
+        assert not self.reading
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self.closing
+
+    def close(self) -> None:
+        """Ends after the buffer is sent."""
+        self.closing = True
+
+    def abort(self) -> None:
+        """Ends at once."""
+        self.closing = self.aborted = True
+
+
+class Harness:
+    """One listener's worth of shared parts, with exchanges noted instead of dispatched."""
+
+    def __init__(self, limits: FlowLimits | None = None) -> None:
+        self.limits = limits or FlowLimits()
+        self.loop = FakeLoop()
+        self.metrics = BrokerMetrics()
+        self.refused: list[tuple[str, str]] = []
+        self.closed: list[str] = []
+        self.started: list[Exchange] = []
+        self.frames: list[bytes] = []
+        self.memory = RequestMemory(self.limits.request_memory_bytes)
+        self.purgatory = Purgatory(self.loop)
+        self.table = ConnectionTable(
+            self.limits, self.metrics, lambda peer, reason: self.refused.append((peer, reason))
+        )
+        self.host = ConnectionHost(
+            listener="PLAINTEXT",
+            monotonic=self.loop.time,
+            limits=self.limits,
+            memory=self.memory,
+            table=self.table,
+            purgatory=self.purgatory,
+            metrics=self.metrics,
+            dispatch=self.dispatch,
+            log_closed=lambda _connection, reason, _detail: self.closed.append(reason),
+        )
+
+    def dispatch(self, frame: Frame, exchange: Exchange) -> None:
+        """Notes a request that was started."""
+        self.started.append(exchange)
+        self.frames.append(bytes(frame))
+
+    def connect(self, peer: str = "10.0.0.1", room: int = 1 << 40) -> tuple[Connection, FakeTransport]:
+        """A new connection."""
+        connection, transport = Connection(self.host), FakeTransport(peer, room)
+        transport.protocol = connection
+        connection.connection_made(cast("Any", transport))
+        return connection, transport
+
+
+def request(correlation_id: int, size: int = 0) -> bytes:
+    """A request frame with `size` bytes of body."""
+    return struct.pack(">ihhi", 8 + size, 3, 0, correlation_id) + bytes(size)
+
+
+def receive(connection: Connection, data: bytes) -> None:
+    """Gives bytes to a connection as the event loop does."""
+    while data:
+        view = memoryview(connection.get_buffer(-1))
+        piece = data[: len(view)]
+        view[: len(piece)] = piece
+        view.release()
+        connection.buffer_updated(len(piece))
+        data = data[len(piece) :]
