@@ -18,6 +18,7 @@ from fastlog.coordination.groups.state import Group
 from fastlog.coordination.groups.table import GroupEntry, GroupTable
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
+from fastlog.native import FastlogNativeError
 
 if TYPE_CHECKING:
     from fastlog.clock import Clock
@@ -113,7 +114,7 @@ class GroupService:
                         replica.log.log_end_offset,
                         self._config().offsets_load_buffer_size,
                     )
-                except (FastlogError, OSError) as error:
+                except (FastlogError, FastlogNativeError, OSError) as error:
                     self.table.failed.add(partition)
                     _LOG.error("groups of %s-%d cannot be loaded: %s", *replica.key, error)
                 else:
