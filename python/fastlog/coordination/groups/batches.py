@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fastlog.native import build_batch, read_batches
+
+if TYPE_CHECKING:
+    from fastlog.native.shapes import BuildRecord
 
 KeyValue: TypeAlias = tuple[bytes, bytes | None]
 """Key and value of one record; a value of None is a tombstone."""
@@ -21,7 +24,7 @@ _LENGTH_FROM: Final = 12
 
 def make_batch(records: Sequence[KeyValue], timestamp_ms: int, codec: int = 0) -> bytes:
     """One batch, compressed with the codec of that number; all records carry the same time."""
-    rows = [(key, value, [], timestamp_ms) for key, value in records]
+    rows: list[BuildRecord] = [(key, value, [], timestamp_ms) for key, value in records]
     return build_batch(rows, codec=CODECS[codec])
 
 
