@@ -54,7 +54,7 @@ class Commits:
         if error is ErrorCode.NONE and entry is None:
             if who.generation >= 0:
                 error = ErrorCode.ILLEGAL_GENERATION
-            else:
+            elif offsets:
                 entry = self._table.get_or_add(group_id)
         if error is not ErrorCode.NONE or entry is None:
             return error
