@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from fastlog.native import read_batches
+from tests.harness.batches import batch
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
 from tests.harness.net import free_port
-from tests.integration.requests import batch, fetch, metadata, produce
+from tests.integration.requests import fetch, metadata, produce
 
 
 def refused(data_dir: Path, *extra: str) -> str:

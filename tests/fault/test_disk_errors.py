@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from fastlog.errors import ErrorCode
+from tests.harness.batches import batch
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
-from tests.integration.requests import batch, fetch, metadata, produce
+from tests.integration.requests import fetch, metadata, produce
 
 FAILED = ErrorCode.KAFKA_STORAGE_ERROR
 TOPICS = ("one", "two")
@@ -63,12 +64,12 @@ class Fixture:
         self.broker = BrokerProcess(
             root,
             settings={
-                "log.dirs": f"{root / 'data'},{root / 'data2'}",
                 "fastlog.durability": "fsync",
                 "num.partitions": "1",
                 "fastlog.io.threads": "2",
             },
         )
+        self.broker.data_dir = Path(f"{root / 'data'},{root / 'data2'}")
         self.broker.start()
         self.paths: dict[str, Path] = {}
         with Link(self.broker.port) as link:

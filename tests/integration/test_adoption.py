@@ -7,8 +7,9 @@ from typing import Any
 
 from fastlog.native import build_batch, read_batches
 from fastlog.storage.uuids import format_uuid, parse_uuid
+from tests.harness.batches import batch
 from tests.integration.conftest import BrokerFactory
-from tests.integration.requests import batch, fetch, metadata, produce
+from tests.integration.requests import fetch, metadata, produce
 from tests.integration.running import RunningBroker
 
 TOPIC_ID = parse_uuid("vPeOCWypqUOSepEvx0cbog")

@@ -56,13 +56,13 @@ async def test_old_segments_go_after_their_time(store: Store) -> None:
     config = LogConfig(segment_bytes=1024, retention_ms=HOUR, file_delete_delay_ms=60_000)
     manager = await store.start(config)
     log = await manager.create("t", ID, 0, config)
-    store.fill(log, 10, timestamp=store.clock.now_ms())
-    store.clock.advance(HOUR // 2)
-    store.fill(log, 10, timestamp=store.clock.now_ms())
+    now = store.clock.now_ms()
+    store.fill(log, 10, timestamp=now - HOUR + 1000)
+    store.fill(log, 10, timestamp=now)
     segments = log.segment_count
     assert segments > 8
     assert await manager.housekeeping.retain() == 0
-    store.clock.advance(HOUR // 2 + 1)
+    store.clock.advance(1001)
     removed = await manager.housekeeping.retain()
     assert 0 < removed < segments
     assert log.segment_count == segments - removed
@@ -130,7 +130,7 @@ async def test_retention_stays_below_the_high_watermark(store: Store) -> None:
 
 
 async def test_checkpoints_bound_what_a_crash_makes_the_next_start_check(store: Store) -> None:
-    config = LogConfig(segment_bytes=1 << 20)
+    config = LogConfig(segment_bytes=2048)
     manager = await store.start(config)
     log = await manager.create("t", ID, 0, config)
     store.fill(log, 50, timestamp=store.clock.now_ms())

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NoReturn
 
-from fastlog.native import FastlogNativeError
+from fastlog.native import FastlogNativeError, StorageError
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partitions import OpenPartition
 
 _LOG: Final = logging.getLogger(__name__)
+# Two checkpoints, the mark, and one to spare.
+_SLOTS_FOR_THE_END: Final = 4
 
 
 def halt(reason: str) -> NoReturn:
@@ -44,7 +46,7 @@ async def close_directory(
     failures = 0
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="fastlog-close") as pool:
-        jobs = [loop.run_in_executor(pool, _close_one, entry) for entry in partitions]
+        jobs = [loop.run_in_executor(pool, _close_one, directory, entry) for entry in partitions]
         for entry, job in zip(partitions, jobs, strict=True):
             try:
                 recovery_points[entry.key], log_starts[entry.key] = await job
@@ -64,8 +66,15 @@ async def close_directory(
     return clean
 
 
-def _close_one(entry: OpenPartition) -> tuple[int, int]:
+def _close_one(directory: LogDirectory, entry: OpenPartition) -> tuple[int, int]:
     recovery_point = entry.log.flush()
     log_start = entry.log.log_start_offset
-    entry.log.close()
+    try:
+        entry.log.close()
+    except StorageError as error:
+        if not error.no_space:
+            raise
+        # Nobody else writes here any more, so what the reserve gives back is there for the last small files.
+        directory.reserve.release(_SLOTS_FOR_THE_END)
+        entry.log.close()
     return recovery_point, log_start

@@ -63,6 +63,12 @@ class DiskReserve:
                 ready += 1
         return ready
 
+    def release(self, keep: int) -> None:
+        """Gives the room of all slots but `keep` back to the disk: for when nobody else writes any more."""
+        with self._lock:
+            for path in [path for path in self._paths if path.exists()][keep:]:
+                path.unlink(missing_ok=True)
+
     def clear_taken(self) -> None:
         """Removes slots that a crash left between being taken and being renamed. Before other use only."""
         for path in self._paths:

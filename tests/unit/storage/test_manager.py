@@ -267,6 +267,21 @@ async def test_a_log_that_does_not_close_keeps_the_mark_away(store: Store) -> No
     assert (store.paths[1] / CLEAN_SHUTDOWN_FILE).exists()
 
 
+async def test_a_full_disk_does_not_keep_the_mark_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reserve gives its room to the last small files of the logs, and keeps some for the checkpoints."""
+    manager = await store.started()
+    log = await make(manager, "t")
+    monkeypatch.setattr(type(log), "close", lambda log: close_in_little_room())
+
+    def close_in_little_room() -> None:
+        if len(list(store.paths[0].glob(".fastlog-reserve-*"))) > 4:
+            raise storage_error("full", no_space=True)
+
+    assert await manager.shutdown()
+    assert (store.paths[0] / CLEAN_SHUTDOWN_FILE).exists()
+    assert len(list(store.paths[0].glob(".fastlog-reserve-*"))) == 4
+
+
 async def test_damage_keeps_one_partition_offline_and_the_mark_away(store: Store) -> None:
     manager = await store.started()
     for partition in range(3):
