@@ -14,6 +14,7 @@ from tests.peers.apache_kafka import (
     CONSUMER_GROUPS,
     KAFKA_3,
     KAFKA_4,
+    ApacheKafka,
     JavaTools,
     console_producer_class,
     dump_log_class,
@@ -62,3 +63,29 @@ def test_kafka_consumer_groups(version: str, tmp_path: Path) -> None:
     generations = [json.loads(value)["data"] for key, value in story[:-2] if key == group_key]
     assert [(item["generation"], len(item["members"])) for item in generations] == [(1, 1), (2, 0)]
     assert story[-2:] == [(offset_key, "<DELETE>"), (group_key, "<DELETE>")]
+
+
+@pytest.mark.java
+@pytest.mark.timeout(180)
+def test_groups_of_kafka_3_9_are_taken_over(tmp_path: Path) -> None:
+    """A consumer that committed at a real Kafka goes on at our broker on the same data directory."""
+    tools = JavaTools(KAFKA_3)
+    lines = b"".join(b"%d\n" % number for number in range(COUNT))
+
+    def consume(bootstrap: str, count: int) -> bytes:
+        return tools.run(
+            CONSOLE_CONSUMER,
+            *("--bootstrap-server", bootstrap, "--topic", "t", "--group", "readers", "--from-beginning"),
+            *("--max-messages", str(count), "--timeout-ms", "30000"),
+        ).stdout
+
+    with ApacheKafka(tmp_path / "kafka", settings={"offsets.topic.num.partitions": "3"}) as kafka:
+        server = ("--bootstrap-server", kafka.bootstrap)
+        tools.run(console_producer_class(KAFKA_3), *server, "--topic", "t", stdin=lines)
+        seen = consume(kafka.bootstrap, 60)
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    kafka.data_dir.rename(ours / "data")
+    with BrokerProcess(ours) as broker:
+        seen += consume(broker.bootstrap, COUNT - 60)
+    assert seen == lines
