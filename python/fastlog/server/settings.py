@@ -40,6 +40,7 @@ def storage_settings(config: BrokerConfig) -> StorageSettings:
             config.log_flush_offset_checkpoint_interval_ms,
             config.log_flush_start_offset_checkpoint_interval_ms,
         ),
+        file_delete_delay_ms=config.log_segment_delete_delay_ms,
         allow_data_loss=config.allow_data_loss,
     )
 
