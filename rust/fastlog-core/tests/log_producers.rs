@@ -186,3 +186,35 @@ fn followers_take_batches_as_they_are() {
     }
     assert_eq!(follower.failure(), None);
 }
+
+#[test]
+fn snapshots_do_not_pile_up() {
+    let dir = Dir::new();
+    let mut end = 0;
+    for _ in 0..6 {
+        let (log, _) = dir.open(&config(), clean(end));
+        for index in 0..3 {
+            append(&log, &batch(3, 250, NOW_MS + index));
+        }
+        log.close().unwrap();
+        end = log.log_end_offset();
+    }
+    let (log, _) = dir.open(&config(), clean(end));
+    let mut expected: Vec<i64> = log
+        .segments()
+        .unwrap()
+        .iter()
+        .map(|segment| segment.base_offset)
+        .collect();
+    assert!(expected.len() > 2);
+    expected.remove(0);
+    expected.push(end);
+    let names = dir.names();
+    let offsets = names.iter().filter_map(|name| name.strip_suffix(".snapshot"));
+    assert_eq!(
+        offsets
+            .map(|offset| offset.parse().unwrap())
+            .collect::<Vec<i64>>(),
+        expected
+    );
+}
