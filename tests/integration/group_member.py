@@ -49,6 +49,7 @@ def confluent(job: Job) -> None:
             "partition.assignment.strategy": "range",
             "session.timeout.ms": SESSION_MS,
             "heartbeat.interval.ms": 500,
+            "reconnect.backoff.max.ms": 500,
             "log_level": 2,
         }
     )

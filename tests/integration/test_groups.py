@@ -60,8 +60,11 @@ class GroupTest:
     def __init__(self, broker: BrokerProcess) -> None:
         self.broker = broker
         self.members: list[Member] = []
-        self.admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
-        self.admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(10)
+        # By default librdkafka waits up to ten seconds before it connects to a restarted broker again.
+        self.admin = AdminClient(
+            {"bootstrap.servers": broker.bootstrap, "log_level": 2, "reconnect.backoff.max.ms": 500}
+        )
+        self.admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(30)
         self.produced = 0
 
     def add(self, kind: str) -> Member:
@@ -96,7 +99,7 @@ class GroupTest:
         """Waits until the group is stable with so many members; returns partitions by member id."""
         deadline = time.monotonic() + seconds
         while True:
-            found = self.admin.describe_consumer_groups([GROUP])[GROUP].result(10)
+            found = self.admin.describe_consumer_groups([GROUP])[GROUP].result(30)
             shares = {member.member_id: len(member.assignment.topic_partitions) for member in found.members}
             if found.state == ConsumerGroupState.STABLE and len(shares) == count:
                 return shares
@@ -108,7 +111,7 @@ class GroupTest:
         asked = ConsumerGroupTopicPartitions(
             GROUP, [TopicPartition(TOPIC, index) for index in range(PARTITIONS)]
         )
-        found = self.admin.list_consumer_group_offsets([asked])[GROUP].result(10)
+        found = self.admin.list_consumer_group_offsets([asked])[GROUP].result(30)
         return sum(max(item.offset, 0) for item in found.topic_partitions)
 
     def wait_committed(self, *, seconds: float = 20) -> None:
@@ -187,5 +190,5 @@ def test_consumer_perf_test(world: GroupTest) -> None:
     consumed = done.stdout.decode().strip().splitlines()[-1].split(", ")[4]
     assert int(consumed) == 5000
     # It commits by itself, once more when it leaves.
-    found = world.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("perf")])["perf"].result(10)
+    found = world.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("perf")])["perf"].result(30)
     assert sum(item.offset for item in found.topic_partitions) == 5000
