@@ -77,12 +77,13 @@ def test_damaged_metadata_refuses_the_start_and_touches_nothing(stopped: BrokerP
     if damage == "missing":
         path.unlink()
     else:
-        middle = len(good) // 2
         bad = {
-            "flip": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :],
-            "cut": good[:middle],
+            # Still a file that makes sense, but not the one that was written.
+            "flip": good.replace(b'"next_producer_id":0', b'"next_producer_id":1'),
+            "cut": good[: len(good) // 2],
             "zero": b"\0" * len(good),
         }
+        assert bad[damage] != good
         path.write_bytes(bad[damage])
     before = content(stopped.data_dir)
     said = refused(stopped.data_dir)

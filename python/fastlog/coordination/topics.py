@@ -8,7 +8,6 @@ next start carries on. A request that is cancelled while it waits does not stop 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from fastlog.coordination.topic_plan import (
 )
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.native import FastlogNativeError
+from fastlog.storage.tasks import in_parallel
 from fastlog.storage.uuids import format_uuid, random_uuid
 
 _LOG: Final = logging.getLogger(__name__)
@@ -80,10 +80,13 @@ class TopicService:
 
         One that meets an obstacle does not stop the others; `finish_changes` tries it again.
         """
-        for topic in self._view.topics.values():
-            for number, partition in enumerate(topic.partitions):
-                if self._node_id in partition.replicas and can_serve(topic.name, number):
-                    await self._lead(topic.name, number)
+        mine = [
+            (topic.name, number)
+            for topic in self._view.topics.values()
+            for number, partition in enumerate(topic.partitions)
+            if self._node_id in partition.replicas and can_serve(topic.name, number)
+        ]
+        await in_parallel(_PARALLEL_PARTITIONS, mine, lambda key: self._lead(*key))
 
     async def create(
         self,
@@ -282,23 +285,18 @@ class TopicService:
             for number, partition in enumerate(record.partitions)
             if number >= first and self._node_id in partition.replicas
         ]
-        for position in range(0, len(mine), _PARALLEL_PARTITIONS):
-            results = await asyncio.gather(
-                *(
-                    self._lifecycle.on_partition_created(state, number)
-                    for number in mine[position : position + _PARALLEL_PARTITIONS]
-                ),
-                return_exceptions=True,
+        try:
+            await in_parallel(
+                _PARALLEL_PARTITIONS,
+                mine,
+                lambda number: self._lifecycle.on_partition_created(state, number),
             )
-            for failure in results:
-                if isinstance(failure, KafkaError):
-                    raise failure
-                if isinstance(failure, _FAILURES):
-                    raise KafkaError(
-                        ErrorCode.KAFKA_STORAGE_ERROR, f"topic '{record.name}' cannot be stored: {failure}"
-                    ) from failure
-                if failure is not None:
-                    raise failure
+        except KafkaError:
+            raise
+        except _FAILURES as error:
+            raise KafkaError(
+                ErrorCode.KAFKA_STORAGE_ERROR, f"topic '{record.name}' cannot be stored: {error}"
+            ) from error
         try:
             record = await self._store.set_materialised(record.name, len(record.partitions), record.version)
         except StoreError as error:
@@ -313,9 +311,11 @@ class TopicService:
             # A creation that was undone is only marked in memory so far.
             record = await self._store.mark_deleting(name, ANY_VERSION)
             self._records[name] = record
-            for number, partition in enumerate(record.partitions):
-                if self._node_id in partition.replicas:
-                    await self._lifecycle.on_partition_deleted(name, record.topic_id, number)
+            await in_parallel(
+                _PARALLEL_PARTITIONS,
+                [n for n, partition in enumerate(record.partitions) if self._node_id in partition.replicas],
+                lambda number: self._lifecycle.on_partition_deleted(name, record.topic_id, number),
+            )
             await self._store.delete_topic(name)
         except _FAILURES as error:
             _LOG.warning("deletion of topic %s is not finished, it will be tried again: %s", name, error)

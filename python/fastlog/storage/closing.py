@@ -16,6 +16,8 @@ from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partitions import OpenPartition
 
 _LOG: Final = logging.getLogger(__name__)
+# Closing waits for the disk, which is good at several things at once.
+_THREADS: Final = 8
 # Two checkpoints, the mark, and one to spare.
 _SLOTS_FOR_THE_END: Final = 4
 
@@ -45,7 +47,7 @@ async def close_directory(
     log_starts: dict[PartitionKey, int] = {}
     failures = 0
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="fastlog-close") as pool:
+    with ThreadPoolExecutor(max_workers=max(_THREADS, threads), thread_name_prefix="fastlog-close") as pool:
         jobs = [loop.run_in_executor(pool, _close_one, directory, entry) for entry in partitions]
         for entry, job in zip(partitions, jobs, strict=True):
             try:

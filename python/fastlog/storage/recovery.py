@@ -24,6 +24,8 @@ from fastlog.storage.partition_metadata import write_topic_id
 
 _LOG: Final = logging.getLogger(__name__)
 _PROGRESS_SECONDS: Final = 5.0
+# After a clean shutdown opening waits for the disk; the configured number is for checking, which computes.
+_THREADS_WHEN_CLEAN: Final = 8
 
 
 class OpenLog(Protocol):
@@ -91,6 +93,8 @@ async def open_directory(
     _announce(directory, len(openings), opened.clean)
     started = reported = time.monotonic()
     loop = asyncio.get_running_loop()
+    if opened.clean:
+        threads = max(threads, _THREADS_WHEN_CLEAN)
     pool = ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="fastlog-open")
     try:
         jobs = [

@@ -1,12 +1,13 @@
-"""Helpers around cancellation."""
+"""Helpers around cancellation, and around many small jobs for a disk."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
@@ -27,3 +28,27 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
             task.exception()
         raise asyncio.CancelledError
     return task.result()
+
+
+async def in_parallel(
+    width: int, items: Iterable[Item], work: Callable[[Item], Coroutine[Any, Any, object]]
+) -> None:
+    """Does `work` for every item, `width` at a time.
+
+    After an error no further item is begun; those under way are waited for, then the first error is raised.
+    """
+    pending = iter(items)
+    errors: list[BaseException] = []
+
+    async def one_after_the_other() -> None:
+        for item in pending:
+            if errors:
+                return
+            try:
+                await work(item)
+            except BaseException as error:  # noqa: BLE001 - raised below, when the others are done
+                errors.append(error)
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(width)))
+    if errors:
+        raise errors[0]

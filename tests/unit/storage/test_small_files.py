@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -17,6 +18,7 @@ from fastlog.storage.partition_metadata import (
     read_topic_id,
     write_topic_id,
 )
+from fastlog.storage.tasks import in_parallel, uninterrupted
 from fastlog.storage.uuids import ZERO_UUID, format_uuid, parse_uuid, random_uuid
 
 
@@ -178,3 +180,43 @@ def test_damaged_partition_metadata_is_told(tmp_path: Path, content: str) -> Non
     (tmp_path / PARTITION_METADATA_FILE).write_text(content)
     with pytest.raises(PartitionMetadataDamaged, match=r"partition\.metadata"):
         read_topic_id(tmp_path)
+
+
+async def test_parallel_work_stops_at_the_first_error_and_waits_for_the_rest() -> None:
+    began: list[int] = []
+    ended: list[int] = []
+    gate = asyncio.Event()
+
+    async def work(item: int) -> None:
+        began.append(item)
+        if item == 1:
+            gate.set()
+            raise ValueError("one")
+        await gate.wait()
+        await asyncio.sleep(0)
+        ended.append(item)
+
+    with pytest.raises(ValueError, match="one"):
+        await in_parallel(3, range(100), work)
+    assert began == [0, 1]
+    assert ended == [0]
+    began.clear()
+    await in_parallel(3, [5, 6, 7, 8], work)
+    assert began == [5, 6, 7, 8]
+
+
+async def test_uninterrupted_work_ends_before_the_cancellation_is_raised() -> None:
+    gate, done = asyncio.Event(), []
+
+    async def work() -> None:
+        await gate.wait()
+        done.append(True)
+
+    task = asyncio.create_task(uninterrupted(work()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == [True]
