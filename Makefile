@@ -52,6 +52,15 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	$(BIN)/python -m pytest benches/core --benchmark-only --benchmark-columns=min,median,ops -p no:cacheprovider
 	$(BIN)/python -m benches.macro.against_kafka
 
+FUZZ_TARGETS ?= batch frame index plan
+FUZZ_SECONDS ?= 3600
+
+fuzz:  ## libFuzzer, an hour per target; needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`
+	cargo test --package fastlog-core --test fuzz_short --quiet -- --ignored write_corpus
+	for target in $(FUZZ_TARGETS); do \
+	  cargo +nightly fuzz run --fuzz-dir rust/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
+
 wheel: $(STAMP)  ## an abi3-py311 wheel in dist/
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin build --release --out dist
 

@@ -193,8 +193,11 @@ def test_dump_log_segments_has_no_complaint(version: str, segments: list[Path]) 
         checked = tools.run(dump, "--files", indexes, timeout=170).stdout.decode()
         _no_complaint(checked)
         assert re.search(r"^(offset|timestamp): \d+", checked, re.MULTILINE), "no index entry at all was seen"
-        sane = tools.run(dump, "--index-sanity-check", "--files", indexes, timeout=170)
-        assert sane.stdout.decode().count("passed sanity check") == len(segments)
+        sane = tools.run(dump, "--index-sanity-check", "--files", indexes, timeout=170).stdout.decode()
+        # A segment that begins with a large batch and holds little else has no entry.
+        passed, empty = sane.count("passed sanity check"), sane.count("is empty")
+        assert passed + empty == len(segments)
+        assert passed > len(CODECS)
     snapshots = ",".join(str(path) for path in sorted(segments[0].parent.glob("*.snapshot")))
     assert "producerId:" in tools.run(dump, "--files", snapshots).stdout.decode()
 

@@ -10,10 +10,10 @@ import pytest
 
 from fastlog.native import build_batch
 from fastlog.wire.messages.produce import (
-    ProducePartitionData,
+    PartitionProduceData,
     ProduceRequest,
     ProduceResponse,
-    ProduceTopicData,
+    TopicProduceData,
 )
 from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest, CreateTopicsResponse
 from tests.harness.broker_process import BrokerProcess
@@ -64,8 +64,8 @@ def test_a_hundred_connections_of_one_megabyte_requests(tmp_path: Path) -> None:
 def _produce(
     port: int, partition: int, batch: bytes, errors: list[BaseException | int], *, requests: int = REQUESTS
 ) -> None:
-    data = ProducePartitionData(index=partition, records=batch)
-    request = ProduceRequest(acks=-1, timeout_ms=30_000, topic_data=[ProduceTopicData("big", [data])])
+    data = PartitionProduceData(index=partition, records=batch)
+    request = ProduceRequest(acks=-1, timeout_ms=30_000, topic_data=[TopicProduceData("big", [data])])
     with Link(port, timeout=60) as link:
         in_flight = 0
         for sent in range(requests):

@@ -22,7 +22,7 @@ from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest
 from tests.harness.batches import batch
 from tests.integration.conftest import BrokerFactory
-from tests.integration.requests import make_topic, metadata, produce
+from tests.integration.requests import metadata, produce
 from tests.integration.running import RawClient, RunningBroker
 
 
@@ -132,15 +132,24 @@ def test_describe_topic_partitions_obeys_the_brokers_limit(start_broker: BrokerF
 
 
 @pytest.mark.parametrize("version", versions(ApiKey.FIND_COORDINATOR))
-def test_there_is_no_coordinator_yet(client: RawClient, version: int) -> None:
-    make_topic(client, "t")
+def test_this_broker_coordinates_groups(broker: RunningBroker, client: RawClient, version: int) -> None:
     if version < 4:
         answer = client.ask(FindCoordinatorRequest(key="g"), version)
-        assert ErrorCode(answer.error_code) is ErrorCode.COORDINATOR_NOT_AVAILABLE
-        assert answer.node_id == -1
+        assert (answer.error_code, answer.node_id, answer.port) == (0, 1, broker.port)
         return
     answer = client.ask(FindCoordinatorRequest(coordinator_keys=["g", "h"]), version)
-    assert [(item.key, ErrorCode(item.error_code)) for item in answer.coordinators] == [
-        ("g", ErrorCode.COORDINATOR_NOT_AVAILABLE),
-        ("h", ErrorCode.COORDINATOR_NOT_AVAILABLE),
+    assert [(item.key, item.error_code, item.node_id, item.port) for item in answer.coordinators] == [
+        ("g", 0, 1, broker.port),
+        ("h", 0, 1, broker.port),
     ]
+    assert "__consumer_offsets" in broker.broker.services.cluster.topics
+
+
+@pytest.mark.parametrize(
+    ("key_type", "error"),
+    [(1, ErrorCode.COORDINATOR_NOT_AVAILABLE), (9, ErrorCode.INVALID_REQUEST)],
+    ids=["transactions", "unknown"],
+)
+def test_other_coordinators_are_not_here(client: RawClient, key_type: int, error: ErrorCode) -> None:
+    answer = client.ask(FindCoordinatorRequest(key="t", key_type=key_type), 2)
+    assert (ErrorCode(answer.error_code), answer.node_id) == (error, -1)

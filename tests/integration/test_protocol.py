@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
+import threading
+import time
 
 import pytest
 
@@ -133,3 +136,23 @@ def test_connection_limits(start_broker: BrokerFactory) -> None:
         with broker.connect() as third:
             assert third.is_closed()
     assert broker.broker.services.metrics.refused["max.connections.per.ip"] == 1
+
+
+def test_a_storm_of_connections_does_not_overrun_the_accept_queue(broker: RunningBroker) -> None:
+    async def block(seconds: float) -> None:
+        await asyncio.to_thread(blocking.set)
+        time.sleep(seconds)  # noqa: ASYNC251 - the loop is held up on purpose
+
+    blocking = threading.Event()
+    held = threading.Thread(target=lambda: broker.run(block(2)))
+    held.start()
+    blocking.wait()
+    try:
+        # A full queue drops the handshake, and the client's kernel tries again a second later.
+        clients = [broker.connect(timeout=0.9) for _ in range(300)]
+    finally:
+        held.join()
+    for client in clients:
+        client.socket.settimeout(10)
+        assert client.ask(ApiVersionsRequest(), 0).error_code == 0
+        client.socket.close()

@@ -23,6 +23,7 @@ from fastlog.native._core import (
     build_batch,
     compress,
     crc32c,
+    decode_columns,
     decompress,
     read_batches,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "build_batch",
     "compress",
     "crc32c",
+    "decode_columns",
     "decompress",
     "read_batches",
 ]

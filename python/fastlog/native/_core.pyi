@@ -48,6 +48,7 @@ __all__ = [
     "build_batch",
     "compress",
     "crc32c",
+    "decode_columns",
     "decompress",
     "read_batches",
 ]
@@ -466,3 +467,11 @@ def build_batch(
 
 def read_batches(data: Buffer) -> list[ReadRecord]:
     """The records of every whole batch in `data`, control batches left out."""
+
+def decode_columns(data: Buffer) -> dict[str, Buffer]:
+    """The records of every whole batch in `data` as columns, control batches and headers left out.
+
+    Raw arrays in the byte order of the machine, which `fastlog.native.columns` hands to numpy: int64
+    "offsets" and "timestamps" (ms); for "key" and "value", bytes "..._data", int64 "..._offsets" (one more
+    than rows) and one byte per row "..._validity" (0 for null). Raises MalformedRequest on damage.
+    """

@@ -18,6 +18,7 @@ from fastlog.clock import Clock, SystemClock
 from fastlog.config import BrokerConfig, ConfigurationRules, LiveConfig
 from fastlog.coordination.cluster_view import BrokerInfo, ClusterView
 from fastlog.coordination.file_store import FileMetadataStore
+from fastlog.coordination.groups.service import GroupService
 from fastlog.coordination.producer_ids import ProducerIds
 from fastlog.coordination.startup import Coordination, start_topics
 from fastlog.coordination.topics import TopicService
@@ -47,6 +48,9 @@ _LOG: Final = logging.getLogger(__name__)
 # After the grace period of a stop: long enough to send the errors that end the last waits.
 _LAST_WORDS_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.005
+# Kafka's default of 50 goes with an acceptor thread. Here the event loop accepts between requests, and a
+# queue that runs over costs clients a second each.
+_LEAST_BACKLOG: Final = 1024
 
 
 class Broker:
@@ -102,6 +106,8 @@ class Broker:
         """Answers what is under way and shuts down; whether the next start may trust the logs as they are."""
         for listener in self._listeners:
             listener.close()
+        if self._services is not None:
+            self._services.groups.resign()
         if self._table is not None and self._dispatcher is not None:
             await self._finish_connections(self._table, self._dispatcher)
         await self._cleanup.aclose()
@@ -114,7 +120,7 @@ class Broker:
                 endpoint.name,
                 endpoint.host,
                 endpoint.port,
-                config.socket_listen_backlog_size,
+                max(config.socket_listen_backlog_size, _LEAST_BACKLOG),
                 self._hosts.__getitem__,
             )
             self._listeners.append(listener)
@@ -157,6 +163,16 @@ class Broker:
         )
         self._cleanup.push_async_callback(topics.close)
         producer_ids = ProducerIds(store)
+        groups = GroupService(
+            view=view,
+            topics=topics,
+            replicas=replicas,
+            purgatory=purgatory,
+            committer=committer,
+            clock=self._clock,
+            config=lambda: live.current,
+        )
+        self._cleanup.push_async_callback(groups.close)
         limits = flow_limits(config)
         services = BrokerServices(
             live_config=live,
@@ -165,6 +181,7 @@ class Broker:
             cluster=view,
             topics=topics,
             producer_ids=producer_ids,
+            groups=groups,
             logs=logs,
             io=io,
             replicas=replicas,
@@ -192,6 +209,7 @@ class Broker:
             logs,
             preparation,
         )
+        groups.start()
         logs.start_housekeeping()
         self._serve(services)
         for listener in self._listeners:

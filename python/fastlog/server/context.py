@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fastlog.clock import Clock
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.coordination.cluster_view import ClusterView
+    from fastlog.coordination.groups.service import GroupService
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topics import TopicService
     from fastlog.replication.committer import GroupCommitter
@@ -38,6 +39,7 @@ class BrokerServices:
     cluster: ClusterView
     topics: TopicService
     producer_ids: ProducerIds
+    groups: GroupService
     logs: LogManager
     io: IoLoop
     replicas: ReplicaManager

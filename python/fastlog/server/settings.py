@@ -26,7 +26,6 @@ def flow_limits(config: BrokerConfig) -> FlowLimits:
         max_connections_per_ip=config.max_connections_per_ip,
         per_ip_overrides=dict(config.max_connections_per_ip_overrides),
         idle_seconds=config.connections_max_idle_ms / 1000,
-        backlog=config.socket_listen_backlog_size,
     )
 
 
@@ -41,6 +40,7 @@ def storage_settings(config: BrokerConfig) -> StorageSettings:
             config.log_flush_offset_checkpoint_interval_ms,
             config.log_flush_start_offset_checkpoint_interval_ms,
         ),
+        file_delete_delay_ms=config.log_segment_delete_delay_ms,
         allow_data_loss=config.allow_data_loss,
     )
 

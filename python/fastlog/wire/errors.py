@@ -10,7 +10,7 @@ class WireError(FastlogError):
 
 
 class MalformedMessage(WireError):
-    """The bytes are not a message of the given kind and version (too short, bad length, trailing bytes)."""
+    """The bytes are not a message of the given kind and version (too short, bad length, bytes left over)."""
 
 
 class UnsupportedVersion(WireError):

@@ -10,7 +10,7 @@ use std::io::Read;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fastlog_core::batch::{
-    AppendRules, BatchBuilder, BatchView, TimestampType, crc32c, read_records, validate_for_append,
+    AppendRules, BatchBuilder, BatchView, Columns, TimestampType, crc32c, read_records, validate_for_append,
 };
 use fastlog_core::compression::{Codec, DecompressionLimit, compress, decompress_reader};
 
@@ -152,6 +152,14 @@ fn build_and_read(c: &mut Criterion) {
                 .iter()
                 .map(|record| record.expect("good").value.map_or(0, <[u8]>::len))
                 .sum::<usize>()
+        });
+    });
+    group.bench_function("columns/65536/100", |b| {
+        b.iter(|| {
+            Columns::decode(black_box(&bytes), DecompressionLimit::default())
+                .expect("good")
+                .offsets
+                .len()
         });
     });
     group.finish();

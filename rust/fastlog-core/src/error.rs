@@ -126,3 +126,8 @@ impl Error {
         }
     }
 }
+
+/// Whether a file or directory was not there.
+pub(crate) fn is_not_found(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}

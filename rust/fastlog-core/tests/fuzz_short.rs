@@ -6,12 +6,14 @@
 mod batch;
 #[path = "../../fuzz/entries/frame.rs"]
 mod frame;
+#[path = "../../fuzz/entries/index.rs"]
+mod index;
 #[path = "../../fuzz/entries/plan.rs"]
 mod plan;
 
 use std::panic::{RefUnwindSafe, catch_unwind};
+use std::path::Path;
 
-const ITERATIONS: u64 = 200_000;
 const SEED: u64 = 20_260_101;
 
 fn from_environment(name: &str, default: u64) -> u64 {
@@ -77,29 +79,54 @@ fn change(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-fn short_run(entry: impl Fn(&[u8]) + RefUnwindSafe, seeds: &[Vec<u8>]) {
+fn short_run(iterations: u64, entry: impl Fn(&[u8]) + RefUnwindSafe, seeds: &[Vec<u8>]) {
     let seed = from_environment("FASTLOG_FUZZ_SEED", SEED);
     let mut random = Random(seed);
     let changed =
-        (0..from_environment("FASTLOG_FUZZ_ITERATIONS", ITERATIONS)).map(|_| change(&mut random, seeds));
+        (0..from_environment("FASTLOG_FUZZ_ITERATIONS", iterations)).map(|_| change(&mut random, seeds));
     for input in seeds.iter().cloned().chain(changed) {
-        if catch_unwind(|| entry(&input)).is_err() {
-            panic!("seed {seed}, input {input:02x?}");
-        }
+        let survived = catch_unwind(|| entry(&input)).is_ok();
+        assert!(survived, "seed {seed}, input {input:02x?}");
     }
 }
 
 #[test]
 fn batches() {
-    short_run(batch::run, &batch::seeds());
+    short_run(200_000, batch::run, &batch::seeds());
 }
 
 #[test]
 fn frames() {
-    short_run(frame::run, &frame::seeds());
+    short_run(200_000, frame::run, &frame::seeds());
 }
 
 #[test]
 fn plans() {
-    short_run(plan::run, &plan::seeds());
+    short_run(200_000, plan::run, &plan::seeds());
+}
+
+#[test]
+fn indexes() {
+    short_run(3_000, index::run, &index::seeds());
+}
+
+/// Gives libFuzzer something to start from.
+#[test]
+#[ignore = "run by `make fuzz`"]
+fn write_corpus() {
+    let all = [
+        ("batch", batch::seeds()),
+        ("frame", frame::seeds()),
+        ("index", index::seeds()),
+        ("plan", plan::seeds()),
+    ];
+    for (target, seeds) in all {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/corpus")
+            .join(target);
+        std::fs::create_dir_all(&dir).expect("a writable checkout");
+        for (i, seed) in seeds.iter().enumerate() {
+            std::fs::write(dir.join(format!("seed-{i:03}")), seed).expect("a writable checkout");
+        }
+    }
 }

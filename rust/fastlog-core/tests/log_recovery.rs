@@ -386,3 +386,18 @@ fn leader_epochs_follow_the_log() {
         );
     }
 }
+
+#[test]
+fn holes_of_an_earlier_compaction_are_believed() {
+    // What is left of a compacted segment, as on a topic whose policy is now to delete.
+    let (dir, bases) = filled();
+    let names: Vec<String> = bases.iter().map(|base| format!("{base}.log")).collect();
+    let size = batch(3, 150, NOW_MS).len();
+    change(&dir, &names[1], |bytes| {
+        bytes.drain(size..2 * size);
+        bytes.truncate(bytes.len() - size);
+    });
+    let (log, report) = dir.open(&config(), unclean(0));
+    assert_eq!((log.log_end_offset(), report.truncated_bytes), (RECORDS, 0));
+    assert_eq!(read_all(&log, 0, 900).len() as i64, RECORDS - 6);
+}

@@ -9,6 +9,7 @@
 mod batches;
 mod buffers;
 mod codecs;
+mod columns;
 mod config;
 mod engine;
 mod errors;
@@ -28,6 +29,8 @@ mod _core {
     use crate::buffers::Chunk;
     #[pymodule_export]
     use crate::codecs::{compress, crc32c, decompress};
+    #[pymodule_export]
+    use crate::columns::decode_columns;
     #[pymodule_export]
     use crate::config::LogConfig;
     #[pymodule_export]

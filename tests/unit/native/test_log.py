@@ -222,8 +222,8 @@ def test_other_threads_run_while_a_log_is_opened(tmp_path: Path) -> None:
     opened: list[Log] = []
     opener = threading.Thread(target=lambda: opened.append(open_log(path)))
     opener.start()
-    # The native call waits for us here: with the GIL held, this thread could never come to the rescue.
-    checkpoint.write_bytes(b"0\n1\n3 0\n")
+    # The native call waits for a writer: with the GIL held, this thread could never come to the rescue.
+    os.close(os.open(checkpoint, os.O_WRONLY))
     opener.join()
     assert opened[0].log_end_offset == 0
 

@@ -20,25 +20,81 @@ from fastlog.config.keys import ConfigKey, Unused
 __all__ = ["KEYS"]
 
 KEYS: Final = (
+    ConfigKey(
+        "group.initial.rebalance.delay.ms", INT, "3000", "How long a new group waits for more members."
+    ),
+    ConfigKey("group.min.session.timeout.ms", INT, "6000", "Shortest session timeout a member may ask for."),
+    ConfigKey(
+        "group.max.session.timeout.ms", INT, "1800000", "Longest session timeout a member may ask for."
+    ),
+    ConfigKey("group.max.size", INT, "2147483647", "Most members of a group.", check=AtLeast(1)),
+    ConfigKey("offset.metadata.max.bytes", INT, "4096", "Longest metadata text of an offset commit.", HIGH),
+    ConfigKey(
+        "offsets.commit.timeout.ms",
+        INT,
+        "5000",
+        "How long an offset commit waits for these acks.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "offsets.load.buffer.size",
+        INT,
+        "5242880",
+        "Read size when offsets are loaded.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "offsets.retention.minutes",
+        INT,
+        "10080",
+        "How long the offsets of an empty group are kept.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "offsets.retention.check.interval.ms",
+        LONG,
+        "600000",
+        "How often old offsets are looked for.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "offsets.topic.compression.codec",
+        INT,
+        "0",
+        "Codec number of the offsets topic.",
+        HIGH,
+        check=Between(0, 4),
+    ),
+    ConfigKey(
+        "offsets.topic.num.partitions",
+        INT,
+        "50",
+        "Partitions of the offsets topic.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "offsets.topic.replication.factor",
+        SHORT,
+        "3",
+        "Replicas of the offsets topic.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "offsets.topic.segment.bytes",
+        INT,
+        "104857600",
+        "Segment size of the offsets topic.",
+        HIGH,
+        check=AtLeast(1),
+    ),
     *without_effect(
-        Unused.GROUPS,
-        ConfigKey(
-            "group.initial.rebalance.delay.ms", INT, "3000", "How long a new group waits for more members."
-        ),
-        ConfigKey(
-            "group.min.session.timeout.ms", INT, "6000", "Shortest session timeout a member may ask for."
-        ),
-        ConfigKey(
-            "group.max.session.timeout.ms", INT, "1800000", "Longest session timeout a member may ask for."
-        ),
-        ConfigKey("group.max.size", INT, "2147483647", "Most members of a group.", check=AtLeast(1)),
-        ConfigKey(
-            "group.coordinator.rebalance.protocols",
-            LIST,
-            "classic",
-            "Group protocols that are served.",
-            check=ItemsOf(("consumer", "classic", "share", "unknown")),
-        ),
+        Unused.MODEL,
         ConfigKey(
             "group.coordinator.new.enable",
             BOOLEAN,
@@ -53,6 +109,17 @@ KEYS: Final = (
             "10",
             "How long the coordinator gathers writes.",
             check=AtLeast(0),
+        ),
+        ConfigKey("offsets.commit.required.acks", SHORT, "-1", "Acks that an offset commit waits for.", HIGH),
+    ),
+    *without_effect(
+        Unused.GROUPS,
+        ConfigKey(
+            "group.coordinator.rebalance.protocols",
+            LIST,
+            "classic",
+            "Group protocols that are served.",
+            check=ItemsOf(("consumer", "classic", "share", "unknown")),
         ),
         ConfigKey(
             "group.consumer.assignors",
@@ -116,67 +183,6 @@ KEYS: Final = (
             "How groups move between the two protocols.",
             check=OneOf(("disabled", "downgrade", "upgrade", "bidirectional"), ignore_case=True),
             internal=True,
-        ),
-        ConfigKey(
-            "offset.metadata.max.bytes", INT, "4096", "Longest metadata text of an offset commit.", HIGH
-        ),
-        ConfigKey("offsets.commit.required.acks", SHORT, "-1", "Acks that an offset commit waits for.", HIGH),
-        ConfigKey(
-            "offsets.commit.timeout.ms",
-            INT,
-            "5000",
-            "How long an offset commit waits for these acks.",
-            HIGH,
-            check=AtLeast(1),
-        ),
-        ConfigKey(
-            "offsets.load.buffer.size",
-            INT,
-            "5242880",
-            "Read size when offsets are loaded.",
-            HIGH,
-            check=AtLeast(1),
-        ),
-        ConfigKey(
-            "offsets.retention.minutes",
-            INT,
-            "10080",
-            "How long the offsets of an empty group are kept.",
-            HIGH,
-            check=AtLeast(1),
-        ),
-        ConfigKey(
-            "offsets.retention.check.interval.ms",
-            LONG,
-            "600000",
-            "How often old offsets are looked for.",
-            HIGH,
-            check=AtLeast(1),
-        ),
-        ConfigKey("offsets.topic.compression.codec", INT, "0", "Codec number of the offsets topic.", HIGH),
-        ConfigKey(
-            "offsets.topic.num.partitions",
-            INT,
-            "50",
-            "Partitions of the offsets topic.",
-            HIGH,
-            check=AtLeast(1),
-        ),
-        ConfigKey(
-            "offsets.topic.replication.factor",
-            SHORT,
-            "3",
-            "Replicas of the offsets topic.",
-            HIGH,
-            check=AtLeast(1),
-        ),
-        ConfigKey(
-            "offsets.topic.segment.bytes",
-            INT,
-            "104857600",
-            "Segment size of the offsets topic.",
-            HIGH,
-            check=AtLeast(1),
         ),
     ),
     *without_effect(

@@ -65,4 +65,6 @@ async def _delete(ctx: RequestContext, item: DeleteTopicState, twice: bool) -> T
         raise KafkaError(ErrorCode.INVALID_REQUEST, "a topic is given by its name or by its id, not by both")
     if twice:
         raise repeated_error("the topic")
-    return await ctx.broker.topics.delete(item.topic_id if item.name is None else item.name)
+    state = await ctx.broker.topics.delete(item.topic_id if item.name is None else item.name)
+    await ctx.broker.groups.commits.forget_topic(state.name)
+    return state

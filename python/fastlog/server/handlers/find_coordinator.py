@@ -1,14 +1,15 @@
 """FindCoordinator (10): who coordinates a group or a transactional id. Versions 0 to 6.
 
-This release has neither groups nor transactions: every key gets COORDINATOR_NOT_AVAILABLE, which clients
-retry, and key types that Kafka does not know get INVALID_REQUEST. Several keys from version 4 on (KIP-699).
+Groups are coordinated by this broker; the first to ask makes `__consumer_offsets`. Transactions (key type 1)
+and share groups (2) get COORDINATOR_NOT_AVAILABLE, which clients retry, and key types that Kafka does not
+know get INVALID_REQUEST. Several keys from version 4 on (KIP-699).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastlog.errors import ErrorCode
+from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.find_coordinator import (
@@ -21,22 +22,50 @@ if TYPE_CHECKING:
     from fastlog.server.context import RequestContext
 
 _BATCHED_FROM: Final = 4
-_KEY_TYPES: Final = (0, 1, 2)
+_GROUP: Final = 0
+_OTHERS: Final = (1, 2)
 _NOWHERE: Final = -1
 
 
 @handles(ApiKey.FIND_COORDINATOR)
-def handle(ctx: RequestContext, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
-    """One answer for all keys: there is no coordinator."""
-    code, message = ErrorCode.COORDINATOR_NOT_AVAILABLE, "this release has no groups and no transactions"
-    if request.key_type not in _KEY_TYPES:
-        code, message = ErrorCode.INVALID_REQUEST, f"unknown key type {request.key_type}"
-    if ctx.header.api_version < _BATCHED_FROM:
-        return FindCoordinatorResponse(
-            error_code=int(code), error_message=message, node_id=_NOWHERE, port=_NOWHERE
-        )
+async def handle(ctx: RequestContext, request: FindCoordinatorRequest) -> FindCoordinatorResponse:
+    """One answer for each key."""
+    batched = ctx.header.api_version >= _BATCHED_FROM
+    keys = request.coordinator_keys if batched else [request.key]
+    found = [await _find(ctx, key, request.key_type) for key in keys]
+    if batched:
+        return FindCoordinatorResponse(coordinators=found)
+    (one,) = found
     return FindCoordinatorResponse(
-        coordinators=[
-            Coordinator(key, _NOWHERE, "", _NOWHERE, int(code), message) for key in request.coordinator_keys
-        ]
+        error_code=one.error_code,
+        error_message=one.error_message,
+        node_id=one.node_id,
+        host=one.host,
+        port=one.port,
     )
+
+
+async def _find(ctx: RequestContext, key: str, key_type: int) -> Coordinator:
+    if key_type == _GROUP:
+        try:
+            await ctx.broker.groups.ensure_topic()
+        except KafkaError as error:
+            return _missing(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
+        return _this_broker(ctx, key)
+    if key_type in _OTHERS:
+        what = "this release coordinates neither transactions nor share groups"
+        return _missing(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, what)
+    return _missing(key, ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
+
+
+def _this_broker(ctx: RequestContext, key: str) -> Coordinator:
+    node_id = ctx.broker.replicas.node_id
+    for broker in ctx.broker.cluster.brokers():
+        if broker.id == node_id and ctx.listener in broker.endpoints:
+            host, port = broker.endpoints[ctx.listener]
+            return Coordinator(key, node_id, host, port, int(ErrorCode.NONE), None)
+    return _missing(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, f"not reached over {ctx.listener}")
+
+
+def _missing(key: str, code: ErrorCode, message: str) -> Coordinator:
+    return Coordinator(key, _NOWHERE, "", _NOWHERE, int(code), message)

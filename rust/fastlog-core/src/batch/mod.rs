@@ -3,6 +3,7 @@
 //! Everything here works on bytes that are already in memory and never touches a file or a clock.
 
 mod builder;
+mod columns;
 mod control;
 pub mod crc;
 pub mod header;
@@ -14,6 +15,7 @@ pub mod varint;
 pub mod view;
 
 pub use builder::BatchBuilder;
+pub use columns::{BytesColumn, Columns, whole_batches};
 pub use control::{ControlKind, ControlMarker, control_marker};
 pub use crc::{crc32c, crc32c_append};
 pub use header::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX_SIZE, MAGIC_V2, TimestampType};

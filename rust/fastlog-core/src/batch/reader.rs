@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::batch::header::{BatchHeader, TimestampType};
-use crate::batch::record::{Damage, Headers, RawRecord, split_record};
+use crate::batch::record::{Damage, Headers, RawRecord, SMALLEST_RECORD, split_record};
 use crate::batch::view::BatchView;
 use crate::compression::{Codec, DecompressionLimit, decompress};
 use crate::error::{Error, Result};
@@ -128,5 +128,14 @@ impl<'r> Iterator for RecordIter<'r> {
             }
             Err(damage) => Some(Err(self.fail(damage))),
         }
+    }
+
+    /// No more than the bytes have room for, whatever the header says: a record takes 7 of them. One more for
+    /// an error after the last record.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (
+            0,
+            Some((self.left as usize).min(self.rest.len() / SMALLEST_RECORD) + 1),
+        )
     }
 }

@@ -16,6 +16,9 @@
 
 use crate::batch::varint::{read_varint, read_varlong, unzigzag};
 
+/// Bytes of a record of no key, no value and no headers.
+pub(crate) const SMALLEST_RECORD: usize = 7;
+
 /// What is wrong with a record, in words for the producer's log.
 pub(crate) type Damage = &'static str;
 

@@ -12,6 +12,8 @@
 //! while a segment is active and trims them later; here they are never longer than their entries.
 
 mod sparse;
+#[cfg(test)]
+mod tests;
 
 pub mod offset;
 pub mod time;

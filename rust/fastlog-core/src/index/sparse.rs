@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::env::{File, FileSystem, Mapping, OpenMode, temporary_path};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_not_found};
 
 /// Bytes held in memory before they are written out.
 const SPILL_BYTES: usize = 4096;
@@ -119,23 +119,39 @@ impl<const N: usize> SparseFile<N> {
 
     /// The last entry.
     pub fn last(&self) -> Result<Option<[u8; N]>> {
-        let mut state = lock(&self.state);
+        let state = lock(&self.state);
         if let Some(last) = state.tail.last_chunk() {
             return Ok(Some(*last));
         }
-        match state.stored {
-            0 => Ok(None),
-            stored => Ok(Some(entry_at(&self.mapped(&mut state)?, stored - 1))),
-        }
+        state
+            .stored
+            .checked_sub(1)
+            .map(|last| self.stored_entry(&state, last))
+            .transpose()
     }
 
     /// The first entry.
     pub fn first(&self) -> Result<Option<[u8; N]>> {
-        let mut state = lock(&self.state);
+        let state = lock(&self.state);
         if state.stored > 0 {
-            return Ok(Some(entry_at(&self.mapped(&mut state)?, 0)));
+            return self.stored_entry(&state, 0).map(Some);
         }
         Ok(state.tail.first_chunk().copied())
+    }
+
+    /// One entry of the file, without mapping it: a start looks at the ends of thousands of indexes.
+    fn stored_entry(&self, state: &State, index: usize) -> Result<[u8; N]> {
+        let mut entry = [0; N];
+        match (&state.mapping, &state.file) {
+            (Some(mapping), _) => return Ok(entry_at(mapping, index)),
+            (None, Some(file)) => file.read_exact_at(&mut entry, (index * N) as u64)?,
+            (None, None) => {
+                self.fs
+                    .open(&self.path, OpenMode::Read)?
+                    .read_exact_at(&mut entry, (index * N) as u64)?;
+            }
+        }
+        Ok(entry)
     }
 
     /// The entries around a key: `not_after` tells whether an entry is at or before it.
@@ -217,13 +233,26 @@ impl<const N: usize> SparseFile<N> {
         Ok(())
     }
 
-    /// Writes out what is in memory and makes the file durable.
+    /// Writes out what is in memory and makes the file durable; fails with [`Error::NoSpace`] as long as
+    /// something cannot be written.
     pub fn sync(&self) -> Result<()> {
         self.spill()?;
-        let open = lock(&self.state).file.clone();
+        let open = {
+            let state = lock(&self.state);
+            if !state.tail.is_empty() {
+                return Err(Error::NoSpace {
+                    path: self.path.clone(),
+                });
+            }
+            state.file.clone()
+        };
         match open {
             Some(file) => file.sync_data(),
-            None => self.fs.open(&self.path, OpenMode::Write)?.sync_data(),
+            None => match self.fs.open(&self.path, OpenMode::Write) {
+                // Deleted meanwhile, with its segment or by somebody else: what is missing is made again.
+                Err(error) if is_not_found(&error) => Ok(()),
+                file => file?.sync_data(),
+            },
         }
     }
 

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use crate::clock::Clock;
 use crate::env::FileSystem;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_not_found};
 use crate::leader_epochs::LeaderEpochs;
 use crate::producer_state::{ActiveProducer, ProducerState};
 use crate::segment::{Segment, SegmentSpace, SegmentWriter};
@@ -160,9 +160,12 @@ impl PartitionLog {
         }
     }
 
-    /// Takes the log offline when `result` is an I/O error. A full disk and wrong arguments do no harm.
+    /// Takes the log offline when `result` is an I/O error. A full disk and wrong arguments do no harm, and
+    /// a directory that was moved away is no fault of the disk.
     fn guard<T>(&self, result: Result<T>) -> Result<T> {
-        if let Err(error @ Error::Io { .. }) = &result {
+        if let Err(error @ Error::Io { .. }) = &result
+            && !is_not_found(error)
+        {
             // The first error stays: later ones are its consequences.
             let _ = self.failure.set(error.to_string());
         }

@@ -17,7 +17,7 @@ use super::open::{OpenOptions, RecoveryReport};
 use super::replay::{Replayed, replay};
 use super::stability::Stability;
 use crate::error::{Error, Result};
-use crate::producer_state::{ProducerState, delete_snapshots_after};
+use crate::producer_state::{ProducerState, delete_snapshots_after, snapshot_offsets, snapshot_path};
 use crate::segment::{Extent, Segment, SegmentFiles, SegmentSpace, SegmentWriter};
 
 /// A log that is in order.
@@ -92,7 +92,28 @@ impl<'a> Recovery<'a> {
         }
         let end = loaded.active.extent().next_offset;
         delete_snapshots_after(&*self.space.fs, &self.space.dir, end)?;
+        self.delete_stray_snapshots(&loaded.segments)?;
         Ok((loaded, self.report))
+    }
+
+    /// Every clean shutdown leaves a snapshot at the end of then. Those at the start of a segment are needed
+    /// when the log is cut, and the latest one at the next start; the others are not.
+    fn delete_stray_snapshots(&self, segments: &[Arc<Segment>]) -> Result<()> {
+        let offsets = snapshot_offsets(&*self.space.fs, &self.space.dir)?;
+        let Some((_latest, others)) = offsets.split_last() else {
+            return Ok(());
+        };
+        for offset in others {
+            if segments
+                .binary_search_by_key(offset, |segment| segment.base_offset())
+                .is_err()
+            {
+                self.space
+                    .fs
+                    .remove_file(&snapshot_path(&self.space.dir, *offset))?;
+            }
+        }
+        Ok(())
     }
 
     fn open_segments(&mut self, files: BTreeMap<i64, SegmentFiles>) -> Result<()> {

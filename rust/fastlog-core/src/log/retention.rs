@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{LogConfig, PartitionLog, lock};
-use crate::error::Result;
-use crate::segment::{NO_TIMESTAMP, Segment, is_not_found};
+use crate::error::{Result, is_not_found};
+use crate::segment::{NO_TIMESTAMP, Segment};
 
 /// Why a segment was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

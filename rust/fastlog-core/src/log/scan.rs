@@ -30,6 +30,8 @@ struct Scan {
     expected: i64,
     /// Leader epoch of the last batch.
     epoch: i32,
+    /// Offsets are missing inside of segments: then they may be missing between them.
+    compacted: bool,
 }
 
 impl Recovery<'_> {
@@ -49,6 +51,7 @@ impl Recovery<'_> {
             replayed,
             expected: start.next_offset,
             epoch: -1,
+            compacted: self.config.compact,
         };
         self.announce(from, start);
 
@@ -185,7 +188,10 @@ impl Recovery<'_> {
         loop {
             match verifier.next(scan.expected, scan.epoch)? {
                 Verdict::Batch(batch) => self.accept_batch(index, &batch, writer, scan)?,
-                Verdict::End => return Ok(None),
+                Verdict::End => {
+                    scan.compacted |= verifier.gaps_seen();
+                    return Ok(None);
+                }
                 Verdict::Legacy => {
                     return Err(Error::Corrupt {
                         path: log.path().to_owned(),
@@ -241,7 +247,7 @@ impl Recovery<'_> {
     /// Whether the next segment does not go on where this one ends. A compacted log may have holes.
     fn misfit(&self, index: usize, scan: &Scan) -> Option<Damage> {
         let next = self.segments.get(index + 1)?.segment.base_offset();
-        let fits = next == scan.expected || (self.config.compact && next > scan.expected);
+        let fits = next == scan.expected || (scan.compacted && next > scan.expected);
         (!fits).then(|| Damage {
             segment: index,
             position: self.segments[index].size,

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Extent, HeaderWalk, Located, Segment, is_not_found};
+use super::{Extent, HeaderWalk, Located, Segment};
 use crate::env::{FileSystem, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_not_found};
 use crate::index::OffsetPosition;
 
 impl Segment {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::env::{File, FileSystem, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_not_found};
 use crate::filenames::{DELETED, FileKind, file_path, with_suffix};
 use crate::index::{OffsetIndex, TimeIndex, TimestampedOffset};
 
@@ -317,11 +317,6 @@ impl Segment {
         }
         Ok(renamed)
     }
-}
-
-/// Whether a file was not there.
-pub(crate) fn is_not_found(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn missing(path: &Path) -> Error {

@@ -32,7 +32,8 @@ pub enum Verdict {
 /// Which offsets the batches of a segment may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetRule {
-    /// Offsets may be missing: compaction removed them. Otherwise each batch goes on where the last one ended.
+    /// Offsets may be missing, because compaction removed them. Otherwise a batch that does not go on where the
+    /// last one ended is believed only when the next batch confirms it: the topic was compacted once.
     pub gaps: bool,
     /// All offsets are below this one.
     pub limit: i64,
@@ -45,6 +46,7 @@ pub struct Verifier<'a> {
     position: u64,
     end: u64,
     rule: OffsetRule,
+    gaps_seen: bool,
 }
 
 impl<'a> Verifier<'a> {
@@ -55,6 +57,7 @@ impl<'a> Verifier<'a> {
             position,
             end,
             rule,
+            gaps_seen: false,
         }
     }
 
@@ -80,7 +83,7 @@ impl<'a> Verifier<'a> {
         if let Some(reason) = implausible(&header, expected, left) {
             return Ok(Verdict::Bad(reason));
         }
-        if let Some(reason) = self.misplaced(&header, expected, epoch) {
+        if let Some(reason) = self.misplaced(&header, expected, epoch)? {
             return Ok(Verdict::Bad(reason));
         }
         let from = self.position + AT_ATTRIBUTES;
@@ -100,28 +103,47 @@ impl<'a> Verifier<'a> {
     }
 
     /// What the checksum does not cover: it would not notice another offset or epoch.
-    fn misplaced(&self, header: &BatchHeader, expected: i64, epoch: i32) -> Option<String> {
+    fn misplaced(&mut self, header: &BatchHeader, expected: i64, epoch: i32) -> Result<Option<String>> {
         let OffsetRule { gaps, limit } = self.rule;
-        if header.base_offset > expected && !gaps {
-            return Some(format!(
-                "base offset {} where {expected} is due",
-                header.base_offset
-            ));
-        }
         if header.last_offset() >= limit {
-            return Some(format!(
+            return Ok(Some(format!(
                 "last offset {} where all are below {limit}",
                 header.last_offset()
-            ));
+            )));
         }
         // -1 is a batch of before there were epochs.
         if (0..epoch).contains(&header.partition_leader_epoch) {
-            return Some(format!(
+            return Ok(Some(format!(
                 "leader epoch falls from {epoch} to {}",
                 header.partition_leader_epoch
-            ));
+            )));
         }
-        None
+        if header.base_offset > expected {
+            if !gaps && !self.is_confirmed(header)? {
+                return Ok(Some(format!(
+                    "base offset {} where {expected} is due",
+                    header.base_offset
+                )));
+            }
+            self.gaps_seen = true;
+        }
+        Ok(None)
+    }
+
+    /// Whether the batch after the one with this header, which stands here, has offsets above it.
+    fn is_confirmed(&mut self, header: &BatchHeader) -> Result<bool> {
+        let after = self.position + header.size() as u64;
+        let left = self.end - after;
+        if left < HEADER_SIZE as u64 {
+            return Ok(false);
+        }
+        let next = BatchHeader::parse(self.reader.bytes(after, HEADER_SIZE)?)?;
+        Ok(implausible(&next, header.next_offset(), left).is_none() && next.last_offset() < self.rule.limit)
+    }
+
+    /// Whether batches were accepted that do not go on where the last one ended.
+    pub fn gaps_seen(&self) -> bool {
+        self.gaps_seen
     }
 
     /// Whether a message of an old format stands here: those have their checksum, a CRC-32, where batches have

@@ -1,5 +1,6 @@
 //! Tests of the batch module, one file per subject.
 
+mod columns;
 mod crc;
 mod header;
 mod hostile;

@@ -1,0 +1,103 @@
+"""Groups as administrators see them: describe, list, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fastlog.coordination.groups.members import Member
+from fastlog.coordination.groups.state import GroupState
+from fastlog.errors import ErrorCode, KafkaError
+
+if TYPE_CHECKING:
+    from fastlog.coordination.groups.commits import Commits
+    from fastlog.coordination.groups.table import GroupTable
+
+GROUP_TYPE: Final = "classic"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """One group in brief; `group_type` is as ListGroups version 5 has it."""
+
+    group_id: str
+    protocol_type: str
+    state: str
+    group_type: str = GROUP_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDescription:
+    """One group with its members; metadata is only shown for a chosen protocol (state Stable)."""
+
+    error: ErrorCode
+    group_id: str
+    state: str = ""
+    protocol_type: str = ""
+    protocol: str = ""
+    members: tuple[Member, ...] = ()
+
+
+class GroupAdmin:
+    """What the handlers of DescribeGroups, ListGroups and DeleteGroups call."""
+
+    def __init__(self, table: GroupTable, commits: Commits) -> None:
+        self._table = table
+        self._commits = commits
+
+    def describe(self, group_id: str) -> GroupDescription:
+        """One that does not exist is Dead, without an error, as Kafka has it up to version 5."""
+        error = self._table.error(group_id, may_be_empty=True)
+        if error is not ErrorCode.NONE:
+            return GroupDescription(error, group_id)
+        entry = self._table.get(group_id)
+        if entry is None:
+            return GroupDescription(ErrorCode.NONE, group_id, GroupState.DEAD.value)
+        group = entry.group
+        stable = group.state is GroupState.STABLE
+        return GroupDescription(
+            ErrorCode.NONE,
+            group_id,
+            group.state.value,
+            group.protocol_type or "",
+            (group.protocol_name or "") if stable else "",
+            tuple(group.members),
+        )
+
+    def list(
+        self, states: Collection[str] = (), types: Collection[str] = ()
+    ) -> tuple[ErrorCode, list[GroupSummary]]:
+        """(error or NONE, groups). Empty filters let all through; case does not matter."""
+        if self._table.closed:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE, []
+        error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if self._table.loading else ErrorCode.NONE
+        wanted_states = {state.lower() for state in states}
+        wanted_types = {name.lower() for name in types}
+        if wanted_types and GROUP_TYPE not in wanted_types:
+            return error, []
+        return error, [
+            GroupSummary(entry.group.group_id, entry.group.protocol_type or "", entry.group.state.value)
+            for entry in self._table
+            if not wanted_states or entry.group.state.value.lower() in wanted_states
+        ]
+
+    async def delete(self, group_ids: Iterable[str]) -> dict[str, ErrorCode]:
+        """Removes groups that have no members, with their offsets. One code for each."""
+        return {group_id: await self._delete(group_id) for group_id in dict.fromkeys(group_ids)}
+
+    async def _delete(self, group_id: str) -> ErrorCode:
+        error = self._table.error(group_id, may_be_empty=True)
+        if error is not ErrorCode.NONE:
+            return error
+        entry = self._table.get(group_id)
+        if entry is None or entry.group.state is GroupState.DEAD:
+            return ErrorCode.GROUP_ID_NOT_FOUND
+        if entry.group.state is not GroupState.EMPTY:
+            return ErrorCode.NON_EMPTY_GROUP
+        entry.group.become(GroupState.DEAD, self._table.now())
+        try:
+            await self._commits.forget(entry, entry.offsets.touched())
+        except KafkaError as error_of_log:
+            return error_of_log.code
+        return ErrorCode.NONE

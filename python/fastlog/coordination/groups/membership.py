@@ -1,0 +1,197 @@
+"""Join, sync, heartbeat, leave: requests meet the state machine; its effects and timers are carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from fastlog.coordination.groups import joining, rebalance, syncing
+from fastlog.coordination.groups.records import BadGroupRecord, encode_group_key, encode_group_value
+from fastlog.coordination.groups.results import (
+    JoinAnswer,
+    JoinRequest,
+    JoinResult,
+    Store,
+    SyncAnswer,
+    SyncRequest,
+    SyncResult,
+)
+from fastlog.coordination.groups.state import GroupState
+from fastlog.errors import ErrorCode, KafkaError
+
+if TYPE_CHECKING:
+    from fastlog.coordination.groups.group_log import GroupLog
+    from fastlog.coordination.groups.table import GroupEntry, GroupTable
+
+_LOG: Final = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Membership:
+    """What the handlers of JoinGroup, SyncGroup, Heartbeat and LeaveGroup call."""
+
+    def __init__(self, table: GroupTable, log: GroupLog) -> None:
+        self._table = table
+        self._log = log
+        self._tickets = itertools.count(1)
+        self._joins: dict[int, asyncio.Future[JoinResult]] = {}
+        self._syncs: dict[int, asyncio.Future[SyncResult]] = {}
+
+    async def join(self, group_id: str, request: JoinRequest) -> JoinResult:
+        """Returns when the generation has begun, or the request is refused. `ticket` and the new member's id
+        in the request are filled in here."""
+        error = self._table.error(group_id)
+        limits = self._table.limits()
+        if error is ErrorCode.NONE and not (
+            limits.min_session_timeout_ms <= request.session_timeout_ms <= limits.max_session_timeout_ms
+        ):
+            error = ErrorCode.INVALID_SESSION_TIMEOUT
+        if error is ErrorCode.NONE and request.member_id and self._table.get(group_id) is None:
+            error = ErrorCode.UNKNOWN_MEMBER_ID
+        if error is not ErrorCode.NONE:
+            return JoinResult(error, request.member_id)
+        entry = self._table.get_or_add(group_id)
+        entry.group.limits = limits
+        ticket = next(self._tickets)
+        future: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
+        self._joins[ticket] = future
+        new_member_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
+        joining.join(
+            entry.group, replace(request, ticket=ticket, new_member_id=new_member_id), self._table.now()
+        )
+        self.settle(entry)
+        return await future
+
+    async def sync(self, group_id: str, request: SyncRequest) -> SyncResult:
+        """Returns when the assignment is stored, or the request is refused."""
+        error = self._table.error(group_id)
+        if error is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+            # Older clients do not expect that code here; joining again is what they have to do anyway.
+            return SyncResult(ErrorCode.REBALANCE_IN_PROGRESS)
+        entry = self._table.get(group_id)
+        if error is ErrorCode.NONE and entry is None:
+            error = ErrorCode.UNKNOWN_MEMBER_ID
+        if error is not ErrorCode.NONE or entry is None:
+            return SyncResult(error)
+        ticket = next(self._tickets)
+        future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
+        self._syncs[ticket] = future
+        syncing.sync(entry.group, replace(request, ticket=ticket), self._table.now())
+        self.settle(entry)
+        return await future
+
+    def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
+        """A sign of life. Its deadline only moves on, so the group's timer may stay as it is."""
+        error = self._table.error(group_id)
+        if error is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+            return ErrorCode.NONE
+        if error is not ErrorCode.NONE:
+            return error
+        entry = self._table.get(group_id)
+        if entry is None:
+            return ErrorCode.UNKNOWN_MEMBER_ID
+        return entry.group.heartbeat(member_id, instance_id, generation, self._table.now())
+
+    def leave(
+        self, group_id: str, members: Sequence[tuple[str, str | None]]
+    ) -> tuple[ErrorCode, list[ErrorCode]]:
+        """(error for all, or NONE; one code for each (member id, instance id))."""
+        error = self._table.error(group_id)
+        if error is not ErrorCode.NONE:
+            return error, []
+        entry = self._table.get(group_id)
+        if entry is None:
+            return ErrorCode.NONE, [ErrorCode.UNKNOWN_MEMBER_ID] * len(members)
+        if entry.group.state is GroupState.DEAD:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE, []
+        now = self._table.now()
+        codes = [rebalance.leave(entry.group, *identity, now) for identity in members]
+        self.settle(entry)
+        return ErrorCode.NONE, codes
+
+    def resign(self) -> None:
+        """Answers whoever waits: this broker stops."""
+        for entry in self._table:
+            entry.group.resign(self._table.now())
+            self.settle(entry)
+
+    def settle(self, entry: GroupEntry) -> None:
+        """Carries out what the group asks for, and sets its timer."""
+        for effect in entry.group.take_effects():
+            if isinstance(effect, JoinAnswer):
+                _finish(self._joins.pop(effect.ticket), effect.result)
+            elif isinstance(effect, SyncAnswer):
+                _finish(self._syncs.pop(effect.ticket), effect.result)
+            else:
+                self._store(entry, effect)
+        self._set_timer(entry)
+
+    def _store(self, entry: GroupEntry, store: Store) -> None:
+        group = entry.group
+        if group.state is GroupState.EMPTY:
+            _LOG.info("group %s is empty in generation %d", group.group_id, store.generation)
+        else:
+            _LOG.info(
+                "group %s, generation %d: %d members, led by %s",
+                *(group.group_id, store.generation, len(store.record.members), store.record.leader),
+            )
+        try:
+            record = (encode_group_key(group.group_id), encode_group_value(store.record))
+        except BadGroupRecord:
+            self._on_stored(entry, store, ErrorCode.INVALID_REQUEST)
+            return
+        done = self._log.submit(entry.partition, [record])
+        done.add_done_callback(lambda done: self._on_stored(entry, store, _code_of(done)))
+
+    def _on_stored(self, entry: GroupEntry, store: Store, error: ErrorCode) -> None:
+        if error is not ErrorCode.NONE:
+            _LOG.warning("group %s could not be stored: %s", entry.group.group_id, error.name)
+        syncing.on_stored(entry.group, store, error, self._table.now())
+        self.settle(entry)
+
+    def _set_timer(self, entry: GroupEntry) -> None:
+        group = entry.group
+        deadline = None if group.state is GroupState.DEAD else group.next_deadline()
+        if entry.timer is not None:
+            if deadline is not None and entry.timer_at <= deadline:
+                # It fires early, finds nothing to do, and is set again.
+                return
+            entry.timer.cancel()
+            entry.timer = None
+        if deadline is not None:
+            loop = asyncio.get_running_loop()
+            # The broker's clock may be another than the loop's.
+            wait = max(0.0, deadline - self._table.now().monotonic)
+            entry.timer_at = deadline
+            entry.timer = loop.call_later(wait, self._on_timer, entry)
+
+    def _on_timer(self, entry: GroupEntry) -> None:
+        entry.timer = None
+        before = {member.member_id for member in entry.group.members}
+        rebalance.on_time(entry.group, self._table.now())
+        lost = before.difference(member.member_id for member in entry.group.members)
+        if lost:
+            _LOG.info("group %s lost %s: no sign of life in time", entry.group.group_id, ", ".join(lost))
+        self.settle(entry)
+
+
+def _finish(future: asyncio.Future[T], result: T) -> None:
+    # It may have been cancelled with the request that waits for it.
+    if not future.done():
+        future.set_result(result)
+
+
+def _code_of(done: asyncio.Future[None]) -> ErrorCode:
+    if done.cancelled():
+        return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    error = done.exception()
+    if error is None:
+        return ErrorCode.NONE
+    if isinstance(error, KafkaError) and error.code is not ErrorCode.MESSAGE_TOO_LARGE:
+        return error.code
+    return ErrorCode.UNKNOWN_SERVER_ERROR

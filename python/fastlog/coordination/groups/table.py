@@ -1,0 +1,137 @@
+"""All groups that this broker coordinates, and the partitions of `__consumer_offsets` that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fastlog.coordination.groups.offsets import GroupOffsets
+from fastlog.coordination.groups.results import GroupLimits, Now
+from fastlog.coordination.groups.state import Group
+from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
+from fastlog.errors import ErrorCode
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fastlog.clock import Clock
+    from fastlog.config import BrokerConfig
+    from fastlog.coordination.cluster_view import ClusterView
+    from fastlog.replication.manager import ReplicaManager
+
+
+@dataclass(slots=True, eq=False)
+class GroupEntry:
+    """A group with its offsets, the partition that it is stored in, and its timer."""
+
+    group: Group
+    partition: int
+    offsets: GroupOffsets = field(default_factory=GroupOffsets)
+    timer: asyncio.TimerHandle | None = None
+    timer_at: float = 0.0
+    """The deadline that the timer was set for, on the broker's monotonic clock."""
+
+
+def java_hash(text: str) -> int:
+    """`String.hashCode` of Java: over UTF-16 code units, as a signed number of 32 bits."""
+    value = 0
+    encoded = text.encode("utf-16-be", "surrogatepass")
+    for index in range(0, len(encoded), 2):
+        value = (31 * value + (encoded[index] << 8 | encoded[index + 1])) & 0xFFFF_FFFF
+    return value - 0x1_0000_0000 if value & 0x8000_0000 else value
+
+
+def partition_of(group_id: str, partitions: int) -> int:
+    """The partition of a group. For the smallest number, which has no `Math.abs`, Kafka takes 0."""
+    value = java_hash(group_id)
+    return (0 if value == -0x8000_0000 else abs(value)) % partitions
+
+
+class GroupTable:
+    """Groups by id. Used on the event loop only."""
+
+    def __init__(
+        self,
+        *,
+        view: ClusterView,
+        replicas: ReplicaManager,
+        clock: Clock,
+        config: Callable[[], BrokerConfig],
+    ) -> None:
+        self._view = view
+        self._replicas = replicas
+        self._clock = clock
+        self._config = config
+        self._groups: dict[str, GroupEntry] = {}
+        self.loading: set[int] = set()
+        """Partitions whose groups are not known yet."""
+        self.failed: set[int] = set()
+        """Partitions whose records could not be read: to act as if they were empty would lose offsets."""
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __iter__(self) -> Iterator[GroupEntry]:
+        return iter(list(self._groups.values()))
+
+    def now(self) -> Now:
+        """This moment."""
+        return Now(self._clock.monotonic(), self._clock.now_ms())
+
+    def limits(self) -> GroupLimits:
+        """What the configuration in force says about members."""
+        config = self._config()
+        return GroupLimits(
+            initial_rebalance_delay_ms=max(0, config.group_initial_rebalance_delay_ms),
+            min_session_timeout_ms=config.group_min_session_timeout_ms,
+            max_session_timeout_ms=config.group_max_session_timeout_ms,
+            max_size=config.group_max_size,
+        )
+
+    def partition(self, group_id: str) -> int | None:
+        """The partition of a group, or None while the topic is not there."""
+        topic = self._view.topics.get(GROUP_METADATA_TOPIC)
+        return partition_of(group_id, len(topic.partitions)) if topic is not None else None
+
+    def error(self, group_id: str, *, may_be_empty: bool = False) -> ErrorCode:
+        """Why requests about the group cannot be served here, or NONE."""
+        if not group_id and not may_be_empty:
+            return ErrorCode.INVALID_GROUP_ID
+        if self.closed:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        partition = self.partition(group_id)
+        if partition is None or partition in self.failed:
+            return ErrorCode.NOT_COORDINATOR
+        replica = self._replicas.get(GROUP_METADATA_TOPIC, partition)
+        if replica is None or replica.leader_error():
+            return ErrorCode.NOT_COORDINATOR
+        return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if partition in self.loading else ErrorCode.NONE
+
+    def get(self, group_id: str) -> GroupEntry | None:
+        """The group, or None."""
+        return self._groups.get(group_id)
+
+    def get_or_add(self, group_id: str) -> GroupEntry:
+        """The group; a new and empty one when there is none. Only after `error` said NONE."""
+        entry = self._groups.get(group_id)
+        if entry is None:
+            partition = self.partition(group_id)
+            if partition is None:
+                raise LookupError(f"group {group_id!r} has no partition")
+            entry = GroupEntry(Group(group_id, self.limits(), self.now()), partition)
+            self._groups[group_id] = entry
+        return entry
+
+    def put(self, entry: GroupEntry) -> None:
+        """Adds a group that was loaded."""
+        self._groups[entry.group.group_id] = entry
+
+    def remove(self, entry: GroupEntry) -> None:
+        """Forgets a group that is Dead."""
+        if self._groups.get(entry.group.group_id) is entry:
+            del self._groups[entry.group.group_id]
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None

@@ -1,0 +1,63 @@
+"""JoinGroup (11): a member asks to be in the next generation. Versions 0 to 9.
+
+The answer waits until the generation begins. Until then no further request of the same connection starts,
+which is how Kafka does it too: clients keep a connection of their own to the coordinator. From version 4 on
+a new member first gets its id with MEMBER_ID_REQUIRED (KIP-394); static members from 5 on (KIP-345); from 9
+on a static leader that came back is told not to assign anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fastlog.coordination.groups.results import JoinRequest
+from fastlog.server.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.groups import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
+
+if TYPE_CHECKING:
+    from fastlog.server.context import RequestContext
+
+_REBALANCE_TIMEOUT_FROM: Final = 1
+_KNOWN_ID_FROM: Final = 4
+_NULL_PROTOCOL_FROM: Final = 7
+_SKIP_FROM: Final = 9
+
+
+@handles(ApiKey.JOIN_GROUP)
+async def handle(ctx: RequestContext, request: JoinGroupRequest) -> JoinGroupResponse:
+    """Waits for the generation."""
+    version = ctx.header.api_version
+    own_timeout = version >= _REBALANCE_TIMEOUT_FROM
+    result = await ctx.broker.groups.membership.join(
+        request.group_id,
+        JoinRequest(
+            ticket=0,
+            member_id=request.member_id,
+            instance_id=request.group_instance_id,
+            client_id=ctx.header.client_id or "",
+            client_host=f"/{ctx.peer}",
+            session_timeout_ms=request.session_timeout_ms,
+            rebalance_timeout_ms=request.rebalance_timeout_ms if own_timeout else request.session_timeout_ms,
+            protocol_type=request.protocol_type,
+            protocols=tuple((protocol.name, bytes(protocol.metadata)) for protocol in request.protocols),
+            requires_known_id=version >= _KNOWN_ID_FROM and request.group_instance_id is None,
+            can_skip=version >= _SKIP_FROM,
+        ),
+    )
+    protocol_name = result.protocol_name
+    if protocol_name is None and version < _NULL_PROTOCOL_FROM:
+        protocol_name = ""
+    return JoinGroupResponse(
+        error_code=int(result.error),
+        generation_id=result.generation,
+        protocol_type=result.protocol_type,
+        protocol_name=protocol_name,
+        leader=result.leader,
+        skip_assignment=result.skip_assignment,
+        member_id=result.member_id,
+        members=[
+            JoinGroupResponseMember(member.member_id, member.instance_id, member.metadata)
+            for member in result.members
+        ],
+    )

@@ -1,0 +1,46 @@
+"""SyncGroup (14): the leader hands in the assignment, every member gets its own. Versions 0 to 5.
+
+The answer waits until the assignment is stored. From version 5 on the protocol's type and name must be given
+(KIP-559).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fastlog.coordination.groups.results import SyncRequest
+from fastlog.errors import ErrorCode
+from fastlog.server.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.groups import SyncGroupRequest, SyncGroupResponse
+
+if TYPE_CHECKING:
+    from fastlog.server.context import RequestContext
+
+_PROTOCOL_FROM: Final = 5
+
+
+@handles(ApiKey.SYNC_GROUP)
+async def handle(ctx: RequestContext, request: SyncGroupRequest) -> SyncGroupResponse:
+    """Waits for the assignment."""
+    named = request.protocol_type is not None and request.protocol_name is not None
+    if ctx.header.api_version >= _PROTOCOL_FROM and not named:
+        return SyncGroupResponse(error_code=int(ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
+    result = await ctx.broker.groups.membership.sync(
+        request.group_id,
+        SyncRequest(
+            ticket=0,
+            member_id=request.member_id,
+            instance_id=request.group_instance_id,
+            generation=request.generation_id,
+            protocol_type=request.protocol_type,
+            protocol_name=request.protocol_name,
+            assignments={item.member_id: bytes(item.assignment) for item in request.assignments},
+        ),
+    )
+    return SyncGroupResponse(
+        error_code=int(result.error),
+        protocol_type=result.protocol_type,
+        protocol_name=result.protocol_name,
+        assignment=result.assignment,
+    )

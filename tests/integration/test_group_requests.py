@@ -1,0 +1,321 @@
+"""The requests of groups over raw connections, in every version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from fastlog.errors import ErrorCode
+from fastlog.wire import API_VERSIONS, ApiKey
+from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
+from fastlog.wire.messages.group_admin import (
+    DeleteGroupsRequest,
+    DescribeGroupsRequest,
+    ListGroupsRequest,
+)
+from fastlog.wire.messages.group_offsets import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+    OffsetDeleteRequest,
+    OffsetDeleteRequestPartition,
+    OffsetDeleteRequestTopic,
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopic,
+    OffsetFetchRequestTopics,
+)
+from fastlog.wire.messages.groups import (
+    HeartbeatRequest,
+    JoinGroupRequest,
+    JoinGroupRequestProtocol,
+    LeaveGroupRequest,
+    MemberIdentity,
+    SyncGroupRequest,
+    SyncGroupRequestAssignment,
+)
+from fastlog.wire.messages.topics import DeleteTopicsRequest
+from tests.integration.conftest import BrokerFactory
+from tests.integration.requests import make_topic
+from tests.integration.running import RawClient, RunningBroker
+
+
+def versions(key: ApiKey) -> range:
+    """All that are served."""
+    return range(API_VERSIONS[key][0], API_VERSIONS[key][1] + 1)
+
+
+@pytest.fixture
+def broker(start_broker: BrokerFactory) -> RunningBroker:
+    """One that does not wait for more members."""
+    return start_broker(
+        **{
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "100",
+            "offsets.topic.num.partitions": "2",
+            "offset.metadata.max.bytes": "10",
+        }
+    )
+
+
+@pytest.fixture
+def client(broker: RunningBroker) -> Iterator[RawClient]:
+    """A connection; the topics are there."""
+    with broker.connect() as connection:
+        assert connection.ask(FindCoordinatorRequest(key="g"), 0).error_code == 0
+        make_topic(connection, "t")
+        yield connection
+
+
+def join_request(member_id: str = "", **how: object) -> JoinGroupRequest:
+    """A member of group g of Connect workers."""
+    values: dict[str, object] = {
+        "group_id": "g",
+        "session_timeout_ms": 10_000,
+        "rebalance_timeout_ms": 10_000,
+        "member_id": member_id,
+        "protocol_type": "connect",
+        "protocols": [JoinGroupRequestProtocol(name="sessioned", metadata=b"url")],
+        **how,
+    }
+    return JoinGroupRequest(**values)  # type: ignore[arg-type]
+
+
+def stable(client: RawClient, **how: object) -> str:
+    """Brings one member into a stable group g; returns its id."""
+    answer = client.ask(join_request(**how), 3)
+    assert answer.error_code == 0
+    sync = SyncGroupRequest(
+        group_id="g",
+        generation_id=answer.generation_id,
+        member_id=answer.member_id,
+        assignments=[SyncGroupRequestAssignment(answer.member_id, b"work")],
+    )
+    assert client.ask(sync, 0).assignment == b"work"
+    return str(answer.member_id)
+
+
+def commit_request(
+    offset: int, *, metadata: str | None = "m", topic: str = "t", **how: object
+) -> OffsetCommitRequest:
+    """Partition 0 of one topic, from outside of the group unless said otherwise."""
+    partition = OffsetCommitRequestPartition(0, offset, 3, committed_metadata=metadata)
+    values: dict[str, object] = {
+        "group_id": "g",
+        "topics": [OffsetCommitRequestTopic(topic, [partition])],
+        **how,
+    }
+    return OffsetCommitRequest(**values)  # type: ignore[arg-type]
+
+
+def commit(client: RawClient, offset: int, version: int = 8, **how: object) -> ErrorCode:
+    """The code of that one partition."""
+    answer = client.ask(commit_request(offset, **how), version)  # type: ignore[arg-type]
+    return ErrorCode(answer.topics[0].partitions[0].error_code)
+
+
+@pytest.mark.parametrize("version", versions(ApiKey.JOIN_GROUP))
+def test_join_sync_heartbeat_leave(client: RawClient, version: int) -> None:
+    answer = client.ask(join_request(), version)
+    if version >= 4:
+        assert answer.error_code == ErrorCode.MEMBER_ID_REQUIRED
+        answer = client.ask(join_request(answer.member_id), version)
+    assert (answer.error_code, answer.generation_id, answer.protocol_name) == (0, 1, "sessioned")
+    assert answer.leader == answer.member_id
+    assert [(member.member_id, member.metadata) for member in answer.members] == [(answer.member_id, b"url")]
+    member_id = answer.member_id
+    sync = SyncGroupRequest(
+        group_id="g",
+        generation_id=1,
+        member_id=member_id,
+        protocol_type="connect",
+        protocol_name="sessioned",
+        assignments=[SyncGroupRequestAssignment(member_id, b"tasks")],
+    )
+    synced = client.ask(sync, min(version, 5))
+    assert (synced.error_code, synced.assignment) == (0, b"tasks")
+    heartbeat = HeartbeatRequest(group_id="g", generation_id=1, member_id=member_id)
+    assert client.ask(heartbeat, min(version, 4)).error_code == 0
+    if version < 3:
+        left = client.ask(LeaveGroupRequest(group_id="g", member_id=member_id), version)
+    else:
+        identity = MemberIdentity(member_id=member_id)
+        left = client.ask(LeaveGroupRequest(group_id="g", members=[identity]), min(version, 5))
+        assert [item.error_code for item in left.members] == [0]
+    assert left.error_code == 0
+    assert client.ask(heartbeat, 0).error_code == ErrorCode.UNKNOWN_MEMBER_ID
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (join_request(group_id=""), ErrorCode.INVALID_GROUP_ID),
+        (join_request(session_timeout_ms=99), ErrorCode.INVALID_SESSION_TIMEOUT),
+        (join_request(session_timeout_ms=2**31 - 1), ErrorCode.INVALID_SESSION_TIMEOUT),
+        (join_request("nobody"), ErrorCode.UNKNOWN_MEMBER_ID),
+        (join_request(protocols=[]), ErrorCode.INCONSISTENT_GROUP_PROTOCOL),
+    ],
+)
+def test_refused_members(client: RawClient, request_: JoinGroupRequest, error: ErrorCode) -> None:
+    assert ErrorCode(client.ask(request_, 5).error_code) is error
+
+
+def test_without_the_topic_there_is_no_coordinator(broker: RunningBroker) -> None:
+    with broker.connect() as client:
+        assert client.ask(join_request(), 5).error_code == ErrorCode.NOT_COORDINATOR
+        assert client.ask(ListGroupsRequest(), 4).groups == []
+
+
+def test_sync_must_name_the_protocol_from_version_5_on(client: RawClient) -> None:
+    member_id = stable(client)
+    request = SyncGroupRequest(group_id="g", generation_id=1, member_id=member_id)
+    assert client.ask(request, 5).error_code == ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+    assert client.ask(request, 4).error_code == 0
+
+
+def test_a_waiting_member_does_not_hold_up_the_others(broker: RunningBroker, client: RawClient) -> None:
+    member_id = stable(client)
+    with broker.connect() as second, broker.connect() as third:
+        second.send(join_request(), 3)
+        heartbeat = HeartbeatRequest(group_id="g", generation_id=1, member_id=member_id)
+        deadline = time.monotonic() + 10
+        while client.ask(heartbeat, 4).error_code != ErrorCode.REBALANCE_IN_PROGRESS:
+            assert time.monotonic() < deadline
+        assert third.ask(ListGroupsRequest(), 4).groups[0].group_state == "PreparingRebalance"
+        again = client.ask(join_request(member_id), 3)
+        _, joined = second.receive(ApiKey.JOIN_GROUP, 3)
+        assert again.generation_id == joined.generation_id == 2  # type: ignore[attr-defined]
+        assert len(again.members) == 2
+
+
+def test_a_stop_answers_who_waits(start_broker: BrokerFactory) -> None:
+    broker = start_broker(**{"group.initial.rebalance.delay.ms": "60000"})
+    with broker.connect() as client:
+        client.ask(FindCoordinatorRequest(key="g"), 0)
+        client.send(join_request(), 3)
+        with broker.connect() as other:
+            while not other.ask(ListGroupsRequest(), 4).groups:
+                time.sleep(0.01)
+        began = time.monotonic()
+        assert broker.stop()
+        assert time.monotonic() - began < 10
+        _, answer = client.receive(ApiKey.JOIN_GROUP, 3)
+        assert answer.error_code == ErrorCode.NOT_COORDINATOR  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("version", versions(ApiKey.OFFSET_COMMIT))
+def test_commit(client: RawClient, version: int) -> None:
+    assert commit(client, 42, version) is ErrorCode.NONE
+    (found,) = client.ask(OffsetFetchRequest(group_id="g", topics=None), 5).topics[0].partitions
+    assert (found.committed_offset, found.metadata) == (42, "m")
+    assert found.committed_leader_epoch == (3 if version >= 6 else -1)
+
+
+@pytest.mark.parametrize("version", versions(ApiKey.OFFSET_FETCH))
+def test_fetch(client: RawClient, version: int) -> None:
+    commit(client, 7, metadata=None)
+    if version >= 8:
+        topics = [OffsetFetchRequestTopics("t", [0, 1])]
+        groups = [OffsetFetchRequestGroup("g", topics=topics), OffsetFetchRequestGroup("other", topics=None)]
+        one, other = client.ask(OffsetFetchRequest(groups=groups), version).groups
+        assert (other.error_code, other.topics) == (0, [])
+        answer = one
+    else:
+        topics_before = [OffsetFetchRequestTopic("t", [0, 1])]
+        answer = client.ask(OffsetFetchRequest(group_id="g", topics=topics_before), version)
+    rows = answer.topics[0].partitions
+    assert [(row.partition_index, row.committed_offset, row.metadata, row.error_code) for row in rows] == [
+        (0, 7, "", 0),
+        (1, -1, "", 0),
+    ]
+
+
+def test_commits_that_are_refused(client: RawClient) -> None:
+    assert commit(client, 1, topic="nowhere") is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert commit(client, 1, metadata="x" * 11) is ErrorCode.OFFSET_METADATA_TOO_LARGE
+    generation = {"generation_id_or_member_epoch": 5, "member_id": "m"}
+    assert commit(client, 1, **generation) is ErrorCode.ILLEGAL_GENERATION
+    member_id = stable(client)
+    assert commit(client, 1) is ErrorCode.UNKNOWN_MEMBER_ID
+    assert commit(client, 1, generation_id_or_member_epoch=1, member_id=member_id) is ErrorCode.NONE
+
+
+@pytest.mark.parametrize("version", versions(ApiKey.DESCRIBE_GROUPS))
+def test_describe(client: RawClient, version: int) -> None:
+    member_id = stable(client)
+    request = DescribeGroupsRequest(groups=["g", "none"], include_authorized_operations=version >= 3)
+    group, missing = client.ask(request, version).groups
+    assert (group.group_state, group.protocol_type, group.protocol_data) == ("Stable", "connect", "sessioned")
+    (member,) = group.members
+    assert (member.member_id, member.client_id, member.client_host) == (member_id, "raw", "/127.0.0.1")
+    assert (member.member_metadata, member.member_assignment) == (b"url", b"work")
+    assert (missing.error_code, missing.group_state, missing.members) == (0, "Dead", [])
+
+
+@pytest.mark.parametrize("version", versions(ApiKey.LIST_GROUPS))
+def test_list(client: RawClient, version: int) -> None:
+    stable(client)
+    commit(client, 1, group_id="simple")
+    listed = client.ask(ListGroupsRequest(), version).groups
+    assert {(group.group_id, group.protocol_type) for group in listed} == {("g", "connect"), ("simple", "")}
+    if version >= 4:
+        some = client.ask(ListGroupsRequest(states_filter=["stable"]), version).groups
+        assert [(group.group_id, group.group_state) for group in some] == [("g", "Stable")]
+    if version >= 5:
+        assert client.ask(ListGroupsRequest(types_filter=["consumer"]), version).groups == []
+        assert len(client.ask(ListGroupsRequest(types_filter=["Classic"]), version).groups) == 2
+
+
+@pytest.mark.parametrize("version", versions(ApiKey.DELETE_GROUPS))
+def test_delete(broker: RunningBroker, client: RawClient, version: int) -> None:
+    stable(client)
+    commit(client, 1, group_id="simple")
+    answer = client.ask(DeleteGroupsRequest(groups_names=["g", "simple", "none"]), version)
+    assert {item.group_id: ErrorCode(item.error_code) for item in answer.results} == {
+        "g": ErrorCode.NON_EMPTY_GROUP,
+        "simple": ErrorCode.NONE,
+        "none": ErrorCode.GROUP_ID_NOT_FOUND,
+    }
+    broker.stop()
+    broker.start()
+    with broker.connect() as again:
+        while (answer := again.ask(ListGroupsRequest(), 4)).error_code:
+            time.sleep(0.01)
+        assert [(group.group_id, group.group_state) for group in answer.groups] == [("g", "Stable")]
+
+
+def test_delete_offsets(client: RawClient) -> None:
+    commit(client, 1)
+
+    def delete(group: str) -> tuple[int, list[int]]:
+        partitions = [OffsetDeleteRequestPartition(0), OffsetDeleteRequestPartition(1)]
+        topics = [OffsetDeleteRequestTopic(name, partitions) for name in ("t", "nowhere")]
+        answer = client.ask(OffsetDeleteRequest(group_id=group, topics=topics), 0)
+        return answer.error_code, [row.error_code for topic in answer.topics for row in topic.partitions]
+
+    unknown = int(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    assert delete("none") == (ErrorCode.GROUP_ID_NOT_FOUND, [])
+    assert delete("g") == (0, [0, 0, unknown, unknown])
+    # The group had nothing else, so it is gone with them.
+    assert delete("g") == (ErrorCode.GROUP_ID_NOT_FOUND, [])
+    stable(client)
+    assert delete("g") == (ErrorCode.NON_EMPTY_GROUP, [])
+
+
+def test_a_deleted_topic_takes_its_offsets_along(client: RawClient) -> None:
+    commit(client, 9)
+    assert client.ask(DeleteTopicsRequest(topic_names=["t"], timeout_ms=5000), 3).responses[0].error_code == 0
+    assert client.ask(OffsetFetchRequest(group_id="g", topics=None), 5).topics == []
+
+
+def test_commits_count_in_fsync_mode_when_they_are_on_the_disk(start_broker: BrokerFactory) -> None:
+    broker = start_broker(**{"fastlog.durability": "fsync", "offsets.topic.num.partitions": "1"})
+    with broker.connect() as client:
+        client.ask(FindCoordinatorRequest(key="g"), 0)
+        make_topic(client, "t")
+        assert commit(client, 5) is ErrorCode.NONE
+    replica = broker.broker.services.replicas.get("__consumer_offsets", 0)
+    assert replica is not None
+    assert replica.high_watermark == replica.log.recovery_point == replica.log.log_end_offset == 1
