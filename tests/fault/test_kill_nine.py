@@ -101,7 +101,7 @@ def read_all(bootstrap: str, partition: int) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_fifty_kills_in_a_row(tmp_path: Path) -> None:
     """The broker dies 50 times at random moments of an idempotent producer's load."""
     seed = random.randrange(2**32)
