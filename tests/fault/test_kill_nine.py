@@ -108,24 +108,23 @@ def test_fifty_kills_in_a_row(tmp_path: Path) -> None:
     print(f"seed {seed}")
     moments = random.Random(seed)
     settings = {"num.partitions": str(PARTITIONS), "log.segment.bytes": str(4 * 1024 * 1024)}
-    broker = BrokerProcess(tmp_path, settings=settings)
-    broker.start()
-    load = Load(broker.bootstrap)
-    load.start()
-    for _ in range(KILLS):
-        load.wait_for_progress()
-        time.sleep(moments.uniform(0.0, 0.4))
-        broker.kill()
-        broker.start()
-    load.stop()
-    assert not load.failures, load.failures[:3]
-    for partition in range(PARTITIONS):
-        found = read_all(broker.bootstrap, partition)
-        acknowledged = load.acknowledged[partition]
-        assert acknowledged == sorted(acknowledged)
-        assert found == list(range(load.sent[partition])), _difference(found, load.sent[partition])
-        assert len(acknowledged) == load.sent[partition]
-    assert broker.stop() == 0
+    with BrokerProcess(tmp_path, settings=settings) as broker:
+        load = Load(broker.bootstrap)
+        load.start()
+        for _ in range(KILLS):
+            load.wait_for_progress()
+            time.sleep(moments.uniform(0.0, 0.4))
+            broker.kill()
+            broker.start()
+        load.stop()
+        assert not load.failures, load.failures[:3]
+        for partition in range(PARTITIONS):
+            found = read_all(broker.bootstrap, partition)
+            acknowledged = load.acknowledged[partition]
+            assert acknowledged == sorted(acknowledged)
+            assert found == list(range(load.sent[partition])), _difference(found, load.sent[partition])
+            assert len(acknowledged) == load.sent[partition]
+        assert broker.stop() == 0
 
 
 def _difference(found: list[int], sent: int) -> str:
@@ -143,19 +142,18 @@ def test_recovery_reads_only_what_was_unflushed(tmp_path: Path) -> None:
         "log.flush.offset.checkpoint.interval.ms": "200",
         "log.initial.task.delay.ms": "100",
     }
-    broker = BrokerProcess(tmp_path, settings=settings)
-    broker.start()
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5})
-    for _ in range(100):
-        producer.produce(TOPIC, b"x" * 900_000, partition=0)
-        producer.poll(0)
-    assert producer.flush(60) == 0
-    time.sleep(1.5)  # sealed segments are flushed and the recovery point is written meanwhile
-    broker.kill()
-    broker.start()
-    reports = re.findall(r"\((\d+) bytes checked", broker.log_text)
-    assert reports, f"no recovery was reported:\n{broker.log_text[-3000:]}"
-    total = sum(path.stat().st_size for path in (broker.data_dir / f"{TOPIC}-0").glob("*.log"))
-    assert total > 80_000_000
-    assert int(reports[-1]) < 20_000_000, "more was scanned than the unflushed end of the log"
-    assert broker.stop() == 0
+    with BrokerProcess(tmp_path, settings=settings) as broker:
+        producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 5})
+        for _ in range(100):
+            producer.produce(TOPIC, b"x" * 900_000, partition=0)
+            producer.poll(0)
+        assert producer.flush(60) == 0
+        time.sleep(1.5)  # sealed segments are flushed and the recovery point is written meanwhile
+        broker.kill()
+        broker.start()
+        reports = re.findall(r"\((\d+) bytes checked", broker.log_text)
+        assert reports, f"no recovery was reported:\n{broker.log_text[-3000:]}"
+        total = sum(path.stat().st_size for path in (broker.data_dir / f"{TOPIC}-0").glob("*.log"))
+        assert total > 80_000_000
+        assert int(reports[-1]) < 20_000_000, "more was scanned than the unflushed end of the log"
+        assert broker.stop() == 0
