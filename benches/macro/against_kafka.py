@@ -1,8 +1,7 @@
 """Throughput, memory and start-up beside Apache Kafka's, in one run: `python -m benches.macro.against_kafka`.
 
-Apache Kafka's own kafka-producer-perf-test drives both brokers, and its consumer with the settings of
-kafka-consumer-perf-test; one broker at a time, in turns, on the same disk. The ratio of medians is what
-counts: absolute figures are the machine's.
+Apache Kafka's own kafka-producer-perf-test and kafka-consumer-perf-test drive both brokers, one broker at a
+time, in turns, on the same disk. The ratio of medians is what counts: absolute figures are the machine's.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import argparse
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,12 +20,12 @@ import psutil
 from benches.table import print_table
 from tests.harness.broker_process import BrokerProcess
 from tests.peers.apache_kafka import (
+    CONSUMER_PERFORMANCE,
     KAFKA_3,
     PRODUCER_PERFORMANCE,
     ApacheKafka,
     JavaTools,
 )
-from tests.peers.maven import compiled
 
 _SENT = re.compile(r"records/sec \(([\d.]+) MB/sec\).*?([\d.]+) ms 99th")
 
@@ -125,17 +123,16 @@ def _produce(tools: JavaTools, bootstrap: str, topic: str, load: Load, count: in
 
 
 def _consume(tools: JavaTools, bootstrap: str, topic: str, count: int) -> float:
-    """MB/s (2^20 bytes) of Apache Kafka's consumer, by assignment: this release has no groups."""
-    classes = compiled(Path(__file__).parent / "java/AssignedConsumer.java", tools.class_path)
-    done = subprocess.run(
-        tools.command("AssignedConsumer", bootstrap, topic, str(count), class_path=classes),
-        capture_output=True,
-        text=True,
+    """MB/s (2^20 bytes) of fetching, without the time of joining the group."""
+    done = tools.run(
+        CONSUMER_PERFORMANCE,
+        *("--topic", topic, "--messages", str(count), "--bootstrap-server", bootstrap, "--timeout", "60000"),
         timeout=600,
-        check=True,
     )
-    size, milliseconds = (int(word) for word in done.stdout.split())
-    return size / 2**20 / (milliseconds / 1000)
+    columns, values = (line.split(", ") for line in done.stdout.decode().strip().splitlines()[-2:])
+    row = dict(zip(columns, values, strict=True))
+    assert int(row["data.consumed.in.nMsg"]) >= count, row
+    return float(row["fetch.MB.sec"])
 
 
 def _report(loads: list[Load], ours: Figures, theirs: Figures) -> None:

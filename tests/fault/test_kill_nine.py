@@ -66,6 +66,14 @@ class Load(threading.Thread):
         else:
             self.failures.append(error)
 
+    def wait_for_progress(self) -> None:
+        """Returns when a record has been acknowledged since the call: the broker is under load."""
+        before = sum(map(len, self.acknowledged))
+        deadline = time.monotonic() + 60
+        while sum(map(len, self.acknowledged)) == before:
+            assert time.monotonic() < deadline, "nothing was acknowledged for a minute"
+            time.sleep(0.005)
+
     def stop(self) -> None:
         """Ends the load; every record is acknowledged or has failed afterwards."""
         self._enough.set()
@@ -93,7 +101,7 @@ def read_all(bootstrap: str, partition: int) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_fifty_kills_in_a_row(tmp_path: Path) -> None:
     """The broker dies 50 times at random moments of an idempotent producer's load."""
     seed = random.randrange(2**32)
@@ -104,16 +112,13 @@ def test_fifty_kills_in_a_row(tmp_path: Path) -> None:
     broker.start()
     load = Load(broker.bootstrap)
     load.start()
-    grew = 0
     for _ in range(KILLS):
-        before = sum(map(len, load.acknowledged))
-        time.sleep(moments.uniform(0.3, 0.9))
+        load.wait_for_progress()
+        time.sleep(moments.uniform(0.0, 0.4))
         broker.kill()
-        grew += sum(map(len, load.acknowledged)) > before
         broker.start()
     load.stop()
     assert not load.failures, load.failures[:3]
-    assert grew > KILLS // 2, f"only {grew} of {KILLS} kills met a broker under load"
     for partition in range(PARTITIONS):
         found = read_all(broker.bootstrap, partition)
         acknowledged = load.acknowledged[partition]
@@ -136,7 +141,7 @@ def test_recovery_reads_only_what_was_unflushed(tmp_path: Path) -> None:
     settings = {
         "log.segment.bytes": str(8 * 1024 * 1024),
         "log.flush.offset.checkpoint.interval.ms": "200",
-        "log.flush.scheduler.interval.ms": "200",
+        "log.initial.task.delay.ms": "100",
     }
     broker = BrokerProcess(tmp_path, settings=settings)
     broker.start()
