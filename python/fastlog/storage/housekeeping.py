@@ -189,17 +189,18 @@ class Housekeeping:
     async def _run(self) -> None:
         settings = self._settings
         initial = settings.initial_delay_ms
+        watch_ms = min(settings.watch_ms, settings.checkpoint_ms)
         async with asyncio.TaskGroup() as group:
             for action, delay, interval in (
                 (self.retain, initial, settings.retention_check_ms),
-                (self.checkpoint, initial, settings.checkpoint_ms),
+                (self.checkpoint, min(initial, settings.checkpoint_ms), settings.checkpoint_ms),
                 (
                     self.expire_producers,
                     settings.producer_expiration_check_ms,
                     settings.producer_expiration_check_ms,
                 ),
                 (self.purge, settings.purge_ms, settings.purge_ms),
-                (self.watch, settings.watch_ms, settings.watch_ms),
+                (self.watch, watch_ms, watch_ms),
                 (self.fill_reserves, settings.reserve_ms, settings.reserve_ms),
             ):
                 group.create_task(_repeat(action, delay / 1000, interval / 1000))

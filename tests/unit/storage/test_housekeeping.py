@@ -14,7 +14,7 @@ from fastlog.storage import log_dir
 from fastlog.storage.checkpoints import LOG_START_OFFSETS, RECOVERY_POINTS, read_offsets
 from fastlog.storage.manager import LogManager
 from tests.unit.storage.fakes import FakeConfig, storage_error
-from tests.unit.storage.test_manager import ID, Store, make
+from tests.unit.storage.store import ID, Store, make
 
 
 @pytest.fixture
