@@ -151,6 +151,7 @@ class Broker:
         self._cleanup.callback(purgatory.close)
         replicas = ReplicaManager(config.node_id, purgatory.check)
         logs.add_failure_callback(_take_offline(replicas))
+        logs.set_retention_limit(_high_watermark_of(replicas))
         committer = GroupCommitter(io.commit)
         served = ServedPartitions(live, view=view, logs=logs, replicas=replicas, committer=committer, io=io)
         topics = TopicService(
@@ -258,6 +259,16 @@ class Broker:
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _high_watermark_of(replicas: ReplicaManager) -> Callable[[str, int], int | None]:
+    """What retention may delete up to: records that are not committed yet are never deleted."""
+
+    def limit(topic: str, partition: int) -> int | None:
+        replica = replicas.get(topic, partition)
+        return None if replica is None else replica.high_watermark
+
+    return limit
 
 
 def _take_offline(replicas: ReplicaManager) -> Callable[[Path, str, Sequence[PartitionKey]], None]:
