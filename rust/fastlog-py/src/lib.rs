@@ -16,6 +16,7 @@ mod errors;
 mod frame;
 mod log;
 mod plan;
+mod sending;
 
 use pyo3::prelude::*;
 
@@ -46,6 +47,8 @@ mod _core {
     use crate::log::{AppendInfo, Log};
     #[pymodule_export]
     use crate::plan::{FetchPlan, ProducePlan};
+    #[pymodule_export]
+    use crate::sending::{FileResponse, Socket};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
