@@ -106,9 +106,7 @@ async def test_a_useless_advertised_address_is_explained() -> None:
         text = str(caught.value)
         assert f"broker 1 tells clients to reach it at 127.0.0.1:{port}" in text
         assert "connection refused" in text
-        assert (
-            "set advertised.listeners of the broker to an address that its clients reach, such as " in text
-        )
+        assert "set advertised.listeners of the broker to an address that its clients reach, such as " in text
         assert f"PLAINTEXT://{broker.address}" in text
         # Any broker will do: the bootstrap connection still serves.
         broker.script = lambda header, request: ListGroupsResponse()
