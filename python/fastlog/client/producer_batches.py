@@ -155,6 +155,7 @@ class PartitionQueue:
         self.in_flight: list[Batch] = []
         self.retry_at = 0.0
         self.failures = 0
+        self._known_to_broker = False
         self._max_in_flight = max_in_flight
         self._next_sequence = 0
         self._next_order = 0
@@ -179,7 +180,10 @@ class PartitionQueue:
 
         `draining`: only batches that have an identity, whose fate must be known before it is replaced.
         """
-        if not self.waiting or now < self.retry_at or len(self.in_flight) >= self._max_in_flight:
+        # A broker that does not know the producer yet takes any sequence number for the first, so a second
+        # batch must not get ahead of the first one.
+        most = self._max_in_flight if self._known_to_broker else 1
+        if not self.waiting or now < self.retry_at or len(self.in_flight) >= most:
             return None
         head = self.waiting[0]
         if draining:
@@ -207,6 +211,11 @@ class PartitionQueue:
         self.in_flight.remove(batch)
         return True
 
+    def succeeded(self) -> None:
+        """The broker has written a batch of this identity."""
+        self.failures = 0
+        self._known_to_broker = True
+
     def put_back(self, *batches: Batch) -> None:
         """Batches to be sent again, before everything that came after them."""
         for batch in batches:
@@ -229,3 +238,4 @@ class PartitionQueue:
     def restart_sequence(self) -> None:
         """A new identity counts from 0."""
         self._next_sequence = 0
+        self._known_to_broker = False

@@ -35,6 +35,9 @@ class ProducerConfig:
     """How long a broker may take for one answer."""
     delivery_timeout_ms: int = 120_000
     """How long a record may take from `send` to its acknowledgement, retries included."""
+    retry_backoff_ms: float = 50
+    """Wait after a failure; doubles with each further one, up to `retry_backoff_max_ms`."""
+    retry_backoff_max_ms: float = 1000
     max_block_ms: int = 60_000
     """How long `send` may wait for a topic's metadata."""
     allow_auto_create_topics: bool = True
@@ -55,6 +58,8 @@ class ProducerConfig:
             "max.in.flight.requests.per.connection": (self.max_in_flight_requests_per_connection, 1),
             "request.timeout.ms": (self.request_timeout_ms, 1),
             "delivery.timeout.ms": (self.delivery_timeout_ms, 1),
+            "retry.backoff.ms": (self.retry_backoff_ms, 0),
+            "retry.backoff.max.ms": (self.retry_backoff_max_ms, 0),
             "max.block.ms": (self.max_block_ms, 0),
         }
         for key, (value, lowest) in limits.items():

@@ -37,8 +37,7 @@ LANE: Final = "produce"
 METADATA_MAX_AGE: Final = 300.0
 """Seconds after which topics are looked at again, to see new partitions."""
 
-_FIRST_BACKOFF: Final = 0.05
-_LAST_BACKOFF: Final = 1.0
+_BETWEEN_REFRESHES: Final = 0.05
 _ENCODE_IN_A_THREAD: Final = 32 * 1024
 """Bytes from which on compression is kept off the event loop."""
 _SEQUENCE_LOST: Final = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.UNKNOWN_PRODUCER_ID})
@@ -287,7 +286,7 @@ class Sender:
 
     def _succeed(self, queue: PartitionQueue, batch: Batch, offset: int, time_ms: int) -> None:
         self._delivered = True
-        queue.failures = 0
+        queue.succeeded()
         batch.succeed(offset, time_ms)
         self._done(batch)
 
@@ -315,8 +314,10 @@ class Sender:
             self._finish(queue, batch, self._too_late(batch))
         else:
             queue.put_back(batch)
-            queue.retry_at = now + min(_FIRST_BACKOFF * 2**queue.failures, _LAST_BACKOFF)
-            queue.failures += 1
+            config = self._config
+            wait_ms = min(config.retry_backoff_ms * 2**queue.failures, config.retry_backoff_max_ms)
+            queue.retry_at = now + wait_ms / 1000
+            queue.failures = min(queue.failures + 1, 20)
             self._single("refresh", self._refresh)
 
     def _is_hopeless(self, error: ClientError) -> bool:
@@ -385,11 +386,11 @@ class Sender:
             await self._topics.refresh(timeout_ms=self._config.request_timeout_ms)
         except ClientError:
             # The batches' own tries and deadlines decide when it is enough.
-            await asyncio.sleep(_LAST_BACKOFF)
+            await asyncio.sleep(self._config.retry_backoff_max_ms / 1000)
         else:
             self._refreshed = asyncio.get_running_loop().time()
             # Not more often, when a partition stays without a leader.
-            await asyncio.sleep(_FIRST_BACKOFF)
+            await asyncio.sleep(_BETWEEN_REFRESHES)
 
     def _single(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Starts `work` unless it is running already."""

@@ -33,8 +33,8 @@ class Hangup(Exception):
 class FakeBroker:
     """Listens on a free port. `script` is asked for every request but ApiVersions and bare Metadata.
 
-    Every request is answered in a task of its own, so a script can answer out of order. `requests` collects
-    (header, message) of all that came.
+    A connection's requests are answered one after the other, as Kafka does; with `concurrent` each in a task
+    of its own, so that a script can answer out of order. `requests` collects (header, message) of all.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class FakeBroker:
         versions: Mapping[int, tuple[int, int]] | None = None,
         node_id: int = 1,
         advertised: tuple[str, int] | None = None,
+        concurrent: bool = False,
     ) -> None:
+        self.concurrent = concurrent
         self.script = script
         self.versions = dict(API_VERSIONS if versions is None else versions)
         self.node_id = node_id
@@ -98,8 +100,12 @@ class FakeBroker:
         try:
             while True:
                 (length,) = struct.unpack(">i", await reader.readexactly(4))
-                self._spawn(self._reply(await reader.readexactly(length), writer))
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+                reply = self._reply(await reader.readexactly(length), writer)
+                if self.concurrent:
+                    self._spawn(reply)
+                else:
+                    await reply
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError, Hangup):
             pass
         finally:
             self._tasks.discard(task)
@@ -128,7 +134,9 @@ class FakeBroker:
             answer = await self._answer(header, request)
         except Hangup:
             writer.transport.abort()
-            return
+            if self.concurrent:
+                return
+            raise
         if isinstance(answer, Response):
             answer = encode_response(answer, version, correlation_id)
         if answer is not None and not writer.transport.is_closing():

@@ -39,7 +39,7 @@ async def test_pipelined_requests_get_their_own_answers_in_whatever_order_they_c
             await asyncio.sleep(0)
         return HeartbeatResponse(error_code=number)
 
-    async with FakeBroker(script) as broker:
+    async with FakeBroker(script, concurrent=True) as broker:
         connection = await connect(broker)
         answers = await asyncio.gather(*(connection.call(beat(n), 4, timeout=20) for n in range(10)))
         assert [answer.error_code for answer in answers] == list(range(10))  # type: ignore[attr-defined]
