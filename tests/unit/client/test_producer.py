@@ -102,7 +102,7 @@ async def test_no_record_is_lost_doubled_or_overtaken_whatever_fails_on_the_way(
                 futures.append((value, await producer.send("t", value, partition=partition)))
                 if number % 7 == 0:
                     await asyncio.sleep(0)
-        assert trouble[0] < 40
+        assert trouble[0] < 55, "the script never struck"
         for partition, values in sent.items():
             assert broker.logs[partition].values() == values
         for value, future in futures:
