@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from fastlog.errors import ErrorCode
 __all__ = ["consume"]
 
 _RECORDS_PER_WRITE: Final = 2000
+_LOOK_AT_THE_READER_MS: Final = 1000
 
 
 def consume(
@@ -91,7 +93,7 @@ def consume(
 
     async def work() -> None:
         async with Cluster(bootstrap_server) as cluster:
-            await read(cluster, job, out.write)
+            await read(cluster, job, out)
 
     try:
         run_client(work())
@@ -109,8 +111,8 @@ class _Job:
     read_committed: bool
 
 
-async def read(cluster: Cluster, job: _Job, write: Callable[[Sequence[Record]], None]) -> None:
-    """Hands the records of a job to `write`, some at a time. Raises ClientError."""
+async def read(cluster: Cluster, job: _Job, out: _Output) -> None:
+    """Writes the records of a job. Raises ClientError, and BrokenPipeError when nobody reads any more."""
     names = await _partitions(cluster, job)
     config = ConsumerConfig(
         isolation_level="read_committed" if job.read_committed else "read_uncommitted",
@@ -126,10 +128,13 @@ async def read(cluster: Cluster, job: _Job, write: Callable[[Sequence[Record]], 
         await consumer.assign(dict.fromkeys(names, job.start), until=job.until)
         while not consumer.is_done:
             records = await consumer.poll(
-                max_records=_RECORDS_PER_WRITE if left is None else min(left, _RECORDS_PER_WRITE)
+                timeout_ms=_LOOK_AT_THE_READER_MS,
+                max_records=_RECORDS_PER_WRITE if left is None else min(left, _RECORDS_PER_WRITE),
             )
             if records:
-                write(records)
+                out.write(records)
+            else:
+                out.check_reader()
             if left is not None:
                 left -= len(records)
                 if left <= 0:
@@ -160,6 +165,13 @@ class _Output:
     def write(self, records: Sequence[Record]) -> None:
         self._stream.write(b"".join(map(self._render, records)))
         self._stream.flush()
+
+    def check_reader(self) -> None:
+        """Raises BrokenPipeError when the other end of a pipe is closed: a write may be long in coming."""
+        poll = select.poll()
+        poll.register(self._stream.fileno(), 0)
+        if any(events & select.POLLERR for _, events in poll.poll(0)):
+            raise BrokenPipeError
 
     def reader_left(self) -> None:
         """`fastlog consume t | head -1` is no failure: end quietly, without a word at interpreter exit."""
