@@ -36,5 +36,7 @@ class ToolExit(IntEnum):
     """A broker was reached, but the time was up before the answer came."""
     UNSUPPORTED = 5
     """The broker does not offer what the command needs."""
+    DAMAGED = 6
+    """`fastlog doctor` found damage, `fastlog log dump` bytes that are no batch."""
     INTERRUPTED = 130
     """Ctrl-C."""

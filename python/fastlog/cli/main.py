@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "topic": LazyCommand("fastlog.cli.topic:app", "Create, list, describe, alter, trim and delete topics."),
     "produce": LazyCommand("fastlog.cli.produce:produce", "Send lines of stdin, or files, as records."),
     "consume": LazyCommand("fastlog.cli.consume:consume", "Print records of topics."),
+    "log": LazyCommand("fastlog.cli.log:app", "Look into segment files of a broker that is stopped."),
+    "doctor": LazyCommand("fastlog.cli.doctor:doctor", "Check a data directory; say what to do next."),
     "completion": LazyCommand("fastlog.cli.completion:completion", "Print the completion script of a shell."),
 }
 """Every command. One line registers another; its module is not imported before it is called."""

@@ -25,16 +25,16 @@ def check_metadata(states: Sequence[DirectoryState]) -> list[Finding]:
                     Severity.DAMAGE,
                     states[0].path / METADATA_FILE,
                     "it is missing, although fastlog has kept topics here",
-                    "Name all directories of log.dirs; mount the one that holds the file, or restore it from a "
-                    "backup. Without it start once with --allow-data-loss: topics are found again from their "
-                    "directories, without their configs.",
+                    "Name all directories of log.dirs; mount the one that holds the file, or restore it from "
+                    "a backup. Without it start once with --allow-data-loss: topics are found again from "
+                    "their directories, without their configs.",
                 )
             )
         return findings
-    for extra in files[1:]:
-        findings.append(
-            Finding(Severity.DAMAGE, extra, f"there is one in {files[0].parent} too", "Move the older one away.")
-        )
+    findings.extend(
+        Finding(Severity.DAMAGE, extra, f"there is one in {files[0].parent} too", "Move the older one away.")
+        for extra in files[1:]
+    )
     try:
         metadata = metadata_format.decode(files[0].read_bytes())
     except (MetadataDamaged, ValueError) as error:
@@ -43,7 +43,8 @@ def check_metadata(states: Sequence[DirectoryState]) -> list[Finding]:
                 Severity.DAMAGE,
                 files[0],
                 str(error),
-                "Put a backup in its place. Without one: move the file away and start once with --allow-data-loss.",
+                "Put a backup in its place. Without one: move the file away and start once with "
+                "--allow-data-loss.",
             )
         )
         return findings
@@ -84,14 +85,14 @@ def _compare(metadata: ClusterMetadata, states: Sequence[DirectoryState], findin
                     "Nothing needs to be done: the broker takes the topic up at its next start.",
                 )
             )
-    for topic in metadata.topics.values():
-        for number in range(topic.materialised):
-            if (topic.name, number) not in places and not topic.deleting:
-                findings.append(
-                    Finding(
-                        Severity.DAMAGE,
-                        states[0].path / f"{topic.name}-{number}",
-                        "the metadata knows this partition, but its directory is gone",
-                        "Bring the directory back, or start once with --allow-data-loss to begin it anew.",
-                    )
-                )
+    findings.extend(
+        Finding(
+            Severity.DAMAGE,
+            states[0].path / f"{topic.name}-{number}",
+            "the metadata knows this partition, but its directory is gone",
+            "Bring the directory back, or start once with --allow-data-loss to begin it anew.",
+        )
+        for topic in metadata.topics.values()
+        for number in range(topic.materialised)
+        if (topic.name, number) not in places and not topic.deleting
+    )

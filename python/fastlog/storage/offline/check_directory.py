@@ -19,7 +19,6 @@ from fastlog.storage.checkpoints import (
     PartitionKey,
     read_offsets,
 )
-from fastlog.storage.dir_lock import LOCK_FILE
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE
 from fastlog.storage.meta_properties import IdentityError, MetaProperties, read_meta_properties
 from fastlog.storage.offline.check_partition import PartitionState, check_partition
@@ -90,7 +89,7 @@ def _check_identity(state: DirectoryState) -> None:
                 Severity.WARNING,
                 state.path / "meta.properties",
                 "it is missing, although there are partitions",
-                "Nothing needs to be done when this directory is the broker's: it is written again at the start.",
+                "Nothing needs to be done when this directory is the broker's: it is written at the start.",
             )
         )
 
@@ -99,9 +98,7 @@ def _check_checkpoint(path: Path, consequence: str, state: DirectoryState) -> di
     try:
         return read_offsets(path)
     except CheckpointDamaged as error:
-        state.findings.append(
-            Finding(Severity.WARNING, path, str(error), f"Remove the file: {consequence}.")
-        )
+        state.findings.append(Finding(Severity.WARNING, path, str(error), f"Remove the file: {consequence}."))
         return {}
 
 
@@ -119,8 +116,8 @@ def _compare(
                     partition.path,
                     f"the log ends at offset {partition.end_offset}, but up to {point} was on the disk: "
                     "its end is lost",
-                    "Restore the partition's directory from a backup, if there is one that reaches further. The "
-                    "broker starts with what is there.",
+                    "Restore the partition's directory from a backup, if there is one that reaches further. "
+                    "The broker starts with what is there.",
                 )
             )
         start = starts.get(key, 0)
@@ -133,7 +130,7 @@ def _compare(
                     "Nothing needs to be done: the broker begins the log anew at that offset.",
                 )
             )
-    if not state.clean_shutdown and state.partitions and not _is_locked_since(state.path):
+    if not state.clean_shutdown and state.partitions:
         state.findings.append(
             Finding(
                 Severity.NOTE,
@@ -142,10 +139,6 @@ def _compare(
                 "Nothing needs to be done: the broker checks the logs from their recovery points on.",
             )
         )
-
-
-def _is_locked_since(path: Path) -> bool:
-    return not (path / LOCK_FILE).exists()
 
 
 def _check_leftover_directories(state: DirectoryState) -> None:
@@ -158,12 +151,15 @@ def _check_leftover_directories(state: DirectoryState) -> None:
                 Severity.WARNING,
                 entry,
                 "it belongs to no partition of this broker, is kept and never served",
-                "Find out whose data it is: rename it back (without the suffix) while the broker is stopped, or "
-                "remove it.",
+                "Find out whose data it is: rename it back (without the suffix) while the broker is stopped, "
+                "or remove it.",
             )
         elif name.kind is DirectoryKind.DELETED:
             finding = Finding(
-                Severity.NOTE, entry, "a deleted partition", "Nothing needs to be done: the broker removes it."
+                Severity.NOTE,
+                entry,
+                "a deleted partition",
+                "Nothing needs to be done: the broker removes it.",
             )
         else:
             finding = Finding(
@@ -183,6 +179,6 @@ def _check_room(state: DirectoryState) -> None:
                 Severity.WARNING,
                 state.path,
                 f"only {usage.free} of {usage.total} bytes are free on its disk",
-                "Shorten retention, delete topics, or enlarge the file system: on a full disk writes are refused.",
+                "Shorten retention, delete topics, or enlarge the file system: a full disk takes no writes.",
             )
         )

@@ -24,8 +24,8 @@ T = TypeVar("T", OffsetEntry, TimeEntry)
 Progress = Callable[[int], None]
 
 _REBUILT: Final = (
-    "After a crash nothing needs to be done: the broker builds it again at its start. After a clean stop remove "
-    "the file, then start the broker."
+    "After a crash nothing needs to be done: the broker builds it again at its start. After a clean stop "
+    "remove the file, then start the broker."
 )
 
 
@@ -150,9 +150,7 @@ class _Offsets(_Against[OffsetEntry]):
 
     def misfit(self, entry: OffsetEntry, batch: Batch) -> str | None:
         if entry.position != batch.position:
-            return (
-                f"the entry for offset {entry.offset} points to byte {entry.position}, no batch begins there"
-            )
+            return f"the entry for offset {entry.offset} points into a batch, to byte {entry.position}"
         if not batch.base_offset <= entry.offset <= batch.last_offset:
             batch_offsets = f"{batch.base_offset} to {batch.last_offset}"
             return f"the entry for offset {entry.offset} points to the batch of offsets {batch_offsets}"
