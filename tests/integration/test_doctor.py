@@ -156,6 +156,16 @@ def test_damage_of_a_partition_is_named(
     assert found[0]["severity"] == {0: "note", 1: "warning", 6: "damage"}[status]
 
 
+def test_sound_batches_around_damage_are_counted(directory: Path) -> None:
+    path = directory / "orders-0" / f"{LOG}.log"
+    flip(path, 200)
+    flip(path, 2 * 1579 + 200)
+    answer = examined(directory, 6)
+    assert [row["severity"] for row in answer["findings"]] == ["damage", "damage"]
+    assert answer["partitions"][0]["records"] == 26
+    assert answer["partitions"][0]["sound"] is False
+
+
 def replace_in(name: str, old: str, new: str) -> Callable[[Path], None]:
     def act(directory: Path) -> None:
         path = directory / name

@@ -53,11 +53,11 @@ def check_segment(
     )
     next_offset, batches, records, epoch, done = base, 0, 0, -1, 0
     sound = True
-    for found in scan(path):
+    for found in _beyond_damage(path):
         if isinstance(found, Problem):
             findings.append(_judge(path, found, is_last))
-            sound = is_last and found.next_batch is None
-            break
+            sound = sound and is_last and found.next_batch is None
+            continue
         for check in checks:
             check.see(found)
         next_offset = found.last_offset + 1
@@ -68,13 +68,28 @@ def check_segment(
             progress(found.position + found.size - done)
             done = found.position + found.size
     progress(path.stat().st_size - done)
-    for check in checks:
-        findings.extend(check.findings(next_offset))
+    if sound:
+        # Beside a damaged segment an index that points into the damage says nothing new.
+        for check in checks:
+            findings.extend(check.findings(next_offset))
     findings.extend(_check_transactions(path.with_suffix(".txnindex"), base, next_offset))
     return SegmentState(base, next_offset, batches, records, epoch, sound)
 
 
 _TELL_EVERY: Final = 1 << 20
+
+
+def _beyond_damage(path: Path) -> Iterator[Batch | Problem]:
+    """All sound batches, with a Problem for every damaged stretch between them."""
+    position, offset = 0, base_offset_of(path)
+    while True:
+        problem = None
+        for found in scan(path, position=position, offset=offset):
+            problem = found if isinstance(found, Problem) else None
+            yield found
+        if problem is None or problem.next_batch is None:
+            return
+        position, offset = problem.next_batch
 
 
 def _judge(path: Path, problem: Problem, is_last: bool) -> Finding:
