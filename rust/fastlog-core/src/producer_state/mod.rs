@@ -275,6 +275,37 @@ impl ProducerState {
         fs.write_atomically(&snapshot_path(dir, offset), &snapshot::encode(&self.producers))
     }
 
+    /// Ends transactions in the snapshots of `dir`: each of `ended` is a producer and the offset of a marker that is
+    /// about to leave the log. Whoever went on from a snapshot before the marker would never see its end.
+    pub fn end_in_snapshots(fs: &dyn FileSystem, dir: &Path, ended: &[(i64, i64)]) -> Result<()> {
+        let Some(last) = ended.iter().map(|(_, marker)| *marker).max() else {
+            return Ok(());
+        };
+        for offset in snapshot_offsets(fs, dir)? {
+            if offset > last {
+                break;
+            }
+            let path = snapshot_path(dir, offset);
+            // Damaged ones are left to whoever wants to load them.
+            let Ok(mut producers) = snapshot::decode(&fs.read_file(&path)?) else {
+                continue;
+            };
+            let mut changed = false;
+            for (producer, marker) in ended.iter().filter(|(_, marker)| *marker >= offset) {
+                if let Some(entry) = producers.get_mut(producer)
+                    && entry.txn_first_offset.is_some_and(|first| first <= *marker)
+                {
+                    entry.txn_first_offset = None;
+                    changed = true;
+                }
+            }
+            if changed {
+                fs.write_atomically(&path, &snapshot::encode(&producers))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Loads the newest good snapshot at or below `upper`. Damaged ones are removed and older ones tried.
     ///
     /// Returns the state and the offset from which batches must be recorded on top; without a snapshot that
