@@ -304,6 +304,8 @@ impl<'a> Recovery<'a> {
         for segment in found.segments.iter().rev() {
             segment.rename_deleted()?;
         }
+        // They speak of producers, and of open transactions, of which nothing is left.
+        delete_snapshots_after(&*self.space.fs, &self.space.dir, -1)?;
         let segment = self.fresh_segment(start)?;
         self.space.fs.sync_dir(&self.space.dir)?;
         Ok(Loaded {

@@ -154,7 +154,9 @@ impl ProducerState {
     ///
     /// Returns the transaction that the marker ended; a marker without a transaction ends nothing.
     pub fn record(&mut self, header: &BatchHeader, control: Option<ControlMarker>) -> Option<CompletedTxn> {
-        if !header.has_producer() || (header.is_control() && control.is_none()) {
+        // An emptied marker is left where nothing else tells the producer's epoch, which fences older ones.
+        let is_unknown = header.is_control() && control.is_none() && header.record_count != 0;
+        if !header.has_producer() || is_unknown {
             return None;
         }
         let entry = self
@@ -163,6 +165,9 @@ impl ProducerState {
             .or_insert_with(Entry::new);
         entry.set_epoch(header.producer_epoch);
         entry.last_timestamp = header.max_timestamp;
+        if header.is_control() && control.is_none() {
+            return None;
+        }
         let Some(marker) = control else {
             entry.push(BatchMetadata {
                 last_sequence: header.last_sequence(),
