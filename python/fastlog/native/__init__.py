@@ -6,6 +6,10 @@ The signatures and their units are in `_core.pyi`; the tuples are described in `
 from fastlog.native._core import (
     AppendInfo,
     Chunk,
+    CleanerThrottle,
+    CompactionAborted,
+    CompactionReport,
+    CompactionState,
     CorruptLog,
     FastlogNativeError,
     FetchPlan,
@@ -31,6 +35,10 @@ from fastlog.native._core import (
 __all__ = [
     "AppendInfo",
     "Chunk",
+    "CleanerThrottle",
+    "CompactionAborted",
+    "CompactionReport",
+    "CompactionState",
     "CorruptLog",
     "FastlogNativeError",
     "FetchPlan",

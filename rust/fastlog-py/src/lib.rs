@@ -10,6 +10,7 @@ mod batches;
 mod buffers;
 mod codecs;
 mod columns;
+mod compaction;
 mod config;
 mod engine;
 mod errors;
@@ -32,13 +33,15 @@ mod _core {
     #[pymodule_export]
     use crate::columns::decode_columns;
     #[pymodule_export]
+    use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
+    #[pymodule_export]
     use crate::config::LogConfig;
     #[pymodule_export]
     use crate::engine::IoEngine;
     #[pymodule_export]
     use crate::errors::{
-        CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange, RejectedBatch,
-        StorageError,
+        CompactionAborted, CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange,
+        RejectedBatch, StorageError,
     };
     #[pymodule_export]
     use crate::frame::{Frame, FrameReader};

@@ -7,6 +7,7 @@
 //! (`segments`, `sealed`, `epochs`, `stability`, `trash`, `config`).
 
 mod append;
+mod compact;
 mod config;
 mod epochs;
 mod flush;
