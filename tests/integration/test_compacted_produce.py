@@ -1,4 +1,4 @@
-"""What a compacted topic takes: every record needs a key, in every codec, and the answer says which one has none.
+"""What a compacted topic takes: every record needs a key, in every codec; the answer says which has none.
 
 KIP-467: the records at fault are named from Produce version 8 on; older clients get the code alone.
 """
