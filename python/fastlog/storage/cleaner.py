@@ -141,7 +141,7 @@ class LogCleaner:
                 self.stats.interrupted += 1
                 _LOG.info("the compaction of %s-%d was interrupted: %s", *target.entry.key, run.reason)
                 return False
-            await self._note_cleaned(target.entry, report, self._clock.monotonic() - began)
+            await self._note_cleaned(target, report, self._clock.monotonic() - began)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other logs go on
             self._note_failed(target.entry, error)
             return False
@@ -200,12 +200,14 @@ class LogCleaner:
                 state.first_dirty_offset,
             )
 
-    async def _note_cleaned(self, entry: OpenPartition, report: CompactionReport, seconds: float) -> None:
+    async def _note_cleaned(self, target: LogToClean, report: CompactionReport, seconds: float) -> None:
+        entry = target.entry
         self.stats.add(report, seconds, self._clock.now_ms())
         _LOG.info(
-            "compacted %s-%d up to offset %d in %.2f s: %d of %d records and %d of %d bytes stay "
+            "compacted %s-%d from offset %d to %d in %.2f s: %d of %d records and %d of %d bytes stay "
             "(offset map of %d bytes for %d keys%s)",
             *entry.key,
+            target.state.first_dirty_offset,
             report.cleaned_to,
             seconds,
             report.records_kept,
