@@ -340,10 +340,13 @@ class CompactionState:
 
     @property
     def first_dirty_offset(self) -> int:
-        """Where cleaning goes on: `clean_from`, or the log start offset when that lies outside of the log."""
+        """Where cleaning goes on: `clean_from`, or the log start offset when that lies outside of the log.
+
+        Never above what is known to be compacted: by this engine, or from `Log.open(compacted_below=)`.
+        """
     @property
     def checkpoint_valid(self) -> bool:
-        """Whether `clean_from` lay inside of the log; if not, write `first_dirty_offset` in its place."""
+        """Whether the two are equal; if not, write `first_dirty_offset` to the cleaner checkpoint."""
     @property
     def first_uncleanable_offset(self) -> int:
         """Base offset of the first segment that must stay as it is, at least `first_dirty_offset`.
@@ -353,7 +356,7 @@ class CompactionState:
         """
     @property
     def clean_bytes(self) -> int:
-        """Bytes of the segments that begin below `first_dirty_offset`."""
+        """Bytes of the segments that end at or below `first_dirty_offset`."""
     @property
     def cleanable_bytes(self) -> int:
         """Bytes of the segments from `first_dirty_offset` to `first_uncleanable_offset`."""
@@ -451,8 +454,12 @@ class Log:
         log_start_offset: int = 0,
         clean_shutdown: bool = False,
         allow_data_loss: bool = False,
+        compacted_below: int = 0,
     ) -> Log:
         """Opens or creates the log in directory `path`; scans from `recovery_point` unless clean.
+
+        `compacted_below` is the cleaner checkpoint of a directory that comes from Kafka: below it offsets may
+        be missing. What this engine has compacted it knows by itself (`compaction-checkpoint`).
 
         Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
         bytes from the damage on are kept aside as `*.corrupt`.

@@ -109,8 +109,10 @@ impl Log {
 impl Log {
     #[staticmethod]
     #[pyo3(signature = (
-        path, config, *, recovery_point=0, log_start_offset=0, clean_shutdown=false, allow_data_loss=false
+        path, config, *, recovery_point=0, log_start_offset=0, clean_shutdown=false, allow_data_loss=false,
+        compacted_below=0
     ))]
+    #[allow(clippy::too_many_arguments)] // keyword-only in Python
     fn open(
         py: Python<'_>,
         path: &str,
@@ -119,10 +121,12 @@ impl Log {
         log_start_offset: i64,
         clean_shutdown: bool,
         allow_data_loss: bool,
+        compacted_below: i64,
     ) -> PyResult<Self> {
         let options = OpenOptions {
             recovery_point,
             log_start_offset,
+            compacted_below,
             clean_shutdown,
             allow_data_loss,
             progress: None,

@@ -4,11 +4,32 @@
 //! rebuilding of batches, the grouping of segments, the throttle. `log::compact` drives it over the segments of
 //! a log and puts the result in their place.
 
+mod filter;
+mod grouping;
+mod keyed_hash;
+mod map_builder;
+mod offset_map;
+mod records;
+mod rewrite;
+mod source;
 mod throttle;
+mod transactions;
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::error::{Error, Result};
+
+pub use filter::{BatchRule, LastRecord, Retention, Rules};
+pub use grouping::{SegmentShape, group};
+pub use keyed_hash::{KeyHash, KeyedHash};
+pub use map_builder::MapBuilder;
+pub use offset_map::{OffsetMap, memory_for};
+pub use rewrite::{Kept, Rewriter, Tally};
+pub use source::{BatchSource, SourceBuffer};
 pub use throttle::Throttle;
+pub use transactions::{MarkerVerdict, Transactions};
 
 /// What a compaction is to do.
 #[derive(Debug, Clone)]
@@ -48,11 +69,11 @@ impl Default for CompactionOptions {
 pub struct CompactionState {
     /// Where cleaning goes on.
     pub first_dirty_offset: i64,
-    /// The checkpoint lay inside of the log.
+    /// The checkpoint lay inside of the log, and not above what is known to be compacted.
     pub checkpoint_valid: bool,
     /// Base offset of the first segment that must stay as it is, at least the first dirty offset.
     pub first_uncleanable_offset: i64,
-    /// Bytes of the segments that begin below the first dirty offset.
+    /// Bytes of the segments that end at or below the first dirty offset.
     pub clean_bytes: u64,
     /// Bytes of the segments between the two offsets.
     pub cleanable_bytes: u64,
@@ -122,4 +143,55 @@ pub struct CompactionReport {
     pub clean_seconds: f64,
     /// Time spent asleep because of the throttle.
     pub throttled_seconds: f64,
+}
+
+/// Counts the bytes that a compaction moves, slows it down and tells it when to stop.
+pub struct Meter<'a> {
+    throttle: Option<&'a Throttle>,
+    stop: &'a dyn Fn() -> Option<&'static str>,
+    slept: Duration,
+}
+
+impl fmt::Debug for Meter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meter")
+            .field("throttle", &self.throttle)
+            .field("slept", &self.slept)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Meter<'a> {
+    /// `stop` gives the reason to stop, once there is one.
+    pub fn new(throttle: Option<&'a Throttle>, stop: &'a dyn Fn() -> Option<&'static str>) -> Self {
+        Self {
+            throttle,
+            stop,
+            slept: Duration::ZERO,
+        }
+    }
+
+    /// Fails with [`Error::Aborted`] when it is time to stop.
+    pub fn check(&self) -> Result<()> {
+        if self.throttle.is_some_and(Throttle::is_cancelled) {
+            return Err(Error::Aborted("all compactions were stopped".to_owned()));
+        }
+        match (self.stop)() {
+            Some(reason) => Err(Error::Aborted(reason.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts bytes that were read or written, sleeps if they were too many, and checks.
+    pub fn count(&mut self, bytes: u64) -> Result<()> {
+        if let Some(throttle) = self.throttle {
+            self.slept += throttle.take(bytes, || (self.stop)().is_some());
+        }
+        self.check()
+    }
+
+    /// Time that was slept.
+    pub fn slept(&self) -> Duration {
+        self.slept
+    }
 }
