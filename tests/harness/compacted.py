@@ -162,7 +162,14 @@ def cleaned_to(data_dir: Path, topic: str, partition: int = 0) -> int:
 def read_partition(bootstrap: str, topic: str, partition: int = 0) -> list[Kept]:
     """All records of a partition in the order of their offsets, up to the end as of now."""
     consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "unused", "enable.partition.eof": True, "log_level": 2}
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "unused",
+            "enable.partition.eof": True,
+            # Retention may take the first segment between the question and the first fetch.
+            "auto.offset.reset": "earliest",
+            "log_level": 2,
+        }
     )
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
     consumer.assign([TopicPartition(topic, partition, low)])

@@ -12,13 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from fastlog.storage.checkpoints import (
-    CLEANER_OFFSETS,
-    CheckpointDamaged,
-    PartitionKey,
-    read_offsets,
-    write_offsets,
-)
+from fastlog.storage.checkpoints import CLEANER_OFFSETS, PartitionKey, write_offsets
 from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.files import is_full_disk
 from fastlog.storage.log_dir import LogDirectory
@@ -49,22 +43,15 @@ class CleanerCheckpoints:
         self._doubtful: set[LogDirectory] = set()
         self._full: set[LogDirectory] = set()
 
-    async def load(self) -> None:
-        """Reads the files, when the logs are open and nothing has been appended yet.
+    def load(self) -> None:
+        """Takes over what the files said, when the logs are open and nothing has been appended yet.
 
         A log may have lost its end in a crash: an offset beyond it would hide what is appended there next.
         """
-        for directory in [entry for entry in self._directories if entry.online]:
-            try:
-                found = await asyncio.to_thread(read_offsets, directory.path / CLEANER_OFFSETS)
-            except CheckpointDamaged as error:
-                _LOG.warning("%s. Its logs are compacted from their start again", error)
-                continue
-            except OSError as error:
-                self._failures.directory_failed(directory.path, f"reading {CLEANER_OFFSETS}: {error}")
-                continue
+        for directory in self._directories:
+            found = directory.former_cleaner_offsets
             self._on_disk[directory] = dict(found)
-            self._offsets[directory] = found
+            self._offsets[directory] = dict(found)
             for key in found:
                 entry = self._table.get(*key)
                 if entry is not None and entry.directory is directory:

@@ -133,7 +133,7 @@ class LogManager:
             self.failures,
             self._open_log,
         )
-        await self.cleaner.checkpoints.load()
+        self.cleaner.checkpoints.load()
         self._loaded = True
         return opened
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,8 +57,9 @@ async def test_it_survives_a_restart(store: CleanerStore) -> None:
     again = await store.opened()
     assert checkpoint(again, "a") == 10
     await again.cleaner.clean_one()
-    log = again.get("a", 0)
-    assert log.asked[0][0] == 10  # type: ignore[union-attr]
+    log: Any = again.get("a", 0)
+    assert log.asked[0][0] == 10
+    assert log.options["compacted_below"] == 10
 
 
 async def test_kafkas_file_is_read(store: CleanerStore) -> None:
