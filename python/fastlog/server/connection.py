@@ -239,6 +239,7 @@ class Connection(asyncio.BufferedProtocol):
             size = len(frame)
             self._pending_bytes -= size
             exchange = Exchange(self, frame.api_key, frame.api_version, frame.correlation_id, size)
+            exchange.started = self.host.monotonic()
             self._exchanges.append(exchange)
             self._busy = True
             self.host.dispatch(frame, exchange)
@@ -285,10 +286,17 @@ class Connection(asyncio.BufferedProtocol):
                 self._sent = 0
             exchanges.popleft()
             self._unsent -= size
-            self.host.metrics.bytes_out += size
+            self._count(exchange, size)
             self._settle(exchange)
         if self._finishing:
             self._close_when_done()
+
+    def _count(self, exchange: Exchange, size: int) -> None:
+        host, operation = self.host, exchange.operation
+        host.metrics.bytes_out += size
+        now = host.monotonic()
+        waited = 0.0 if operation is None else operation.waited
+        host.metrics.answered(exchange.api_key, now - exchange.started, waited, now - exchange.answered)
 
     def _settle(self, exchange: Exchange) -> None:
         self.host.memory.done(exchange.size)
@@ -310,7 +318,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._paused = paused
         if paused:
-            self.host.metrics.reads_paused += 1
+            if not self._finishing:
+                self.host.metrics.reads_paused += 1
             self.frame_since = None
             transport.pause_reading()
         else:

@@ -20,6 +20,7 @@ class Exchange:
 
     __slots__ = (
         "answer",
+        "answered",
         "api_key",
         "api_version",
         "connection",
@@ -29,6 +30,7 @@ class Exchange:
         "operation",
         "proceeded",
         "size",
+        "started",
     )
 
     def __init__(
@@ -39,6 +41,10 @@ class Exchange:
         self.api_version = api_version
         self.correlation_id = correlation_id
         self.size = size
+        self.started = 0.0
+        """Monotonic seconds when it was taken up."""
+        self.answered = 0.0
+        """The same when its answer was there."""
         self.answer: bytes | memoryview | None = None
         self.operation: Operation | None = None
         """What is parked for this request: dropped from the purgatory when the connection is lost."""
@@ -56,6 +62,7 @@ class Exchange:
     def reply(self, answer: bytes | memoryview) -> None:
         """The whole response frame, length prefix included."""
         self.answer = answer
+        self.answered = self.connection.host.monotonic()
         first = not self.proceeded
         self.proceeded = True
         self.connection.on_reply(len(answer), first)
