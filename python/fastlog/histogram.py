@@ -38,6 +38,15 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
+    def __add__(self, other: Histogram) -> Histogram:
+        """Both together. They must have the same bounds."""
+        if self.bounds != other.bounds:
+            raise ValueError("histograms with different bounds cannot be added")
+        both = Histogram(self.bounds)
+        both.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        both.sum = self.sum + other.sum
+        return both
+
     @property
     def count(self) -> int:
         """How many values there were."""

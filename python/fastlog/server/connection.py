@@ -293,10 +293,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _count(self, exchange: Exchange, size: int) -> None:
         host, operation = self.host, exchange.operation
-        host.metrics.bytes_out += size
+        metrics = host.metrics
+        metrics.bytes_out += size
         now = host.monotonic()
-        waited = 0.0 if operation is None else operation.waited
-        host.metrics.answered(exchange.api_key, now - exchange.started, waited, now - exchange.answered)
+        if operation is None and not exchange.answered:
+            metrics.answered(exchange.api_key, now - exchange.started)
+            return
+        parked = 0.0 if operation is None else operation.waited
+        sending = now - exchange.answered if exchange.answered else 0.0
+        metrics.answered_late(exchange.api_key, now - exchange.started, parked, sending)
 
     def _settle(self, exchange: Exchange) -> None:
         self.host.memory.done(exchange.size)

@@ -44,7 +44,7 @@ class Exchange:
         self.started = 0.0
         """Monotonic seconds when it was taken up."""
         self.answered = 0.0
-        """The same when its answer was there."""
+        """The same when its answer was there but could not be sent at once, else 0."""
         self.answer: bytes | memoryview | None = None
         self.operation: Operation | None = None
         """What is parked for this request: dropped from the purgatory when the connection is lost."""
@@ -62,10 +62,13 @@ class Exchange:
     def reply(self, answer: bytes | memoryview) -> None:
         """The whole response frame, length prefix included."""
         self.answer = answer
-        self.answered = self.connection.host.monotonic()
         first = not self.proceeded
         self.proceeded = True
-        self.connection.on_reply(len(answer), first)
+        connection = self.connection
+        connection.on_reply(len(answer), first)
+        if self.size:
+            # Not settled: the socket is full, or earlier requests are not answered yet.
+            self.answered = connection.host.monotonic()
 
     def reply_nothing(self) -> None:
         """The request has no response (acks=0)."""

@@ -11,24 +11,34 @@ from fastlog.histogram import Histogram
 class RequestTimes:
     """Durations of the requests of one API, in seconds.
 
-    | field   | from                        | to                                                      |
-    |---------|-----------------------------|---------------------------------------------------------|
-    | total   | the request is taken up     | the last byte of its answer is given to the socket      |
-    | busy    | the same, without `waited` and `sending` |                                            |
-    | waited  | it is parked (acks, min_bytes of a fetch) | it goes on                                |
-    | sending | its answer is there         | the last byte is given to the socket                    |
+    | part    | from                                           | to                                        |
+    |---------|------------------------------------------------|-------------------------------------------|
+    | total   | the request is taken up                        | its answer is given to the socket         |
+    | parked  | it waits for acks, or for data                 | it goes on                                |
+    | sending | its answer is there and cannot be sent at once | the last byte is given to the socket      |
+    | busy    | what is left of total without the two                                                      |
 
     A request is taken up when its connection has nothing else in work, so that a client's own pipeline does
-    not count, as it does not in Kafka.
+    not count, as it does not in Kafka. Most requests are only busy: they are in `direct` alone, the others in
+    `late_total` and `late_busy`.
     """
 
-    __slots__ = ("busy", "sending", "total", "waited")
+    __slots__ = ("direct", "late_busy", "late_total", "parked", "sending")
 
     def __init__(self) -> None:
-        self.total = Histogram()
-        self.busy = Histogram()
-        self.waited = 0.0
+        self.direct = Histogram()
+        self.late_total = Histogram()
+        self.late_busy = Histogram()
+        self.parked = 0.0
         self.sending = 0.0
+
+    def total(self) -> Histogram:
+        """All requests, from one end to the other."""
+        return self.direct + self.late_total
+
+    def busy(self) -> Histogram:
+        """All requests, without waits."""
+        return self.direct + self.late_busy
 
 
 class BrokerMetrics:
@@ -71,16 +81,17 @@ class BrokerMetrics:
         """One error code in one response."""
         self.errors[api_key, code] += 1
 
-    def answered(self, api_key: int, total: float, waited: float, sending: float) -> None:
-        """One request is done: seconds in all, parked, and until the socket took the answer."""
-        times = self.times[api_key]
-        # Histogram.observe, written out twice: every request comes here.
-        busy = total - waited - sending
-        histogram = times.total
+    def answered(self, api_key: int, total: float) -> None:
+        """One request was answered without a wait, in `total` seconds."""
+        histogram = self.times[api_key].direct
+        # Histogram.observe, written out: every request comes here.
         histogram.counts[bisect_left(histogram.bounds, total)] += 1
         histogram.sum += total
-        histogram = times.busy
-        histogram.counts[bisect_left(histogram.bounds, busy)] += 1
-        histogram.sum += busy
-        times.waited += waited
+
+    def answered_late(self, api_key: int, total: float, parked: float, sending: float) -> None:
+        """One request was answered that was parked, or whose answer had to wait for the socket."""
+        times = self.times[api_key]
+        times.late_total.observe(total)
+        times.late_busy.observe(max(0.0, total - parked - sending))
+        times.parked += parked
         times.sending += sending

@@ -31,13 +31,13 @@ def request_families(metrics: BrokerMetrics) -> list[Family]:
             "fastlog_request_duration_seconds",
             Kind.HISTOGRAM,
             "Time from taking a request up to having given its answer to the socket, waits included.",
-            histograms=lambda: [(_api(key), times.total) for key, times in sorted(metrics.times.items())],
+            histograms=lambda: [(_api(key), times.total()) for key, times in sorted(metrics.times.items())],
         ),
         Family(
             "fastlog_request_busy_seconds",
             Kind.HISTOGRAM,
             "The same without the time parked for acks or data, and without waiting for the socket.",
-            histograms=lambda: [(_api(key), times.busy) for key, times in sorted(metrics.times.items())],
+            histograms=lambda: [(_api(key), times.busy()) for key, times in sorted(metrics.times.items())],
         ),
         Family(
             "fastlog_request_stage_seconds",
@@ -146,6 +146,6 @@ def _errors(metrics: BrokerMetrics) -> Iterator[Sample]:
 def _stages(metrics: BrokerMetrics) -> Iterator[Sample]:
     for key, times in sorted(metrics.times.items()):
         name = _api_name(key)
-        yield labels(api=name, stage="busy"), times.busy.sum
-        yield labels(api=name, stage="parked"), times.waited
+        yield labels(api=name, stage="busy"), times.busy().sum
+        yield labels(api=name, stage="parked"), times.parked
         yield labels(api=name, stage="sending"), times.sending
