@@ -16,8 +16,8 @@ from fastlog.wire.messages.group_offsets import (
 from fastlog.wire.messages.topics import (
     CreatableTopic,
     CreateTopicsRequest,
-    DeleteTopicState,
     DeleteTopicsRequest,
+    DeleteTopicState,
 )
 from tests.harness.batches import batch
 from tests.harness.scrape import Scrape, get, scrape

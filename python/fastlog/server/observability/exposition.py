@@ -40,7 +40,7 @@ _PULSE: Final[Sample] = ("\0", 0)
 
 
 def pulse() -> Sample:
-    """A sample that is not written: it only lets the renderer look at the time amid long work."""
+    """A sample that is not written: it only has the renderer look at the time amid long work."""
     return _PULSE
 
 
@@ -165,7 +165,7 @@ class Renderer:
         finished = True
         for look, line in enumerate(lines, start=1):
             made.append(line)
-            if not look % _LINES_PER_LOOK and time.perf_counter() >= until:
+            if (not line or not look % _LINES_PER_LOOK) and time.perf_counter() >= until:
                 finished = False
                 break
         piece = "".join(made).encode("utf-8", "replace")

@@ -137,6 +137,7 @@ class _Positions:
     def offsets(self) -> Iterator[Sample]:
         """Per group and partition: the committed offset."""
         for group, topic, committed in self._consumed():
+            yield pulse()
             for number in range(len(self._marks_of(topic))):
                 offset = committed.get(number, _NOTHING_COMMITTED)
                 yield f'{{consumergroup="{group}",topic="{topic}",partition="{number}"}}', offset
@@ -144,6 +145,7 @@ class _Positions:
     def lags(self) -> Iterator[Sample]:
         """Per group and partition: the lag. Nothing for partitions whose end is not known here."""
         for group, topic, committed in self._consumed():
+            yield pulse()
             for number, mark in enumerate(self._marks_of(topic)):
                 if mark is not None:
                     offset = committed.get(number)
@@ -153,6 +155,7 @@ class _Positions:
     def offset_sums(self) -> Iterator[Sample]:
         """Per group and topic: the sum of offsets, where no commit counts as -1."""
         for group, topic, committed in self._consumed():
+            yield pulse()
             missing = len(self._marks_of(topic)) - len(committed)
             total = sum(committed.values()) + missing * _NOTHING_COMMITTED
             yield f'{{consumergroup="{group}",topic="{topic}"}}', total
@@ -160,6 +163,7 @@ class _Positions:
     def lag_sums(self) -> Iterator[Sample]:
         """Per group and topic: the sum of lags of what is committed."""
         for group, topic, committed in self._consumed():
+            yield pulse()
             marks = self._marks_of(topic)
             known = ((marks[number], offset) for number, offset in committed.items())
             total = sum(mark - offset for mark, offset in known if mark is not None)
