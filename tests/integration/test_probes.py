@@ -5,9 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 import socket
 import threading
-import time
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,7 @@ from tests.harness.scrape import probe, scrape
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import fetch, make_topic, produce
 from tests.integration.running import RunningBroker
-from tests.integration.test_metrics import http_port
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
+from tests.integration.test_metrics import http_port, until
 
 
 @pytest.fixture

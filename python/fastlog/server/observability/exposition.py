@@ -153,9 +153,9 @@ class Renderer:
         while not finished:
             async with self._turn:
                 piece, finished = self._slice(lines)
+                # One turn of the loop for everybody else before the next slice, whoever's it is.
+                await asyncio.sleep(0)
             yield piece
-            # The others first: also when the peer takes the piece without waiting.
-            await asyncio.sleep(0)
         yield foreign + (b"# EOF\n" if style is Format.OPENMETRICS else b"")
 
     def _slice(self, lines: Iterator[str]) -> tuple[bytes, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,12 +47,12 @@ async def test_parsers_read_what_is_written(style: Format) -> None:
     histogram = Histogram((0.1, 1.0))
     for value in (0.05, 0.5, 0.5, 7.0):
         histogram.observe(value)
-    odd = 'a "b" \\ c\nd'
+    odd = ('a "b"', "c\\d", "e\nf", 'all "of" \\ it\n')
     families = [
         counter("x_requests", "Requests.", lambda: 7),
         gauge("x_open", "Open.", lambda: 2.5),
         gauge("x_limit", "Limit.", lambda: float("inf")),
-        Family("x_by_group", Kind.GAUGE, "By group.", lambda: [(labels(group=odd, number=3), 2**60)]),
+        Family("x_odd", Kind.GAUGE, "Odd.", lambda: [(labels(group=name, number=3), 2**60) for name in odd]),
         Family(
             "x_seconds",
             Kind.HISTOGRAM,
@@ -64,7 +65,7 @@ async def test_parsers_read_what_is_written(style: Format) -> None:
         ("x_requests_total", ()): 7,
         ("x_open", ()): 2.5,
         ("x_limit", ()): float("inf"),
-        ("x_by_group", (("group", odd), ("number", "3"))): 2**60,
+        **{("x_odd", (("group", name), ("number", "3"))): 2**60 for name in odd},
     }
     for extra in ((), (("api", "A"),)):
         for bound, count in (("0.1", 1), ("1.0", 3), ("+Inf", 4)):
@@ -136,17 +137,34 @@ async def test_the_loop_turns_while_much_is_written() -> None:
     assert turns >= len(pieces) - 2
 
 
-async def test_scrapes_take_turns() -> None:
+async def test_scrapes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many scrapes run, one turn of the loop holds one slice."""
     renderer = Renderer(slice_seconds=0.0)
-    order: list[int] = []
+    turn = 0
+    slices: list[int] = []
+    original = Renderer._slice
 
-    async def scrape(number: int) -> None:
+    def noted(self: Renderer, lines: Iterator[str]) -> tuple[bytes, bool]:
+        slices.append(turn)
+        return original(self, lines)
+
+    monkeypatch.setattr(Renderer, "_slice", noted)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async def scrape() -> None:
         families = [Family("x", Kind.GAUGE, "X.", lambda: [("", 0)] * 160)]
         async for _ in renderer.render(families, Format.TEXT):
-            order.append(number)  # noqa: PERF401 - the order among the scrapes is the point
+            pass
 
-    await asyncio.gather(*(scrape(number) for number in range(3)))
-    assert renderer.scrapes == 3
-    # None of them is through before the others have begun.
-    assert set(order[:6]) == {0, 1, 2}
+    counting = asyncio.create_task(count_turns())
+    await asyncio.gather(*(scrape() for _ in range(8)))
+    counting.cancel()
+    assert renderer.scrapes == 8
+    assert len(slices) >= 80
+    # The counter runs before the slice of one turn and after that of the next.
+    assert max(Counter(slices).values()) <= 2

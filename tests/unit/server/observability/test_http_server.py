@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from http import HTTPStatus
 
@@ -116,6 +117,23 @@ async def test_refusals_reach_the_client_and_end_the_connection(sent: bytes, sta
             got, headers, _ = await answer(reader)
             assert (got, headers["connection"]) == (status, "close")
             assert await reader.read() == b""
+        await until(lambda: server.connections == 0)
+
+
+async def test_a_refusal_does_not_reset_the_connection() -> None:
+    """What still comes is taken in and dropped: a reset could overtake the answer."""
+    loop = asyncio.get_running_loop()
+    async with serving() as (server, port):
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.setblocking(False)
+            await loop.sock_sendall(client, b"x" * (4 * MAX_HEAD_BYTES))
+            answered = b""
+            while piece := await loop.sock_recv(client, 1000):
+                answered += piece
+            assert answered.startswith(b"HTTP/1.1 431 ")
+            for _ in range(5):
+                await loop.sock_sendall(client, b"x")
+                await asyncio.sleep(0.02)
         await until(lambda: server.connections == 0)
 
 
