@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastlog.native import FileResponse
     from fastlog.replication.purgatory import Operation
     from fastlog.server.connection import Connection
 
@@ -45,7 +46,7 @@ class Exchange:
         """Monotonic seconds when it was taken up."""
         self.answered = 0.0
         """The same when its answer was there but could not be sent at once, else 0."""
-        self.answer: bytes | memoryview | None = None
+        self.answer: bytes | memoryview | FileResponse | None = None
         self.operation: Operation | None = None
         """What is parked for this request: dropped from the purgatory when the connection is lost."""
         self.on_sent: Callable[[], None] | None = None
@@ -59,7 +60,7 @@ class Exchange:
             self.proceeded = True
             self.connection.on_proceed()
 
-    def reply(self, answer: bytes | memoryview) -> None:
+    def reply(self, answer: bytes | memoryview | FileResponse) -> None:
         """The whole response frame, length prefix included."""
         self.answer = answer
         first = not self.proceeded
