@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
@@ -90,9 +91,12 @@ def _read_all(bootstrap: str, topic: str, partitions: int, take: Callable[[Messa
     left = {index for index, end in ends.items() if end > 0}
     try:
         consumer.assign([TopicPartition(topic, index, 0) for index in sorted(left)])
+        deadline = time.monotonic() + _SECONDS
         while left:
-            messages = consumer.consume(5000, _SECONDS)
-            assert messages, f"{topic} cannot be read to its end: {sorted(left)} are left"
+            # It waits for all of so many messages or for the time.
+            messages = consumer.consume(1000, 0.2)
+            deadline = time.monotonic() + _SECONDS if messages else deadline
+            assert time.monotonic() < deadline, f"{topic} cannot be read to its end: {sorted(left)} are left"
             for message in messages:
                 assert message.error() is None, message.error()
                 take(message)
