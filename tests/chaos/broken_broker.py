@@ -24,16 +24,19 @@ def commits_of_anybody() -> None:
     Group.commit_error = no_error  # type: ignore[method-assign, assignment]
 
 
-def stale_assignments() -> None:
-    """SyncGroup answers with what the member had before, when it had something."""
-    earlier: dict[str, bytes] = {}
+def shared_assignments() -> None:
+    """SyncGroup answers with the part of the member before, from a broker's second generation on."""
     assigned: Callable[[Group, bytes], Any] = syncing._assigned
+    generations: set[int] = set()
 
-    def stale(group: Group, assignment: bytes) -> Any:
-        member = next((item.member_id for item in group.members if item.assignment is assignment), "")
-        return assigned(group, earlier.setdefault(member, assignment))
+    def shared(group: Group, assignment: bytes) -> Any:
+        generations.add(group.generation)
+        parts = [member.assignment for member in group.members]
+        if len(generations) > 1 and assignment in parts:
+            assignment = parts[parts.index(assignment) - 1]
+        return assigned(group, assignment)
 
-    syncing._assigned = stale
+    syncing._assigned = shared
 
 
 def forgetful_start() -> None:
@@ -49,7 +52,7 @@ def forgetful_start() -> None:
 
 GUARDS: dict[str, Callable[[], None]] = {
     "commits": commits_of_anybody,
-    "assignments": stale_assignments,
+    "assignments": shared_assignments,
     "start": forgetful_start,
 }
 

@@ -98,11 +98,9 @@ def confluent(bootstrap: str, group: str, topic: str, journal: Journal) -> None:
         for message in polled:
             if message.error() is not None:
                 journal.write("trouble", error=str(message.error()))
-        records = [
-            (message.partition(), message.offset(), int(message.value()))
-            for message in polled
-            if message.error() is None
-        ]
+        # The client's types allow for messages that carry an error alone.
+        good: list[Any] = [message for message in polled if message.error() is None]
+        records = [(message.partition(), message.offset(), int(message.value())) for message in good]
         if not records:
             continue
         offsets = journal.handled(records)
