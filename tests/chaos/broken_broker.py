@@ -25,15 +25,15 @@ def commits_of_anybody() -> None:
 
 
 def shared_assignments() -> None:
-    """SyncGroup answers with the part of the member before, from a broker's second generation on."""
+    """SyncGroup gives the last member the part of the first, from a broker's second generation on."""
     assigned: Callable[[Group, bytes], Any] = syncing._assigned
     generations: set[int] = set()
 
     def shared(group: Group, assignment: bytes) -> Any:
         generations.add(group.generation)
         parts = [member.assignment for member in group.members]
-        if len(generations) > 1 and assignment in parts:
-            assignment = parts[parts.index(assignment) - 1]
+        if len(generations) > 1 and assignment == parts[-1]:
+            assignment = parts[0]
         return assigned(group, assignment)
 
     syncing._assigned = shared
