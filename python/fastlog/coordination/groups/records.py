@@ -142,6 +142,11 @@ def decode_key(data: bytes) -> OffsetKey | GroupKey | None:
 
 def decode_offset_value(data: bytes) -> CommittedOffset:
     """A committed offset. Raises BadGroupRecord."""
+    if len(data) == _PLAIN_VALUE.size:
+        # What nearly all are like.
+        version, offset, leader_epoch, length, written = _PLAIN_VALUE.unpack(data)
+        if version == _VALUE_VERSION and length == 0:
+            return CommittedOffset(offset, leader_epoch, "", written)
     reader = _Reader(data)
     version = reader.version()
     offset = reader.int64()
