@@ -123,6 +123,10 @@ class RawClient:
         except ConnectionError:
             return True
 
+    def receive_start(self, size: int) -> bytes:
+        """The first bytes of whatever comes."""
+        return self._exactly(size)
+
     def _exactly(self, size: int) -> bytes:
         data = bytearray()
         while len(data) < size:

@@ -234,6 +234,7 @@ class Broker:
                 metrics=services.metrics,
                 dispatch=dispatcher.dispatch,
                 log_closed=dispatcher.log_closed,
+                send=services.io.send,
             )
         sweeper = asyncio.create_task(table.sweep_forever(self._clock.monotonic), name="fastlog-sweeper")
         self._cleanup.push_async_callback(_cancelled, sweeper)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastlog.native import FileResponse
     from fastlog.replication.purgatory import Operation
     from fastlog.server.connection import Connection
 
@@ -39,7 +40,7 @@ class Exchange:
         self.api_version = api_version
         self.correlation_id = correlation_id
         self.size = size
-        self.answer: bytes | memoryview | None = None
+        self.answer: bytes | memoryview | FileResponse | None = None
         self.operation: Operation | None = None
         """What is parked for this request: dropped from the purgatory when the connection is lost."""
         self.on_sent: Callable[[], None] | None = None
@@ -53,7 +54,7 @@ class Exchange:
             self.proceeded = True
             self.connection.on_proceed()
 
-    def reply(self, answer: bytes | memoryview) -> None:
+    def reply(self, answer: bytes | memoryview | FileResponse) -> None:
         """The whole response frame, length prefix included."""
         self.answer = answer
         first = not self.proceeded

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from fastlog.errors import ErrorCode, FastlogError
-from fastlog.native import FastlogNativeError, IoEngine, Log, ProducePlan
+from fastlog.native import FastlogNativeError, FileResponse, IoEngine, Log, ProducePlan, Socket
 from fastlog.native.shapes import FetchResult, FetchRow, NodeEndpoint, ProduceResult
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ class IoLoop:
         session_id: int = 0,
         node_endpoints: Sequence[NodeEndpoint] = (),
         hard_max_bytes: bool = False,
+        from_files: bool = False,
     ) -> asyncio.Future[FetchResult]:
         """Reads rows and builds the response, as `IoEngine.fetch` describes."""
         token, future = self._expect([row[11] for row in rows if row[11] is not None])
@@ -87,7 +88,14 @@ class IoLoop:
             session_id=session_id,
             node_endpoints=list(node_endpoints),
             hard_max_bytes=hard_max_bytes,
+            from_files=from_files,
         )
+        return future
+
+    def send(self, socket: Socket, response: FileResponse, start: int) -> asyncio.Future[int]:
+        """Sends a part of a response, as `IoEngine.send` describes; the result is the position reached."""
+        token, future = self._expect(())
+        self._engine.send(token, socket, response, start)
         return future
 
     def flush(self, log: Log) -> asyncio.Future[int]:

@@ -10,12 +10,14 @@ mod batches;
 mod buffers;
 mod codecs;
 mod columns;
+mod compaction;
 mod config;
 mod engine;
 mod errors;
 mod frame;
 mod log;
 mod plan;
+mod sending;
 
 use pyo3::prelude::*;
 
@@ -32,13 +34,15 @@ mod _core {
     #[pymodule_export]
     use crate::columns::decode_columns;
     #[pymodule_export]
+    use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
+    #[pymodule_export]
     use crate::config::LogConfig;
     #[pymodule_export]
     use crate::engine::IoEngine;
     #[pymodule_export]
     use crate::errors::{
-        CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange, RejectedBatch,
-        StorageError,
+        CompactionAborted, CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange,
+        RejectedBatch, StorageError,
     };
     #[pymodule_export]
     use crate::frame::{Frame, FrameReader};
@@ -46,6 +50,8 @@ mod _core {
     use crate::log::{AppendInfo, Log};
     #[pymodule_export]
     use crate::plan::{FetchPlan, ProducePlan};
+    #[pymodule_export]
+    use crate::sending::{FileResponse, Socket};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -5,7 +5,12 @@
 //! | index missing, or its ends cannot be true | rebuilt from the headers | the same |
 //! | bad batch from the recovery point on, nothing sound behind it | torn end: cut off | the same |
 //! | bad batch with sound ones behind it, or below the recovery point | damage: refused | the same |
-//! | segments that overlap, or leave a hole in a log that is not compacted | not looked at | damage: refused |
+//! | segments that overlap | not looked at | damage: refused |
+//! | a hole, inside of a segment or between two, where nothing was compacted | not looked at | damage: refused |
+//!
+//! Where something was compacted: everywhere, if the topic's configuration has `compact`; below the offset that
+//! the log's own checkpoint ([`super::compaction_checkpoint`]) or the opener ([`OpenOptions::compacted_below`])
+//! names; and after batches that no producer can have written (fewer records than offsets, a delete horizon).
 //!
 //! What is cut off is kept in a `.corrupt` file. With `allow_data_loss` damage is cut off like a torn end.
 
@@ -40,6 +45,8 @@ pub(super) struct Recovery<'a> {
     pub config: &'a LogConfig,
     pub options: &'a OpenOptions,
     pub now_ms: i64,
+    /// Up to here offsets may be missing, because compaction removed them.
+    pub holes_below: i64,
     pub report: RecoveryReport,
     pub segments: Vec<Found>,
     pub epochs: Vec<(i32, i64)>,
@@ -60,6 +67,7 @@ impl<'a> Recovery<'a> {
         config: &'a LogConfig,
         options: &'a OpenOptions,
         now_ms: i64,
+        holes_below: i64,
         report: RecoveryReport,
     ) -> Self {
         Self {
@@ -67,6 +75,7 @@ impl<'a> Recovery<'a> {
             config,
             options,
             now_ms,
+            holes_below: if config.compact { i64::MAX } else { holes_below },
             report,
             segments: Vec::new(),
             epochs: Vec::new(),

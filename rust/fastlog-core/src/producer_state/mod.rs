@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::batch::{AppendOrigin, BatchHeader, ControlKind, ControlMarker, Rejection};
+use crate::compaction::LastRecord;
 use crate::env::FileSystem;
 use crate::error::{ErrorCode, Result};
 use entry::{BatchMetadata, Entry, NO_EPOCH};
@@ -255,6 +256,18 @@ impl ProducerState {
             .collect();
         active.sort_unstable_by_key(|producer| producer.producer_id);
         active
+    }
+
+    /// The last trace of every producer, which compaction must leave in the log.
+    pub fn last_records(&self) -> HashMap<i64, LastRecord> {
+        let last = |entry: &Entry| LastRecord {
+            data_offset: entry.last_batch().map(|batch| batch.last_offset),
+            epoch: entry.epoch,
+        };
+        self.producers
+            .iter()
+            .map(|(id, entry)| (*id, last(entry)))
+            .collect()
     }
 
     /// Writes, durably, the state as the one just before `offset`.
