@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -102,6 +102,17 @@ class Commits:
         """A topic is gone: its offsets would be wrong for another one of the same name."""
         for entry in self._table:
             await self._try_to_forget(entry, entry.offsets.touched(topic))
+
+    async def forget_missing_topics(self, topics: Container[str]) -> int:
+        """Removes offsets of topics that are not among `topics`: the broker ended between the deletion of a
+        topic and that of its offsets. Returns how many offsets."""
+        count = 0
+        for entry in self._table:
+            lost = [position for position in entry.offsets.touched() if position[0] not in topics]
+            if lost:
+                count += len(lost)
+                await self._try_to_forget(entry, lost)
+        return count
 
     async def expire(self, retention_ms: int) -> int:
         """Removes offsets whose time is over, and groups that have nothing left. Returns how many offsets."""
