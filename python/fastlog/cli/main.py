@@ -29,6 +29,9 @@ __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS: Final = {
     "topic": LazyCommand("fastlog.cli.topic:app", "Create, list, describe, alter, trim and delete topics."),
+    "group": LazyCommand("fastlog.cli.group:app", "Consumer groups: list, lag, delete, reset offsets."),
+    "config": LazyCommand("fastlog.cli.config:app", "Settings of topics, brokers and groups."),
+    "cluster": LazyCommand("fastlog.cli.cluster:app", "Brokers, features, log directories."),
     "produce": LazyCommand("fastlog.cli.produce:produce", "Send lines of stdin, or files, as records."),
     "consume": LazyCommand("fastlog.cli.consume:consume", "Print records of topics."),
     "log": LazyCommand("fastlog.cli.log:app", "Look into segment files of a broker that is stopped."),
