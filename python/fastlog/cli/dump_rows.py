@@ -136,7 +136,7 @@ def _group_record(key: bytes | None, value: bytes | None) -> Row:
     try:
         decoded = decode_key(key or b"")
         if isinstance(decoded, OffsetKey):
-            committed = None if value is None else asdict(decode_offset_value(value))
+            committed = None if value is None else decode_offset_value(value)._asdict()
             return {**asdict(decoded), "committed": committed}
         if isinstance(decoded, GroupKey):
             return {"group": decoded.group, "state": None if value is None else _group(value)}

@@ -171,6 +171,7 @@ def _open_noted(
     opening: Opening,
     recovery_points: dict[PartitionKey, int],
     log_starts: dict[PartitionKey, int],
+    compacted: dict[PartitionKey, int],
     clean: bool,
     allow_data_loss: bool,
     open_log: OpenLog,
@@ -179,7 +180,7 @@ def _open_noted(
     name = opening.found.path.name
     progress.opening.add(name)
     try:
-        return _open_one(opening, recovery_points, log_starts, clean, allow_data_loss, open_log)
+        return _open_one(opening, recovery_points, log_starts, compacted, clean, allow_data_loss, open_log)
     finally:
         progress.opening.discard(name)
 
