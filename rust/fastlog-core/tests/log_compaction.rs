@@ -400,7 +400,8 @@ fn a_log_that_was_compacted_opens_under_another_policy() {
             put(&log, Codec::None, None, NOW_MS, &[(Some(key), Some(b"value"))]);
         };
         for keys in [[b"a", b"b"], [b"b", b"c"], [b"d", b"e"]] {
-            keys.iter().for_each(|key| write(*key));
+            write(keys[0]);
+            write(keys[1]);
             log.roll().unwrap();
         }
         let separate = LogConfig {
