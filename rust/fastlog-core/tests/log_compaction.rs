@@ -734,3 +734,43 @@ fn keyless_batches_do_not_stop_a_compaction() {
     let report = log.compact(&everything(&log, -1, NOW_MS)).unwrap();
     assert_eq!((report.invalid_records, report.records_kept), (90, 5));
 }
+
+#[test]
+fn a_transaction_whose_marker_went_is_not_open_after_a_restart() {
+    let dir = Dir::new();
+    let (log, _) = dir.open(&config(), OpenOptions::default());
+    let producer = Producer {
+        id: 4,
+        transactional: true,
+    };
+    put(
+        &log,
+        Codec::None,
+        Some(producer),
+        NOW_MS,
+        &[(Some(b"a"), Some(b"1"))],
+    );
+    // The snapshot that the roll writes has the transaction open, and stays.
+    log.roll().unwrap();
+    end(&log, 4, ControlKind::Commit, NOW_MS);
+    fill(&log, 1, 5);
+    log.advance_log_start_offset(1).unwrap();
+    assert_eq!(log.apply_retention(NOW_MS).unwrap().len(), 1);
+    assert!(has(&dir, "00000000000000000001.snapshot"));
+    let first = log.compact(&everything(&log, -1, NOW_MS)).unwrap();
+    let second = log
+        .compact(&everything(&log, first.cleaned_to, NOW_MS + 1000))
+        .unwrap();
+    assert_eq!(second.tombstones_dropped, 1);
+    assert!(has(&dir, "00000000000000000001.snapshot"));
+    let known = log.active_producers();
+    assert_eq!((known[0].producer_id, known[0].txn_start_offset), (4, -1));
+    drop(log);
+    let options = OpenOptions {
+        log_start_offset: 1,
+        ..unclean(0)
+    };
+    let (log, _) = dir.open(&config(), options);
+    assert_eq!(log.active_producers()[0].txn_start_offset, -1);
+    assert_eq!(log.last_stable_offset(log.log_end_offset()), log.log_end_offset());
+}
