@@ -111,6 +111,10 @@ fn the_last_value_of_each_key_stays() {
         (found.timestamp, found.offset),
         (seen[3].timestamp, seen[3].offset)
     );
+    // The last index entry is that of the largest timestamp.
+    let largest = seen.iter().map(|record| record.timestamp).max().unwrap();
+    assert_eq!(log.segments().unwrap()[0].largest_timestamp, largest);
+    assert_eq!(log.max_timestamp_offset().unwrap().unwrap().timestamp, largest);
     // Nothing is dirty: nothing is done.
     let report = log.compact(&everything(&log, 505, NOW_MS)).unwrap();
     assert_eq!((report.cleaned_to, report.bytes_read), (505, 0));
@@ -773,4 +777,54 @@ fn a_transaction_whose_marker_went_is_not_open_after_a_restart() {
     let (log, _) = dir.open(&config(), options);
     assert_eq!(log.active_producers()[0].txn_start_offset, -1);
     assert_eq!(log.last_stable_offset(log.log_end_offset()), log.log_end_offset());
+}
+
+#[test]
+fn a_batch_without_records_has_no_timestamp() {
+    let dir = Dir::new();
+    let (log, _) = dir.open(&config(), OpenOptions::default());
+    let producer = Producer {
+        id: 4,
+        transactional: false,
+    };
+    let late = NOW_MS + 5000;
+    put(
+        &log,
+        Codec::None,
+        Some(producer),
+        late,
+        &[(Some(b"a"), Some(b"1"))],
+    );
+    put(&log, Codec::None, None, NOW_MS, &[(Some(b"a"), Some(b"2"))]);
+    log.roll().unwrap();
+    log.compact(&everything(&log, -1, NOW_MS)).unwrap();
+    let batches = stored(&log);
+    assert_eq!((batches.len(), batches[0].header.max_timestamp), (2, late));
+    let found = log.max_timestamp_offset().unwrap().unwrap();
+    assert_eq!((found.timestamp, found.offset), (NOW_MS, 1));
+    assert_eq!(log.segments().unwrap()[0].largest_timestamp, NOW_MS);
+}
+
+#[test]
+fn an_empty_result_replaces_all_files_of_its_name() {
+    let (dir, log) = filled(20, 5);
+    assert!(log.segment_count() > 2);
+    drop(log);
+    let path = |suffix: &str| dir.file(&format!("{:020}{suffix}", 0));
+    for suffix in [".log.swap", ".index.swap", ".timeindex.swap"] {
+        std::fs::write(path(suffix), b"").unwrap();
+    }
+    std::fs::write(path(".txnindex"), [0; 34]).unwrap();
+    let (log, report) = dir.open(
+        &config(),
+        OpenOptions {
+            compacted_below: 100,
+            ..clean(100)
+        },
+    );
+    assert_eq!(report.warnings.len(), 3, "{report:?}");
+    assert_eq!(log.segments().unwrap()[0].size, 0);
+    assert!(!path(".txnindex").exists());
+    let first = log.segments().unwrap()[1].base_offset;
+    assert_eq!(committed(&log)[0].offset, first);
 }
