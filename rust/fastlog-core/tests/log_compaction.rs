@@ -803,6 +803,9 @@ fn a_batch_without_records_has_no_timestamp() {
     let found = log.max_timestamp_offset().unwrap().unwrap();
     assert_eq!((found.timestamp, found.offset), (NOW_MS, 1));
     assert_eq!(log.segments().unwrap()[0].largest_timestamp, NOW_MS);
+    log.close().unwrap();
+    let (log, _) = dir.open(&config(), clean(2));
+    assert_eq!(log.segments().unwrap()[0].largest_timestamp, NOW_MS);
 }
 
 #[test]
