@@ -39,6 +39,7 @@ __all__ = [
     "CorruptLog",
     "FastlogNativeError",
     "FetchPlan",
+    "FileResponse",
     "Frame",
     "FrameError",
     "FrameReader",
@@ -49,6 +50,7 @@ __all__ = [
     "OffsetOutOfRange",
     "ProducePlan",
     "RejectedBatch",
+    "Socket",
     "StorageError",
     "__version__",
     "build_batch",
@@ -57,6 +59,7 @@ __all__ = [
     "decode_columns",
     "decompress",
     "read_batches",
+    "scan_segment",
 ]
 
 __version__: str

@@ -339,7 +339,7 @@ fn a_failing_disk_takes_the_log_offline_and_loses_nothing() {
 fn leftovers_of_an_earlier_compaction_are_no_danger() {
     // A `.cleaned` file that could not be removed would make a restart drop the `.swap` files of a later one.
     let (fs, log, checkpoint) = filled(true);
-    let stale = Path::new(DIR).join("00000000000000000000.timeindex.cleaned");
+    let stale = Path::new(DIR).join("00000000000000000001.timeindex.cleaned");
     drop(fs.open(&stale, fastlog_core::env::OpenMode::Create).unwrap());
     let before = table(&committed(&log));
     let from = fs.operations();

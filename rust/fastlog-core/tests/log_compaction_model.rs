@@ -253,7 +253,7 @@ impl Model {
                 self.log.purge_deleted(i64::MAX).unwrap();
             }
             Op::Truncate { back } => {
-                self.truncate((self.end() - back).max(self.high_watermark).max(self.start))
+                self.truncate((self.end() - back).max(self.high_watermark).max(self.start));
             }
             Op::CloseAndOpen => {
                 let before = producers(&self.log);

@@ -195,3 +195,6 @@ impl<'a> Meter<'a> {
         self.slept
     }
 }
+
+#[cfg(test)]
+mod tests;

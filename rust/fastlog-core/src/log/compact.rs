@@ -474,7 +474,11 @@ impl PartitionLog {
                 }
             }
         }
-        let modified_ms = last.modified_ms()?;
+        let modified_ms = match last.modified_ms() {
+            // Retention was faster: what was written for it will not be used.
+            Err(error) if is_not_found(&error) => now_ms,
+            other => other?,
+        };
         let cleaned = if changed {
             self.guard(output.finish(last.extent().next_offset, modified_ms, &mut run.meter))?
         } else {
@@ -503,7 +507,7 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Notes, durably, that segments below `offset` may end before the next one begins.
+    /// Notes, durably, that offsets below `offset` may be missing.
     pub(super) fn allow_holes_below(&self, offset: i64) -> Result<()> {
         let mut checkpoint = lock(&self.compaction.checkpoint);
         if checkpoint.compacted_below < offset {

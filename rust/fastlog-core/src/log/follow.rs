@@ -24,7 +24,10 @@ impl PartitionLog {
         let writer = &mut *guard;
         self.check_online()?;
         let start = writer.active.extent().next_offset;
-        self.check_order(&batches, start)?;
+        if let Some(hole_end) = self.check_order(&batches, start)? {
+            // The leader's log was compacted.
+            self.allow_holes_below(hole_end)?;
+        }
         let mut left = &batches[..];
         let mut bytes = 0;
         while !left.is_empty() {
@@ -57,8 +60,10 @@ impl PartitionLog {
         })
     }
 
-    /// Whether all of the batches may come after `start`, one after the other.
-    fn check_order(&self, batches: &[BatchView<'_>], start: i64) -> Result<()> {
+    /// Whether all of the batches may come after `start`, one after the other. Returns where the last of the holes
+    /// between them ends.
+    fn check_order(&self, batches: &[BatchView<'_>], start: i64) -> Result<Option<i64>> {
+        let mut hole_end = None;
         let mut expected = start;
         let mut epoch = self.latest_epoch.load(Ordering::Acquire);
         for batch in batches {
@@ -75,10 +80,13 @@ impl PartitionLog {
                     header.base_offset, header.partition_leader_epoch
                 )));
             }
+            if header.base_offset > expected {
+                hole_end = Some(header.base_offset);
+            }
             expected = header.next_offset();
             epoch = epoch.max(header.partition_leader_epoch);
         }
-        Ok(())
+        Ok(hole_end)
     }
 
     /// Writes as many of the batches as one segment takes, with one system call; returns how many.

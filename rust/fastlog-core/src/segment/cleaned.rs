@@ -99,3 +99,44 @@ impl Segment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{FileSystem, OpenMode, StdFs};
+    use crate::segment::SegmentFiles;
+
+    #[test]
+    fn a_pinned_segment_reads_its_own_indexes() {
+        let dir = tempfile::tempdir().unwrap();
+        let space = SegmentSpace {
+            fs: Arc::new(StdFs),
+            dir: dir.path().to_owned(),
+            index_max_bytes: 4096,
+        };
+        let made = Segment::create(&space, 100, None).unwrap();
+        for n in 0..5 {
+            made.offset_index().append(110 + n, 1000 * n as u32).unwrap();
+        }
+        made.offset_index().seal().unwrap();
+        drop(made);
+        let files = SegmentFiles {
+            log: Some(0),
+            offset_index: Some(40),
+            time_index: Some(0),
+            transaction_index: None,
+        };
+        let (segment, ..) = Segment::open(&space, 100, files).unwrap();
+        segment.pin().unwrap();
+        // Another file takes the name, as in a swap.
+        let other = dir.path().join("other");
+        StdFs
+            .open(&other, OpenMode::Create)
+            .unwrap()
+            .write_all_at(&[0xff; 80], 0)
+            .unwrap();
+        StdFs.rename(&other, segment.offset_index().path()).unwrap();
+        let found = segment.offset_index().floor(112).unwrap().unwrap();
+        assert_eq!((found.offset, found.position), (112, 2000));
+    }
+}
