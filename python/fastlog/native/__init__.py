@@ -13,6 +13,7 @@ from fastlog.native._core import (
     CorruptLog,
     FastlogNativeError,
     FetchPlan,
+    FileResponse,
     Frame,
     FrameError,
     FrameReader,
@@ -23,6 +24,7 @@ from fastlog.native._core import (
     OffsetOutOfRange,
     ProducePlan,
     RejectedBatch,
+    Socket,
     StorageError,
     build_batch,
     compress,
@@ -30,6 +32,7 @@ from fastlog.native._core import (
     decode_columns,
     decompress,
     read_batches,
+    scan_segment,
 )
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "CorruptLog",
     "FastlogNativeError",
     "FetchPlan",
+    "FileResponse",
     "Frame",
     "FrameError",
     "FrameReader",
@@ -52,6 +56,7 @@ __all__ = [
     "OffsetOutOfRange",
     "ProducePlan",
     "RejectedBatch",
+    "Socket",
     "StorageError",
     "build_batch",
     "compress",
@@ -59,4 +64,5 @@ __all__ = [
     "decode_columns",
     "decompress",
     "read_batches",
+    "scan_segment",
 ]

@@ -12,6 +12,8 @@ from typing_extensions import Buffer
 
 from fastlog.native.shapes import (
     ActiveProducer,
+    BatchProblem,
+    BatchRow,
     BuildRecord,
     FetchPlanRow,
     FetchRow,
@@ -144,6 +146,26 @@ class Chunk:
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class FileResponse:
+    """A response whose records stay in their files until `IoEngine.send` sends them. Its length is that on
+    the wire, length prefix included."""
+
+    def __len__(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int:
+        """How much of it is held in memory."""
+
+@final
+class Socket:
+    """A descriptor of its own of a connected, non-blocking socket; closed with the last use of this object.
+
+    Raises OSError when `fd` is not open, ValueError when it is negative.
+    """
+
+    def __new__(cls, fd: int) -> Socket: ...
+    def fileno(self) -> int: ...
 
 @final
 class ProducePlan:
@@ -620,12 +642,23 @@ class IoEngine:
         session_id: int = 0,
         node_endpoints: list[NodeEndpoint] = ...,
         hard_max_bytes: bool = False,
+        from_files: bool = False,
     ) -> None:
         """Reads rows in order within `max_bytes` and builds the response. Result: FetchResult.
+
+        With `from_files` the response is a FileResponse when rows have long stretches of records, unless a
+        file could not be read while one was sent.
 
         The first row with data gives at least one batch whatever its size, unless `hard_max_bytes`. No
         response is built while the bytes stay below `min_bytes`, no row has an error, a diverging epoch or
         a preferred replica, and `error_code` is 0: pass `min_bytes=0` to get an answer in any case.
+        """
+    def send(self, token: int, socket: Socket, response: FileResponse, start: int) -> None:
+        """Sends from position `start` on as much as the socket takes. The caller sees to it that nobody else
+        writes to the socket until the result is there.
+
+        Result: the position reached, `len(response)` when all is sent; -1 when the peer is gone. A file that
+        cannot be read fails the job: the answer is torn and the connection of no more use.
         """
     def flush(self, token: int, log: Log) -> None:
         """Result: the recovery point."""
@@ -665,4 +698,14 @@ def decode_columns(data: Buffer) -> dict[str, Buffer]:
     Raw arrays in the byte order of the machine, which `fastlog.native.columns` hands to numpy: int64
     "offsets" and "timestamps" (ms); for "key" and "value", bytes "..._data", int64 "..._offsets" (one more
     than rows) and one byte per row "..._validity" (0 for null). Raises MalformedRequest on damage.
+    """
+
+def scan_segment(
+    path: str, position: int, expected: int, epoch: int, limit: int
+) -> tuple[list[BatchRow], tuple[int, int, int], BatchProblem | None]:
+    """At most `limit` batches of a segment file from `position` on, checked as recovery checks them.
+
+    `expected` is the offset that is due there (missing ones are allowed), `epoch` the leader epoch reached.
+    Gives the batches, (position, offset, epoch) to go on with, and what is wrong at that position. No batch
+    and no problem: the end. Raises StorageError.
     """

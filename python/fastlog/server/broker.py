@@ -37,6 +37,7 @@ from fastlog.server.lifecycle import ServedPartitions
 from fastlog.server.listener import BoundListener, bind
 from fastlog.server.metadata_cache import MetadataCache
 from fastlog.server.metrics import BrokerMetrics
+from fastlog.server.observability.service import Observability
 from fastlog.server.registry import load_handlers
 from fastlog.server.response_memory import ResponseMemory
 from fastlog.server.settings import (
@@ -81,6 +82,7 @@ class Broker:
         self._services: BrokerServices | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
+        self._observability: Observability | None = None
         self._clean = False
 
     @property
@@ -100,6 +102,11 @@ class Broker:
         """(host, port) that each listener is bound to, by name."""
         return {listener.name: (listener.host, listener.port) for listener in self._listeners}
 
+    @property
+    def http_endpoint(self) -> tuple[str, int] | None:
+        """(host, port) of metrics and health; None when they are not served."""
+        return None if self._observability is None else self._observability.address
+
     async def start(self) -> None:
         """Returns when clients are served. Raises FastlogError or OSError; nothing is left behind then."""
         try:
@@ -110,6 +117,8 @@ class Broker:
 
     async def stop(self) -> bool:
         """Answers what is under way and shuts down; whether the next start may trust the logs as they are."""
+        if self._observability is not None:
+            self._observability.health.stopping()
         for listener in self._listeners:
             listener.close()
         if self._services is not None:
@@ -131,6 +140,9 @@ class Broker:
             )
             self._listeners.append(listener)
             self._cleanup.callback(listener.close)
+        observe = self._observability = Observability(asyncio.get_running_loop(), self._clock.monotonic)
+        self._cleanup.push_async_callback(observe.close)
+        await observe.start(config)
 
         io = IoLoop(IoEngine(config.io_threads))
         self._cleanup.push_async_callback(io.close)
@@ -138,6 +150,8 @@ class Broker:
             storage_settings(config), self._clock, io, on_all_failed=self._on_all_directories_failed
         )
         self._cleanup.push_async_callback(self._shut_logs, logs, io)
+        observe.watch_logs(logs)
+        observe.health.begin("looking at the log directories")
         preparation = await logs.prepare()
         if not config.node_id_is_set and preparation.node_id is not None:
             config = config.with_node_id(preparation.node_id)
@@ -205,6 +219,8 @@ class Broker:
             registry=load_handlers(),
         )
         self._services = services
+        observe.watch_services(services)
+        observe.health.begin("reading the metadata and opening logs")
         await start_topics(
             Coordination(
                 node_id=config.node_id,
@@ -220,17 +236,19 @@ class Broker:
         )
         groups.start()
         logs.start_housekeeping()
-        self._serve(services)
+        self._serve(services, observe)
         for listener in self._listeners:
             await listener.accept()
+        observe.health.serving()
 
-    def _serve(self, services: BrokerServices) -> None:
+    def _serve(self, services: BrokerServices, observe: Observability) -> None:
         """Makes what connections need."""
         limits = flow_limits(self.config)
         dispatcher = self._dispatcher = Dispatcher(services)
         table = self._table = ConnectionTable(limits, services.metrics, dispatcher.log_refused)
         self._live_config.on_change(lambda _, after: table.set_limits(flow_limits(after)))
         memory = RequestMemory(limits.request_memory_bytes)
+        observe.watch_memory(memory)
         for listener in self._listeners:
             self._hosts[listener.name] = ConnectionHost(
                 listener=listener.name,
@@ -242,6 +260,7 @@ class Broker:
                 metrics=services.metrics,
                 dispatch=dispatcher.dispatch,
                 log_closed=dispatcher.log_closed,
+                send=services.io.send,
             )
         sweeper = asyncio.create_task(table.sweep_forever(self._clock.monotonic), name="fastlog-sweeper")
         self._cleanup.push_async_callback(_cancelled, sweeper)

@@ -30,6 +30,7 @@ from fastlog.storage.partition_dirs import DirectoryKind
 from fastlog.storage.partition_files import make_partition, retire
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable, RetiredDirectories
 from fastlog.storage.placement import emptiest_first
+from fastlog.storage.progress import OpeningProgress
 from fastlog.storage.recovery import Opening, OpenLog, is_full, reopen
 from fastlog.storage.settings import StorageSettings
 
@@ -57,6 +58,7 @@ class LogManager:
         self.directories: Final = [LogDirectory(Path(path)) for path in settings.log_dirs]
         self.table: Final = PartitionTable()
         self.failures: Final = DirectoryFailures(self.directories, self.table, on_all_failed)
+        self.progress: Final = OpeningProgress()
         self._retired = RetiredDirectories()
         self.housekeeping: Final = Housekeeping(
             settings, clock, io, self.directories, self.table, self._retired, self.failures
@@ -132,6 +134,7 @@ class LogManager:
             self.table,
             self.failures,
             self._open_log,
+            self.progress,
         )
         self.cleaner.checkpoints.load()
         self._loaded = True

@@ -15,8 +15,10 @@ mod config;
 mod engine;
 mod errors;
 mod frame;
+mod inspect;
 mod log;
 mod plan;
+mod sending;
 
 use pyo3::prelude::*;
 
@@ -46,9 +48,13 @@ mod _core {
     #[pymodule_export]
     use crate::frame::{Frame, FrameReader};
     #[pymodule_export]
+    use crate::inspect::scan_segment;
+    #[pymodule_export]
     use crate::log::{AppendInfo, Log};
     #[pymodule_export]
     use crate::plan::{FetchPlan, ProducePlan};
+    #[pymodule_export]
+    use crate::sending::{FileResponse, Socket};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -135,3 +135,15 @@ def test_live_config_tells_of_changes() -> None:
         live.apply(cluster={"message.max.bytes": "x"})
     assert live.current.message_max_bytes == 5
     assert seen == [(1_048_588, 5)]
+
+
+@pytest.mark.parametrize(
+    ("values", "port", "is_set"), [({}, 9464, False), ({"fastlog.http.port": "9464"}, 9464, True)]
+)
+def test_it_is_known_whether_the_port_of_metrics_was_chosen(
+    values: dict[str, str], port: int, is_set: bool
+) -> None:
+    config = config_of(values)
+    assert (config.http_host, config.http_port, config.http_port_is_set) == ("127.0.0.1", port, is_set)
+    assert config.metrics_kafka_exporter_names
+    assert config.metrics_per_partition
