@@ -43,11 +43,12 @@ KEYS = 1_000_000
 VALUE_BYTES = 100
 BATCH_RECORDS = 500
 IN_FLIGHT = 4
+LONGEST_SECONDS = 1800
 SEGMENT_BYTES = 64 * 1024 * 1024
+LEAST_SEGMENT_BYTES = 1024 * 1024
 SETTINGS = {
     "log.cleaner.threads": "1",
     "log.cleaner.backoff.ms": "100",
-    "log.segment.bytes": str(SEGMENT_BYTES),
     # How long a segment that compaction replaced stays on the disk.
     "log.segment.delete.delay.ms": "1000",
 }
@@ -84,6 +85,7 @@ class Contender:
         """Lets the cleaner loose and waits for it."""
         directory = self.broker.data_dir / f"{topic}-0"
         active = max(int(path.stem) for path in directory.glob("*.log"))
+        assert active > 0, "there is no sealed segment to compact"
         process = psutil.Process(self.broker.process.pid)
         before = _sealed_bytes(directory, active)
         self.figures.idle_mb.append(process.memory_info().rss / 2**20)
@@ -93,8 +95,8 @@ class Contender:
         while self._cleaned(topic) < active:
             peak = max(peak, process.memory_info().rss)
             time.sleep(0.02)
-            if time.monotonic() - began > 3600:
-                raise TimeoutError(f"{topic} was not clean after an hour")
+            if time.monotonic() - began > LONGEST_SECONDS:
+                raise TimeoutError(f"{topic} is not clean after {LONGEST_SECONDS} s")
         seconds = time.monotonic() - began
         self.figures.seconds.append(seconds)
         self.figures.megabytes_per_second.append(before / 2**20 / seconds)
@@ -122,10 +124,12 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the numbers of records and keys")
     parser.add_argument("--codec", default="none", help="codec of the batches")
     given = parser.parse_args()
+    segment = max(LEAST_SEGMENT_BYTES, int(SEGMENT_BYTES * given.scale))
+    settings = SETTINGS | {"log.segment.bytes": str(segment)}
     records, keys = int(RECORDS * given.scale), max(1, int(KEYS * given.scale))
     with tempfile.TemporaryDirectory(prefix="fastlog-bench-") as scratch, ExitStack() as stack:
-        ours = BrokerProcess(Path(scratch) / "fastlog", settings=SETTINGS)
-        theirs = ApacheKafka(Path(scratch) / "kafka", version=KAFKA_3, settings=SETTINGS)
+        ours = BrokerProcess(Path(scratch) / "fastlog", settings=settings)
+        theirs = ApacheKafka(Path(scratch) / "kafka", version=KAFKA_3, settings=settings)
         contenders = {
             "fastlog": Contender(stack.enter_context(ours)),
             "kafka": Contender(stack.enter_context(theirs)),
