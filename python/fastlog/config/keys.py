@@ -35,7 +35,6 @@ class Unused(Enum):
     GROUPS = "this release has no groups of the newer consumer protocol (KIP-848)"
     SHARE = "share groups are not supported"
     TRANSACTIONS = "this release has no transactions"
-    COMPACTION = "this release does not compact"
     SECURITY = "this release has no TLS, SASL or access control"
     QUOTAS = "this release has no quotas"
     METRICS = "fastlog's metrics are read over HTTP, without reporters, samples or levels"

@@ -40,7 +40,13 @@ from fastlog.server.metrics import BrokerMetrics
 from fastlog.server.observability.service import Observability
 from fastlog.server.registry import load_handlers
 from fastlog.server.response_memory import ResponseMemory
-from fastlog.server.settings import LiveTopicDefaults, flow_limits, storage_settings
+from fastlog.server.settings import (
+    CompactionPolicies,
+    LiveTopicDefaults,
+    cleaner_settings,
+    flow_limits,
+    storage_settings,
+)
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
 from fastlog.storage.manager import LogManager
@@ -166,6 +172,8 @@ class Broker:
         replicas = ReplicaManager(config.node_id, purgatory.check)
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
+        logs.cleaner.set_hooks(CompactionPolicies(live, view), _last_stable_offset_of(replicas))
+        live.on_change(lambda _, after: logs.cleaner.reconfigure(cleaner_settings(after)))
         committer = GroupCommitter(io.commit)
         served = ServedPartitions(live, view=view, logs=logs, replicas=replicas, committer=committer, io=io)
         topics = TopicService(
@@ -286,6 +294,16 @@ def _high_watermark_of(replicas: ReplicaManager) -> Callable[[str, int], int | N
     def limit(topic: str, partition: int) -> int | None:
         replica = replicas.get(topic, partition)
         return None if replica is None else replica.high_watermark
+
+    return limit
+
+
+def _last_stable_offset_of(replicas: ReplicaManager) -> Callable[[str, int], int | None]:
+    """What may be compacted: committed records below every open transaction."""
+
+    def limit(topic: str, partition: int) -> int | None:
+        replica = replicas.get(topic, partition)
+        return None if replica is None else replica.last_stable_offset()
 
     return limit
 

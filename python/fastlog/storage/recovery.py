@@ -39,6 +39,7 @@ class OpenLog(Protocol):
         *,
         recovery_point: int = 0,
         log_start_offset: int = 0,
+        compacted_below: int = 0,
         clean_shutdown: bool = False,
         allow_data_loss: bool = False,
     ) -> Log:
@@ -90,6 +91,7 @@ async def open_directory(
         opened.clean = await asyncio.to_thread(directory.take_clean_shutdown_mark)
         recovery_points = await asyncio.to_thread(directory.read_recovery_points)
         log_starts = await asyncio.to_thread(directory.read_log_start_offsets)
+        compacted = await asyncio.to_thread(directory.read_cleaner_offsets)
     except OSError as error:
         opened.failure = str(error)
         return opened
@@ -109,6 +111,7 @@ async def open_directory(
                 opening,
                 recovery_points,
                 log_starts,
+                compacted,
                 opened.clean,
                 allow_data_loss,
                 open_log,
@@ -156,6 +159,7 @@ def reopen(directory: LogDirectory, opening: Opening, *, allow_data_loss: bool, 
         opening,
         directory.former_recovery_points,
         directory.former_log_starts,
+        directory.former_cleaner_offsets,
         False,
         allow_data_loss,
         open_log,
@@ -167,6 +171,7 @@ def _open_noted(
     opening: Opening,
     recovery_points: dict[PartitionKey, int],
     log_starts: dict[PartitionKey, int],
+    compacted: dict[PartitionKey, int],
     clean: bool,
     allow_data_loss: bool,
     open_log: OpenLog,
@@ -175,7 +180,7 @@ def _open_noted(
     name = opening.found.path.name
     progress.opening.add(name)
     try:
-        return _open_one(opening, recovery_points, log_starts, clean, allow_data_loss, open_log)
+        return _open_one(opening, recovery_points, log_starts, compacted, clean, allow_data_loss, open_log)
     finally:
         progress.opening.discard(name)
 
@@ -184,6 +189,7 @@ def _open_one(
     opening: Opening,
     recovery_points: dict[PartitionKey, int],
     log_starts: dict[PartitionKey, int],
+    compacted: dict[PartitionKey, int],
     clean: bool,
     allow_data_loss: bool,
     open_log: OpenLog,
@@ -198,6 +204,7 @@ def _open_one(
         opening.config,
         recovery_point=recovery_points.get(key, 0),
         log_start_offset=log_starts.get(key, 0),
+        compacted_below=compacted.get(key, 0),
         clean_shutdown=clean,
         allow_data_loss=allow_data_loss,
     )
