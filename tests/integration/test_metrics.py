@@ -150,6 +150,7 @@ def test_offsets_and_lag_are_those_of_kafka_exporter(broker: RunningBroker, clie
     assert entry is not None
     # A topic that is made anew with fewer partitions leaves such offsets behind for a while.
     strays = {(name, number): CommittedOffset(7, -1, "", 0) for name, number in (("t", 3), ("never", 0))}
+    entry.offsets.begin(strays)
     entry.offsets.end(strays, written=True)
     found = scrape(http_port(broker))
 
@@ -266,3 +267,29 @@ def test_there_are_pages_for_people(broker: RunningBroker) -> None:
     assert get(port, "/nothing")[0] == 404
     status, text = get(port, "/metrics", accept="application/openmetrics-text")
     assert (status, text.endswith("# EOF\n")) == (200, True)
+
+
+def test_what_compaction_did_is_shown(broker: RunningBroker) -> None:
+    stats = broker.broker.services.logs.cleaner.stats
+    stats.runs, stats.interrupted, stats.bytes_read, stats.bytes_kept = 3, 1, 1000, 400
+    stats.records_read, stats.records_kept, stats.throttled_seconds = 70, 30, 0.5
+    stats.last_duration_seconds, stats.last_run_ms, stats.max_dirty_ratio = 1.5, 1_700_000_000_500, 0.25
+    stats.running, stats.peak_map_bytes = 2, 4096
+    stats.uncleanable["t", 0] = "damage"
+    found = scrape(http_port(broker))
+    expected = {
+        "runs_total": 3,
+        "interrupted_total": 1,
+        "read_bytes_total": 1000,
+        "kept_bytes_total": 400,
+        "read_records_total": 70,
+        "kept_records_total": 30,
+        "throttled_seconds_total": 0.5,
+        "last_duration_seconds": 1.5,
+        "last_run_timestamp_seconds": 1_700_000_000.5,
+        "max_dirty_ratio": 0.25,
+        "running": 2,
+        "peak_map_bytes": 4096,
+        "uncleanable_logs": 1,
+    }
+    assert {name: found.get(f"fastlog_cleaner_{name}") for name in expected} == expected
