@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -267,6 +268,31 @@ def test_there_are_pages_for_people(broker: RunningBroker) -> None:
     assert get(port, "/nothing")[0] == 404
     status, text = get(port, "/metrics", accept="application/openmetrics-text")
     assert (status, text.endswith("# EOF\n")) == (200, True)
+
+
+def test_scrapes_while_topics_come_and_go(broker: RunningBroker, client: RawClient) -> None:
+    over = threading.Event()
+
+    def churn() -> None:
+        with broker.connect() as other:
+            for number in range(25):
+                create(other, f"t{number}", 3)
+                commit(other, f"t{number}", {0: 1})
+                gone = [DeleteTopicState(name=f"t{number}")]
+                other.ask(DeleteTopicsRequest(topics=gone, timeout_ms=10_000), 6)
+        over.set()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    scrapes = 0
+    while not over.is_set():
+        found = scrape(http_port(broker))
+        assert found.get("fastlog_scrape_errors_total") == 0
+        assert "fastlog_scrape_longest_slice_seconds" in found.text
+        assert "python_info" in found.text
+        scrapes += 1
+    thread.join()
+    assert scrapes > 0
 
 
 def test_what_compaction_did_is_shown(broker: RunningBroker) -> None:

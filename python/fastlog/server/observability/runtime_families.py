@@ -66,6 +66,7 @@ def runtime_families(sources: Sources, version: str) -> list[Family]:
             histograms=lambda: [("", sources.loop_lag.histogram)],
         ),
         counter("fastlog_scrapes", "Scrapes of this endpoint.", lambda: renderer.scrapes),
+        counter("fastlog_scrape_errors", "Metrics that a scrape could not show.", lambda: renderer.errors),
         gauge(
             "fastlog_scrape_longest_slice_seconds",
             "Longest time that a scrape has held the event loop at a stretch.",
