@@ -1,8 +1,8 @@
 """What metrics cost: `python -m benches.macro.metrics [--partitions 1000] [--groups 100]`.
 
 A request: through one connection of the broker with a transport that takes everything at once, with and
-without counting its times. A scrape: of so many partitions and of groups that have committed to all of them, beside
-prometheus_client writing the same samples, with the time that each holds the event loop at a stretch.
+without counting its times. A scrape: of so many partitions and of groups that have committed to all of them,
+beside prometheus_client writing the same samples, with the time that each holds the event loop at a stretch.
 """
 
 from __future__ import annotations
