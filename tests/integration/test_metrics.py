@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -267,3 +268,54 @@ def test_there_are_pages_for_people(broker: RunningBroker) -> None:
     assert get(port, "/nothing")[0] == 404
     status, text = get(port, "/metrics", accept="application/openmetrics-text")
     assert (status, text.endswith("# EOF\n")) == (200, True)
+
+
+def test_scrapes_while_topics_come_and_go(broker: RunningBroker, client: RawClient) -> None:
+    over = threading.Event()
+
+    def churn() -> None:
+        with broker.connect() as other:
+            for number in range(25):
+                create(other, f"t{number}", 3)
+                commit(other, f"t{number}", {0: 1})
+                gone = [DeleteTopicState(name=f"t{number}")]
+                other.ask(DeleteTopicsRequest(topics=gone, timeout_ms=10_000), 6)
+        over.set()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    scrapes = 0
+    while not over.is_set():
+        found = scrape(http_port(broker))
+        assert found.get("fastlog_scrape_errors_total") == 0
+        assert "fastlog_scrape_longest_slice_seconds" in found.text
+        assert "python_info" in found.text
+        scrapes += 1
+    thread.join()
+    assert scrapes > 0
+
+
+def test_what_compaction_did_is_shown(broker: RunningBroker) -> None:
+    stats = broker.broker.services.logs.cleaner.stats
+    stats.runs, stats.interrupted, stats.bytes_read, stats.bytes_kept = 3, 1, 1000, 400
+    stats.records_read, stats.records_kept, stats.throttled_seconds = 70, 30, 0.5
+    stats.last_duration_seconds, stats.last_run_ms, stats.max_dirty_ratio = 1.5, 1_700_000_000_500, 0.25
+    stats.running, stats.peak_map_bytes = 2, 4096
+    stats.uncleanable["t", 0] = "damage"
+    found = scrape(http_port(broker))
+    expected = {
+        "runs_total": 3,
+        "interrupted_total": 1,
+        "read_bytes_total": 1000,
+        "kept_bytes_total": 400,
+        "read_records_total": 70,
+        "kept_records_total": 30,
+        "throttled_seconds_total": 0.5,
+        "last_duration_seconds": 1.5,
+        "last_run_timestamp_seconds": 1_700_000_000.5,
+        "max_dirty_ratio": 0.25,
+        "running": 2,
+        "peak_map_bytes": 4096,
+        "uncleanable_logs": 1,
+    }
+    assert {name: found.get(f"fastlog_cleaner_{name}") for name in expected} == expected

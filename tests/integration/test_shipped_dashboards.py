@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.harness.batches import batch
-from tests.harness.observed import PAGE, alert_expressions, dashboard, dashboard_expressions, names_in
+from tests.harness.observed import ALERTS, PAGE, alert_expressions, dashboard, dashboard_expressions, names_in
 from tests.harness.scrape import get
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import fetch, make_topic, produce
@@ -40,6 +40,12 @@ def test_alerts_name_what_is_exported(exported: set[str]) -> None:
     for alert, expression in expressions.items():
         assert names_in(expression) <= exported, alert
         assert names_in(expression) or expression.startswith("up{"), alert
+
+
+def test_the_page_explains_every_alert() -> None:
+    explained = re.findall(r"^\| `(Fastlog\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
+    severities = re.findall(r"severity: (\w+)", ALERTS.read_text())
+    assert explained == list(zip(alert_expressions(), severities, strict=True))
 
 
 def test_the_dashboard_names_what_is_exported(exported: set[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,18 +32,25 @@ class DiskSpace:
 
     def __init__(self, paths: Sequence[Path], ask: Callable[[Path], Room] = room_of) -> None:
         self._ask = ask
+        # Threads of their own: those of the loop must not fill up with questions to a disk that hangs.
+        self._threads = ThreadPoolExecutor(len(paths), thread_name_prefix="fastlog-disk-space")
         self._asking: dict[Path, asyncio.Future[Room]] = {}
         self._paths = list(paths)
         self.rooms: dict[Path, Room] = {}
 
     async def refresh(self, patience: float = _PATIENCE_SECONDS) -> None:
         """Asks again, and waits for the answers, but not for long. At most one question each is under way."""
+        loop = asyncio.get_running_loop()
         for path in self._paths:
             if path not in self._asking:
-                self._asking[path] = asyncio.ensure_future(asyncio.to_thread(self._ask, path))
+                self._asking[path] = loop.run_in_executor(self._threads, self._ask, path)
         await asyncio.wait(self._asking.values(), timeout=patience)
         for path, asked in list(self._asking.items()):
             if asked.done():
                 del self._asking[path]
                 if not asked.cancelled() and asked.exception() is None:
                     self.rooms[path] = asked.result()
+
+    def close(self) -> None:
+        """Asks no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -8,6 +8,7 @@ when several scrapes run.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ __all__ = [
     "pulse",
 ]
 
+_LOG: Final = logging.getLogger(__name__)
 SLICE_SECONDS: Final = 0.001
 _LINES_PER_LOOK: Final = 16
 
@@ -134,7 +136,8 @@ def choose_format(accept: str) -> Format:
 class Renderer:
     """Writes families in slices. One for all scrapes of a broker: they take turns.
 
-    `longest_slice` is the longest time in seconds that the event loop was held so far.
+    `longest_slice` is the longest time in seconds that the event loop was held so far; `errors` counts
+    families that could not be shown.
     """
 
     def __init__(self, slice_seconds: float = SLICE_SECONDS) -> None:
@@ -142,13 +145,14 @@ class Renderer:
         self._turn = asyncio.Lock()
         self.longest_slice = 0.0
         self.scrapes = 0
+        self.errors = 0
 
     async def render(
         self, families: Iterable[Family], style: Format, foreign: bytes = b""
     ) -> AsyncGenerator[bytes, None]:
         """The text in pieces: the families, `foreign` text of the same format, and the end mark if any."""
         self.scrapes += 1
-        lines = (line for family in families for line in family.lines(style))
+        lines = self._lines(families, style)
         finished = False
         while not finished:
             async with self._turn:
@@ -157,6 +161,15 @@ class Renderer:
                 await asyncio.sleep(0)
             yield piece
         yield foreign + (b"# EOF\n" if style is Format.OPENMETRICS else b"")
+
+    def _lines(self, families: Iterable[Family], style: Format) -> Iterator[str]:
+        """One family that fails must not hide the others."""
+        for family in families:
+            try:
+                yield from family.lines(style)
+            except Exception:  # noqa: BLE001 - whatever it was, it is logged and counted
+                self.errors += 1
+                _LOG.exception("the metric %s cannot be shown", family.name)
 
     def _slice(self, lines: Iterator[str]) -> tuple[bytes, bool]:
         began = time.perf_counter()

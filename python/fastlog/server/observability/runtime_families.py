@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -66,6 +65,7 @@ def runtime_families(sources: Sources, version: str) -> list[Family]:
             histograms=lambda: [("", sources.loop_lag.histogram)],
         ),
         counter("fastlog_scrapes", "Scrapes of this endpoint.", lambda: renderer.scrapes),
+        counter("fastlog_scrape_errors", "Metrics that a scrape could not show.", lambda: renderer.errors),
         gauge(
             "fastlog_scrape_longest_slice_seconds",
             "Longest time that a scrape has held the event loop at a stretch.",
@@ -74,13 +74,12 @@ def runtime_families(sources: Sources, version: str) -> list[Family]:
     ]
 
 
-async def process_text(style: Format) -> bytes:
-    """Memory, CPU, file descriptors and garbage collection, as prometheus_client tells them."""
-    return await asyncio.to_thread(_process_text, style)
+def process_text(style: Format) -> bytes:
+    """Memory, CPU, file descriptors and garbage collection, as prometheus_client tells them.
 
-
-def _process_text(style: Format) -> bytes:
-    # Imported at the first scrape and off the loop: it takes longer than all the rest of a start.
+    Blocks for a moment, and at the first call for longer: to be called in a thread.
+    """
+    # Imported at the first scrape: it takes longer than all the rest of a start.
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.gc_collector import GCCollector
     from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +27,6 @@ from fastlog.server.observability.sources import Sources
 from fastlog.server.observability.storage_families import partition_families, storage_families
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from fastlog.config import BrokerConfig
@@ -58,6 +59,8 @@ class Observability:
         """(host, port) that is served, or None when it is off."""
         self._server = HttpServer(self._answer)
         self._version = _installed_version()
+        # One of its own: those of the loop may all wait for a disk that hangs.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fastlog-metrics")
 
     async def start(self, config: BrokerConfig) -> None:
         """Serves from now on. Raises FastlogError when a configured address cannot be had."""
@@ -86,6 +89,9 @@ class Observability:
         """Ends it."""
         await self._server.close()
         await self.sources.loop_lag.stop()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self.sources.disks is not None:
+            self.sources.disks.close()
 
     def watch_logs(self, logs: LogManager) -> None:
         """The log directories are known."""
@@ -115,8 +121,6 @@ class Observability:
                 families += partition_families(services)
             if config.metrics_kafka_exporter_names:
                 families += kafka_families(services, per_partition=config.metrics_per_partition)
-        for source in sources.more:
-            families += source()
         return families
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
@@ -137,7 +141,8 @@ class Observability:
     async def _metrics(self, style: Format) -> HttpResponse:
         if self.sources.disks is not None:
             await self.sources.disks.refresh()
-        foreign = await process_text(style)
+        loop = asyncio.get_running_loop()
+        foreign = await loop.run_in_executor(self._thread, process_text, style)
         body = self.sources.renderer.render(self.families(), style, foreign)
         return HttpResponse(HTTPStatus.OK, body, style.value)
 

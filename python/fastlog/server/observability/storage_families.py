@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from fastlog.server.context import BrokerServices
     from fastlog.server.observability.disk_space import DiskSpace
+    from fastlog.storage.cleaner_stats import CleanerStats
     from fastlog.storage.housekeeping import HousekeepingStats
     from fastlog.storage.manager import LogManager
     from fastlog.storage.partitions import OpenPartition
 
-__all__ = ["housekeeping_families", "partition_families", "storage_families"]
+__all__ = ["cleaner_families", "housekeeping_families", "partition_families", "storage_families"]
 
 
 class LogCensus:
@@ -109,7 +110,7 @@ def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[
             _per_disk(disks, "fastlog_log_dir_free_bytes", "Bytes that may still be written to its disk.", 0),
             _per_disk(disks, "fastlog_log_dir_capacity_bytes", "Size of the disk of a log directory.", 1),
         ]
-    return families + housekeeping_families(logs.housekeeping.stats)
+    return families + housekeeping_families(logs.housekeeping.stats) + cleaner_families(logs.cleaner.stats)
 
 
 def partition_families(services: BrokerServices) -> list[Family]:
@@ -161,6 +162,51 @@ def housekeeping_families(stats: HousekeepingStats) -> list[Family]:
                 ('{result="written"}', stats.checkpoints),
                 ('{result="failed"}', stats.failed_checkpoints),
             ],
+        ),
+    ]
+
+
+def cleaner_families(stats: CleanerStats) -> list[Family]:
+    """What compaction did."""
+    return [
+        counter("fastlog_cleaner_runs", "Compactions of a log that came to their end.", lambda: stats.runs),
+        counter("fastlog_cleaner_interrupted", "Compactions that were given up.", lambda: stats.interrupted),
+        counter("fastlog_cleaner_read_bytes", "Bytes of the segments compacted.", lambda: stats.bytes_read),
+        counter("fastlog_cleaner_kept_bytes", "Bytes that stayed of these.", lambda: stats.bytes_kept),
+        counter(
+            "fastlog_cleaner_read_records", "Records of the segments compacted.", lambda: stats.records_read
+        ),
+        counter("fastlog_cleaner_kept_records", "Records that stayed of these.", lambda: stats.records_kept),
+        counter(
+            "fastlog_cleaner_throttled_seconds",
+            "Time that compactions slept because of log.cleaner.io.max.bytes.per.second.",
+            lambda: stats.throttled_seconds,
+        ),
+        gauge("fastlog_cleaner_running", "Logs that are being compacted.", lambda: stats.running),
+        gauge(
+            "fastlog_cleaner_uncleanable_logs",
+            "Logs that are left alone because their compaction failed.",
+            lambda: len(stats.uncleanable),
+        ),
+        gauge(
+            "fastlog_cleaner_max_dirty_ratio",
+            "Largest share of a log that is not compacted, at the last look.",
+            lambda: stats.max_dirty_ratio,
+        ),
+        gauge(
+            "fastlog_cleaner_last_duration_seconds",
+            "How long the last compaction took.",
+            lambda: stats.last_duration_seconds,
+        ),
+        gauge(
+            "fastlog_cleaner_last_run_timestamp_seconds",
+            "When the last compaction ended, in Unix time; 0 before the first.",
+            lambda: stats.last_run_ms / 1000,
+        ),
+        gauge(
+            "fastlog_cleaner_peak_map_bytes",
+            "Largest memory that the offset map of a compaction took.",
+            lambda: stats.peak_map_bytes,
         ),
     ]
 

@@ -168,3 +168,16 @@ async def test_scrapes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(slices) >= 80
     # The counter runs before the slice of one turn and after that of the next.
     assert max(Counter(slices).values()) <= 2
+
+
+async def test_a_metric_that_fails_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Iterator[Sample]:
+        yield '{n="1"}', 1
+        raise ZeroDivisionError
+
+    renderer = Renderer()
+    families = [Family("x_broken", Kind.GAUGE, "Broken.", broken), gauge("x_whole", "Whole.", lambda: 5)]
+    text = b"".join([piece async for piece in renderer.render(families, Format.TEXT)]).decode()
+    assert parsed(text, Format.TEXT) == {("x_broken", (("n", "1"),)): 1, ("x_whole", ()): 5}
+    assert renderer.errors == 1
+    assert "the metric x_broken cannot be shown" in caplog.text

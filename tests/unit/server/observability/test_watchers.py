@@ -41,6 +41,8 @@ async def test_room_is_asked_for_and_remembered(tmp_path: Path) -> None:
     real = DiskSpace([tmp_path])
     await real.refresh()
     assert 0 < real.rooms[tmp_path].free <= real.rooms[tmp_path].total
+    disks.close()
+    real.close()
 
 
 async def test_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
@@ -62,6 +64,7 @@ async def test_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     goes_on.set()
     await disks.refresh(patience=20)
     assert set(disks.rooms) == {tmp_path / "hangs", tmp_path / "works"}
+    disks.close()
 
 
 def logs_of(*online: bool) -> Any:
