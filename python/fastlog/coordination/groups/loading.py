@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.batches import KeyValue, read_records
+from fastlog.coordination.groups.modern import records as modern_records
+from fastlog.coordination.groups.modern.state import Kind, StoredConsumerGroup
 from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
 from fastlog.coordination.groups.records import (
     BadGroupRecord,
@@ -30,6 +32,7 @@ class LoadedPartition:
     """What one partition says about its groups."""
 
     groups: dict[str, StoredGroup] = field(default_factory=dict)
+    consumers: dict[str, StoredConsumerGroup] = field(default_factory=dict)
     offsets: dict[str, dict[TopicPartition, CommittedOffset]] = field(default_factory=dict)
     records: int = 0
     skipped: int = 0
@@ -37,7 +40,7 @@ class LoadedPartition:
 
     def group_ids(self) -> set[str]:
         """Every group with a record."""
-        return {*self.groups, *self.offsets}
+        return {*self.groups, *self.consumers, *self.offsets}
 
     def apply(self, records: Iterable[KeyValue]) -> None:
         """Takes records in, in the order of the log."""
@@ -54,12 +57,14 @@ class LoadedPartition:
     def _apply(self, key: bytes, value: bytes | None) -> bool:
         parsed = decode_key(key)
         if parsed is None:
-            return False
+            return self._apply_consumer(key, value)
         if isinstance(parsed, GroupKey):
             if value is None:
                 self.groups.pop(parsed.group, None)
             else:
                 self.groups[parsed.group] = decode_group_value(value)
+                # Whatever protocol a group had before, this is the one that it has now.
+                self.consumers.pop(parsed.group, None)
             return True
         partition = (parsed.topic, parsed.partition)
         if value is not None:
@@ -70,6 +75,22 @@ class LoadedPartition:
             offsets.pop(partition, None)
             if not offsets:
                 del self.offsets[parsed.group]
+        return True
+
+    def _apply_consumer(self, key: bytes, value: bytes | None) -> bool:
+        parsed = modern_records.decode_key(key)
+        if parsed is None:
+            return False
+        group_id, name = parsed
+        if value is not None:
+            stored = self.consumers.setdefault(group_id, StoredConsumerGroup())
+            modern_records.apply_record(stored, name, value)
+            if name[0] is Kind.GROUP:
+                self.groups.pop(group_id, None)
+        elif name[0] is Kind.GROUP:
+            self.consumers.pop(group_id, None)
+        elif group_id in self.consumers:
+            modern_records.apply_record(self.consumers[group_id], name, None)
         return True
 
 
