@@ -89,6 +89,10 @@ def apply_record(stored: StoredConsumerGroup, name: RecordName, value: bytes | N
     version = reader.int16()
     if version != _VERSION:
         raise BadGroupRecord(f"version {version} of {kind.name} is not known")
+    _apply_value(stored, kind, text, reader)
+
+
+def _apply_value(stored: StoredConsumerGroup, kind: Kind, text: str, reader: FieldReader) -> None:
     match kind:
         case Kind.GROUP:
             stored.epoch = reader.int32()
@@ -100,15 +104,19 @@ def apply_record(stored: StoredConsumerGroup, name: RecordName, value: bytes | N
             stored.details[text] = _decode_details(reader)
         case Kind.TARGET_EPOCH:
             stored.assignment_epoch = reader.int32()
+            reader.tagged()
         case Kind.TARGET:
-            stored.targets[text] = frozenset(_decode_partitions(reader, 0))
+            target = frozenset(_decode_partitions(reader, 0))
+            reader.tagged()
+            stored.targets[text] = target
         case Kind.POSITION:
             stored.positions[text] = _decode_position(reader)
         case Kind.REGEX:
             topics = frozenset(reader.array(reader.text))
-            reader.int64()
+            _, resolved_ms = reader.int64(), reader.int64()
+            reader.tagged()
             # The state of the topics that it was resolved against means nothing after a restart.
-            stored.regexes[text] = Resolved(topics, generation=-1, resolved_ms=reader.int64())
+            stored.regexes[text] = Resolved(topics, generation=-1, resolved_ms=resolved_ms)
 
 
 def _remove(stored: StoredConsumerGroup, kind: Kind, text: str) -> None:
@@ -205,6 +213,7 @@ def _decode_position(reader: FieldReader) -> Position:
     epoch, previous_epoch = reader.int32(), reader.int32()
     state = _STATES.get(reader.int8(), MemberState.UNKNOWN)
     assigned, revoking = _decode_partitions(reader, epoch), _decode_partitions(reader, epoch)
+    reader.tagged()
     return Position(epoch, previous_epoch, state, assigned, revoking)
 
 

@@ -54,7 +54,7 @@ class SnapshotTopics:
 
 
 def metadata_hash(names: Iterable[str], topics: Topics) -> int:
-    """A signed number of 64 bits that stands for ids and partition counts of the topics that exist; 0 for none.
+    """A signed number of 64 bits that stands for ids and partition counts of topics that exist; 0: none does.
 
     It is compared with what this broker stored before. Kafka has another function for it: a group that moves
     between the two is assigned anew once.
