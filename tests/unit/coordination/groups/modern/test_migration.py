@@ -19,35 +19,9 @@ from fastlog.coordination.groups.modern.state import Deadline
 from fastlog.coordination.groups.results import GroupLimits, JoinRequest, JoinResult, SyncRequest
 from fastlog.coordination.groups.state import GroupState
 from fastlog.errors import ErrorCode, KafkaError
+from tests.unit.coordination.groups.modern.classic import assignment, subscription
 from tests.unit.coordination.groups.modern.world import REBALANCE_MS, Client, ConsumerWorld, converge
 from tests.unit.coordination.groups.world import GroupWorld
-
-
-def text(name: str) -> bytes:
-    return pack(">h", len(name)) + name.encode()
-
-
-def subscription(*topics: str, owned: dict[str, list[int]] | None = None, version: int = 1) -> bytes:
-    """Metadata of a classic consumer."""
-    data = pack(">hi", version, len(topics)) + b"".join(map(text, topics)) + pack(">i", -1)
-    if version >= 1:
-        rows = owned or {}
-        data += pack(">i", len(rows))
-        for name, numbers in rows.items():
-            data += text(name) + pack(f">i{len(numbers)}i", len(numbers), *numbers)
-    if version >= 2:
-        data += pack(">i", 5)
-    if version >= 3:
-        data += text("rack")
-    return data
-
-
-def assignment(user_data: bytes | None = None, **topics: list[int]) -> bytes:
-    """What a classic leader hands out."""
-    data = pack(">hi", 0, len(topics))
-    for name, numbers in topics.items():
-        data += text(name) + pack(f">i{len(numbers)}i", len(numbers), *numbers)
-    return data + (pack(">i", -1) if user_data is None else pack(">i", len(user_data)) + user_data)
 
 
 def join(
