@@ -48,6 +48,7 @@ class RunningBroker:
         flags = {
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "log.dirs": str(self.directory),
+            "fastlog.http.port": "-1",
             **self._settings,
         }
         settings = load_settings(flags=[Flag(name, text) for name, text in flags.items()])
@@ -122,6 +123,10 @@ class RawClient:
             return self.socket.recv(1) == b""
         except ConnectionError:
             return True
+
+    def receive_start(self, size: int) -> bytes:
+        """The first bytes of whatever comes."""
+        return self._exactly(size)
 
     def _exactly(self, size: int) -> bytes:
         data = bytearray()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fastlog.coordination.groups.commits import Commits
 from fastlog.errors import ErrorCode
 from fastlog.wire import API_VERSIONS, ApiKey
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
@@ -26,6 +27,7 @@ from fastlog.wire.messages.group_offsets import (
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopic,
     OffsetFetchRequestTopics,
+    OffsetFetchResponseTopic,
 )
 from fastlog.wire.messages.groups import (
     HeartbeatRequest,
@@ -308,6 +310,67 @@ def test_a_deleted_topic_takes_its_offsets_along(client: RawClient) -> None:
     commit(client, 9)
     assert client.ask(DeleteTopicsRequest(topic_names=["t"], timeout_ms=5000), 3).responses[0].error_code == 0
     assert client.ask(OffsetFetchRequest(group_id="g", topics=None), 5).topics == []
+
+
+def test_large_metadata_and_assignments(start_broker: BrokerFactory) -> None:
+    """Kafka Streams packs its state into them; a thousand members make it megabytes."""
+    broker = start_broker(**{"group.initial.rebalance.delay.ms": "0", "message.max.bytes": str(32 << 20)})
+    megabytes = b"0123456789abcdef" * (6 << 16)
+    with broker.connect() as client:
+        client.ask(FindCoordinatorRequest(key="g"), 0)
+        joined = client.ask(join_request(protocols=[JoinGroupRequestProtocol("stream", megabytes)]), 3)
+        assert joined.error_code == 0
+        assert joined.members[0].metadata == megabytes
+        assignment = SyncGroupRequestAssignment(joined.member_id, megabytes)
+        sync = SyncGroupRequest("g", joined.generation_id, joined.member_id, assignments=[assignment])
+        assert client.ask(sync, 3).assignment == megabytes
+        # What clients may write into a commit keeps its bound.
+        assert commit(client, 1, topic="t", metadata="x" * 5000) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        make_topic(client, "t")
+        identity = {"generation_id_or_member_epoch": joined.generation_id, "member_id": joined.member_id}
+        assert commit(client, 1, metadata="x" * 5000, **identity) is ErrorCode.OFFSET_METADATA_TOO_LARGE
+
+
+def test_offsets_of_a_topic_that_vanished_are_removed_at_the_next_start(
+    broker: RunningBroker, client: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash between the deletion of a topic and that of its offsets."""
+    make_topic(client, "stays")
+    for topic in ("t", "stays"):
+        assert commit(client, 9, topic=topic, group_id="both") is ErrorCode.NONE
+    assert commit(client, 9, group_id="only") is ErrorCode.NONE
+
+    async def forgets(_: object, __: str) -> None:
+        """Ends before the offsets are removed."""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Commits, "forget_topic", forgets)
+        assert (
+            client.ask(DeleteTopicsRequest(topic_names=["t"], timeout_ms=5000), 3).responses[0].error_code
+            == 0
+        )
+    assert {topic.name for topic in fetch_all(client, "both")} == {"t", "stays"}
+    for _ in range(2):
+        # The second start finds the tombstones.
+        broker.stop()
+        broker.start()
+        with broker.connect() as again:
+            deadline = time.monotonic() + 20
+            while [topic.name for topic in fetch_all(again, "both")] != ["stays"] or fetch_all(again, "only"):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            # A new topic of the old name begins without offsets.
+            if "t" not in broker.broker.services.cluster.topics:
+                make_topic(again, "t")
+    with broker.connect() as again:
+        assert [topic.name for topic in fetch_all(again, "both")] == ["stays"]
+        assert {group.group_id for group in again.ask(ListGroupsRequest(), 4).groups} == {"both"}
+
+
+def fetch_all(client: RawClient, group: str) -> list[OffsetFetchResponseTopic]:
+    """All offsets of a group by topic, none while it is loaded."""
+    answer = client.ask(OffsetFetchRequest(group_id=group, topics=None), 5)
+    return list(answer.topics)
 
 
 def test_commits_count_in_fsync_mode_when_they_are_on_the_disk(start_broker: BrokerFactory) -> None:

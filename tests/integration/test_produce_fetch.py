@@ -277,3 +277,35 @@ def test_many_producers_at_once_get_offsets_of_their_own(broker: RunningBroker, 
     for thread in threads:
         thread.join()
     assert sorted(offsets) == list(range(400))
+
+
+def test_answers_from_files_keep_their_place_among_others(broker: RunningBroker, client: RawClient) -> None:
+    make_topic(client, "t")
+    for index in range(5):
+        produced(client, produce("t", batch(bytes([index]) * 900_000)))
+    everything = fetch("t", 0, partition_max_bytes=5_000_000, max_bytes=5_000_000)
+    with broker.connect() as mine:
+        small, empty = fetch("t", 4, partition_max_bytes=1), fetch("t", 5, max_wait_ms=1)
+        for request in (everything, small, everything, empty):
+            mine.send(request, LATEST_NAMES)
+        sizes = [len(mine.receive_frame()) for _ in range(4)]
+    assert [size // 900_000 for size in sizes] == [5, 1, 5, 0]
+    row = fetched(client, everything)
+    assert [value[:1] for _, value in records(row.records) if value] == [bytes([i]) for i in range(5)]  # type: ignore[attr-defined]
+
+
+def test_a_consumer_that_leaves_in_the_middle_costs_nothing(broker: RunningBroker, client: RawClient) -> None:
+    make_topic(client, "t")
+    for _ in range(20):
+        produced(client, produce("t", batch(bytes(900_000))))
+    table = broker.broker.services.metrics
+    for _ in range(5):
+        with broker.connect() as leaving:
+            leaving.send(fetch("t", 0, partition_max_bytes=20_000_000, max_bytes=20_000_000), LATEST_NAMES)
+            assert len(leaving.receive_start(1000)) == 1000
+    deadline = time.monotonic() + 10
+    while table.connections_open > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert broker.broker.services.response_memory.used == 0
+    assert produced(client, produce("t", batch(b"next"))) == (0, 20)

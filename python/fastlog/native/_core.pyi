@@ -12,6 +12,8 @@ from typing_extensions import Buffer
 
 from fastlog.native.shapes import (
     ActiveProducer,
+    BatchProblem,
+    BatchRow,
     BuildRecord,
     FetchPlanRow,
     FetchRow,
@@ -30,6 +32,10 @@ from fastlog.native.shapes import (
 __all__ = [
     "AppendInfo",
     "Chunk",
+    "CleanerThrottle",
+    "CompactionAborted",
+    "CompactionReport",
+    "CompactionState",
     "CorruptLog",
     "FastlogNativeError",
     "FetchPlan",
@@ -80,6 +86,12 @@ class StorageError(FastlogNativeError):
     """The disk is full: nothing was appended, and a later append may succeed."""
     errno: int | None
     """The number of the operating system, when there is one."""
+
+class CompactionAborted(FastlogNativeError):
+    """A compaction was interrupted: nothing is lost, what it had finished stays, the rest is as before.
+
+    Its caller must not move the cleaner checkpoint.
+    """
 
 class OffsetOutOfRange(FastlogNativeError):
     """The asked offset is outside [log start offset, log end offset]."""
@@ -134,6 +146,26 @@ class Chunk:
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class FileResponse:
+    """A response whose records stay in their files until `IoEngine.send` sends them. Its length is that on
+    the wire, length prefix included."""
+
+    def __len__(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int:
+        """How much of it is held in memory."""
+
+@final
+class Socket:
+    """A descriptor of its own of a connected, non-blocking socket; closed with the last use of this object.
+
+    Raises OSError when `fd` is not open, ValueError when it is negative.
+    """
+
+    def __new__(cls, fd: int) -> Socket: ...
+    def fileno(self) -> int: ...
 
 @final
 class ProducePlan:
@@ -296,6 +328,139 @@ class AppendInfo:
         """Log end offset after the append."""
 
 @final
+class CleanerThrottle:
+    """Limits the bytes per second that all compactions sharing it read and write together.
+
+    A compaction that has used up its share sleeps without the GIL. All methods may be called at any time
+    from any thread.
+    """
+
+    def __new__(cls, bytes_per_second: float | None = None) -> CleanerThrottle:
+        """None stands for no limit. Raises ValueError unless the rate is above 0."""
+    @property
+    def bytes_per_second(self) -> float | None: ...
+    def set_rate(self, bytes_per_second: float | None) -> None:
+        """Changes the limit, for compactions that are asleep too (`log.cleaner.io.max.bytes.per.second`)."""
+    def cancel(self) -> None:
+        """Ends every compaction that uses this throttle, and those to come, with CompactionAborted.
+
+        Returns at once; the compactions end within the time of one batch and one fsync. For the stop of the
+        broker.
+        """
+    @property
+    def cancelled(self) -> bool: ...
+    @property
+    def bytes_taken(self) -> int:
+        """Bytes that went through so far."""
+    @property
+    def seconds_slept(self) -> float:
+        """Time that compactions slept because of the limit, added up over all threads."""
+
+@final
+class CompactionState:
+    """What there is to compact in a log, as Kafka's LogCleanerManager works it out (`LogToClean`)."""
+
+    @property
+    def first_dirty_offset(self) -> int:
+        """Where cleaning goes on: `clean_from`, or the log start offset when that lies outside of the log.
+
+        Never above what is known to be compacted: by this engine, or from `Log.open(compacted_below=)`.
+        """
+    @property
+    def checkpoint_valid(self) -> bool:
+        """Whether the two are equal; if not, write `first_dirty_offset` to the cleaner checkpoint."""
+    @property
+    def first_uncleanable_offset(self) -> int:
+        """Base offset of the first segment that must stay as it is, at least `first_dirty_offset`.
+
+        The active segment, one that reaches to `max_offset` or to an open transaction, or one with a record
+        younger than `min_lag_ms`.
+        """
+    @property
+    def clean_bytes(self) -> int:
+        """Bytes of the segments that end at or below `first_dirty_offset`."""
+    @property
+    def cleanable_bytes(self) -> int:
+        """Bytes of the segments from `first_dirty_offset` to `first_uncleanable_offset`."""
+    @property
+    def dirty_ratio(self) -> float:
+        """cleanable / (clean + cleanable), 0 for an empty log; compare with `min.cleanable.dirty.ratio`."""
+    @property
+    def earliest_dirty_timestamp(self) -> int:
+        """Smallest first timestamp of the dirty segments but the active one in ms, -1 when none has one."""
+    @property
+    def compaction_delay_ms(self) -> int:
+        """By how much `max_lag_ms` is exceeded; 0 when it is not. Above 0 the ratio does not count."""
+    @property
+    def earliest_delete_horizon(self) -> int:
+        """When the first tombstones or markers of the clean part may go, in ms; -1 when none wait.
+
+        Known for what was compacted by this engine, also before a restart.
+        """
+    @property
+    def removal_due(self) -> bool:
+        """Whether that time has come: a compaction removes something although nothing is dirty."""
+
+@final
+class CompactionReport:
+    """What one compaction did."""
+
+    @property
+    def cleaned_to(self) -> int:
+        """Everything below this offset is clean: the new value of the cleaner checkpoint."""
+    @property
+    def map_full(self) -> bool:
+        """The map of keys had no room for all dirty records: cleaned as far as it reached. Compact again."""
+    @property
+    def map_records(self) -> int:
+        """Keys in the map."""
+    @property
+    def map_memory_bytes(self) -> int:
+        """Memory of the map, at most `memory_bytes`."""
+    @property
+    def map_bytes_read(self) -> int:
+        """Bytes read to build the map: the dirty part."""
+    @property
+    def map_records_read(self) -> int: ...
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the segments that were cleaned, read a second time."""
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes of the segments that replaced them."""
+    @property
+    def records_read(self) -> int: ...
+    @property
+    def records_kept(self) -> int: ...
+    @property
+    def batches_copied(self) -> int:
+        """Batches that stayed as they were, byte for byte."""
+    @property
+    def batches_rewritten(self) -> int: ...
+    @property
+    def tombstones_dropped(self) -> int:
+        """Tombstones and transaction markers that went because their delete horizon had passed."""
+    @property
+    def invalid_records(self) -> int:
+        """Records without a key, which a compacted log cannot keep."""
+    @property
+    def segments_before(self) -> int: ...
+    @property
+    def segments_after(self) -> int: ...
+    @property
+    def buffer_memory_bytes(self) -> int:
+        """Largest size of the buffers beside the map: they hold one batch, stored and decompressed."""
+    @property
+    def map_seconds(self) -> float:
+        """Time that building the map took."""
+    @property
+    def clean_seconds(self) -> float:
+        """Time that everything else took."""
+    @property
+    def throttled_seconds(self) -> float:
+        """How much of both was spent asleep."""
+
+@final
 class Log:
     """One partition's log. Thread-safe: readers do not wait for a writer that is inside the system call.
 
@@ -311,8 +476,12 @@ class Log:
         log_start_offset: int = 0,
         clean_shutdown: bool = False,
         allow_data_loss: bool = False,
+        compacted_below: int = 0,
     ) -> Log:
         """Opens or creates the log in directory `path`; scans from `recovery_point` unless clean.
+
+        `compacted_below` is the cleaner checkpoint of a directory that comes from Kafka: below it offsets may
+        be missing. What this engine has compacted it knows by itself (`compaction-checkpoint`).
 
         Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
         bytes from the damage on are kept aside as `*.corrupt`.
@@ -376,6 +545,50 @@ class Log:
 
         Segments that reach beyond `max_offset` (the high watermark) are kept.
         """
+    def compaction_state(
+        self,
+        clean_from: int,
+        max_offset: int,
+        now_ms: int,
+        *,
+        min_lag_ms: int = 0,
+        max_lag_ms: int = 9223372036854775807,
+    ) -> CompactionState:
+        """What there is to compact. Reads at most the first header of dirty segments, once each.
+
+        `clean_from` is the cleaner checkpoint, -1 when there is none. `max_offset` is the high watermark, or
+        anything below it; the last stable offset is taken into account in any case. The lags are
+        `min.compaction.lag.ms` and `max.compaction.lag.ms`; for the latter to hold, the log must also roll
+        by it: open it with `segment_ms=min(segment.ms, max.compaction.lag.ms)`.
+        """
+    def compact(
+        self,
+        clean_from: int,
+        max_offset: int,
+        now_ms: int,
+        *,
+        delete_retention_ms: int = 86400000,
+        min_lag_ms: int = 0,
+        memory_bytes: int = 134217728,
+        throttle: CleanerThrottle | None = None,
+    ) -> CompactionReport:
+        """Keeps the last record of each key in everything below the first uncleanable offset.
+
+        Arguments as in `compaction_state`; `delete_retention_ms` is `delete.retention.ms`. Runs for as long
+        as it takes without the GIL, beside appends, fetches, retention and DeleteRecords. The log's config
+        need not have `compact`: whoever calls this wants it.
+
+        Raises CompactionAborted when the log was closed, deleted or truncated meanwhile, retention took away
+        part of what was being cleaned, another compaction of the log is running, or `stop_compaction` or
+        `CleanerThrottle.cancel` was called. Raises CorruptLog when a batch cannot be read: nothing of its
+        segment is changed, and the log stays online. StorageError with `no_space` leaves the log online
+        too. ValueError when `memory_bytes` has no room for a single key.
+        """
+    def stop_compaction(self) -> None:
+        """Interrupts the compaction that is running, if one is, and waits until it has ended.
+
+        That takes at most one batch and one fsync. `close` and `delete_files` do this by themselves.
+        """
     def purge_deleted(self, now_ms: int) -> int:
         """Unlinks `*.deleted` files whose delay is over; returns how many."""
     def expire_producers(self, now_ms: int) -> int:
@@ -429,12 +642,23 @@ class IoEngine:
         session_id: int = 0,
         node_endpoints: list[NodeEndpoint] = ...,
         hard_max_bytes: bool = False,
+        from_files: bool = False,
     ) -> None:
         """Reads rows in order within `max_bytes` and builds the response. Result: FetchResult.
+
+        With `from_files` the response is a FileResponse when rows have long stretches of records, unless a
+        file could not be read while one was sent.
 
         The first row with data gives at least one batch whatever its size, unless `hard_max_bytes`. No
         response is built while the bytes stay below `min_bytes`, no row has an error, a diverging epoch or
         a preferred replica, and `error_code` is 0: pass `min_bytes=0` to get an answer in any case.
+        """
+    def send(self, token: int, socket: Socket, response: FileResponse, start: int) -> None:
+        """Sends from position `start` on as much as the socket takes. The caller sees to it that nobody else
+        writes to the socket until the result is there.
+
+        Result: the position reached, `len(response)` when all is sent; -1 when the peer is gone. A file that
+        cannot be read fails the job: the answer is torn and the connection of no more use.
         """
     def flush(self, token: int, log: Log) -> None:
         """Result: the recovery point."""
@@ -474,4 +698,14 @@ def decode_columns(data: Buffer) -> dict[str, Buffer]:
     Raw arrays in the byte order of the machine, which `fastlog.native.columns` hands to numpy: int64
     "offsets" and "timestamps" (ms); for "key" and "value", bytes "..._data", int64 "..._offsets" (one more
     than rows) and one byte per row "..._validity" (0 for null). Raises MalformedRequest on damage.
+    """
+
+def scan_segment(
+    path: str, position: int, expected: int, epoch: int, limit: int
+) -> tuple[list[BatchRow], tuple[int, int, int], BatchProblem | None]:
+    """At most `limit` batches of a segment file from `position` on, checked as recovery checks them.
+
+    `expected` is the offset that is due there (missing ones are allowed), `epoch` the leader epoch reached.
+    Gives the batches, (position, offset, epoch) to go on with, and what is wrong at that position. No batch
+    and no problem: the end. Raises StorageError.
     """

@@ -7,7 +7,7 @@ Offsets, sizes and error codes are plain `int`; -1 stands for "none" exactly whe
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
-    from fastlog.native._core import Chunk, FastlogNativeError, Log
+    from fastlog.native._core import Chunk, FastlogNativeError, FileResponse, Log
 
 RecordErrors: TypeAlias = list[tuple[int, str | None]]
 """Rejected records of one batch: (index inside the batch, text)."""
@@ -63,12 +63,13 @@ aborted transactions as (producer id, first offset), preferred read replica or -
 log or None when there is nothing to read, fetch offset, exclusive upper offset, partition max bytes,
 keep the row in the answer although it is empty)."""
 
-FetchResult: TypeAlias = "tuple[int, Chunk | None, list[tuple[int, int, int]]]"
+FetchResult: TypeAlias = "tuple[int, Chunk | FileResponse | None, list[tuple[int, int, int]]]"
 """What `IoEngine.fetch` reports: (record bytes in all, the finished response or None when fewer than
 min_bytes are there, per row in row order (row, error code, record bytes))."""
 
 IoResult: TypeAlias = "list[ProduceResult] | FetchResult | int | FastlogNativeError"
-"""Result of one token: of produce, of fetch, an offset of flush and commit; or why the job failed."""
+"""Result of one token: of produce, of fetch, an offset of flush and commit, a position of send; or why the
+job failed."""
 
 TimestampOffset: TypeAlias = tuple[int, int, int]
 """Answer of a search by time: (timestamp in ms, offset, leader epoch)."""
@@ -95,3 +96,12 @@ class RecoveryReport(TypedDict):
     truncated_bytes: int
     indexes_rebuilt: int
     warnings: list[str]
+
+
+BatchRow: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, tuple[int, int, int], int]
+"""One batch of a segment file: (position, bytes, base offset, last offset, records, leader epoch, attributes,
+base timestamp, max timestamp in ms, (producer id, producer epoch, base sequence), CRC-32C)."""
+
+BatchProblem: TypeAlias = tuple[int, str, tuple[int, int] | None, bool]
+"""Where a segment file is not sound: (position, reason, (position, base offset) of a sound batch further on,
+whether nothing but zeros follows)."""

@@ -3,7 +3,8 @@
 Reading: asyncio receives straight into the native `FrameReader`. Requests of a connection start one after the
 other; the next one starts when the current one says so (`Exchange.proceed`) or is answered.
 Writing: at most one slice of an answer is ever in the transport's buffer, so a slow consumer does not hold a
-second copy of what it fetches; while much is unsent no further request is started.
+second copy of what it fetches; while much is unsent no further request is started. Long fetches are sent by
+I/O threads straight from the files; the transport has nothing to write meanwhile.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from fastlog.native import FrameError, FrameReader
+from fastlog.native import FileResponse, FrameError, FrameReader
 from fastlog.server.exchange import Exchange
+from fastlog.server.file_sender import FileSender
 
 if TYPE_CHECKING:
     from fastlog.native import Frame
     from fastlog.replication.purgatory import Purgatory
     from fastlog.server.connection_table import ConnectionTable
+    from fastlog.server.file_sender import Send
     from fastlog.server.flow_control import FlowLimits, RequestMemory
     from fastlog.server.metrics import BrokerMetrics
 
@@ -49,6 +52,7 @@ class ConnectionHost:
     metrics: BrokerMetrics
     dispatch: Callable[[Frame, Exchange], None]
     log_closed: ClosedConnectionLog
+    send: Send
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -62,6 +66,7 @@ class Connection(asyncio.BufferedProtocol):
         self.blocked_since: float | None = None
         self.half_closed_since: float | None = None
         self._transport: asyncio.Transport | None = None
+        self._files: FileSender | None = None
         self._reader = FrameReader(host.limits.max_frame_bytes)
         self._partial = 0
         self._pending: deque[Frame] = deque()
@@ -170,6 +175,8 @@ class Connection(asyncio.BufferedProtocol):
         for frame in self._pending:
             host.memory.done(len(frame))
         self._pending.clear()
+        if self._files is not None:
+            self._files.close()
         exchanges, self._exchanges = self._exchanges, deque()
         for exchange in exchanges:
             exchange.is_lost = True
@@ -239,6 +246,7 @@ class Connection(asyncio.BufferedProtocol):
             size = len(frame)
             self._pending_bytes -= size
             exchange = Exchange(self, frame.api_key, frame.api_version, frame.correlation_id, size)
+            exchange.started = self.host.monotonic()
             self._exchanges.append(exchange)
             self._busy = True
             self.host.dispatch(frame, exchange)
@@ -267,28 +275,79 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None:
             return
         while exchanges and self.blocked_since is None and not transport.is_closing():
+            if self._files is not None and self._files.busy:
+                return
             exchange = exchanges[0]
             answer = exchange.answer
             if answer is None:
                 break
             size = len(answer)
-            if size <= SLICE:
-                if size:
-                    transport.write(answer)
-            else:
-                view = memoryview(answer)
-                while self._sent < size:
-                    if self.blocked_since is not None or transport.is_closing():
-                        return
-                    transport.write(view[self._sent : self._sent + SLICE])
-                    self._sent += SLICE
-                self._sent = 0
-            exchanges.popleft()
-            self._unsent -= size
-            self.host.metrics.bytes_out += size
-            self._settle(exchange)
+            if isinstance(answer, FileResponse):
+                self._send_files(transport, answer)
+                return
+            if size and not self._write(transport, answer):
+                return
+            self._sent_first(size)
         if self._finishing:
             self._close_when_done()
+
+    def _write(self, transport: asyncio.Transport, answer: bytes | memoryview) -> bool:
+        """Gives the transport an answer, slice by slice; False when the socket is full before the last."""
+        size = len(answer)
+        if size <= SLICE:
+            transport.write(answer)
+            return True
+        view = memoryview(answer)
+        while self._sent < size:
+            if self.blocked_since is not None or transport.is_closing():
+                return False
+            transport.write(view[self._sent : self._sent + SLICE])
+            self._sent += SLICE
+        self._sent = 0
+        return True
+
+    def _sent_first(self, size: int) -> None:
+        exchange = self._exchanges.popleft()
+        self._unsent -= size
+        self._count(exchange, size)
+        self._settle(exchange)
+
+    def _count(self, exchange: Exchange, size: int) -> None:
+        host, operation = self.host, exchange.operation
+        metrics = host.metrics
+        metrics.bytes_out += size
+        now = host.monotonic()
+        if operation is None and not exchange.answered:
+            metrics.answered(exchange.api_key, now - exchange.started)
+            return
+        parked = 0.0 if operation is None else operation.waited
+        sending = now - exchange.answered if exchange.answered else 0.0
+        metrics.answered_late(exchange.api_key, now - exchange.started, parked, sending)
+
+    # -- answers from files: the first exchange stays first until its answer is sent --------------------
+
+    def _send_files(self, transport: asyncio.Transport, answer: FileResponse) -> None:
+        if self._files is None:
+            self._files = FileSender(transport, self.host.send, self._on_files_progress, self._on_files_sent)
+        self._files.start(answer)
+
+    def _on_files_progress(self, blocked: bool) -> None:
+        now = self.host.monotonic()
+        if blocked:
+            self.blocked_since = now
+        else:
+            self.blocked_since = None
+            self.last_active = now
+
+    def _on_files_sent(self, error: object) -> None:
+        if error is not None:
+            self.close("failed send", error)
+            return
+        answer = self._exchanges[0].answer
+        self._sent_first(len(answer) if answer is not None else 0)
+        self.last_active = self.host.monotonic()
+        self._flush()
+        self._pump()
 
     def _settle(self, exchange: Exchange) -> None:
         self.host.memory.done(exchange.size)
@@ -310,7 +369,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._paused = paused
         if paused:
-            self.host.metrics.reads_paused += 1
+            if not self._finishing:
+                self.host.metrics.reads_paused += 1
             self.frame_since = None
             transport.pause_reading()
         else:

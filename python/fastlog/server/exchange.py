@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastlog.native import FileResponse
     from fastlog.replication.purgatory import Operation
     from fastlog.server.connection import Connection
 
@@ -20,6 +21,7 @@ class Exchange:
 
     __slots__ = (
         "answer",
+        "answered",
         "api_key",
         "api_version",
         "connection",
@@ -29,6 +31,7 @@ class Exchange:
         "operation",
         "proceeded",
         "size",
+        "started",
     )
 
     def __init__(
@@ -39,7 +42,11 @@ class Exchange:
         self.api_version = api_version
         self.correlation_id = correlation_id
         self.size = size
-        self.answer: bytes | memoryview | None = None
+        self.started = 0.0
+        """Monotonic seconds when it was taken up."""
+        self.answered = 0.0
+        """The same when its answer was there but could not be sent at once, else 0."""
+        self.answer: bytes | memoryview | FileResponse | None = None
         self.operation: Operation | None = None
         """What is parked for this request: dropped from the purgatory when the connection is lost."""
         self.on_sent: Callable[[], None] | None = None
@@ -53,12 +60,16 @@ class Exchange:
             self.proceeded = True
             self.connection.on_proceed()
 
-    def reply(self, answer: bytes | memoryview) -> None:
+    def reply(self, answer: bytes | memoryview | FileResponse) -> None:
         """The whole response frame, length prefix included."""
         self.answer = answer
         first = not self.proceeded
         self.proceeded = True
-        self.connection.on_reply(len(answer), first)
+        connection = self.connection
+        connection.on_reply(len(answer), first)
+        if self.size:
+            # Not settled: the socket is full, or earlier requests are not answered yet.
+            self.answered = connection.host.monotonic()
 
     def reply_nothing(self) -> None:
         """The request has no response (acks=0)."""

@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
+from fastlog.native import FileResponse
 from fastlog.replication.purgatory import Operation
 from fastlog.server.errors import error_code_of
 from fastlog.server.fetch_rows import FetchRows, build_rows, upper_offset
@@ -161,6 +162,7 @@ class FetchOperation(Operation):
                 min_bytes=0 if last else self._min_bytes,
                 error_code=error_code,
                 session_id=context.session_id,
+                from_files=True,
                 node_endpoints=leader_endpoints(self._broker, exchange.connection.listener, built.leaders)
                 if built.leaders
                 else (),
@@ -188,14 +190,14 @@ class FetchOperation(Operation):
                 self._wait()
             return
         self._note_sent(built, outcomes)
-        size = len(chunk)
+        in_memory = chunk.memory_bytes if isinstance(chunk, FileResponse) else len(chunk)
         self._broker.metrics.fetch_bytes += total
-        surplus = self._reserved - size
+        surplus = self._reserved - in_memory
         if surplus > 0:
-            self._reserved = size
+            self._reserved = in_memory
             self._broker.response_memory.give_back(surplus)
         exchange.on_sent = self._give_back
-        exchange.reply(memoryview(chunk))
+        exchange.reply(chunk if isinstance(chunk, FileResponse) else memoryview(chunk))
 
     def _note_sent(self, built: FetchRows, outcomes: list[tuple[int, int, int]]) -> None:
         context = self._context

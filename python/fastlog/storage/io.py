@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from fastlog.errors import ErrorCode, FastlogError
-from fastlog.native import FastlogNativeError, IoEngine, Log, ProducePlan
+from fastlog.histogram import Histogram
+from fastlog.native import FastlogNativeError, FileResponse, IoEngine, Log, ProducePlan, Socket
 from fastlog.native.shapes import FetchResult, FetchRow, NodeEndpoint, ProduceResult
 
 T = TypeVar("T")
@@ -40,6 +41,8 @@ class IoLoop:
         self._fileno = engine.fileno()
         self._settling: list[tuple[Log, asyncio.Future[None]]] = []
         self._closed = False
+        self.flush_seconds: Final = Histogram()
+        """Times of flushes and group commits, from the request to the result on the loop."""
         self._loop.add_reader(self._fileno, self._drain)
 
     @property
@@ -72,6 +75,7 @@ class IoLoop:
         session_id: int = 0,
         node_endpoints: Sequence[NodeEndpoint] = (),
         hard_max_bytes: bool = False,
+        from_files: bool = False,
     ) -> asyncio.Future[FetchResult]:
         """Reads rows and builds the response, as `IoEngine.fetch` describes."""
         token, future = self._expect([row[11] for row in rows if row[11] is not None])
@@ -87,19 +91,28 @@ class IoLoop:
             session_id=session_id,
             node_endpoints=list(node_endpoints),
             hard_max_bytes=hard_max_bytes,
+            from_files=from_files,
         )
+        return future
+
+    def send(self, socket: Socket, response: FileResponse, start: int) -> asyncio.Future[int]:
+        """Sends a part of a response, as `IoEngine.send` describes; the result is the position reached."""
+        token, future = self._expect(())
+        self._engine.send(token, socket, response, start)
         return future
 
     def flush(self, log: Log) -> asyncio.Future[int]:
         """Makes everything appended to `log` durable; the result is its recovery point."""
         token, future = self._expect([log])
         self._engine.flush(token, log)
+        self._time_flush(future)
         return future
 
     def commit(self, log: Log) -> asyncio.Future[int]:
         """Waits for the next group commit; the result is the end offset that it made durable."""
         token, future = self._expect([log])
         self._engine.commit(token, log)
+        self._time_flush(future)
         return future
 
     async def settled(self, log: Log) -> None:
@@ -131,6 +144,10 @@ class IoLoop:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[token] = (future, logs)
         return token, future
+
+    def _time_flush(self, future: asyncio.Future[int]) -> None:
+        began = self._loop.time()
+        future.add_done_callback(lambda _: self.flush_seconds.observe(self._loop.time() - began))
 
     def _drain(self) -> None:
         for token, result in self._engine.drain():

@@ -274,7 +274,7 @@ fn core_options(options: &Options) -> Result<(LogConfig, OpenOptions), Fault> {
         log_start_offset: options.log_start_offset,
         clean_shutdown: options.clean_shutdown != 0,
         allow_data_loss: options.allow_data_loss != 0,
-        progress: None,
+        ..OpenOptions::default()
     };
     Ok((config, options))
 }

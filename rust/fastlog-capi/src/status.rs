@@ -42,7 +42,7 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let status = match &error {
-            Error::Io { .. } | Error::Offline { .. } => Status::Io,
+            Error::Io { .. } | Error::Offline { .. } | Error::Aborted(_) => Status::Io,
             Error::NoSpace { .. } => Status::NoSpace,
             Error::Corrupt { .. } => Status::Corrupt,
             Error::OffsetOutOfRange { .. } => Status::OffsetOutOfRange,

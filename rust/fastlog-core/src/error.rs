@@ -96,6 +96,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Work was given up because somebody asked for that, or took away what it was done on.
+    #[error("aborted: {0}")]
+    Aborted(String),
     /// An argument that no caller may pass.
     #[error("invalid argument: {0}")]
     InvalidArgument(String),
@@ -119,7 +122,9 @@ impl Error {
     /// The Kafka error code that a client should see.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Io { .. } | Self::NoSpace { .. } | Self::Offline { .. } => ErrorCode::KafkaStorageError,
+            Self::Io { .. } | Self::NoSpace { .. } | Self::Offline { .. } | Self::Aborted(_) => {
+                ErrorCode::KafkaStorageError
+            }
             Self::Corrupt { .. } | Self::Compression { .. } => ErrorCode::CorruptMessage,
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::Malformed(_) | Self::InvalidArgument(_) => ErrorCode::InvalidRequest,

@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod checkpoints;
 pub mod clock;
+pub mod compaction;
 pub mod compression;
 pub mod env;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod wire;
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
 pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use compaction::{CompactionOptions, CompactionReport, CompactionState, Throttle};
 pub use compression::Codec;
 pub use error::{Error, ErrorCode, Result};
 pub use leader_epochs::{EpochEntry, LeaderEpochs};

@@ -203,6 +203,11 @@ impl TxnIndex {
         self.file.as_ref().map_or(Ok(()), |file| file.sync_data())
     }
 
+    /// Goes by another name from now on.
+    pub fn move_to(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
     /// All entries, in the order of their markers.
     pub fn entries(&self) -> &[AbortedTxn] {
         &self.entries

@@ -11,6 +11,7 @@ use crate::buffers::Chunk;
 use crate::errors::{failure_to_py, record_error_to_py};
 use crate::log::Log;
 use crate::plan::{EndpointTuple, ProducePlan, endpoints, topic_id};
+use crate::sending::{FileResponse, Socket};
 
 /// A pool of native threads that read, append and flush without ever taking the GIL.
 #[pyclass(frozen, module = "fastlog.native._core")]
@@ -71,7 +72,7 @@ impl IoEngine {
 
     #[pyo3(signature = (
         token, version, correlation_id, rows, *, max_bytes, min_bytes, throttle_ms=0, error_code=0,
-        session_id=0, node_endpoints=vec![], hard_max_bytes=false
+        session_id=0, node_endpoints=vec![], hard_max_bytes=false, from_files=false
     ))]
     #[allow(clippy::too_many_arguments)] // keyword-only in Python
     fn fetch(
@@ -87,6 +88,7 @@ impl IoEngine {
         session_id: i32,
         node_endpoints: Vec<EndpointTuple>,
         hard_max_bytes: bool,
+        from_files: bool,
     ) -> PyResult<()> {
         let job = FetchJob {
             version,
@@ -95,12 +97,19 @@ impl IoEngine {
             max_bytes: size(max_bytes),
             min_bytes: size(min_bytes),
             hard_max_bytes,
+            from_files: from_files && self.0.files_can_be_sent(),
             throttle_ms,
             error_code,
             session_id,
             node_endpoints: endpoints(node_endpoints),
         };
         self.0.submit(token, move || job.run()).map_err(closed)
+    }
+
+    fn send(&self, token: u64, socket: &Socket, response: &FileResponse, start: usize) -> PyResult<()> {
+        self.0
+            .send(token, socket.inner(), response.inner(), start)
+            .map_err(closed)
     }
 
     fn flush(&self, token: u64, log: &Log) -> PyResult<()> {
@@ -173,7 +182,10 @@ fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>
             rows,
         }) => {
             let chunk = response
-                .map(|bytes| Bound::new(py, Chunk::new(bytes)))
+                .map(|response| match response.into_memory() {
+                    Ok(bytes) => Bound::new(py, Chunk::new(bytes)).map(Bound::into_any),
+                    Err(response) => Bound::new(py, FileResponse::new(response)).map(Bound::into_any),
+                })
                 .transpose()?;
             let rows: Vec<_> = rows
                 .iter()
@@ -181,6 +193,11 @@ fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>
                 .map(|(index, row)| (index, row.error_code, row.bytes))
                 .collect();
             Ok((total, chunk, rows).into_pyobject(py)?.into_any())
+        }
+        // The peer's leaving is no error of ours: a number, as for everything that is sent.
+        Outcome::Sent(position) => {
+            let position = position.map_or(-1, |position| position as i64);
+            Ok(position.into_pyobject(py)?.into_any())
         }
         Outcome::Offset(offset) => Ok(offset.into_pyobject(py)?.into_any()),
         Outcome::Failed(failure) => Ok(failure_to_py(py, &failure)

@@ -42,6 +42,12 @@ create_exception!(
 );
 create_exception!(
     fastlog.native._core,
+    CompactionAborted,
+    FastlogNativeError,
+    "A compaction was interrupted: nothing is lost, what it had finished stays, the rest is as before."
+);
+create_exception!(
+    fastlog.native._core,
     OffsetOutOfRange,
     FastlogNativeError,
     "The asked offset is outside [log start offset, log end offset]."
@@ -65,6 +71,7 @@ pub fn error_to_py(py: Python<'_>, error: &Error) -> PyErr {
         Error::OffsetOutOfRange { .. } => {
             with_code(py, py.get_type::<OffsetOutOfRange>(), text, error.code())
         }
+        Error::Aborted(_) => with_code(py, py.get_type::<CompactionAborted>(), text, error.code()),
         Error::Io { source, .. } => storage_error(py, text, false, source.raw_os_error()),
         Error::NoSpace { .. } => storage_error(py, text, true, None),
         Error::Offline { .. } => storage_error(py, text, false, None),

@@ -10,12 +10,15 @@ mod batches;
 mod buffers;
 mod codecs;
 mod columns;
+mod compaction;
 mod config;
 mod engine;
 mod errors;
 mod frame;
+mod inspect;
 mod log;
 mod plan;
+mod sending;
 
 use pyo3::prelude::*;
 
@@ -32,20 +35,26 @@ mod _core {
     #[pymodule_export]
     use crate::columns::decode_columns;
     #[pymodule_export]
+    use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
+    #[pymodule_export]
     use crate::config::LogConfig;
     #[pymodule_export]
     use crate::engine::IoEngine;
     #[pymodule_export]
     use crate::errors::{
-        CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange, RejectedBatch,
-        StorageError,
+        CompactionAborted, CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange,
+        RejectedBatch, StorageError,
     };
     #[pymodule_export]
     use crate::frame::{Frame, FrameReader};
     #[pymodule_export]
+    use crate::inspect::scan_segment;
+    #[pymodule_export]
     use crate::log::{AppendInfo, Log};
     #[pymodule_export]
     use crate::plan::{FetchPlan, ProducePlan};
+    #[pymodule_export]
+    use crate::sending::{FileResponse, Socket};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use fastlog_core::env::StdFs;
 use fastlog_core::log::TimestampOffset;
 use fastlog_core::{
-    AppendError, AppendInfo as CoreInfo, AppendOptions, OpenOptions, PartitionLog, RecoveryReport,
-    SystemClock,
+    AppendError, AppendInfo as CoreInfo, AppendOptions, CompactionOptions, OpenOptions, PartitionLog,
+    RecoveryReport, SystemClock,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::buffers::{Chunk, ReadBuffer};
+use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
 use crate::config::LogConfig;
 use crate::errors::{IntoPyResult, error_to_py, rejection_to_py};
 
@@ -108,8 +109,10 @@ impl Log {
 impl Log {
     #[staticmethod]
     #[pyo3(signature = (
-        path, config, *, recovery_point=0, log_start_offset=0, clean_shutdown=false, allow_data_loss=false
+        path, config, *, recovery_point=0, log_start_offset=0, clean_shutdown=false, allow_data_loss=false,
+        compacted_below=0
     ))]
+    #[allow(clippy::too_many_arguments)] // keyword-only in Python
     fn open(
         py: Python<'_>,
         path: &str,
@@ -118,10 +121,12 @@ impl Log {
         log_start_offset: i64,
         clean_shutdown: bool,
         allow_data_loss: bool,
+        compacted_below: i64,
     ) -> PyResult<Self> {
         let options = OpenOptions {
             recovery_point,
             log_start_offset,
+            compacted_below,
             clean_shutdown,
             allow_data_loss,
             progress: None,
@@ -288,6 +293,55 @@ impl Log {
     fn apply_retention(&self, py: Python<'_>, now_ms: i64, max_offset: Option<i64>) -> PyResult<usize> {
         let limit = max_offset.unwrap_or(i64::MAX);
         self.detached(py, |log| Ok(log.apply_retention_below(now_ms, limit)?.len()))
+    }
+
+    #[pyo3(signature = (clean_from, max_offset, now_ms, *, min_lag_ms=0, max_lag_ms=9_223_372_036_854_775_807))]
+    fn compaction_state(
+        &self,
+        py: Python<'_>,
+        clean_from: i64,
+        max_offset: i64,
+        now_ms: i64,
+        min_lag_ms: i64,
+        max_lag_ms: i64,
+    ) -> PyResult<CompactionState> {
+        self.detached(py, |log| {
+            log.compaction_state(clean_from, max_offset, now_ms, min_lag_ms, max_lag_ms)
+        })
+        .map(CompactionState::new)
+    }
+
+    #[pyo3(signature = (
+        clean_from, max_offset, now_ms, *,
+        delete_retention_ms=86_400_000, min_lag_ms=0, memory_bytes=134_217_728, throttle=None
+    ))]
+    #[allow(clippy::too_many_arguments)] // keyword-only in Python
+    fn compact(
+        &self,
+        py: Python<'_>,
+        clean_from: i64,
+        max_offset: i64,
+        now_ms: i64,
+        delete_retention_ms: i64,
+        min_lag_ms: i64,
+        memory_bytes: usize,
+        throttle: Option<&CleanerThrottle>,
+    ) -> PyResult<CompactionReport> {
+        let options = CompactionOptions {
+            clean_from,
+            max_offset,
+            now_ms,
+            delete_retention_ms,
+            min_lag_ms,
+            memory_bytes,
+            throttle: throttle.map(|throttle| Arc::clone(throttle.inner())),
+        };
+        self.detached(py, |log| log.compact(&options))
+            .map(CompactionReport::new)
+    }
+
+    fn stop_compaction(&self, py: Python<'_>) {
+        py.detach(|| self.log.stop_compaction());
     }
 
     fn purge_deleted(&self, py: Python<'_>, now_ms: i64) -> PyResult<usize> {

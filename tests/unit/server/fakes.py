@@ -107,7 +107,12 @@ class Harness:
             metrics=self.metrics,
             dispatch=self.dispatch,
             log_closed=lambda _connection, reason, _detail: self.closed.append(reason),
+            send=self.send,
         )
+
+    def send(self, socket: Any, response: Any, start: int) -> Any:
+        """No test with a fake transport sends from files."""
+        raise NotImplementedError
 
     def dispatch(self, frame: Frame, exchange: Exchange) -> None:
         """Notes a request that was started."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,7 @@ from fastlog.coordination.groups.records import (
     BadGroupRecord,
     encode_group_key,
     encode_offset_key,
-    encode_offset_value,
+    encode_offsets,
 )
 from fastlog.coordination.groups.state import CONSUMER, Group, GroupState
 from fastlog.coordination.groups.subscriptions import subscribed_topics
@@ -129,6 +129,17 @@ class Commits:
         for entry in self._table:
             await self._try_to_forget(entry, entry.offsets.touched(topic))
 
+    async def forget_missing_topics(self, topics: Container[str]) -> int:
+        """Removes offsets of topics that are not among `topics`: the broker ended between the deletion of a
+        topic and that of its offsets. Returns how many offsets."""
+        count = 0
+        for entry in self._table:
+            lost = [position for position in entry.offsets.touched() if position[0] not in topics]
+            if lost:
+                count += len(lost)
+                await self._try_to_forget(entry, lost)
+        return count
+
     async def expire(self, retention_ms: int) -> int:
         """Removes offsets whose time is over, and groups that have nothing left. Returns how many offsets."""
         count = 0
@@ -169,23 +180,25 @@ class Commits:
             _LOG.warning("offsets of group %s could not be removed: %s", entry.group.group_id, error)
 
     async def _write(self, entry: GroupEntry, offsets: Mapping[TopicPartition, CommittedOffset]) -> ErrorCode:
-        group_id = entry.group.group_id
         try:
-            records: list[KeyValue] = [
-                (encode_offset_key(group_id, *partition), encode_offset_value(committed))
-                for partition, committed in offsets.items()
-            ]
+            records = encode_offsets(entry.group.group_id, offsets)
         except BadGroupRecord:
             return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+        answer: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
+
+        # A callback, so that offsets count in the order of the log and even when the request is gone.
+        def then(error: Exception | None) -> None:
+            entry.offsets.end(offsets, written=error is None)
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(ErrorCode.NONE)
+            elif isinstance(error, KafkaError):
+                too_large = error.code is ErrorCode.MESSAGE_TOO_LARGE
+                answer.set_result(ErrorCode.INVALID_COMMIT_OFFSET_SIZE if too_large else error.code)
+            else:
+                answer.set_exception(error)
+
         entry.offsets.begin(offsets)
-        done = self._log.submit(entry.partition, records)
-        # As a callback, so that offsets count in the order of the log and even when the request is gone.
-        done.add_done_callback(
-            lambda done: entry.offsets.end(offsets, written=not done.cancelled() and done.exception() is None)
-        )
-        try:
-            await asyncio.shield(done)
-        except KafkaError as error:
-            too_large = error.code is ErrorCode.MESSAGE_TOO_LARGE
-            return ErrorCode.INVALID_COMMIT_OFFSET_SIZE if too_large else error.code
-        return ErrorCode.NONE
+        self._log.write(entry.partition, records, then)
+        return await answer

@@ -1,16 +1,17 @@
 """Appends to the partitions of `__consumer_offsets`: in order, off the event loop, several at a time.
 
-Each partition has one writer. What comes while it appends goes into its next batch: under load many commits
-share one append, and nothing is delayed when there is little to do.
+One thread writes for all partitions. What comes while it appends goes into its next turn, where what is for
+one partition shares a batch: under load many commits cost one hand-over to the thread and few appends, and
+nothing is delayed when there is little to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fastlog.coordination.groups.batches import KeyValue, make_batch
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # A batch of several requests stays well below the smallest usual limit of a batch (1 MiB).
 _MAX_SHARED_BYTES: Final = 256 * 1024
 _ALL: Final = -1
+_TOO_LARGE: Final = (ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE)
 
 # What a client of the coordinator is told when its records could not be written (Kafka's
 # `maybeConvertOffsetCommitError`): whom it should look for next. Others are passed on.
@@ -42,11 +44,58 @@ _FOR_CLIENTS: Final = {
 }
 
 
+Then: TypeAlias = Callable[[Exception | None], None]
+"""What is called with the outcome of a write: None, or a KafkaError with a code for clients, or a defect."""
+
+
 @dataclass(slots=True)
 class _Entry:
     records: Sequence[KeyValue]
     size: int
-    done: asyncio.Future[None]
+    then: Then
+
+
+@dataclass(slots=True)
+class _Appended:
+    """What became of entries that were to be one batch: an end offset, or why not."""
+
+    entries: Sequence[_Entry]
+    end_offset: int = -1
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    """The entries of one partition, as lists that may each share a batch."""
+
+    replica: Replica
+    epoch: int
+    timestamp_ms: int
+    codec: int
+    batches: Sequence[Sequence[_Entry]]
+    outcomes: list[_Appended] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Appends all of them. On the writing thread; raises nothing."""
+        for entries in self.batches:
+            outcome = self._append(entries)
+            too_large = isinstance(outcome.error, KafkaError) and outcome.error.code in _TOO_LARGE
+            if too_large and len(entries) > 1:
+                # The topic may have a very small limit: nobody is to fail because of another's records.
+                self.outcomes.extend(self._append([entry]) for entry in entries)
+            else:
+                self.outcomes.append(outcome)
+
+    def _append(self, entries: Sequence[_Entry]) -> _Appended:
+        try:
+            records = [record for entry in entries for record in entry.records]
+            batch = make_batch(records, self.timestamp_ms, self.codec)
+            info = self.replica.log.append(batch, leader_epoch=self.epoch)
+        except FastlogNativeError as failure:
+            return _Appended(entries, error=KafkaError(ErrorCode.of(failure.code), str(failure)))
+        except Exception as failure:  # noqa: BLE001 - each request gets it, and the writer goes on
+            return _Appended(entries, error=failure)
+        return _Appended(entries, info.end_offset)
 
 
 class GroupLog:
@@ -66,109 +115,122 @@ class GroupLog:
         self._committer = committer
         self._clock = clock
         self._config = config
-        self._queues: dict[int, deque[_Entry]] = {}
-        self._writers: set[asyncio.Task[None]] = set()
+        self._queues: dict[int, list[_Entry]] = {}
+        self._writer: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "fastlog-groups")
 
     async def append(self, partition: int, records: Sequence[KeyValue]) -> None:
         """Returns when the records are in the log, and replicated. Raises KafkaError with a code for clients.
 
         The records of one call are in one batch. They are written even when the caller is cancelled.
         """
-        await asyncio.shield(self.submit(partition, records))
+        await self.submit(partition, records)
 
     def submit(self, partition: int, records: Sequence[KeyValue]) -> asyncio.Future[None]:
         """The same without waiting. What is asked for one partition is written in the order of the calls."""
-        entry = _Entry(
-            records,
-            sum(len(key) + len(value or b"") for key, value in records),
-            asyncio.get_running_loop().create_future(),
-        )
-        # Whoever asked may be gone when it fails.
-        entry.done.add_done_callback(_look_at)
-        queue = self._queues.get(partition)
-        if queue is not None:
-            queue.append(entry)
-            return entry.done
-        self._queues[partition] = deque([entry])
-        writer = asyncio.create_task(self._write_all(partition), name=f"fastlog-groups-{partition}")
-        self._writers.add(writer)
-        writer.add_done_callback(self._writers.discard)
-        return entry.done
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def then(error: Exception | None) -> None:
+            if done.done():
+                return  # whoever asked is gone
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+                # Nobody may be left to look at it.
+                done.exception()
+
+        self.write(partition, records, then)
+        return done
+
+    def write(self, partition: int, records: Sequence[KeyValue], then: Then) -> None:
+        """The same with a callback, which comes in the order of the log for each partition."""
+        size = sum([len(key) + len(value or b"") for key, value in records])
+        self._queues.setdefault(partition, []).append(_Entry(records, size, then))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all(), name="fastlog-groups-log")
 
     async def close(self) -> None:
         """Waits until everything that was asked for is written."""
-        while self._writers:
-            await asyncio.wait(self._writers)
+        while self._writer is not None:
+            await asyncio.wait([self._writer])
+        self._thread.shutdown(wait=False)
 
-    async def _write_all(self, partition: int) -> None:
-        queue = self._queues[partition]
-        while queue:
-            entries = [queue.popleft()]
-            size = entries[0].size
-            while queue and size + queue[0].size <= _MAX_SHARED_BYTES:
-                size += queue[0].size
-                entries.append(queue.popleft())
-            await self._write(partition, entries)
-        del self._queues[partition]
-
-    async def _write(self, partition: int, entries: list[_Entry]) -> None:
+    async def _write_all(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            await self._append(partition, [record for entry in entries for record in entry.records])
-        except KafkaError as error:
-            if error.code is ErrorCode.MESSAGE_TOO_LARGE and len(entries) > 1:
-                # The topic may have a very small limit: nobody is to fail because of another's records.
-                for entry in entries:
-                    await self._write(partition, [entry])
-                return
-            code = _FOR_CLIENTS.get(error.code, error.code)
-            for entry in entries:
-                entry.done.set_exception(KafkaError(code, error.message))
-        except Exception as error:  # noqa: BLE001 - each request gets it, and the writer goes on
-            for entry in entries:
-                entry.done.set_exception(error)
-        else:
-            for entry in entries:
-                entry.done.set_result(None)
+            while self._queues:
+                queues, self._queues = self._queues, {}
+                jobs = [job for partition, queue in queues.items() if (job := self._job(partition, queue))]
+                if jobs:
+                    await loop.run_in_executor(self._thread, _run, jobs)
+                for job in jobs:
+                    for outcome in job.outcomes:
+                        self._settle(job, outcome)
+        finally:
+            self._writer = None
 
-    async def _append(self, partition: int, records: Sequence[KeyValue]) -> None:
+    def _job(self, partition: int, queue: list[_Entry]) -> _Job | None:
         replica = self._replicas.get(GROUP_METADATA_TOPIC, partition)
-        if replica is None:
-            raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the partition of the group is not here")
-        error = replica.write_error(_ALL)
-        if error:
-            raise KafkaError(ErrorCode.of(error), "the partition of the group takes no records")
-        epoch = replica.leader_epoch
-        batch = make_batch(records, self._clock.now_ms(), self._config().offsets_topic_compression_codec)
-        try:
-            info = await asyncio.to_thread(replica.log.append, batch, leader_epoch=epoch)
-        except FastlogNativeError as failure:
-            raise KafkaError(ErrorCode.of(failure.code), str(failure)) from failure
-        replica.on_appended(info.end_offset)
+        error = (
+            ErrorCode.NOT_LEADER_OR_FOLLOWER if replica is None else ErrorCode.of(replica.write_error(_ALL))
+        )
+        if replica is None or error is not ErrorCode.NONE:
+            _finish(queue, KafkaError(error, "the partition of the group takes no records"))
+            return None
+        codec = self._config().offsets_topic_compression_codec
+        return _Job(replica, replica.leader_epoch, self._clock.now_ms(), codec, _batches(queue))
+
+    def _settle(self, job: _Job, outcome: _Appended) -> None:
+        if outcome.error is not None:
+            _finish(outcome.entries, outcome.error)
+            return
+        replica = job.replica
+        replica.on_appended(outcome.end_offset)
         if replica.waits_for_disk:
             self._committer.request(replica)
-        await self._acknowledged(replica, info.end_offset, epoch)
-
-    async def _acknowledged(self, replica: Replica, end_offset: int, epoch: int) -> None:
-        error = replica.ack_error(_ALL, end_offset, epoch)
-        if error is None:
-            wait = _Acknowledgement(replica, end_offset, epoch)
+        wait = _Acknowledgement(replica, outcome.end_offset, job.epoch, outcome.entries)
+        if wait.is_ready(replica.key):
+            wait.complete()
+        else:
             self._purgatory.park(wait, [replica.key], self._config().offsets_commit_timeout_ms)
-            error = await wait.outcome
-        if error:
-            raise KafkaError(ErrorCode.of(error), "the records of the group are not acknowledged")
+
+
+def _run(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        job.run()
+
+
+def _batches(queue: Sequence[_Entry]) -> list[list[_Entry]]:
+    batches: list[list[_Entry]] = []
+    room = 0
+    for entry in queue:
+        if not batches or entry.size > room:
+            batches.append([])
+            room = _MAX_SHARED_BYTES
+        batches[-1].append(entry)
+        room -= entry.size
+    return batches
+
+
+def _finish(entries: Sequence[_Entry], error: Exception | None) -> None:
+    if isinstance(error, KafkaError):
+        error = KafkaError(_FOR_CLIENTS.get(error.code, error.code), error.message)
+    for entry in entries:
+        entry.then(error)
 
 
 class _Acknowledgement(Operation):
     """Waits until all in-sync replicas have what was appended."""
 
-    __slots__ = ("_end_offset", "_epoch", "_replica", "outcome")
+    __slots__ = ("_end_offset", "_entries", "_epoch", "_replica")
 
-    def __init__(self, replica: Replica, end_offset: int, epoch: int) -> None:
+    def __init__(self, replica: Replica, end_offset: int, epoch: int, entries: Sequence[_Entry]) -> None:
         super().__init__()
         self._replica = replica
         self._end_offset = end_offset
         self._epoch = epoch
-        self.outcome: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._entries = entries
 
     def is_ready(self, key: PartitionKey) -> bool:
         """Whether the outcome is known."""
@@ -177,13 +239,12 @@ class _Acknowledgement(Operation):
     def complete(self) -> None:
         """It is."""
         error = self._replica.ack_error(_ALL, self._end_offset, self._epoch)
-        self.outcome.set_result(ErrorCode.REQUEST_TIMED_OUT if error is None else error)
+        self._end(ErrorCode.REQUEST_TIMED_OUT if error is None else ErrorCode.of(error))
 
     def expire(self) -> None:
         """It is not, and time is up."""
-        self.outcome.set_result(ErrorCode.REQUEST_TIMED_OUT)
+        self._end(ErrorCode.REQUEST_TIMED_OUT)
 
-
-def _look_at(done: asyncio.Future[None]) -> None:
-    if not done.cancelled():
-        done.exception()
+    def _end(self, code: ErrorCode) -> None:
+        text = "the records of the group are not acknowledged"
+        _finish(self._entries, None if code is ErrorCode.NONE else KafkaError(code, text))

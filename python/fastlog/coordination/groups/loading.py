@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.batches import KeyValue, read_records
+from fastlog.coordination.groups.batches import KeyValue, take_latest
 from fastlog.coordination.groups.modern import records as modern_records
 from fastlog.coordination.groups.modern.state import Kind, StoredConsumerGroup
 from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
@@ -17,6 +18,7 @@ from fastlog.coordination.groups.records import (
     decode_group_value,
     decode_key,
     decode_offset_value,
+    encode_offset_key,
 )
 from fastlog.coordination.groups.results import StoredGroup
 from fastlog.errors import FastlogError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from fastlog.native import Log
 
 _LOG: Final = logging.getLogger(__name__)
+_PARTITION: Final = Struct(">i")
 
 
 @dataclass(slots=True)
@@ -37,6 +40,9 @@ class LoadedPartition:
     records: int = 0
     skipped: int = 0
     """Records that are of no known kind or cannot be read."""
+    _names: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    """Group and topic by the bytes that keys of offsets begin with: all but the partition."""
+    _positions: dict[TopicPartition, TopicPartition] = field(default_factory=dict)
 
     def group_ids(self) -> set[str]:
         """Every group with a record."""
@@ -46,7 +52,12 @@ class LoadedPartition:
         """Takes records in, in the order of the log."""
         for key, value in records:
             self.records += 1
+            names = self._names.get(key[: -_PARTITION.size])
             try:
+                if names is not None:
+                    (partition,) = _PARTITION.unpack_from(key, len(key) - _PARTITION.size)
+                    self._set_offset(*names, partition, value)
+                    continue
                 if not self._apply(key, value):
                     self.skipped += 1
             except BadGroupRecord as error:
@@ -66,15 +77,9 @@ class LoadedPartition:
                 # Whatever protocol a group had before, this is the one that it has now.
                 self.consumers.pop(parsed.group, None)
             return True
-        partition = (parsed.topic, parsed.partition)
-        if value is not None:
-            self.offsets.setdefault(parsed.group, {})[partition] = decode_offset_value(value)
-            return True
-        offsets = self.offsets.get(parsed.group)
-        if offsets is not None:
-            offsets.pop(partition, None)
-            if not offsets:
-                del self.offsets[parsed.group]
+        self._set_offset(parsed.group, parsed.topic, parsed.partition, value)
+        if encode_offset_key(parsed.group, parsed.topic, parsed.partition) == key:
+            self._names[key[: -_PARTITION.size]] = parsed.group, parsed.topic
         return True
 
     def _apply_consumer(self, key: bytes, value: bytes | None) -> bool:
@@ -93,21 +98,39 @@ class LoadedPartition:
             modern_records.apply_record(self.consumers[group_id], name, None)
         return True
 
+    def _set_offset(self, group: str, topic: str, partition: int, value: bytes | None) -> None:
+        position = (topic, partition)
+        # One tuple for all groups that have this partition.
+        position = self._positions.setdefault(position, position)
+        if value is not None:
+            self.offsets.setdefault(group, {})[position] = decode_offset_value(value)
+            return
+        offsets = self.offsets.get(group)
+        if offsets is not None:
+            offsets.pop(position, None)
+            if not offsets:
+                del self.offsets[group]
+
 
 def load_partition(log: Log, end_offset: int, read_bytes: int) -> LoadedPartition:
     """Reads a log from its start up to `end_offset`. Blocks: call it on a thread.
 
-    Raises FastlogError when the log cannot be read.
+    As in a compacted log, only the last record of each key counts. Raises FastlogError when the log cannot
+    be read.
     """
     loaded = LoadedPartition()
+    latest: dict[bytes, bytes | None] = {}
+    total = 0
     offset = log.log_start_offset
     while offset < end_offset:
         data = bytes(log.read(offset, read_bytes, max_offset=end_offset))
         if not data:
             break
-        records, next_offset = read_records(data)
+        count, next_offset = take_latest(data, latest)
+        total += count
         if next_offset <= offset:
             raise FastlogError(f"no whole batch at offset {offset} of {log.path}")
-        loaded.apply(records)
         offset = next_offset
+    loaded.apply(latest.items())
+    loaded.records = total
     return loaded

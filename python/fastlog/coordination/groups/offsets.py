@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, NamedTuple
 
 from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.coordination.groups.state import CONSUMER, Group, GroupState
@@ -15,8 +13,7 @@ TopicPartition = tuple[str, int]
 NO_TIMESTAMP: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedOffset:
+class CommittedOffset(NamedTuple):
     """One committed position. `leader_epoch` is -1 when the client did not say it; times in ms.
 
     `expire_timestamp_ms` comes from commits of version 2 to 4 with a retention of their own, else -1.
@@ -34,7 +31,8 @@ class GroupOffsets:
 
     def __init__(self, committed: Mapping[TopicPartition, CommittedOffset] | None = None) -> None:
         self._committed: dict[TopicPartition, CommittedOffset] = dict(committed or {})
-        self._pending: Counter[TopicPartition] = Counter()
+        self._pending: list[Collection[TopicPartition]] = []
+        """Commits on their way to the log, in the order in which they will be there."""
 
     def __bool__(self) -> bool:
         return bool(self._committed) or bool(self._pending)
@@ -46,21 +44,18 @@ class GroupOffsets:
 
     def touched(self, topic: str | None = None) -> list[TopicPartition]:
         """Partitions (of one topic) with an offset in the log, or with one that is on its way there."""
-        keys = {*self._committed, *self._pending}
+        keys = set(self._committed).union(*self._pending)
         return sorted(key for key in keys if topic is None or key[0] == topic)
 
-    def begin(self, partitions: Iterable[TopicPartition]) -> None:
+    def begin(self, partitions: Collection[TopicPartition]) -> None:
         """Commits are on their way to the log."""
-        self._pending.update(list(partitions))
+        self._pending.append(partitions)
 
     def end(self, commits: Mapping[TopicPartition, CommittedOffset], *, written: bool) -> None:
         """The same commits are in the log (`written`), or are not."""
-        for partition, committed in commits.items():
-            self._pending[partition] -= 1
-            if self._pending[partition] <= 0:
-                del self._pending[partition]
-            if written:
-                self._committed[partition] = committed
+        self._pending.remove(commits)
+        if written:
+            self._committed.update(commits)
 
     def remove(self, partitions: Iterable[TopicPartition]) -> None:
         """Forgets offsets."""
@@ -83,11 +78,12 @@ class GroupOffsets:
                 kept_topics = None
         if kept_topics is None:
             return []
+        pending: set[TopicPartition] = set().union(*self._pending)
         return [
             partition
             for partition, committed in self._committed.items()
             if partition[0] not in kept_topics
-            and partition not in self._pending
+            and partition not in pending
             and _is_over(committed, empty_since_ms, now_ms, retention_ms)
         ]
 

@@ -22,17 +22,23 @@ of their own. A value of null is a tombstone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct, error
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.offsets import NO_TIMESTAMP, CommittedOffset
 from fastlog.coordination.groups.results import StoredGroup, StoredMember
 from fastlog.errors import FastlogError
 
+if TYPE_CHECKING:
+    from fastlog.coordination.groups.batches import KeyValue
+
 _INT16: Final = Struct(">h")
 _INT32: Final = Struct(">i")
 _INT64: Final = Struct(">q")
+# Version, offset, leader epoch, the length of metadata that is empty, commit time.
+_PLAIN_VALUE: Final = Struct(">hqihq")
 _OFFSET_KEY_VERSION: Final = 1
 _GROUP_KEY_VERSION: Final = 2
 _VALUE_VERSION: Final = 3
@@ -81,6 +87,23 @@ def encode_offset_value(committed: CommittedOffset) -> bytes:
     return _INT16.pack(_VALUE_VERSION) + offset + _INT32.pack(committed.leader_epoch) + metadata + written
 
 
+def encode_offsets(group: str, offsets: Mapping[tuple[str, int], CommittedOffset]) -> list[KeyValue]:
+    """Keys and values of a whole commit: what the two functions above make, at a fraction of their cost."""
+    records: list[KeyValue] = []
+    prefixes: dict[str, bytes] = {}
+    for (topic, partition), committed in offsets.items():
+        prefix = prefixes.get(topic)
+        if prefix is None:
+            prefix = prefixes[topic] = encode_offset_key(group, topic, partition)[: -_INT32.size]
+        offset, leader_epoch, metadata, written, expires = committed
+        if metadata or expires != NO_TIMESTAMP:
+            value = encode_offset_value(committed)
+        else:
+            value = _PLAIN_VALUE.pack(_VALUE_VERSION, offset, leader_epoch, 0, written)
+        records.append((prefix + _INT32.pack(partition), value))
+    return records
+
+
 def encode_group_value(group: StoredGroup) -> bytes:
     """GroupMetadataValue version 3."""
     parts = [
@@ -119,6 +142,11 @@ def decode_key(data: bytes) -> OffsetKey | GroupKey | None:
 
 def decode_offset_value(data: bytes) -> CommittedOffset:
     """A committed offset. Raises BadGroupRecord."""
+    if len(data) == _PLAIN_VALUE.size:
+        # What nearly all are like.
+        version, offset, leader_epoch, length, written = _PLAIN_VALUE.unpack(data)
+        if version == _VALUE_VERSION and length == 0:
+            return CommittedOffset(offset, leader_epoch, "", written)
     reader = _Reader(data)
     version = reader.version()
     offset = reader.int64()

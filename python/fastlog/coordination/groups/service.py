@@ -124,6 +124,9 @@ class GroupService:
                 else:
                     self._adopt(partition, loaded)
             self.table.loading.discard(partition)
+        count = await self.commits.forget_missing_topics(self._view.topics)
+        if count:
+            _LOG.info("removed %d offsets of topics that do not exist any more", count)
 
     def _adopt(self, partition: int, loaded: LoadedPartition) -> None:
         limits, now = self.table.limits(), self.table.now()

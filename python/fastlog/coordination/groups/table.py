@@ -127,7 +127,8 @@ class GroupTable:
             return ErrorCode.INVALID_GROUP_ID
         if self.closed:
             return ErrorCode.COORDINATOR_NOT_AVAILABLE
-        partition = self.partition(group_id)
+        entry = self._groups.get(group_id)
+        partition = self.partition(group_id) if entry is None else entry.partition
         if partition is None or partition in self.failed:
             return ErrorCode.NOT_COORDINATOR
         replica = self._replicas.get(GROUP_METADATA_TOPIC, partition)

@@ -3,7 +3,8 @@
 The answer waits until the generation begins. Until then no further request of the same connection starts,
 which is how Kafka does it too: clients keep a connection of their own to the coordinator. From version 4 on
 a new member first gets its id with MEMBER_ID_REQUIRED (KIP-394); static members from 5 on (KIP-345); from 9
-on a static leader that came back is told not to assign anew.
+on a static leader that came back is told not to assign anew. Metadata may be as large as
+socket.request.max.bytes lets it be: that of Kafka Streams is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.results import JoinRequest
-from fastlog.server.registry import handles
+from fastlog.server.registry import FRAME_MAX_BYTES, handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
 
@@ -24,7 +25,7 @@ _NULL_PROTOCOL_FROM: Final = 7
 _SKIP_FROM: Final = 9
 
 
-@handles(ApiKey.JOIN_GROUP)
+@handles(ApiKey.JOIN_GROUP, max_bytes=FRAME_MAX_BYTES)
 async def handle(ctx: RequestContext, request: JoinGroupRequest) -> JoinGroupResponse:
     """Waits for the generation."""
     version = ctx.header.api_version

@@ -1,7 +1,8 @@
 """SyncGroup (14): the leader hands in the assignment, every member gets its own. Versions 0 to 5.
 
 The answer waits until the assignment is stored. From version 5 on the protocol's type and name must be given
-(KIP-559).
+(KIP-559). All assignments together may be as large as socket.request.max.bytes and, as they are one record,
+the largest batch of `__consumer_offsets` let them be.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.results import SyncRequest
 from fastlog.errors import ErrorCode
-from fastlog.server.registry import handles
+from fastlog.server.registry import FRAME_MAX_BYTES, handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import SyncGroupRequest, SyncGroupResponse
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _PROTOCOL_FROM: Final = 5
 
 
-@handles(ApiKey.SYNC_GROUP)
+@handles(ApiKey.SYNC_GROUP, max_bytes=FRAME_MAX_BYTES)
 async def handle(ctx: RequestContext, request: SyncGroupRequest) -> SyncGroupResponse:
     """Waits for the assignment."""
     named = request.protocol_type is not None and request.protocol_name is not None

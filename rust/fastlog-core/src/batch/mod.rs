@@ -8,7 +8,7 @@ mod control;
 pub mod crc;
 pub mod header;
 mod reader;
-mod record;
+pub(crate) mod record;
 pub mod stamp;
 mod validate;
 pub mod varint;

@@ -464,6 +464,10 @@ impl File for FaultFile {
         Ok(Mapping::Copied(bytes))
     }
 
+    fn set_modified_ms(&self, _modified_ms: i64) -> Result<()> {
+        Ok(())
+    }
+
     fn raw_fd(&self) -> Option<RawFd> {
         None
     }

@@ -4,6 +4,7 @@
 //! Calls are coarse, one per system call, so that the dynamic dispatch costs nothing next to it.
 
 mod fault;
+mod renamed;
 mod std_fs;
 
 use std::fmt::Debug;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 
 pub use fault::{Crash, FaultFs, Faults};
+pub(crate) use renamed::Renamed;
 pub use std_fs::StdFs;
 
 /// How [`FileSystem::open`] opens a file.
@@ -93,6 +95,9 @@ pub trait File: Debug + Send + Sync {
 
     /// The path at which the file was opened (it may have been renamed since).
     fn path(&self) -> &Path;
+
+    /// Sets the time of the last write, in milliseconds since the Unix epoch. Not made durable.
+    fn set_modified_ms(&self, modified_ms: i64) -> Result<()>;
 
     /// Whether the file has no bytes.
     fn is_empty(&self) -> Result<bool> {

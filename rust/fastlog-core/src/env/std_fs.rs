@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{DirEntry, File, FileSystem, Mapping, OpenMode};
 use crate::error::{Error, Result};
@@ -206,6 +206,13 @@ impl File for StdFile {
         // change under the map (a damaged disk, another process) are only ever read as plain integers.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(&self.file) };
         Ok(Mapping::Mapped(map.map_err(|error| self.failed("map", error))?))
+    }
+
+    fn set_modified_ms(&self, modified_ms: i64) -> Result<()> {
+        let time = UNIX_EPOCH + Duration::from_millis(modified_ms.max(0) as u64);
+        self.file
+            .set_modified(time)
+            .map_err(|error| self.failed("set time of", error))
     }
 
     fn raw_fd(&self) -> Option<RawFd> {

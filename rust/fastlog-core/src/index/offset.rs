@@ -134,6 +134,11 @@ impl OffsetIndex {
         self.entries.len() >= self.max_entries
     }
 
+    /// Bytes of all entries.
+    pub fn size_bytes(&self) -> usize {
+        self.entries.len() * ENTRY_SIZE
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -163,6 +168,16 @@ impl OffsetIndex {
     /// Makes all entries durable.
     pub fn sync(&self) -> Result<()> {
         self.entries.sync()
+    }
+
+    /// Makes sure that entries can be read even when another file takes the name of this one.
+    pub fn pin(&self) -> Result<()> {
+        self.entries.pin()
+    }
+
+    /// Goes by another name from now on. The index must be sealed.
+    pub fn move_to(&mut self, path: PathBuf) {
+        self.entries.move_to(path);
     }
 
     /// Writes everything out and gives the descriptor back.

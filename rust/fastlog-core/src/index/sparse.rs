@@ -306,6 +306,20 @@ impl<const N: usize> SparseFile<N> {
         Ok(())
     }
 
+    /// Makes sure that entries can be read even when another file takes the name of this one.
+    pub fn pin(&self) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.stored > 0 {
+            self.mapped(&mut state)?;
+        }
+        Ok(())
+    }
+
+    /// Goes by another name from now on. Everything must have been written out.
+    pub fn move_to(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
     fn writable(&self, state: &mut State) -> Result<Arc<dyn File>> {
         if let Some(file) = &state.file {
             return Ok(Arc::clone(file));

@@ -1,8 +1,10 @@
 //! Executing a fetch: rows are read in order within one budget, straight into the response.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::outcome::{Failure, Outcome};
+use super::response::{LEAST_FILE_BYTES, Response};
 use crate::error::{Error, Result};
 use crate::log::{PartitionLog, ReadSlice};
 use crate::wire::{FetchAnswer, FetchEncodeError, FetchRowAnswer, NodeEndpoint, RecordSource};
@@ -60,6 +62,9 @@ pub struct FetchJob {
     pub min_bytes: usize,
     /// Keeps to `max_bytes` even if the first batch is larger.
     pub hard_max_bytes: bool,
+    /// Whether long stretches of records may stay in their files until they are sent. A file that cannot be
+    /// read is then noticed too late for an error code.
+    pub from_files: bool,
     /// How long the client was throttled, in milliseconds.
     pub throttle_ms: i32,
     /// Error of the request as a whole.
@@ -85,7 +90,7 @@ pub struct FetchOutcome {
     /// Record bytes of all rows.
     pub total: usize,
     /// The response frame, length prefix included; `None` when it is worth waiting for more.
-    pub response: Option<Vec<u8>>,
+    pub response: Option<Response>,
     /// One per row, in the same order.
     pub rows: Vec<FetchedRow>,
 }
@@ -178,8 +183,9 @@ impl FetchJob {
                 .any(|(row, found)| found.error_code != 0 || row.redirects())
     }
 
-    fn respond(&self, found: &mut [Found]) -> Result<Vec<u8>> {
+    fn respond(&self, found: &mut [Found]) -> Result<Response> {
         loop {
+            let deferred = RefCell::new(Vec::new());
             let (indexes, answers): (Vec<usize>, Vec<_>) = self
                 .rows
                 .iter()
@@ -188,7 +194,7 @@ impl FetchJob {
                 .filter(|(_, (row, found))| {
                     row.force || row.redirects() || found.error_code != 0 || found.len() > 0
                 })
-                .map(|(index, (row, found))| (index, row.answer(found)))
+                .map(|(index, (row, found))| (index, row.answer(self.records(found, &deferred))))
                 .unzip();
             let answer = FetchAnswer {
                 throttle_ms: self.throttle_ms,
@@ -197,8 +203,10 @@ impl FetchJob {
                 rows: &answers,
                 node_endpoints: &self.node_endpoints,
             };
-            match answer.encode(self.version, self.correlation_id) {
-                Ok(response) => return Ok(response),
+            let encoded = answer.encode(self.version, self.correlation_id);
+            drop(answers);
+            match encoded {
+                Ok(bytes) => return Ok(Response::with_files(bytes, deferred.into_inner())),
                 // Each round takes the bytes from one more row, so this ends.
                 Err(FetchEncodeError::Records { row, source }) => {
                     found[indexes[row]] = Found::error(source.code().code());
@@ -209,6 +217,29 @@ impl FetchJob {
             }
         }
     }
+
+    fn records<'a>(&self, found: &'a Found, deferred: &'a Deferred) -> Records<'a> {
+        let in_file = |slice: &ReadSlice| {
+            self.from_files && slice.len >= LEAST_FILE_BYTES && slice.file.raw_fd().is_some()
+        };
+        Records {
+            error_code: found.error_code,
+            slice: found.slice.as_ref(),
+            deferred: found.slice.as_ref().is_some_and(in_file).then_some(deferred),
+        }
+    }
+}
+
+/// Slices that are left in their files, with the position in the response's bytes that they belong before.
+type Deferred = RefCell<Vec<(usize, ReadSlice)>>;
+
+/// The records of one row of the response.
+#[derive(Clone, Copy)]
+struct Records<'a> {
+    error_code: i16,
+    slice: Option<&'a ReadSlice>,
+    /// Where the slice is put down instead of being read.
+    deferred: Option<&'a Deferred>,
 }
 
 impl FetchRow {
@@ -217,12 +248,12 @@ impl FetchRow {
         self.diverging_epoch.is_some() || self.preferred_read_replica >= 0
     }
 
-    fn answer<'a>(&'a self, found: &'a Found) -> FetchRowAnswer<'a, &'a ReadSlice> {
+    fn answer<'a>(&'a self, records: Records<'a>) -> FetchRowAnswer<'a, Source<'a>> {
         FetchRowAnswer {
             topic: &self.topic,
             topic_id: self.topic_id,
             partition: self.partition,
-            error_code: found.error_code,
+            error_code: records.error_code,
             high_watermark: self.high_watermark,
             last_stable_offset: self.last_stable_offset,
             log_start_offset: self.log_start_offset,
@@ -231,17 +262,45 @@ impl FetchRow {
             snapshot_id: None,
             aborted: self.aborted.as_deref(),
             preferred_read_replica: self.preferred_read_replica,
-            records: found.slice.as_ref(),
+            records: records.slice.map(|slice| Source {
+                slice,
+                deferred: records.deferred,
+            }),
         }
     }
 }
 
-impl RecordSource for &ReadSlice {
+/// Reads a slice into the response, or leaves it in its file.
+#[derive(Debug, Clone, Copy)]
+struct Source<'a> {
+    slice: &'a ReadSlice,
+    deferred: Option<&'a Deferred>,
+}
+
+impl RecordSource for Source<'_> {
     fn len(&self) -> usize {
-        self.len
+        self.slice.len
+    }
+
+    fn memory_len(&self) -> usize {
+        if self.deferred.is_some() {
+            0
+        } else {
+            self.slice.len
+        }
     }
 
     fn read_into(&self, out: &mut [u8]) -> Result<()> {
-        ReadSlice::read_into(self, out)
+        self.slice.read_into(out)
+    }
+
+    fn append_to(&self, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        if let Some(deferred) = self.deferred {
+            deferred.borrow_mut().push((start, self.slice.clone()));
+            return Ok(());
+        }
+        out.resize(start + self.slice.len, 0);
+        self.slice.read_into(&mut out[start..])
     }
 }

@@ -12,12 +12,16 @@ mod job_tests;
 mod outcome;
 mod pool;
 mod produce;
+mod response;
+#[cfg(test)]
+mod response_tests;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use completions::CompletionQueue;
 use pool::WorkerPool;
@@ -27,6 +31,7 @@ pub use fetch::{FetchJob, FetchOutcome, FetchRow, FetchedRow};
 pub use outcome::{Completion, Failure, Outcome};
 pub use pool::Closed;
 pub use produce::{ProduceJob, ProduceRowOutcome, ProduceTarget};
+pub use response::Response;
 
 /// More disks than this rarely stand behind one broker, and each committer thread is idle most of the time.
 const MAX_COMMIT_THREADS: usize = 4;
@@ -37,6 +42,7 @@ pub struct IoEngine {
     completions: Arc<CompletionQueue<Outcome>>,
     workers: WorkerPool,
     committer: Committer,
+    files_failed: Arc<AtomicBool>,
 }
 
 impl IoEngine {
@@ -46,6 +52,7 @@ impl IoEngine {
             completions: Arc::new(CompletionQueue::new()?),
             workers: WorkerPool::new("fastlog-io", threads)?,
             committer: Committer::new(threads.clamp(1, MAX_COMMIT_THREADS))?,
+            files_failed: Arc::default(),
         })
     }
 
@@ -58,6 +65,30 @@ impl IoEngine {
                 Err(failure) => completion.finish(Outcome::Failed(failure)),
             })
         })
+    }
+
+    /// Sends `response` from position `from` on, as [`Response::send`] does.
+    pub fn send(
+        &self,
+        token: u64,
+        socket: Arc<OwnedFd>,
+        response: Arc<Response>,
+        from: usize,
+    ) -> Result<(), Closed> {
+        let files_failed = Arc::clone(&self.files_failed);
+        self.submit(token, move || match response.send(&socket, from) {
+            Ok(position) => Outcome::Sent(position),
+            Err(error) => {
+                files_failed.store(true, Ordering::Relaxed);
+                Outcome::Failed(Failure::from(error))
+            }
+        })
+    }
+
+    /// Whether every file could be sent so far. When not, records are better read into memory first: an
+    /// error of the disk then costs its partition an error code and not the connection, again and again.
+    pub fn files_can_be_sent(&self) -> bool {
+        !self.files_failed.load(Ordering::Relaxed)
     }
 
     /// Makes the appends of `log` durable together with those of everybody else who waits for it.

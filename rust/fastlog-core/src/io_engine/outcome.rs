@@ -16,6 +16,8 @@ pub enum Outcome {
     Produced(Vec<ProduceRowOutcome>),
     /// A fetch.
     Fetched(FetchOutcome),
+    /// The position that sending a response has reached; `None` when the peer is gone.
+    Sent(Option<usize>),
     /// An offset: the recovery point of a flush, the durable end offset of a commit.
     Offset(i64),
     /// The job failed as a whole.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::compaction_checkpoint::CompactionCheckpoint;
 use super::open::RecoveryReport;
 use crate::env::{DirEntry, temporary_path};
 use crate::error::Result;
@@ -35,19 +36,25 @@ pub(super) fn sweep(
         .filter(is(FileState::Cleaned))
         .map(|(_, name)| name.offset)
         .min();
-    for (entry, name) in &entries {
-        let goes = match name.state {
-            FileState::Live => false,
-            FileState::Deleted | FileState::Cleaned | FileState::Temporary => true,
-            FileState::Swap => cleaned.is_some_and(|lowest| name.offset >= lowest),
-        };
-        if goes {
+    // The `.swap` files first: without a `.cleaned` one beside it the next start would take it for finished.
+    for (entry, name) in entries.iter().filter(is(FileState::Swap)) {
+        if cleaned.is_some_and(|lowest| name.offset >= lowest) {
             sweep.remove(&entry.name)?;
         }
     }
-    let epochs = temporary_path(Path::new(LeaderEpochs::FILE_NAME));
-    if space.fs.exists(&space.dir.join(&epochs))? {
-        sweep.remove(&epochs.to_string_lossy())?;
+    for (entry, name) in &entries {
+        if matches!(
+            name.state,
+            FileState::Deleted | FileState::Cleaned | FileState::Temporary
+        ) {
+            sweep.remove(&entry.name)?;
+        }
+    }
+    for checkpoint in [LeaderEpochs::FILE_NAME, CompactionCheckpoint::FILE_NAME] {
+        let temporary = temporary_path(Path::new(checkpoint));
+        if space.fs.exists(&space.dir.join(&temporary))? {
+            sweep.remove(&temporary.to_string_lossy())?;
+        }
     }
     sweep.finish_swaps()?;
     sweep.drop_orphans()?;
@@ -107,7 +114,11 @@ impl Sweep<'_> {
         for (entry, name) in &entries {
             // Producer state is not compacted: snapshots stay true.
             let replaced = name.state == FileState::Live && name.kind != FileKind::Snapshot;
-            if replaced && (from..to).contains(&name.offset) {
+            // Nothing may be left of what had the same name: an empty result replaces it too.
+            let same = swaps
+                .iter()
+                .any(|(_, swap)| swap.kind == FileKind::Log && swap.offset == name.offset);
+            if replaced && (same || (from..to).contains(&name.offset)) {
                 self.remove(&entry.name)?;
             }
         }

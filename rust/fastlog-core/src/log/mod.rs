@@ -3,10 +3,16 @@
 //! One writer at a time holds a mutex. Readers take a snapshot of the segment list and see what was published
 //! by release stores; they wait for nobody's system call.
 //!
-//! Locks, in the order in which they may be taken: `writer`, `flushing`, then any one of the short ones
-//! (`segments`, `sealed`, `epochs`, `stability`, `trash`, `config`).
+//! Locks, in the order in which they may be taken: `compaction.running`, `layout`, `writer`, `flushing`, then
+//! any one of the short ones (`segments`, `sealed`, `epochs`, `stability`, `trash`, `config`). The first one is
+//! held while a log is compacted, the second one by whoever renames or removes segments, so that an append does
+//! not wait for the fsyncs of a swap.
 
 mod append;
+mod compact;
+mod compaction_checkpoint;
+mod compaction_output;
+mod compaction_swap;
 mod config;
 mod epochs;
 mod flush;
@@ -68,6 +74,9 @@ pub struct PartitionLog {
     latest_epoch: AtomicI32,
     stability: Mutex<stability::Stability>,
     trash: Mutex<Vec<retention::Trash>>,
+    /// Held by whoever renames or removes segments.
+    layout: Mutex<()>,
+    compaction: compact::CompactionControl,
     failure: OnceLock<String>,
 }
 
@@ -175,6 +184,7 @@ impl PartitionLog {
     /// Flushes, writes the producer state and the indexes out: the state from which a clean start needs no
     /// scan. The log must not be appended to afterwards.
     pub fn close(&self) -> Result<()> {
+        self.end_compaction();
         self.check_online()?;
         let writer = lock(&self.writer);
         self.guard((|| {
@@ -189,6 +199,8 @@ impl PartitionLog {
 
     /// Removes the directory with everything in it. Readers that hold slices may go on reading them.
     pub fn delete(&self) -> Result<()> {
+        self.end_compaction();
+        let _layout = lock(&self.layout);
         let _writer = lock(&self.writer);
         let result = self.delete_dir(&self.space.dir);
         let _ = self.failure.set("the log was deleted".to_owned());
@@ -197,6 +209,8 @@ impl PartitionLog {
 
     /// Like [`Self::delete`] for a log whose directory was renamed to `dir` after it was opened.
     pub fn delete_at(&self, dir: &Path) -> Result<()> {
+        self.end_compaction();
+        let _layout = lock(&self.layout);
         let _writer = lock(&self.writer);
         let result = self.delete_dir(dir);
         let _ = self.failure.set("the log was deleted".to_owned());

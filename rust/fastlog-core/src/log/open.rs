@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-use super::recover::{Loaded, Recovery};
+use super::compact::CompactionControl;
+use super::compaction_checkpoint::CompactionCheckpoint;
+use super::recover::{Holes, Loaded, Recovery};
 use super::roll::draw_jitter;
 use super::{LogConfig, PartitionLog, Writer, leftovers};
 use crate::clock::Clock;
@@ -20,6 +22,9 @@ pub struct OpenOptions {
     pub recovery_point: i64,
     /// First offset that may be read (`log-start-offset-checkpoint`).
     pub log_start_offset: i64,
+    /// Everything below this offset may have been compacted (`cleaner-offset-checkpoint`), in addition to what
+    /// the log itself knows.
+    pub compacted_below: i64,
     /// The log was closed before the process ended: no scan is needed.
     pub clean_shutdown: bool,
     /// Where records are damaged, drop what cannot be read instead of refusing to open. The bytes are kept
@@ -80,9 +85,22 @@ impl PartitionLog {
         }
         let mut report = RecoveryReport::default();
         let files = leftovers::sweep(&space, &mut report)?;
-        let recovery = Recovery::new(&space, &config, &options, clock.now_ms(), report);
+        let found = load_compaction_checkpoint(&space, &mut report)?;
+        let mut compacted = found.unwrap_or_default();
+        if found.is_none() && files.is_empty() && config.compact {
+            compacted.write(&*fs, dir)?;
+        }
+        compacted.compacted_below = compacted.compacted_below.max(options.compacted_below);
+        let holes = Holes {
+            anywhere_inside: config.compact,
+            between_below: compacted.compacted_below,
+            by_evidence: found.is_none() && !files.is_empty(),
+        };
+        let recovery = Recovery::new(&space, &config, &options, clock.now_ms(), holes, report);
         let (loaded, mut report) = recovery.load(files)?;
         let end = loaded.active.extent().next_offset;
+        // What was compacted is durable: a log that ends before was cut by a repair, or comes from a backup.
+        compacted.compacted_below = compacted.compacted_below.min(end);
         let start = options.log_start_offset.max(loaded.segments[0].base_offset());
         let epochs = load_epochs(&space, &loaded, start, &mut report)?;
 
@@ -110,9 +128,25 @@ impl PartitionLog {
             epochs: Mutex::new(epochs),
             stability: Mutex::new(loaded.replayed.stability),
             trash: Mutex::default(),
+            layout: Mutex::default(),
+            compaction: CompactionControl::new(compacted),
             failure: OnceLock::new(),
         };
         Ok((log, report))
+    }
+}
+
+/// Without the checkpoint, or with a damaged one, the log is judged by what is found in it.
+fn load_compaction_checkpoint(
+    space: &SegmentSpace,
+    report: &mut RecoveryReport,
+) -> Result<Option<CompactionCheckpoint>> {
+    match CompactionCheckpoint::read(&*space.fs, &space.dir) {
+        Err(error @ Error::Corrupt { .. }) => {
+            report.warnings.push(error.to_string());
+            Ok(None)
+        }
+        other => other,
     }
 }
 

@@ -48,6 +48,7 @@ impl PartitionLog {
     pub fn apply_retention_below(&self, now_ms: i64, limit: i64) -> Result<Vec<DeletedSegment>> {
         self.check_online()?;
         let config = self.config();
+        let _layout = lock(&self.layout);
         let mut writer = lock(&self.writer);
         let segments = self.snapshot();
         let mut doomed = self.doomed(&segments, &config, now_ms, limit)?;
@@ -95,11 +96,16 @@ impl PartitionLog {
     pub(super) fn discard(&self, segment: &Segment) -> Result<()> {
         let paths = segment.rename_deleted()?;
         self.directory_changed.store(true, Ordering::Release);
+        self.purge_later(paths);
+        Ok(())
+    }
+
+    /// Leaves renamed files to [`Self::purge_deleted`].
+    pub(super) fn purge_later(&self, paths: Vec<PathBuf>) {
         lock(&self.trash).push(Trash {
             renamed_ms: self.clock.now_ms(),
             paths,
         });
-        Ok(())
     }
 
     /// The oldest segments, as many as are to be deleted.

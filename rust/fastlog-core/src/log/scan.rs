@@ -30,7 +30,7 @@ struct Scan {
     expected: i64,
     /// Leader epoch of the last batch.
     epoch: i32,
-    /// Offsets are missing inside of segments: then they may be missing between them.
+    /// There is evidence of a compaction.
     compacted: bool,
 }
 
@@ -125,7 +125,7 @@ impl Recovery<'_> {
             return Ok(beginning);
         }
         let rule = OffsetRule {
-            gaps: true,
+            holes_below: i64::MAX,
             limit: self.limit_of(from),
         };
         match Verifier::new(&**segment.log(), position, *size, rule).next(segment.base_offset(), -1)? {
@@ -181,7 +181,11 @@ impl Recovery<'_> {
         self.report.segments_scanned += 1;
         let log = Arc::clone(self.segments[index].segment.log());
         let rule = OffsetRule {
-            gaps: self.config.compact,
+            holes_below: if self.holes.anywhere_inside {
+                i64::MAX
+            } else {
+                self.holes.between_below
+            },
             limit: self.limit_of(index),
         };
         let mut verifier = Verifier::new(&*log, writer.extent().size, self.segments[index].size, rule);
@@ -230,6 +234,8 @@ impl Recovery<'_> {
         {
             segment.transactions().append(completed.into())?;
         }
+        // No producer leaves out records of a batch, and none sets a delete horizon.
+        scan.compacted |= header.record_count <= header.last_offset_delta || header.has_delete_horizon();
         if header.partition_leader_epoch > scan.epoch {
             scan.epoch = header.partition_leader_epoch;
             self.epochs.push((scan.epoch, header.base_offset));
@@ -247,7 +253,8 @@ impl Recovery<'_> {
     /// Whether the next segment does not go on where this one ends. A compacted log may have holes.
     fn misfit(&self, index: usize, scan: &Scan) -> Option<Damage> {
         let next = self.segments.get(index + 1)?.segment.base_offset();
-        let fits = next == scan.expected || (scan.compacted && next > scan.expected);
+        let hole_allowed = next <= self.holes.between_below || (self.holes.by_evidence && scan.compacted);
+        let fits = next == scan.expected || (hole_allowed && next > scan.expected);
         (!fits).then(|| Damage {
             segment: index,
             position: self.segments[index].size,

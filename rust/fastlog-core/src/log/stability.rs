@@ -46,6 +46,15 @@ impl Stability {
         }
     }
 
+    /// The end of what is settled below `limit`.
+    pub fn settled_below(&self, limit: i64) -> i64 {
+        let unreplicated = self.unreplicated.iter().filter(|(_, marker)| **marker >= limit);
+        self.open
+            .values()
+            .chain(unreplicated.map(|(first, _)| first))
+            .fold(limit, |settled, first| settled.min(*first))
+    }
+
     /// The end of what is settled below `high_watermark`, which also replicates the markers below it.
     pub fn last_stable_offset(&mut self, high_watermark: i64) -> i64 {
         self.unreplicated.retain(|_, marker| *marker >= high_watermark);
@@ -58,6 +67,12 @@ impl Stability {
 }
 
 impl PartitionLog {
+    /// Like [`Self::last_stable_offset`], without taking the markers below `high_watermark` for replicated, and
+    /// also where that lies before the log start offset.
+    pub(super) fn settled_below(&self, high_watermark: i64) -> i64 {
+        lock(&self.stability).settled_below(high_watermark)
+    }
+
     /// Offset below which all transactions are decided, at most `high_watermark`.
     pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
         let stable = lock(&self.stability).last_stable_offset(high_watermark);

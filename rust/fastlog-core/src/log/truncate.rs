@@ -20,11 +20,14 @@ impl PartitionLog {
     /// the next append.
     pub fn truncate_to(&self, offset: i64) -> Result<()> {
         self.check_online()?;
+        let _layout = lock(&self.layout);
         let mut writer = lock(&self.writer);
         let _flushing = lock(&self.flushing);
         if offset >= writer.active.extent().next_offset {
             return Ok(());
         }
+        // Before the first byte goes: a compaction that reads here has to know why it cannot go on.
+        self.compaction.note_truncation();
         self.guard(match holding(&self.snapshot(), offset) {
             Some(index) => self.cut(&mut writer, index, offset),
             None => self.start_over(&mut writer, offset.max(0)),
@@ -37,8 +40,10 @@ impl PartitionLog {
             return Err(Error::InvalidArgument(format!("log start offset {offset}")));
         }
         self.check_online()?;
+        let _layout = lock(&self.layout);
         let mut writer = lock(&self.writer);
         let _flushing = lock(&self.flushing);
+        self.compaction.note_truncation();
         self.guard(self.start_over(&mut writer, offset))
     }
 
@@ -109,6 +114,7 @@ impl PartitionLog {
         writer.active = SegmentWriter::truncate(keep, to, self.clock.now_ms())?;
         writer.active.segment().sync(false)?;
         self.trim_epochs(self.log_start_offset(), to.next_offset)?;
+        self.forget_compaction_above(to.next_offset)?;
         self.reload_producers(writer, to.next_offset)
     }
 
@@ -137,6 +143,7 @@ impl PartitionLog {
         writer.producers = ProducerState::new(self.config().producer_id_expiration_ms);
         *lock(&self.stability) = Stability::default();
         delete_snapshots_after(&*self.space.fs, &self.space.dir, -1)?;
+        self.forget_compaction()?;
         {
             let mut epochs = lock(&self.epochs);
             epochs.clear()?;

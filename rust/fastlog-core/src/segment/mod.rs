@@ -3,6 +3,7 @@
 //! Readers share a [`Segment`]; the one writer holds a [`SegmentWriter`] over it. What readers may see is
 //! one number, written after the bytes are: the end offset and the size together, so that both always fit.
 
+mod cleaned;
 mod find;
 mod transactions;
 mod verify;
@@ -72,6 +73,8 @@ pub struct Segment {
     extent: AtomicU64,
     /// Largest timestamp; `None` until somebody asked a segment that was found on disk.
     largest: Mutex<Option<TimestampedOffset>>,
+    /// Largest timestamp of the first batch, once somebody asked a sealed segment.
+    first_timestamp: Mutex<Option<i64>>,
     offset_index: OffsetIndex,
     time_index: TimeIndex,
     transactions: Transactions,
@@ -80,12 +83,17 @@ pub struct Segment {
 impl Segment {
     /// Makes an empty segment, in place of leftovers with the same name. `reserve` bytes are allocated for it.
     pub fn create(space: &SegmentSpace, base_offset: i64, reserve: Option<u64>) -> Result<Self> {
+        Self::create_as(space, base_offset, reserve, "")
+    }
+
+    /// Like [`Self::create`], with `suffix` after the names of all files.
+    fn create_as(space: &SegmentSpace, base_offset: i64, reserve: Option<u64>, suffix: &str) -> Result<Self> {
         let SegmentSpace {
             fs,
             dir,
             index_max_bytes,
         } = space;
-        let path = |kind| file_path(dir, base_offset, kind);
+        let path = |kind| with_suffix(&file_path(dir, base_offset, kind), suffix);
         // The indexes first: a log file without indexes is one more thing to repair after a crash.
         let offset_index = OffsetIndex::create(
             Arc::clone(fs),
@@ -115,6 +123,7 @@ impl Segment {
                 timestamp: NO_TIMESTAMP,
                 offset: base_offset,
             })),
+            first_timestamp: Mutex::default(),
             offset_index,
             time_index,
             transactions: Transactions::empty(Arc::clone(fs), &path(FileKind::TransactionIndex)),
@@ -190,6 +199,7 @@ impl Segment {
             log,
             extent: AtomicU64::new(0),
             largest: Mutex::new(None),
+            first_timestamp: Mutex::default(),
             offset_index,
             time_index,
             transactions,
@@ -270,6 +280,29 @@ impl Segment {
         *self.largest.lock().unwrap_or_else(PoisonError::into_inner) = Some(largest);
     }
 
+    /// The largest timestamp of the first batch of a segment that gets no more of them; [`NO_TIMESTAMP`] when
+    /// there is no batch.
+    pub fn first_timestamp(&self) -> Result<i64> {
+        let mut known = self
+            .first_timestamp
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = *known {
+            return Ok(known);
+        }
+        let first = HeaderWalk::new(&*self.log, 0, self.extent().size).next(self.base_offset)?;
+        let timestamp = first.map_or(NO_TIMESTAMP, |batch| batch.header.max_timestamp);
+        *known = Some(timestamp);
+        Ok(timestamp)
+    }
+
+    fn forget_first_timestamp(&self) {
+        *self
+            .first_timestamp
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// When the log file was last written, in milliseconds since the Unix epoch.
     pub fn modified_ms(&self) -> Result<i64> {
         self.space.fs.modified_ms(self.log.path())
@@ -306,8 +339,13 @@ impl Segment {
     /// Gives all files of the segment, the producer snapshot at its base included, the suffix `.deleted`.
     /// Readers that have the log open keep reading it. Returns the new paths.
     pub fn rename_deleted(&self) -> Result<Vec<PathBuf>> {
-        let mut renamed = Vec::with_capacity(FileKind::ALL.len());
-        for path in self.paths() {
+        self.rename_kinds_deleted(&FileKind::ALL)
+    }
+
+    fn rename_kinds_deleted(&self, kinds: &[FileKind]) -> Result<Vec<PathBuf>> {
+        let mut renamed = Vec::with_capacity(kinds.len());
+        for kind in kinds {
+            let path = file_path(&self.space.dir, self.base_offset, *kind);
             let to = with_suffix(&path, DELETED);
             match self.space.fs.rename(&path, &to) {
                 Ok(()) => renamed.push(to),

@@ -1,6 +1,6 @@
 //! The transaction index of a segment on a disk that may be full.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::env::FileSystem;
@@ -95,6 +95,17 @@ impl Transactions {
             state.unsynced = false;
         }
         Ok(())
+    }
+
+    /// Whether there is a file.
+    pub fn has_file(&self) -> bool {
+        !self.lock().index.entries().is_empty()
+    }
+
+    /// Goes by another name from now on.
+    pub fn move_to(&mut self, path: PathBuf) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.index.move_to(path);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

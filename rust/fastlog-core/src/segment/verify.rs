@@ -32,9 +32,9 @@ pub enum Verdict {
 /// Which offsets the batches of a segment may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetRule {
-    /// Offsets may be missing, because compaction removed them. Otherwise a batch that does not go on where the
-    /// last one ended is believed only when the next batch confirms it: the topic was compacted once.
-    pub gaps: bool,
+    /// Up to here offsets may be missing, because compaction removed them. Beyond, a batch that does not go on
+    /// where the last one ended is believed only when the next batch confirms it: the topic was compacted once.
+    pub holes_below: i64,
     /// All offsets are below this one.
     pub limit: i64,
 }
@@ -104,7 +104,7 @@ impl<'a> Verifier<'a> {
 
     /// What the checksum does not cover: it would not notice another offset or epoch.
     fn misplaced(&mut self, header: &BatchHeader, expected: i64, epoch: i32) -> Result<Option<String>> {
-        let OffsetRule { gaps, limit } = self.rule;
+        let OffsetRule { holes_below, limit } = self.rule;
         if header.last_offset() >= limit {
             return Ok(Some(format!(
                 "last offset {} where all are below {limit}",
@@ -119,7 +119,7 @@ impl<'a> Verifier<'a> {
             )));
         }
         if header.base_offset > expected {
-            if !gaps && !self.is_confirmed(header)? {
+            if header.base_offset > holes_below && !self.is_confirmed(header)? {
                 return Ok(Some(format!(
                     "base offset {} where {expected} is due",
                     header.base_offset

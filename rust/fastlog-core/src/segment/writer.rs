@@ -121,7 +121,8 @@ impl SegmentWriter {
     }
 
     fn note_timestamp(&mut self, header: &BatchHeader) {
-        if header.max_timestamp > self.largest.timestamp {
+        // What compaction left of a batch may be its header alone: there is no record with its timestamp.
+        if header.record_count != 0 && header.max_timestamp > self.largest.timestamp {
             self.largest = TimestampedOffset {
                 timestamp: header.max_timestamp,
                 offset: header.last_offset(),
@@ -182,6 +183,7 @@ impl SegmentWriter {
         segment.offset_index.truncate_to(to.next_offset)?;
         segment.time_index.truncate_to(to.next_offset)?;
         segment.transactions.truncate_to(to.next_offset)?;
+        segment.forget_first_timestamp();
         Self::resume(segment, to, now_ms)
     }
 

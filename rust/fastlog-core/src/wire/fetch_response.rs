@@ -44,7 +44,13 @@ pub trait RecordSource {
         self.len() == 0
     }
 
-    /// Appends exactly [`Self::len`] bytes to `out`, which has room for them.
+    /// How many bytes [`Self::append_to`] appends. Less than [`Self::len`] for a source that sends the rest
+    /// by another way; the response announces all of them.
+    fn memory_len(&self) -> usize {
+        self.len()
+    }
+
+    /// Appends exactly [`Self::memory_len`] bytes to `out`, which has room for them.
     fn append_to(&self, out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         out.resize(start + self.len(), 0);
@@ -100,6 +106,15 @@ pub struct FetchRowAnswer<'a, R> {
     pub records: Option<R>,
 }
 
+impl<R: RecordSource> FetchRowAnswer<'_, R> {
+    /// Record bytes that the response announces and its source sends by another way.
+    fn bytes_elsewhere(&self) -> usize {
+        self.records
+            .as_ref()
+            .map_or(0, |records| records.len() - records.memory_len())
+    }
+}
+
 /// The whole answer.
 #[derive(Debug, Clone)]
 pub struct FetchAnswer<'a, R> {
@@ -133,15 +148,18 @@ pub enum FetchEncodeError {
 }
 
 impl<R: RecordSource> FetchAnswer<'_, R> {
-    /// The whole response frame, length prefix included, for a request of this version and correlation id.
+    /// The whole response frame, length prefix included, for a request of this version and correlation id;
+    /// without the bytes that sources send by another way.
     pub fn encode(&self, version: i16, correlation_id: i32) -> Result<Vec<u8>, FetchEncodeError> {
         let mut size = Size::default();
         self.write(&mut size, version, correlation_id)?;
         let length = i32::try_from(size.0).map_err(|_| FetchEncodeError::TooLarge(size.0))?;
-        let mut out = Vec::with_capacity(4 + size.0);
+        let elsewhere: usize = self.rows.iter().map(FetchRowAnswer::bytes_elsewhere).sum();
+        let in_memory = 4 + size.0 - elsewhere;
+        let mut out = Vec::with_capacity(in_memory);
         out.put(&length.to_be_bytes());
         self.write(&mut out, version, correlation_id)?;
-        debug_assert_eq!(out.len(), 4 + size.0);
+        debug_assert_eq!(out.len(), in_memory);
         Ok(out)
     }
 
@@ -205,7 +223,7 @@ impl RecordSink for Size {
 
 impl RecordSink for Vec<u8> {
     fn put_records<R: RecordSource>(&mut self, records: &R) -> Result<()> {
-        let end = self.len() + records.len();
+        let end = self.len() + records.memory_len();
         records.append_to(self)?;
         if self.len() != end {
             return Err(Error::InvalidArgument(

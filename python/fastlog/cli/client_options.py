@@ -1,0 +1,52 @@
+"""What `fastlog produce` and `fastlog consume` share: the option of the servers, running, and failing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from fastlog.errors import FastlogError
+
+T = TypeVar("T")
+
+FAILED = 1
+BAD_USAGE = 2
+INTERRUPTED = 130
+
+Bootstrap = Annotated[
+    str,
+    typer.Option(
+        "--bootstrap-server",
+        "-b",
+        metavar="HOST:PORT[,...]",
+        envvar="FASTLOG_BOOTSTRAP_SERVERS",
+        help="Brokers to start from.",
+    ),
+]
+
+
+def run_client(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command to its end. An error of the client is one line on stderr and exit status 1."""
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except FastlogError as error:
+        say(str(error))
+        raise typer.Exit(FAILED) from None
+
+
+def bad_usage(problem: str) -> NoReturn:
+    """A wrong command line: one line on stderr and exit status 2."""
+    say(problem)
+    raise typer.Exit(BAD_USAGE)
+
+
+def say(text: str) -> None:
+    """A line for people, apart from the data on stdout."""
+    sys.stderr.write(f"fastlog: {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,101 @@
+//! Segments that compaction writes: complete and durable under the suffix `.cleaned`, then renamed to `.swap`
+//! and at last to the names of what they replace.
+
+use std::sync::Arc;
+
+use super::Segment;
+use super::SegmentSpace;
+use crate::env::Renamed;
+use crate::error::{Error, Result, is_not_found};
+use crate::filenames::{CLEANED, FileKind, SWAP, file_path, with_suffix};
+
+/// What belongs to a segment; producer snapshots are not compacted.
+const KINDS: [FileKind; 4] = [
+    FileKind::Log,
+    FileKind::OffsetIndex,
+    FileKind::TimeIndex,
+    FileKind::TransactionIndex,
+];
+
+impl Segment {
+    /// Makes an empty segment of files with the suffix `.cleaned`.
+    pub fn create_cleaned(space: &SegmentSpace, base_offset: i64) -> Result<Self> {
+        Self::create_as(space, base_offset, None, CLEANED)
+    }
+
+    /// Makes a segment of `.cleaned` files that gets no more batches durable, with the time of the last write
+    /// of what it replaces. From now on it goes by the names without a suffix: nobody may look into its
+    /// indexes before [`Self::swap_into_place`].
+    pub fn complete_cleaned(mut self, modified_ms: i64) -> Result<Self> {
+        self.log.set_modified_ms(modified_ms)?;
+        self.sync(true)?;
+        let path = |kind| file_path(&self.space.dir, self.base_offset, kind);
+        self.offset_index.move_to(path(FileKind::OffsetIndex));
+        self.time_index.move_to(path(FileKind::TimeIndex));
+        self.transactions.move_to(path(FileKind::TransactionIndex));
+        self.log = Arc::new(Renamed::new(Arc::clone(&self.log), path(FileKind::Log)));
+        Ok(self)
+    }
+
+    /// Renames `.cleaned` to `.swap`. As long as one file has the old suffix, a restart drops them all.
+    pub fn cleaned_to_swap(&self) -> Result<()> {
+        self.rename_all(CLEANED, SWAP)
+    }
+
+    /// Renames `.swap` to the final names.
+    pub fn swap_into_place(&self) -> Result<()> {
+        self.rename_all(SWAP, "")
+    }
+
+    fn rename_all(&self, from: &str, to: &str) -> Result<()> {
+        for kind in KINDS {
+            if kind == FileKind::TransactionIndex && !self.transactions.has_file() {
+                continue;
+            }
+            let path = file_path(&self.space.dir, self.base_offset, kind);
+            self.space
+                .fs
+                .rename(&with_suffix(&path, from), &with_suffix(&path, to))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is there of cleaned segments that do not get into place. All `.swap` files go first: as long
+    /// as a `.cleaned` one is there, a restart takes none of them for finished.
+    pub fn remove_cleaned(space: &SegmentSpace, base_offsets: &[i64]) -> Result<()> {
+        for suffix in [SWAP, CLEANED] {
+            for (base_offset, kind) in base_offsets
+                .iter()
+                .flat_map(|base| KINDS.map(|kind| (*base, kind)))
+            {
+                let path = with_suffix(&file_path(&space.dir, base_offset, kind), suffix);
+                match space.fs.remove_file(&path) {
+                    Err(error) if !is_not_found(&error) => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that readers who hold the segment can go on when others take the names of its files.
+    pub fn pin(&self) -> Result<()> {
+        let pinned = self.offset_index.pin().and_then(|()| self.time_index.pin());
+        match pinned {
+            // Cut by somebody else: readers do without.
+            Err(Error::Corrupt { .. }) => Ok(()),
+            Err(error) if is_not_found(&error) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Like [`Self::rename_deleted`] for a segment that a cleaned one replaces: one with the same base offset
+    /// takes over the producer snapshot.
+    pub fn rename_replaced(&self, keep_snapshot: bool) -> Result<Vec<std::path::PathBuf>> {
+        if keep_snapshot {
+            self.rename_kinds_deleted(&KINDS)
+        } else {
+            self.rename_deleted()
+        }
+    }
+}
