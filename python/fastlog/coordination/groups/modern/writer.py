@@ -124,8 +124,13 @@ class GroupWriter:
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._retry, entry, pending)
 
     def _retry(self, entry: GroupEntry, pending: PendingWrites) -> None:
-        is_current = self._pending.get(entry.group.group_id) is pending
-        if is_current and pending.in_flight is None and pending.owed and not self.closed:
+        group = entry.group
+        if self._pending.get(group.group_id) is not pending or pending.in_flight is not None:
+            return
+        if isinstance(group, ConsumerGroup) and group.is_dead:
+            # Its tombstones are written by those who deleted it.
+            del self._pending[group.group_id]
+        elif pending.owed and not self.closed:
             self._write(entry, pending)
 
 
