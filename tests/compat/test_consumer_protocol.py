@@ -236,6 +236,41 @@ def test_regular_expressions_of_the_broker(members: Members) -> None:
     members.wait()
 
 
+@pytest.mark.timeout(180)
+def test_a_group_of_kafka_4_is_taken_over_alive(tmp_path: Path) -> None:
+    """A member of a group at a real Kafka 4.3.1 goes on at ours, on the same data and address."""
+    with ApacheKafka(tmp_path / "kafka", version=KAFKA_4, settings=SETTINGS, heap="384m") as kafka:
+        ours = tmp_path / "ours"
+        ours.mkdir()
+        broker = BrokerProcess(ours, settings=SETTINGS)
+        broker.port = kafka.port
+        members = Members(broker)
+        try:
+            members.produce(60)
+            members.java("java", *CONSUMER)
+            members.wait_for("CONSUMER", [PARTITIONS])
+            members.wait()
+            members.wait_committed()
+            (member,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
+            kafka.stop()
+            kafka.data_dir.rename(broker.data_dir)
+            with broker:
+                # To librdkafka it is another cluster, which it does not look for behind a connection.
+                members.admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
+                members.wait_for("CONSUMER", [PARTITIONS])
+                (same,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
+                assert same.member_id == member.member_id
+                members.produce(60)
+                handled = members.wait()
+                assert max(handled.values()) == 1
+                members.leave("java")
+                assert "Traceback" not in broker.log_text
+                assert "left out" not in broker.log_text
+        finally:
+            for name in list(members.processes):
+                members.kill(name)
+
+
 @pytest.mark.timeout(240)
 def test_tools_show_what_they_show_of_kafka(tmp_path: Path) -> None:
     """kafka-consumer-groups 4.3.1 and Kafka's formatter of the log, against ours and a real Kafka 4.3.1."""

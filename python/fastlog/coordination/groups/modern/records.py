@@ -52,6 +52,8 @@ from fastlog.coordination.groups.records import BadGroupRecord
 
 _INT16: Final = Struct(">h")
 _VERSION: Final = 0
+_PRESENT: Final = 1
+"""What a nullable struct in a tagged field opens with when it is there; 0 when it is null."""
 _NAMED: Final = frozenset({Kind.MEMBER, Kind.TARGET, Kind.POSITION, Kind.REGEX})
 _STATES: Final = {int(state): state for state in MemberState}
 
@@ -158,8 +160,7 @@ def _details(details: Details) -> bytes:
     if details.classic is not None:
         protocols = [string(name) + blob(data) + NO_TAGS for name, data in details.classic.protocols]
         content = int32(details.classic.session_timeout_ms) + array(protocols) + NO_TAGS
-        # A nullable struct opens with 1 when it is there.
-        end = tagged(0, int8(1) + content)
+        end = tagged(0, int8(_PRESENT) + content)
     return b"".join(
         (
             string(details.instance_id),
@@ -184,7 +185,7 @@ def _decode_details(reader: FieldReader) -> Details:
     assignor = reader.string()
     tag = reader.tagged().get(0)
     classic = None
-    if tag is not None and tag.int8() >= 0:
+    if tag is not None and tag.int8() == _PRESENT:
         session_ms = tag.int32()
         classic = ClassicInfo(session_ms, tuple(tag.array(lambda: _decode_protocol(tag))))
     return Details(instance_id, rack_id, client_id, client_host, topics, regex, timeout_ms, assignor, classic)

@@ -98,6 +98,11 @@ def test_the_bytes_are_those_of_kafka() -> None:
     assert values[Kind.POSITION, "m"] == head + rows + epochs + b"\x01" + b"\0"
     member = world.log[encode_key("g", (Kind.MEMBER, "m"))]
     assert member == b"\0\0\x02i\0\x01\x01\x02\x02t\0" + (60_000).to_bytes(4) + b"\0\0"
+    # Kafka writes that there is nothing of the classic protocol, and a regular expression that is empty.
+    said = member[:-1].replace(b"\x02\x02t\0", b"\x02\x02t\x01") + b"\x01\x00\x01\x00"
+    stored = StoredConsumerGroup()
+    apply_record(stored, (Kind.MEMBER, "m"), said)
+    assert stored.details["m"] == world.group.members["m"].details
     assert encode_key("g", (Kind.REGEX, "x")) == b"\0\x10\0\x01g\0\x01x"
 
 
