@@ -121,6 +121,13 @@ class Members:
             assert time.monotonic() < deadline, (state, self.state())
             time.sleep(0.1)
 
+    def wait_for_epoch(self, count: int, *, seconds: float = 30) -> None:
+        """Waits until the broker has said so often that the group has a new epoch."""
+        deadline = time.monotonic() + seconds
+        while len(re.findall(r"group g, epoch \d+", self.broker.log_text)) < count:
+            assert time.monotonic() < deadline, self.state()
+            time.sleep(0.01)
+
     def wait_committed(self, *, seconds: float = 30) -> None:
         """Waits until everything is committed."""
         wanted = [TopicPartition("t", number) for number in range(PARTITIONS)]
@@ -181,6 +188,17 @@ def test_java_and_librdkafka_share_a_group(members: Members) -> None:
     members.wait_committed()
     assert max(handled.values()) == 1, "what was committed before a restart is not handled again"
     assert len(re.findall(r"group g, epoch \d+", members.broker.log_text)) == bumps, "nobody rebalanced"
+    members.wait_for("CONSUMER", [3, 3])
+
+    # The broker dies while a third member joins: whatever it had answered by then is in the log.
+    members.confluent("third", "confluent-consumer")
+    members.wait_for_epoch(bumps + 1)
+    members.broker.kill()
+    members.broker.start()
+    members.produce(60)
+    members.wait()
+    members.wait_for("CONSUMER", [2, 2, 2])
+    members.leave("third")
     members.wait_for("CONSUMER", [3, 3])
 
     members.kill("java")

@@ -117,7 +117,8 @@ KEYS: Final = (
         LIST,
         "classic,consumer",
         "Group protocols that are served.",
-        check=ItemsOf(("consumer", "classic", "share", "unknown")),
+        # Files of Kafka 4 name "streams" too, which is not served here.
+        check=ItemsOf(("consumer", "classic", "share", "streams", "unknown")),
     ),
     ConfigKey(
         "group.consumer.assignors",
