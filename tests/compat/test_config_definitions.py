@@ -18,8 +18,8 @@ pytestmark = pytest.mark.java
 
 Row = dict[str, str]
 
-# fastlog keeps its data beside the working directory, not in /tmp.
-OWN_DEFAULTS = {"log.dir"}
+# fastlog keeps its data beside the working directory, not in /tmp, and serves both group protocols.
+OWN_DEFAULTS = {"log.dir", "group.coordinator.rebalance.protocols"}
 
 
 def documented(main_class: str) -> dict[str, Row]:

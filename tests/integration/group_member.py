@@ -38,7 +38,23 @@ class Job:
 
 def confluent(job: Job) -> None:
     """librdkafka."""
-    from confluent_kafka import Consumer
+    _confluent(
+        job,
+        {
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": SESSION_MS,
+            "heartbeat.interval.ms": 500,
+        },
+    )
+
+
+def confluent_consumer_protocol(job: Job) -> None:
+    """librdkafka with the protocol of KIP-848: the broker has the say about timeouts."""
+    _confluent(job, {"group.protocol": "consumer"})
+
+
+def _confluent(job: Job, settings: dict[str, str | int]) -> None:
+    from confluent_kafka import Consumer, KafkaException
 
     consumer = Consumer(
         {
@@ -46,11 +62,10 @@ def confluent(job: Job) -> None:
             "group.id": job.group,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
-            "partition.assignment.strategy": "range",
-            "session.timeout.ms": SESSION_MS,
-            "heartbeat.interval.ms": 500,
             "reconnect.backoff.max.ms": 500,
+            "topic.metadata.refresh.interval.ms": 1000,
             "log_level": 2,
+            **settings,
         }
     )
     consumer.subscribe([job.topic])
@@ -58,7 +73,11 @@ def confluent(job: Job) -> None:
         messages = [message for message in consumer.consume(500, 0.2) if message.error() is None]
         if messages:
             job.write([message.value() for message in messages])
-            consumer.commit(asynchronous=False)
+            try:
+                consumer.commit(asynchronous=False)
+            except KafkaException as error:
+                # The group has moved on: the next owner handles these records again.
+                print(f"not committed: {error}", file=sys.stderr)
     consumer.close()
 
 
@@ -117,8 +136,10 @@ KINDS: dict[str, Callable[[Job], None]] = {
     "aiokafka": aiokafka,
 }
 
+CONSUMER_PROTOCOL: dict[str, Callable[[Job], None]] = {"confluent-consumer": confluent_consumer_protocol}
+
 if __name__ == "__main__":
     kind, bootstrap, group, topic, output = sys.argv[1:]
     given = Job(bootstrap, group, topic, Path(output))
     signal.signal(signal.SIGTERM, given.stop)
-    KINDS[kind](given)
+    {**KINDS, **CONSUMER_PROTOCOL}[kind](given)

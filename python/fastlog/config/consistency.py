@@ -18,7 +18,26 @@ def check_consistency(layers: Layers) -> None:
     _check_limits(layers)
     _check_roles(layers)
     _check_times(layers)
+    _check_consumer_groups(layers)
     _check_cleaner(layers)
+
+
+def _check_consumer_groups(layers: Layers) -> None:
+    for what in ("heartbeat.interval.ms", "session.timeout.ms"):
+        name, low, high = (f"group.consumer.{limit}{what}" for limit in ("", "min.", "max."))
+        value, least, most = (layers.value(key) for key in (name, low, high))
+        if isinstance(value, int) and isinstance(least, int) and isinstance(most, int):
+            if most < least:
+                raise ConfigError(high, f"{most} is below {low}, which is {least}")
+            if not least <= value <= most:
+                raise ConfigError(name, f"{value} is not between {low} ({least}) and {high} ({most})")
+    interval, session = (
+        layers.value(f"group.consumer.{what}") for what in ("heartbeat.interval.ms", "session.timeout.ms")
+    )
+    if isinstance(interval, int) and isinstance(session, int) and interval >= session:
+        raise ConfigError(
+            "group.consumer.heartbeat.interval.ms", f"{interval} is not below the session timeout"
+        )
 
 
 def _check_limits(layers: Layers) -> None:

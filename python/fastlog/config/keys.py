@@ -32,7 +32,6 @@ class Unused(Enum):
     """Why a key of Kafka's is accepted and has no effect. The value completes "has no effect: ..."."""
 
     REPLICATION = "this release runs as a single broker"
-    GROUPS = "this release has no groups of the newer consumer protocol (KIP-848)"
     SHARE = "share groups are not supported"
     TRANSACTIONS = "this release has no transactions"
     SECURITY = "this release has no TLS, SASL or access control"

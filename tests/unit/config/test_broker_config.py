@@ -96,11 +96,26 @@ def test_log_dirs(values: dict[str, str], directories: list[str]) -> None:
         ),
         ({"log.retention.minutes": "0"}, r"log\.retention\.ms: '0' is not allowed"),
         ({"log.roll.ms": "0"}, r"log\.roll\.ms: '0' is not allowed"),
+        ({"group.consumer.session.timeout.ms": "44999"}, r"44999 is not between .*\(45000\)"),
+        ({"group.consumer.heartbeat.interval.ms": "15001"}, r"15001 is not between .*\(15000\)"),
+        ({"group.consumer.max.session.timeout.ms": "9"}, r"max\.session\.timeout\.ms: 9 is below"),
+        (
+            {
+                "group.consumer.session.timeout.ms": "5000",
+                "group.consumer.min.session.timeout.ms": "5000",
+            },
+            "5000 is not below the session timeout",
+        ),
     ],
 )
 def test_contradictions(values: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config_of(values)
+
+
+def test_group_protocols_of_kafka_4_are_taken() -> None:
+    config = config_of({"group.coordinator.rebalance.protocols": "classic,consumer,streams"})
+    assert "consumer" in config.group_coordinator_rebalance_protocols
 
 
 def test_a_cleaner_that_is_off_may_be_told_anything() -> None:

@@ -1,4 +1,4 @@
-"""Consumer groups of the classic protocol: a pure state machine, its records, and the service around them.
+"""Consumer groups: pure state machines of both protocols, their records, and the service around them.
 
 | file            | what is in it                                                                     |
 |-----------------|-----------------------------------------------------------------------------------|
@@ -14,5 +14,7 @@
 | `loading`       | reads it at start                                                                 |
 | `table`         | all groups of this broker                                                         |
 | `membership`, `commits`, `admin` | what handlers call                                               |
+| `timers`        | one timer for each group                                                          |
 | `service`       | all of it together: start, expiry, stop                                           |
+| `modern`        | groups of the consumer protocol (KIP-848); all else is the classic protocol       |
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.members import Member
+from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.coordination.groups.state import GroupState
 from fastlog.errors import ErrorCode, KafkaError
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from fastlog.coordination.groups.commits import Commits
     from fastlog.coordination.groups.table import GroupTable
 
-GROUP_TYPE: Final = "classic"
+CLASSIC_TYPE: Final = "classic"
+CONSUMER_TYPE: Final = "consumer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class GroupSummary:
     group_id: str
     protocol_type: str
     state: str
-    group_type: str = GROUP_TYPE
+    group_type: str = CLASSIC_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class GroupAdmin:
         if error is not ErrorCode.NONE:
             return GroupDescription(error, group_id)
         entry = self._table.get(group_id)
-        if entry is None:
+        if entry is None or isinstance(entry.group, ConsumerGroup):
+            # Groups of the other protocol have an API of their own to be described with.
             return GroupDescription(ErrorCode.NONE, group_id, GroupState.DEAD.value)
         group = entry.group
         stable = group.state is GroupState.STABLE
@@ -74,13 +77,33 @@ class GroupAdmin:
         error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if self._table.loading else ErrorCode.NONE
         wanted_states = {state.lower() for state in states}
         wanted_types = {name.lower() for name in types}
-        if wanted_types and GROUP_TYPE not in wanted_types:
-            return error, []
-        return error, [
-            GroupSummary(entry.group.group_id, entry.group.protocol_type or "", entry.group.state.value)
+        found = [
+            GroupSummary(
+                group_id=entry.group.group_id,
+                protocol_type=entry.group.protocol_type or "",
+                state=entry.group.state.value,
+                group_type=CONSUMER_TYPE if isinstance(entry.group, ConsumerGroup) else CLASSIC_TYPE,
+            )
             for entry in self._table
-            if not wanted_states or entry.group.state.value.lower() in wanted_states
         ]
+        return error, [
+            group
+            for group in found
+            if (not wanted_states or group.state.lower() in wanted_states)
+            and (not wanted_types or group.group_type in wanted_types)
+        ]
+
+    def consumer_group(self, group_id: str) -> ConsumerGroup:
+        """A group of the consumer protocol. Raises KafkaError: GROUP_ID_NOT_FOUND and others."""
+        error = self._table.error(group_id)
+        if error is not ErrorCode.NONE:
+            raise KafkaError(error)
+        entry = self._table.get(group_id)
+        if entry is None:
+            raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, f"Group {group_id} not found.")
+        if not isinstance(entry.group, ConsumerGroup):
+            raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, f"Group {group_id} is not a consumer group.")
+        return entry.group
 
     async def delete(self, group_ids: Iterable[str]) -> dict[str, ErrorCode]:
         """Removes groups that have no members, with their offsets. One code for each."""
@@ -95,7 +118,10 @@ class GroupAdmin:
             return ErrorCode.GROUP_ID_NOT_FOUND
         if entry.group.state is not GroupState.EMPTY:
             return ErrorCode.NON_EMPTY_GROUP
-        entry.group.become(GroupState.DEAD, self._table.now())
+        if isinstance(entry.group, ConsumerGroup):
+            entry.group.die()
+        else:
+            entry.group.become(GroupState.DEAD, self._table.now())
         try:
             await self._commits.forget(entry, entry.offsets.touched())
         except KafkaError as error_of_log:

@@ -8,6 +8,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fastlog.coordination.groups.modern import commits as modern_commits
+from fastlog.coordination.groups.modern.records import encode_key
+from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
 from fastlog.coordination.groups.records import (
     BadGroupRecord,
@@ -15,7 +18,7 @@ from fastlog.coordination.groups.records import (
     encode_offset_key,
     encode_offsets,
 )
-from fastlog.coordination.groups.state import CONSUMER, GroupState
+from fastlog.coordination.groups.state import CONSUMER, Group, GroupState
 from fastlog.coordination.groups.subscriptions import subscribed_topics
 from fastlog.errors import ErrorCode, KafkaError
 
@@ -31,11 +34,15 @@ _TOMBSTONES_PER_BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Committer:
-    """Who commits: generation -1 and no ids when it is not a member."""
+    """Who commits: generation -1 and no ids when it is not a member.
+
+    `knows_epochs`: the request can carry the epoch of a member of a consumer group (OffsetCommit 9).
+    """
 
     member_id: str
     instance_id: str | None
     generation: int
+    knows_epochs: bool = True
 
 
 class Commits:
@@ -58,14 +65,31 @@ class Commits:
                 entry = self._table.get_or_add(group_id)
         if error is not ErrorCode.NONE or entry is None:
             return error
-        error = entry.group.commit_error(who.member_id, who.instance_id, who.generation, self._table.now())
+        error = self._commit_error(entry.group, who, offsets)
         if error is not ErrorCode.NONE or not offsets:
             return error
         return await self._write(entry, offsets)
 
-    def error(self, group_id: str) -> ErrorCode:
-        """Why offsets of the group cannot be fetched, or NONE."""
-        return self._table.error(group_id, may_be_empty=True)
+    def _commit_error(
+        self, group: Group | ConsumerGroup, who: Committer, offsets: Iterable[TopicPartition]
+    ) -> ErrorCode:
+        if isinstance(group, Group):
+            return group.commit_error(who.member_id, who.instance_id, who.generation, self._table.now())
+        topics = self._table.topics()
+        partitions = [
+            (found[0], number) for name, number in offsets if (found := topics.find(name)) is not None
+        ]
+        return modern_commits.commit_error(
+            group, who.member_id, who.generation, partitions, knows_epochs=who.knows_epochs
+        )
+
+    def error(self, group_id: str, member_id: str | None = None, epoch: int = -1) -> ErrorCode:
+        """Why offsets of the group cannot be fetched, or NONE. Members of consumer groups name themselves."""
+        error = self._table.error(group_id, may_be_empty=True)
+        entry = self._table.get(group_id)
+        if error is ErrorCode.NONE and entry is not None and isinstance(entry.group, ConsumerGroup):
+            return modern_commits.fetch_error(entry.group, member_id, epoch)
+        return error
 
     def fetch(self, group_id: str) -> Mapping[TopicPartition, CommittedOffset]:
         """All offsets of the group; none when it does not exist. Only after `error` said NONE."""
@@ -86,7 +110,9 @@ class Commits:
         if group.state is not GroupState.EMPTY:
             if group.protocol_type != CONSUMER:
                 return ErrorCode.NON_EMPTY_GROUP, {}
-            topics = subscribed_topics(group)
+            topics = (
+                group.subscribed_topics() if isinstance(group, ConsumerGroup) else subscribed_topics(group)
+            )
             # When it cannot be known, every topic counts as in use.
             in_use = frozenset(topic for topic, _ in partitions) if topics is None else topics
         codes = {
@@ -131,11 +157,16 @@ class Commits:
         tombstones: list[KeyValue] = [
             (encode_offset_key(group.group_id, topic, partition), None) for topic, partition in doomed
         ]
-        if group.state is GroupState.EMPTY and not entry.offsets and not group.pending:
+        if isinstance(group, ConsumerGroup):
+            if group.state is GroupState.EMPTY and not entry.offsets:
+                group.die()
+        elif group.state is GroupState.EMPTY and not entry.offsets and not group.pending:
             group.become(GroupState.DEAD, self._table.now())
         if group.state is GroupState.DEAD:
             self._table.remove(entry)
-            if group.generation > 0:
+            if isinstance(group, ConsumerGroup):
+                tombstones += [(encode_key(group.group_id, name), None) for name in group.take_touched()]
+            elif group.generation > 0:
                 # A group that only stored offsets has no record of its own.
                 tombstones.append((encode_group_key(group.group_id), None))
         for start in range(0, len(tombstones), _TOMBSTONES_PER_BATCH):

@@ -9,6 +9,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.batches import KeyValue, take_latest
+from fastlog.coordination.groups.modern import records as modern_records
+from fastlog.coordination.groups.modern.state import Kind, StoredConsumerGroup
 from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
 from fastlog.coordination.groups.records import (
     BadGroupRecord,
@@ -33,6 +35,7 @@ class LoadedPartition:
     """What one partition says about its groups."""
 
     groups: dict[str, StoredGroup] = field(default_factory=dict)
+    consumers: dict[str, StoredConsumerGroup] = field(default_factory=dict)
     offsets: dict[str, dict[TopicPartition, CommittedOffset]] = field(default_factory=dict)
     records: int = 0
     skipped: int = 0
@@ -43,7 +46,7 @@ class LoadedPartition:
 
     def group_ids(self) -> set[str]:
         """Every group with a record."""
-        return {*self.groups, *self.offsets}
+        return {*self.groups, *self.consumers, *self.offsets}
 
     def apply(self, records: Iterable[KeyValue]) -> None:
         """Takes records in, in the order of the log."""
@@ -65,16 +68,34 @@ class LoadedPartition:
     def _apply(self, key: bytes, value: bytes | None) -> bool:
         parsed = decode_key(key)
         if parsed is None:
-            return False
+            return self._apply_consumer(key, value)
         if isinstance(parsed, GroupKey):
             if value is None:
                 self.groups.pop(parsed.group, None)
             else:
                 self.groups[parsed.group] = decode_group_value(value)
+                # Whatever protocol a group had before, this is the one that it has now.
+                self.consumers.pop(parsed.group, None)
             return True
         self._set_offset(parsed.group, parsed.topic, parsed.partition, value)
         if encode_offset_key(parsed.group, parsed.topic, parsed.partition) == key:
             self._names[key[: -_PARTITION.size]] = parsed.group, parsed.topic
+        return True
+
+    def _apply_consumer(self, key: bytes, value: bytes | None) -> bool:
+        parsed = modern_records.decode_key(key)
+        if parsed is None:
+            return False
+        group_id, name = parsed
+        if value is not None:
+            stored = self.consumers.setdefault(group_id, StoredConsumerGroup())
+            modern_records.apply_record(stored, name, value)
+            if name[0] is Kind.GROUP:
+                self.groups.pop(group_id, None)
+        elif name[0] is Kind.GROUP:
+            self.consumers.pop(group_id, None)
+        elif group_id in self.consumers:
+            modern_records.apply_record(self.consumers[group_id], name, None)
         return True
 
     def _set_offset(self, group: str, topic: str, partition: int, value: bytes | None) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastlog.coordination.groups import joining, rebalance, syncing
+from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.coordination.groups.records import BadGroupRecord, encode_group_key, encode_group_value
 from fastlog.coordination.groups.results import (
     JoinAnswer,
@@ -21,11 +22,13 @@ from fastlog.coordination.groups.results import (
     SyncRequest,
     SyncResult,
 )
-from fastlog.coordination.groups.state import GroupState
+from fastlog.coordination.groups.state import Group, GroupState
+from fastlog.coordination.groups.timers import arm
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.group_log import GroupLog
+    from fastlog.coordination.groups.modern.service import ConsumerMembership
     from fastlog.coordination.groups.table import GroupEntry, GroupTable
 
 _LOG: Final = logging.getLogger(__name__)
@@ -33,11 +36,16 @@ T = TypeVar("T")
 
 
 class Membership:
-    """What the handlers of JoinGroup, SyncGroup, Heartbeat and LeaveGroup call."""
+    """What the handlers of JoinGroup, SyncGroup, Heartbeat and LeaveGroup call.
 
-    def __init__(self, table: GroupTable, log: GroupLog) -> None:
+    Members of a group that uses the consumer protocol are passed on to `consumer`.
+    """
+
+    def __init__(self, table: GroupTable, log: GroupLog, consumer: ConsumerMembership) -> None:
         self._table = table
         self._log = log
+        self._consumer = consumer
+        consumer.settle_classic = self.settle
         self._tickets = itertools.count(1)
         self._joins: dict[int, asyncio.Future[JoinResult]] = {}
         self._syncs: dict[int, asyncio.Future[SyncResult]] = {}
@@ -56,14 +64,20 @@ class Membership:
         if error is not ErrorCode.NONE:
             return JoinResult(error, request.member_id)
         entry = self._table.get_or_add(group_id)
-        entry.group.limits = limits
         ticket = next(self._tickets)
+        new_member_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
+        request = replace(request, ticket=ticket, new_member_id=new_member_id)
+        group = entry.group
+        if isinstance(group, ConsumerGroup):
+            if group.members:
+                return await self._join_consumer_group(entry, group, request)
+            if request.member_id:
+                return JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id)
+            group = self._consumer.make_classic(entry, group)
+        group.limits = limits
         future: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
         self._joins[ticket] = future
-        new_member_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
-        joining.join(
-            entry.group, replace(request, ticket=ticket, new_member_id=new_member_id), self._table.now()
-        )
+        joining.join(group, request, self._table.now())
         self.settle(entry)
         return await future
 
@@ -78,6 +92,11 @@ class Membership:
             error = ErrorCode.UNKNOWN_MEMBER_ID
         if error is not ErrorCode.NONE or entry is None:
             return SyncResult(error)
+        if isinstance(entry.group, ConsumerGroup):
+            try:
+                return await self._consumer.sync(entry, entry.group, request)
+            except KafkaError as refusal:
+                return SyncResult(refusal.code)
         ticket = next(self._tickets)
         future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
         self._syncs[ticket] = future
@@ -95,6 +114,8 @@ class Membership:
         entry = self._table.get(group_id)
         if entry is None:
             return ErrorCode.UNKNOWN_MEMBER_ID
+        if isinstance(entry.group, ConsumerGroup):
+            return self._consumer.beat(entry, entry.group, member_id, instance_id, generation)
         return entry.group.heartbeat(member_id, instance_id, generation, self._table.now())
 
     def leave(
@@ -109,6 +130,8 @@ class Membership:
             return ErrorCode.NONE, [ErrorCode.UNKNOWN_MEMBER_ID] * len(members)
         if entry.group.state is GroupState.DEAD:
             return ErrorCode.COORDINATOR_NOT_AVAILABLE, []
+        if isinstance(entry.group, ConsumerGroup):
+            return ErrorCode.NONE, self._consumer.leave(entry, entry.group, members)
         now = self._table.now()
         codes = [rebalance.leave(entry.group, *identity, now) for identity in members]
         self.settle(entry)
@@ -117,22 +140,37 @@ class Membership:
     def resign(self) -> None:
         """Answers whoever waits: this broker stops."""
         for entry in self._table:
-            entry.group.resign(self._table.now())
-            self.settle(entry)
+            if isinstance(entry.group, Group):
+                entry.group.resign(self._table.now())
+                self.settle(entry)
+            elif entry.timer is not None:
+                entry.timer.cancel()
+                entry.timer = None
+
+    async def _join_consumer_group(
+        self, entry: GroupEntry, group: ConsumerGroup, request: JoinRequest
+    ) -> JoinResult:
+        try:
+            return await self._consumer.join(entry, group, request)
+        except KafkaError as refusal:
+            return JoinResult(refusal.code, request.member_id)
 
     def settle(self, entry: GroupEntry) -> None:
-        """Carries out what the group asks for, and sets its timer."""
-        for effect in entry.group.take_effects():
+        """Carries out what a classic group asks for, and sets its timer."""
+        group = entry.group
+        if isinstance(group, ConsumerGroup):
+            return
+        for effect in group.take_effects():
             if isinstance(effect, JoinAnswer):
                 _finish(self._joins.pop(effect.ticket), effect.result)
             elif isinstance(effect, SyncAnswer):
                 _finish(self._syncs.pop(effect.ticket), effect.result)
             else:
-                self._store(entry, effect)
-        self._set_timer(entry)
+                self._store(entry, group, effect)
+        deadline = None if group.state is GroupState.DEAD else group.next_deadline()
+        arm(entry, deadline, self._table.now().monotonic, self._on_timer)
 
-    def _store(self, entry: GroupEntry, store: Store) -> None:
-        group = entry.group
+    def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
             _LOG.info("group %s is empty in generation %d", group.group_id, store.generation)
         else:
@@ -143,40 +181,28 @@ class Membership:
         try:
             record = (encode_group_key(group.group_id), encode_group_value(store.record))
         except BadGroupRecord:
-            self._on_stored(entry, store, ErrorCode.INVALID_REQUEST)
+            self._on_stored(entry, group, store, ErrorCode.INVALID_REQUEST)
             return
         done = self._log.submit(entry.partition, [record])
-        done.add_done_callback(lambda done: self._on_stored(entry, store, _code_of(done)))
+        done.add_done_callback(lambda done: self._on_stored(entry, group, store, _code_of(done)))
 
-    def _on_stored(self, entry: GroupEntry, store: Store, error: ErrorCode) -> None:
+    def _on_stored(self, entry: GroupEntry, group: Group, store: Store, error: ErrorCode) -> None:
         if error is not ErrorCode.NONE:
-            _LOG.warning("group %s could not be stored: %s", entry.group.group_id, error.name)
-        syncing.on_stored(entry.group, store, error, self._table.now())
-        self.settle(entry)
-
-    def _set_timer(self, entry: GroupEntry) -> None:
-        group = entry.group
-        deadline = None if group.state is GroupState.DEAD else group.next_deadline()
-        if entry.timer is not None:
-            if deadline is not None and entry.timer_at <= deadline:
-                # It fires early, finds nothing to do, and is set again.
-                return
-            entry.timer.cancel()
-            entry.timer = None
-        if deadline is not None:
-            loop = asyncio.get_running_loop()
-            # The broker's clock may be another than the loop's.
-            wait = max(0.0, deadline - self._table.now().monotonic)
-            entry.timer_at = deadline
-            entry.timer = loop.call_later(wait, self._on_timer, entry)
+            _LOG.warning("group %s could not be stored: %s", group.group_id, error.name)
+        if entry.group is group:
+            syncing.on_stored(group, store, error, self._table.now())
+            self.settle(entry)
 
     def _on_timer(self, entry: GroupEntry) -> None:
         entry.timer = None
-        before = {member.member_id for member in entry.group.members}
-        rebalance.on_time(entry.group, self._table.now())
-        lost = before.difference(member.member_id for member in entry.group.members)
+        group = entry.group
+        if isinstance(group, ConsumerGroup):
+            return
+        before = {member.member_id for member in group.members}
+        rebalance.on_time(group, self._table.now())
+        lost = before.difference(member.member_id for member in group.members)
         if lost:
-            _LOG.info("group %s lost %s: no sign of life in time", entry.group.group_id, ", ".join(lost))
+            _LOG.info("group %s lost %s: no sign of life in time", group.group_id, ", ".join(lost))
         self.settle(entry)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.coordination.groups.state import CONSUMER, Group, GroupState
 from fastlog.coordination.groups.subscriptions import subscribed_topics
 
@@ -61,12 +62,14 @@ class GroupOffsets:
         for partition in partitions:
             self._committed.pop(partition, None)
 
-    def expired(self, group: Group, now_ms: int, retention_ms: int) -> list[TopicPartition]:
+    def expired(self, group: Group | ConsumerGroup, now_ms: int, retention_ms: int) -> list[TopicPartition]:
         """Offsets whose time is over (KIP-211): counted from when the group lost its last member, or, where
         nobody manages the group or no member wants the topic, from the commit."""
         empty_since_ms = NO_TIMESTAMP
         kept_topics: frozenset[str] | None = frozenset()
-        if group.protocol_type is not None:
+        if isinstance(group, ConsumerGroup):
+            kept_topics = group.subscribed_topics()
+        elif group.protocol_type is not None:
             if group.state is GroupState.EMPTY:
                 empty_since_ms = group.state_timestamp_ms
             elif group.state is GroupState.STABLE and group.protocol_type == CONSUMER:

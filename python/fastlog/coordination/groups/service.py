@@ -13,6 +13,8 @@ from fastlog.coordination.groups.commits import Commits
 from fastlog.coordination.groups.group_log import GroupLog
 from fastlog.coordination.groups.loading import LoadedPartition, load_partition
 from fastlog.coordination.groups.membership import Membership
+from fastlog.coordination.groups.modern.service import ConsumerMembership
+from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.coordination.groups.offsets import GroupOffsets
 from fastlog.coordination.groups.state import Group
 from fastlog.coordination.groups.table import GroupEntry, GroupTable
@@ -56,7 +58,8 @@ class GroupService:
             replicas=replicas, purgatory=purgatory, committer=committer, clock=clock, config=config
         )
         self.table = GroupTable(view=view, replicas=replicas, clock=clock, config=config)
-        self.membership = Membership(self.table, self._log)
+        self.consumer = ConsumerMembership(self.table, self._log)
+        self.membership = Membership(self.table, self._log, self.consumer)
         self.commits = Commits(self.table, self._log)
         self.admin = GroupAdmin(self.table, self.commits)
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,6 +83,7 @@ class GroupService:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.consumer.close()
         await self._log.close()
 
     async def ensure_topic(self) -> None:
@@ -127,6 +131,13 @@ class GroupService:
     def _adopt(self, partition: int, loaded: LoadedPartition) -> None:
         limits, now = self.table.limits(), self.table.now()
         for group_id in loaded.group_ids():
+            consumer = loaded.consumers.get(group_id)
+            if consumer is not None:
+                restored = ConsumerGroup.load(group_id, self.table.consumer_limits(), consumer, now)
+                entry = GroupEntry(restored, partition, GroupOffsets(loaded.offsets.get(group_id)))
+                self.table.put(entry)
+                self.consumer.settle(entry, restored)
+                continue
             stored = loaded.groups.get(group_id)
             group = (
                 Group(group_id, limits, now) if stored is None else Group.load(group_id, limits, stored, now)

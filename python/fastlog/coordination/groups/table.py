@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fastlog.coordination.groups.modern.assignors import assignor_names
+from fastlog.coordination.groups.modern.results import ConsumerLimits
+from fastlog.coordination.groups.modern.state import ConsumerGroup
+from fastlog.coordination.groups.modern.topics import SnapshotTopics
 from fastlog.coordination.groups.offsets import GroupOffsets
 from fastlog.coordination.groups.results import GroupLimits, Now
 from fastlog.coordination.groups.state import Group
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 class GroupEntry:
     """A group with its offsets, the partition that it is stored in, and its timer."""
 
-    group: Group
+    group: Group | ConsumerGroup
     partition: int
     offsets: GroupOffsets = field(default_factory=GroupOffsets)
     timer: asyncio.TimerHandle | None = None
@@ -89,6 +93,28 @@ class GroupTable:
             max_session_timeout_ms=config.group_max_session_timeout_ms,
             max_size=config.group_max_size,
         )
+
+    def consumer_limits(self) -> ConsumerLimits:
+        """What the configuration in force says about groups of the consumer protocol."""
+        config = self._config()
+        policy = config.group_consumer_migration_policy.lower()
+        return ConsumerLimits(
+            session_timeout_ms=config.group_consumer_session_timeout_ms,
+            heartbeat_interval_ms=config.group_consumer_heartbeat_interval_ms,
+            max_size=config.group_consumer_max_size,
+            assignors=assignor_names(config.group_consumer_assignors),
+            may_upgrade=policy in ("upgrade", "bidirectional"),
+            may_downgrade=policy in ("downgrade", "bidirectional"),
+            classic_max_size=config.group_max_size,
+        )
+
+    def serves_consumer_protocol(self) -> bool:
+        """Whether the configuration in force lets the consumer protocol be used."""
+        return "consumer" in self._config().group_coordinator_rebalance_protocols
+
+    def topics(self) -> SnapshotTopics:
+        """The topics of the cluster as of now."""
+        return SnapshotTopics(self._view.snapshot)
 
     def partition(self, group_id: str) -> int | None:
         """The partition of a group, or None while the topic is not there."""

@@ -3,7 +3,7 @@
 A topic that does not exist gets UNKNOWN_TOPIC_OR_PARTITION, a text that is longer than
 offset.metadata.max.bytes OFFSET_METADATA_TOO_LARGE; the other offsets are committed all the same. Version 1
 brings a time of its own, versions 2 to 4 a time of retention. Version 0 has no generation: it is a commit
-from outside of the group.
+from outside of the group. Members of the consumer protocol need version 9, which knows member epochs.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fastlog.server.context import RequestContext
 
 _DEFAULT_RETENTION: Final = -1
+_EPOCHS_FROM: Final = 9
 
 
 @handles(ApiKey.OFFSET_COMMIT)
@@ -49,7 +50,12 @@ async def handle(ctx: RequestContext, request: OffsetCommitRequest) -> OffsetCom
                 refused[key] = ErrorCode.OFFSET_METADATA_TOO_LARGE
             else:
                 offsets[key] = _committed(item, now_ms, expires)
-    who = Committer(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch)
+    who = Committer(
+        request.member_id,
+        request.group_instance_id,
+        request.generation_id_or_member_epoch,
+        knows_epochs=ctx.header.api_version >= _EPOCHS_FROM,
+    )
     error = await ctx.broker.groups.commits.commit(request.group_id, who, offsets)
     return OffsetCommitResponse(
         topics=[

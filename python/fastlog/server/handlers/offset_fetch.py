@@ -2,7 +2,8 @@
 
 One group up to version 7, several from 8 on (KIP-709). No topics (null, from version 2 on): all offsets. A
 partition without a commit has offset -1 and no error. Errors of the group are on every partition up to
-version 1, at the top from 2 on, with the group from 8 on.
+version 1, at the top from 2 on, with the group from 8 on. From 9 on members say who they are and in which
+epoch; one that does not know its epoch in a consumer group gets UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def handle(ctx: RequestContext, request: OffsetFetchRequest) -> OffsetFetchRespo
                     None
                     if group.topics is None
                     else [(topic.name, topic.partition_indexes) for topic in group.topics],
+                    ctx.broker.groups.commits.error(group.group_id, group.member_id, group.member_epoch),
                 )
                 for group in request.groups
             ]
@@ -56,8 +58,9 @@ def handle(ctx: RequestContext, request: OffsetFetchRequest) -> OffsetFetchRespo
     return _single(ctx, request.group_id, wanted)
 
 
-def _group(ctx: RequestContext, group_id: str, wanted: Wanted | None) -> OffsetFetchResponseGroup:
-    error = ctx.broker.groups.commits.error(group_id)
+def _group(
+    ctx: RequestContext, group_id: str, wanted: Wanted | None, error: ErrorCode
+) -> OffsetFetchResponseGroup:
     if error is not ErrorCode.NONE:
         return OffsetFetchResponseGroup(group_id, [], int(error))
     committed = ctx.broker.groups.commits.fetch(group_id)

@@ -52,6 +52,8 @@ from fastlog.coordination.groups.records import BadGroupRecord
 
 _INT16: Final = Struct(">h")
 _VERSION: Final = 0
+_PRESENT: Final = 1
+"""What a nullable struct in a tagged field opens with when it is there; 0 when it is null."""
 _NAMED: Final = frozenset({Kind.MEMBER, Kind.TARGET, Kind.POSITION, Kind.REGEX})
 _STATES: Final = {int(state): state for state in MemberState}
 
@@ -89,6 +91,10 @@ def apply_record(stored: StoredConsumerGroup, name: RecordName, value: bytes | N
     version = reader.int16()
     if version != _VERSION:
         raise BadGroupRecord(f"version {version} of {kind.name} is not known")
+    _apply_value(stored, kind, text, reader)
+
+
+def _apply_value(stored: StoredConsumerGroup, kind: Kind, text: str, reader: FieldReader) -> None:
     match kind:
         case Kind.GROUP:
             stored.epoch = reader.int32()
@@ -100,15 +106,19 @@ def apply_record(stored: StoredConsumerGroup, name: RecordName, value: bytes | N
             stored.details[text] = _decode_details(reader)
         case Kind.TARGET_EPOCH:
             stored.assignment_epoch = reader.int32()
+            reader.tagged()
         case Kind.TARGET:
-            stored.targets[text] = frozenset(_decode_partitions(reader, 0))
+            target = frozenset(_decode_partitions(reader, 0))
+            reader.tagged()
+            stored.targets[text] = target
         case Kind.POSITION:
             stored.positions[text] = _decode_position(reader)
         case Kind.REGEX:
             topics = frozenset(reader.array(reader.text))
-            reader.int64()
+            _, resolved_ms = reader.int64(), reader.int64()
+            reader.tagged()
             # The state of the topics that it was resolved against means nothing after a restart.
-            stored.regexes[text] = Resolved(topics, generation=-1, resolved_ms=reader.int64())
+            stored.regexes[text] = Resolved(topics, generation=-1, resolved_ms=resolved_ms)
 
 
 def _remove(stored: StoredConsumerGroup, kind: Kind, text: str) -> None:
@@ -150,8 +160,7 @@ def _details(details: Details) -> bytes:
     if details.classic is not None:
         protocols = [string(name) + blob(data) + NO_TAGS for name, data in details.classic.protocols]
         content = int32(details.classic.session_timeout_ms) + array(protocols) + NO_TAGS
-        # A nullable struct opens with 1 when it is there.
-        end = tagged(0, int8(1) + content)
+        end = tagged(0, int8(_PRESENT) + content)
     return b"".join(
         (
             string(details.instance_id),
@@ -176,7 +185,7 @@ def _decode_details(reader: FieldReader) -> Details:
     assignor = reader.string()
     tag = reader.tagged().get(0)
     classic = None
-    if tag is not None and tag.int8() >= 0:
+    if tag is not None and tag.int8() == _PRESENT:
         session_ms = tag.int32()
         classic = ClassicInfo(session_ms, tuple(tag.array(lambda: _decode_protocol(tag))))
     return Details(instance_id, rack_id, client_id, client_host, topics, regex, timeout_ms, assignor, classic)
@@ -205,6 +214,7 @@ def _decode_position(reader: FieldReader) -> Position:
     epoch, previous_epoch = reader.int32(), reader.int32()
     state = _STATES.get(reader.int8(), MemberState.UNKNOWN)
     assigned, revoking = _decode_partitions(reader, epoch), _decode_partitions(reader, epoch)
+    reader.tagged()
     return Position(epoch, previous_epoch, state, assigned, revoking)
 
 

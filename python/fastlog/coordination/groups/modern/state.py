@@ -18,6 +18,7 @@ record. `wake_at` says when `leaving.on_time` wants to be called at the latest.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -101,6 +102,8 @@ class ConsumerGroup:
         self.owners: dict[TopicPartition, str] = {}
         """Who owns what: nobody else gets it before it was given up."""
         self.regexes: dict[str, Resolved] = {}
+        self._patterns: Counter[str] = Counter()
+        """How many members subscribe with each regular expression."""
         self.topics_seen = -1
         """Generation of the topics that the group's metadata was last compared with."""
         self.is_stale = False
@@ -191,14 +194,14 @@ class ConsumerGroup:
 
     def patterns(self) -> set[str]:
         """The regular expressions that members subscribe with."""
-        return {member.details.regex for member in self.members.values() if member.details.regex}
+        return set(self._patterns)
 
     @property
     def wants_regexes(self) -> bool:
         """Whether `heartbeat.on_regexes` has to be called, with patterns resolved against all topics."""
         return any(
             text not in self.regexes or self.regexes[text].generation < self.topics_seen
-            for text in self.patterns()
+            for text in self._patterns
         )
 
     # -- changes, each noted for the log --------------------
@@ -207,6 +210,9 @@ class ConsumerGroup:
         """Adds a member, or replaces what was known of it."""
         member_id = member.member_id
         before = self.members.get(member_id)
+        if before == member:
+            # As with nearly every heartbeat.
+            return
         if before is None or before.details != member.details:
             self.touched[Kind.MEMBER, member_id] = None
         if (Position() if before is None else before.position) != member.position:
@@ -221,8 +227,10 @@ class ConsumerGroup:
                 raise RuntimeError(f"{key} of group {self.group_id!r} has two owners: {owner}, {member_id}")
         self.members[member_id] = member
         self._state = None
-        if before is not None and before.details.regex != member.details.regex:
-            self._drop_regex(before.details.regex)
+        if before is None or before.details.regex != member.details.regex:
+            self._use_regex(member.details.regex)
+            if before is not None:
+                self._drop_regex(before.details.regex)
 
     def remove(self, member_id: str) -> None:
         """Takes a member out; what it owned is free."""
@@ -238,10 +246,18 @@ class ConsumerGroup:
         self._state = None
         self._drop_regex(member.details.regex)
 
+    def _use_regex(self, text: str | None) -> None:
+        if text:
+            self._patterns[text] += 1
+
     def _drop_regex(self, text: str | None) -> None:
-        if text in self.regexes and text not in self.patterns():
-            del self.regexes[text]
-            self.touched[Kind.REGEX, text] = None
+        if not text:
+            return
+        self._patterns[text] -= 1
+        if not self._patterns[text]:
+            del self._patterns[text]
+            if self.regexes.pop(text, None) is not None:
+                self.touched[Kind.REGEX, text] = None
 
     def _disown(self, member: ConsumerMember) -> None:
         for key in member.position.owns():

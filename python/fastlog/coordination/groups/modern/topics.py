@@ -54,14 +54,14 @@ class SnapshotTopics:
 
 
 def metadata_hash(names: Iterable[str], topics: Topics) -> int:
-    """A signed number of 64 bits that stands for ids and partition counts of those topics that exist.
+    """A signed number of 64 bits that stands for ids and partition counts of topics that exist; 0: none does.
 
     It is compared with what this broker stored before. Kafka has another function for it: a group that moves
     between the two is assigned anew once.
     """
-    digest = blake2b(digest_size=8)
-    for name in sorted(names):
-        found = topics.find(name)
-        if found is not None:
-            digest.update(f"{name} {found[0].hex()} {found[1]}\n".encode())
-    return int.from_bytes(digest.digest(), "big", signed=True)
+    lines = [
+        f"{name} {found[0].hex()} {found[1]}\n" for name in sorted(names) if (found := topics.find(name))
+    ]
+    if not lines:
+        return 0
+    return int.from_bytes(blake2b("".join(lines).encode(), digest_size=8).digest(), "big", signed=True)

@@ -218,6 +218,18 @@ def test_static_members_come_back_to_what_they_had() -> None:
     assert len(one.owned) == 4
 
 
+def test_a_static_member_that_left_for_a_while_cannot_go_on_with_its_old_epoch() -> None:
+    world = ConsumerWorld(t=1)
+    one = Client(world, "a", instance_id="i")
+    one.beat()
+    world.topics.put("t", 2)
+    assert one.beat().epoch == 2
+    late = replace(one.request(), owned=frozenset())
+    one.leave(-2)
+    for epoch in (1, 2):
+        assert world.refusal(replace(late, epoch=epoch)) is ErrorCode.FENCED_MEMBER_EPOCH
+
+
 def test_a_static_member_that_stays_away_loses_its_place() -> None:
     world = ConsumerWorld(t=2)
     one, two = Client(world, "a"), Client(world, "b", instance_id="i")

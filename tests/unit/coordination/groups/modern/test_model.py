@@ -6,8 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from fastlog.coordination.groups.modern.assignors.spec import TopicPartition
+from fastlog.coordination.groups.modern.consumer_protocol import with_ids
 from fastlog.coordination.groups.state import GroupState
 from fastlog.errors import ErrorCode, KafkaError
+from tests.unit.coordination.groups.modern.classic import ClassicClient
 from tests.unit.coordination.groups.modern.world import Client, ConsumerWorld, converge
 
 NAMES = ("t", "u", "v")
@@ -23,6 +26,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.world = ConsumerWorld(t=3)
         self.clients: list[Client] = []
+        self.classics: list[ClassicClient] = []
         self.count = 0
         self.epochs: dict[str, int] = {}
         self.group_epoch = 0
@@ -38,6 +42,43 @@ class Histories(RuleBasedStateMachine):
         client = Client(self.world, name, topics, regex, instance_id=f"i{name}" if static else None)
         self.clients.append(client)
         client.beat()
+
+    @precondition(lambda self: self.clients and len(self.classics) < 3)
+    @rule(topics=SUBSCRIPTIONS, cooperative=st.booleans())
+    def join_classic(self, topics: tuple[str, ...], cooperative: bool) -> None:
+        self.count += 1
+        self.classics.append(ClassicClient(self.world, f"c{self.count}", topics, cooperative))
+        self.classics[-1].beat()
+
+    @precondition(lambda self: self.classics)
+    @rule(which=WHICH)
+    def beat_classic(self, which: int) -> None:
+        self.classics[which % len(self.classics)].beat()
+
+    @precondition(lambda self: self.classics)
+    @rule(which=WHICH)
+    def join_and_sync_late(self, which: int) -> None:
+        client = self.classics[which % len(self.classics)]
+        client.join()
+        self.rest_of_all(client)
+        client.sync()
+
+    @precondition(lambda self: self.classics)
+    @rule(which=WHICH)
+    def leave_classic(self, which: int) -> None:
+        client = self.classics.pop(which % len(self.classics))
+        client.leave()
+        self.epochs.pop(client.member_id, None)
+
+    def rest_of_all(self, but: ClassicClient) -> None:
+        """Everybody else is heard once."""
+        for number in range(len(self.clients) - 1, -1, -1):
+            self.beat(number)
+            self.nobody_owns_what_another_has()
+        for classic in self.classics:
+            if classic is not but:
+                classic.beat()
+                self.nobody_owns_what_another_has()
 
     @precondition(lambda self: self.clients)
     @rule(which=WHICH)
@@ -146,36 +187,48 @@ class Histories(RuleBasedStateMachine):
                 client.beat()
             except KafkaError:
                 self.clients.remove(client)
-        known = {client.member_id for client in self.clients}
+        known = {client.member_id for client in [*self.clients, *self.classics]}
         for member_id in set(group.members) - known:
             for key in list(group.deadlines):
                 group.deadlines[key] = 1e12
             group.start_session(group.members[member_id], self.world.now())
             self.world.pass_time(60_000)
-        converge(*self.clients)
+        converge(*self.clients, *self.classics)
         self.world.resolve_regexes()
-        converge(*self.clients)
+        converge(*self.clients, *self.classics)
         wanted = {
             (found[0], number)
             for name in group.subscribed_topics()
             if (found := self.world.topics.find(name)) is not None
             for number in range(found[1])
         }
-        owned = [key for client in self.clients for key in client.owned]
-        assert sorted(owned) == sorted(wanted)
-        assert group.state is (GroupState.STABLE if self.clients else GroupState.EMPTY)
+        owned = [key for _, key in self.all_owned()]
+        if self.clients or not self.classics:
+            assert sorted(owned) == sorted(wanted)
+            assert group.state is (GroupState.STABLE if self.clients else GroupState.EMPTY)
         for client in self.clients:
             assert client.owned == group.targets[client.member_id]
 
     @invariant()
     def nobody_owns_what_another_has(self) -> None:
         seen: dict[object, str] = {}
-        for client in self.clients:
-            if client.member_id not in self.world.group.members:
-                continue
-            for key in client.owned:
-                assert key not in seen, f"{key} is owned by {seen[key]} and {client.member_id}"
-                seen[key] = client.member_id
+        for member_id, key in self.all_owned():
+            assert key not in seen, f"{key} is owned by {seen[key]} and {member_id}"
+            seen[key] = member_id
+
+    def all_owned(self) -> list[tuple[str, TopicPartition]]:
+        """(member id, partition) of everybody who is in the group."""
+        members = self.world.group.members
+        found = [
+            (client.member_id, key)
+            for client in self.clients
+            if client.member_id in members
+            for key in client.owned
+        ]
+        for classic in self.classics:
+            ids = with_ids(classic.owned, self.world.topics) if classic.member_id in members else []
+            found += [(classic.member_id, key) for key in ids]
+        return found
 
     @invariant()
     def epochs_rise(self) -> None:

@@ -1,0 +1,370 @@
+"""Groups of the consumer protocol (KIP-848) with real clients, and beside a real Kafka 4.3.1."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.compat.client_programs import ROOT
+from tests.harness.broker_process import BrokerProcess
+from tests.peers.apache_kafka import (
+    CONSUMER_GROUPS,
+    KAFKA_4,
+    TOPIC_COMMAND,
+    ApacheKafka,
+    JavaTools,
+    console_producer_class,
+    dump_log_class,
+)
+from tests.peers.maven import compiled
+
+pytestmark = pytest.mark.java
+
+PARTITIONS: Final = 6
+SETTINGS: Final = {
+    "offsets.topic.num.partitions": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.consumer.heartbeat.interval.ms": "300",
+    "group.consumer.min.heartbeat.interval.ms": "300",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.session.timeout.ms": "6000",
+}
+CLASSIC: Final = ("group.protocol=classic", "heartbeat.interval.ms=300", "session.timeout.ms=10000")
+CONSUMER: Final = ("group.protocol=consumer",)
+
+
+class Members:
+    """A broker, a topic, and members of group g as processes."""
+
+    def __init__(self, broker: BrokerProcess) -> None:
+        self.broker = broker
+        self.tools = JavaTools(KAFKA_4)
+        self.classes = compiled(ROOT / "tests/compat/clients/GroupMember.java", self.tools.class_path)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.produced = 0
+        self.admin = AdminClient(
+            {"bootstrap.servers": broker.bootstrap, "log_level": 2, "reconnect.backoff.max.ms": 500}
+        )
+        self.admin.create_topics([NewTopic("t", PARTITIONS, 1)])["t"].result(30)
+
+    def java(self, name: str, *settings: str) -> None:
+        """Starts Apache Kafka's client."""
+        arguments = [self.broker.bootstrap, "g", "t", str(self._file(name)), f"client.id={name}", *settings]
+        self._start(
+            name,
+            self.tools.command("GroupMember", *arguments, heap="128m", class_path=self.classes),
+        )
+
+    def confluent(self, name: str, kind: str) -> None:
+        """Starts librdkafka: `kind` is one of `tests.integration.group_member`."""
+        program = [sys.executable, "-m", "tests.integration.group_member", kind]
+        self._start(name, [*program, self.broker.bootstrap, "g", "t", str(self._file(name))])
+
+    def leave(self, name: str) -> None:
+        """Ends a member in order."""
+        process = self.processes.pop(name)
+        process.terminate()
+        process.wait(timeout=30)
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def produce(self, count: int) -> None:
+        """So many records over all partitions, each with a number of its own."""
+        producer = Producer({"bootstrap.servers": self.broker.bootstrap, "log_level": 2})
+        for number in range(self.produced, self.produced + count):
+            producer.produce("t", str(number).encode(), partition=number % PARTITIONS)
+        assert producer.flush(30) == 0
+        self.produced += count
+
+    def values(self, name: str) -> list[int]:
+        """What a member has handled."""
+        file = self._file(name)
+        return [int(line) for line in file.read_bytes().split()] if file.exists() else []
+
+    def wait(self, *, seconds: float = 60) -> Counter[int]:
+        """Waits until every record was handled by somebody; returns how often each was."""
+        deadline = time.monotonic() + seconds
+        while True:
+            files = self.broker.directory.glob("*.out")
+            handled = Counter(value for file in files for value in self.values(file.stem))
+            if len(handled) == self.produced:
+                return handled
+            assert time.monotonic() < deadline, (len(handled), self.produced, self.state())
+            time.sleep(0.1)
+
+    def wait_for(self, kind: str, shares: list[int], *, seconds: float = 60) -> None:
+        """Waits until the group is of that type, stable, and its members have so many partitions."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                found = self.admin.describe_consumer_groups(["g"])["g"].result(30)
+                counts = sorted(len(member.assignment.topic_partitions) for member in found.members)
+                state = (found.type.name, found.state.name, counts)
+            except KafkaException as error:
+                state = ("", str(error), [])
+            if state == (kind, "STABLE", shares):
+                return
+            assert time.monotonic() < deadline, (state, self.state())
+            time.sleep(0.1)
+
+    def wait_for_epoch(self, count: int, *, seconds: float = 30) -> None:
+        """Waits until the broker has said so often that the group has a new epoch."""
+        deadline = time.monotonic() + seconds
+        while len(re.findall(r"group g, epoch \d+", self.broker.log_text)) < count:
+            assert time.monotonic() < deadline, self.state()
+            time.sleep(0.01)
+
+    def wait_committed(self, *, seconds: float = 30) -> None:
+        """Waits until everything is committed."""
+        wanted = [TopicPartition("t", number) for number in range(PARTITIONS)]
+        deadline = time.monotonic() + seconds
+        while True:
+            asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("g", wanted)])
+            found = sum(max(0, row.offset) for row in asked["g"].result(30).topic_partitions)
+            if found == self.produced:
+                return
+            assert time.monotonic() < deadline, (found, self.produced, self.state())
+            time.sleep(0.1)
+
+    def state(self) -> str:
+        """For messages: what everybody has said."""
+        logs = [file.read_text(errors="replace")[-1500:] for file in self.broker.directory.glob("*.err")]
+        return "\n".join([self.broker.log_text[-3000:], *logs])
+
+    def _file(self, name: str) -> Path:
+        return self.broker.directory / f"{name}.out"
+
+    def _start(self, name: str, command: list[str]) -> None:
+        with (self.broker.directory / f"{name}.err").open("wb") as log:
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+
+
+@pytest.fixture
+def members(tmp_path: Path) -> Iterator[Members]:
+    """A broker with short waits."""
+    with BrokerProcess(tmp_path, settings=SETTINGS) as broker:
+        world = Members(broker)
+        try:
+            yield world
+        finally:
+            for name in list(world.processes):
+                world.kill(name)
+        assert "Traceback" not in broker.log_text, broker.log_text[-4000:]
+
+
+@pytest.mark.timeout(240)
+def test_java_and_librdkafka_share_a_group(members: Members) -> None:
+    """They share; the broker restarts and nobody rebalances; one is killed, and the other takes over."""
+    members.produce(600)
+    members.java("java", *CONSUMER)
+    members.confluent("rdkafka", "confluent-consumer")
+    members.wait_for("CONSUMER", [3, 3])
+    members.wait()
+    members.produce(60)
+    members.wait()
+    members.wait_committed()
+    assert members.values("java")
+    assert members.values("rdkafka")
+
+    bumps = len(re.findall(r"group g, epoch \d+", members.broker.log_text))
+    assert members.broker.stop() == 0
+    members.broker.start()
+    members.produce(60)
+    handled = members.wait()
+    members.wait_committed()
+    assert max(handled.values()) == 1, "what was committed before a restart is not handled again"
+    assert len(re.findall(r"group g, epoch \d+", members.broker.log_text)) == bumps, "nobody rebalanced"
+    members.wait_for("CONSUMER", [3, 3])
+
+    # The broker dies while a third member joins: whatever it had answered by then is in the log.
+    members.confluent("third", "confluent-consumer")
+    members.wait_for_epoch(bumps + 1)
+    members.broker.kill()
+    members.broker.start()
+    members.produce(60)
+    members.wait()
+    members.wait_for("CONSUMER", [2, 2, 2])
+    members.leave("third")
+    members.wait_for("CONSUMER", [3, 3])
+
+    members.kill("java")
+    members.wait_for("CONSUMER", [6])
+    members.produce(60)
+    members.wait()
+    members.admin.delete_topics(["t"])["t"].result(30)
+    members.admin.create_topics([NewTopic("t", 2, 1)])["t"].result(30)
+    members.wait_for("CONSUMER", [2])
+    members.leave("rdkafka")
+
+
+@pytest.mark.timeout(240)
+def test_a_live_group_moves_to_the_consumer_protocol_and_back(members: Members) -> None:
+    """Classic members of two kinds, a rolling change of the protocol, and back, while records come in."""
+    members.java("old-java", *CLASSIC)
+    members.confluent("old-rdkafka", "confluent")
+    members.wait_for("CLASSIC", [3, 3])
+    members.produce(300)
+    members.wait()
+
+    members.java("new-java", *CONSUMER)
+    members.produce(300)
+    members.wait_for("CONSUMER", [2, 2, 2])
+    members.wait()
+    members.leave("old-rdkafka")
+    members.confluent("new-rdkafka", "confluent-consumer")
+    members.wait_for("CONSUMER", [2, 2, 2])
+    members.leave("old-java")
+    members.wait_for("CONSUMER", [3, 3])
+    members.produce(300)
+    members.wait()
+
+    members.confluent("back-rdkafka", "confluent")
+    members.wait_for("CONSUMER", [2, 2, 2])
+    members.leave("new-java")
+    members.leave("new-rdkafka")
+    members.wait_for("CLASSIC", [6])
+    members.produce(300)
+    members.wait()
+    members.wait_committed()
+    members.leave("back-rdkafka")
+
+
+@pytest.mark.timeout(120)
+def test_regular_expressions_of_the_broker(members: Members) -> None:
+    """KIP-848's SubscriptionPattern: topics that match come to the member as they are made."""
+    members.java("java", *CONSUMER, "pattern=t|u-[0-9]+")
+    members.wait_for("CONSUMER", [PARTITIONS])
+    members.admin.create_topics([NewTopic("u-1", 2, 1), NewTopic("u-x", 2, 1)])["u-1"].result(30)
+    members.wait_for("CONSUMER", [PARTITIONS + 2])
+    members.produce(30)
+    members.wait()
+
+
+@pytest.mark.timeout(180)
+def test_a_group_of_kafka_4_is_taken_over_alive(tmp_path: Path) -> None:
+    """A member of a group at a real Kafka 4.3.1 goes on at ours, on the same data and address."""
+    with ApacheKafka(tmp_path / "kafka", version=KAFKA_4, settings=SETTINGS, heap="384m") as kafka:
+        ours = tmp_path / "ours"
+        ours.mkdir()
+        broker = BrokerProcess(ours, settings=SETTINGS)
+        broker.port = kafka.port
+        members = Members(broker)
+        try:
+            members.produce(60)
+            members.java("java", *CONSUMER)
+            members.wait_for("CONSUMER", [PARTITIONS])
+            members.wait()
+            members.wait_committed()
+            (member,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
+            kafka.stop()
+            kafka.data_dir.rename(broker.data_dir)
+            with broker:
+                # To librdkafka it is another cluster, which it does not look for behind a connection.
+                members.admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
+                members.wait_for("CONSUMER", [PARTITIONS])
+                (same,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
+                assert same.member_id == member.member_id
+                members.produce(60)
+                handled = members.wait()
+                assert max(handled.values()) == 1
+                members.leave("java")
+                assert "Traceback" not in broker.log_text
+                assert "left out" not in broker.log_text
+        finally:
+            for name in list(members.processes):
+                members.kill(name)
+
+
+@pytest.mark.timeout(240)
+def test_tools_show_what_they_show_of_kafka(tmp_path: Path) -> None:
+    """kafka-consumer-groups 4.3.1 and Kafka's formatter of the log, against ours and a real Kafka 4.3.1."""
+    ours, kafka = tmp_path / "ours", tmp_path / "kafka"
+    with BrokerProcess(ours, settings=SETTINGS) as broker:
+        shown = _story(broker.bootstrap, ours)
+    with ApacheKafka(kafka, version=KAFKA_4, settings=SETTINGS, heap="384m") as real:
+        expected = _story(real.bootstrap, kafka)
+    assert shown == expected
+    records, wanted = _records(ours), _records(kafka)
+    assert set(records) == set(wanted)
+    for kind, fields in records.items():
+        # An empty regular expression and one that is left out mean the same.
+        assert fields <= wanted[kind], kind
+
+
+def _story(bootstrap: str, directory: Path) -> list[str]:
+    """Runs the tool at each turn of a group's life; ids, ports and epochs are taken out of what it says."""
+    tools = JavaTools(KAFKA_4)
+    server = ("--bootstrap-server", bootstrap)
+    group = ("--group", "g")
+    classes = compiled(ROOT / "tests/compat/clients/GroupMember.java", tools.class_path)
+    said: list[str] = []
+
+    def tool(*args: str) -> str:
+        command = tools.command(CONSUMER_GROUPS, *server, *args, heap="128m")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
+    def note(*args: str) -> None:
+        text = re.sub(r"127\.0\.0\.1:\d+", "HOST", tool(*args))
+        text = re.sub(r"\b[\w-]{22}\b", "ID", text)
+        # Kafka's first epoch is 2, ours is 1.
+        text = re.sub(r"(Stable|Empty|uniform) +\d+ +\d+ ", r"\1 EPOCH EPOCH ", text)
+        text = re.sub(r"(one +\d+ +)\d+( +\S+ +)\d+", r"\1EPOCH\2EPOCH", text)
+        said.append(re.sub(r" +", " ", text))
+
+    tools.run(TOPIC_COMMAND, *server, "--create", "--topic", "t", "--partitions", "1")
+    lines = b"".join(b"%d\n" % number for number in range(10))
+    tools.run(console_producer_class(KAFKA_4), *server, "--topic", "t", stdin=lines)
+    arguments = [bootstrap, "g", "t", str(directory / "one.out"), "client.id=one", *CONSUMER]
+    member = subprocess.Popen(tools.command("GroupMember", *arguments, heap="128m", class_path=classes))
+    try:
+        deadline = time.monotonic() + 40
+        while " 10 " not in (text := tool("--describe", *group)):
+            assert time.monotonic() < deadline, text
+        note("--describe", *group)
+        note("--describe", *group, "--state", "--verbose")
+        note("--describe", *group, "--members", "--verbose")
+        note("--describe", *group, "--offsets", "--verbose")
+        note("--list", "--state")
+        note("--list", "--type", "consumer")
+        note("--list", "--type", "classic")
+        note("--delete", *group)
+        note("--delete-offsets", *group, "--topic", "t")
+        note("--reset-offsets", *group, "--topic", "t", "--to-earliest", "--execute")
+    finally:
+        member.terminate()
+        member.wait(30)
+    note("--describe", *group, "--state", "--verbose")
+    note("--describe", *group, "--members")
+    note("--reset-offsets", *group, "--topic", "t", "--to-earliest", "--execute")
+    note("--delete", *group)
+    note("--list")
+    return said
+
+
+def _records(directory: Path) -> dict[str, set[str]]:
+    """Kinds of records in the log, by Kafka's own decoder, with the fields of their values."""
+    (log,) = directory.glob("**/__consumer_offsets-0/00000000000000000000.log")
+    tools = JavaTools(KAFKA_4)
+    text = tools.run(dump_log_class(KAFKA_4), "--files", str(log), "--offsets-decoder").stdout.decode()
+    assert "Error" not in text, text[-2000:]
+    found: dict[str, set[str]] = {}
+    for kind, value in re.findall(r'key: \{"type":"(\d+)".*?\} payload: (<DELETE>|\{.*\})', text):
+        # Kafka also removes a record of kind 4 that it wrote in older releases.
+        if kind != "4":
+            found.setdefault(kind, set()).update(re.findall(r'"(\w+)":', value))
+    return found
