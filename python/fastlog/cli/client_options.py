@@ -9,6 +9,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from fastlog.cli.failures import exit_code_of
 from fastlog.errors import FastlogError
 
 T = TypeVar("T")
@@ -30,14 +31,14 @@ Bootstrap = Annotated[
 
 
 def run_client(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a command to its end. An error of the client is one line on stderr and exit status 1."""
+    """Runs a command to its end. An error of the client is one line on stderr, and the exit status for it."""
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except FastlogError as error:
         say(str(error))
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(exit_code_of(error)) from None
 
 
 def bad_usage(problem: str) -> NoReturn:

@@ -66,13 +66,14 @@ def tell(error: BaseException, *, as_json: bool, item: str | None = None) -> Non
     """Writes the error to stderr. `item` is what it happened to, when that is one of several."""
     sys.stdout.flush()
     if as_json:
-        described: dict[str, Any] = dict(describe_error(error))
+        described: dict[str, Any] = describe_error(error)
         if item is not None:
             described["item"] = item
         sys.stderr.write(json.dumps({"error": described}, ensure_ascii=False) + "\n")
     else:
         where = "" if item is None else f"{item}: "
-        sys.stderr.write(f"fastlog: {where}{error_line(error)}\n")
+        # Some messages of the client begin with the partition already.
+        sys.stderr.write(f"fastlog: {where}{error_line(error).removeprefix(where)}\n")
     sys.stderr.flush()
 
 

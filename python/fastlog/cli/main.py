@@ -25,7 +25,7 @@ from fastlog.cli.session import (
     remember_globals,
 )
 
-__all__ = ["COMMANDS", "app", "main"]
+__all__ = ["COMMANDS", "app", "main", "run"]
 
 COMMANDS: Final = {
     "topic": LazyCommand("fastlog.cli.topic:app", "Create, list, describe, alter, trim and delete topics."),
@@ -76,10 +76,11 @@ def main() -> None:
 
         sys.stdout.write(f"fastlog {version('fastlog')}\n")
         return
-    sys.exit(_status(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
-def _status(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """Runs one command line; returns the exit status."""
     try:
         result: Any = app(args=arguments, prog_name="fastlog", standalone_mode=False)
         sys.stdout.flush()
