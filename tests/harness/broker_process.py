@@ -29,7 +29,8 @@ class BrokerProcess:
         self.directory = directory
         self.data_dir = directory / "data"
         self.port = free_port()
-        self._settings = dict(settings or {})
+        # Many brokers at a time: whoever wants metrics and probes of one chooses its port.
+        self._settings = {"fastlog.http.port": "-1", **(settings or {})}
         self._command = command or [sys.executable, "-m", "fastlog.cli.broker_main"]
         self._environment = environment or {
             name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")

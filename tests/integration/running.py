@@ -48,6 +48,7 @@ class RunningBroker:
         flags = {
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "log.dirs": str(self.directory),
+            "fastlog.http.port": "-1",
             **self._settings,
         }
         settings = load_settings(flags=[Flag(name, text) for name, text in flags.items()])

@@ -40,10 +40,15 @@ CORRELATION_ID = 0x01020304
 
 # Messages, and versions of them, that kafka-python does not have as Kafka 3.9 does.
 NOT_IN_KAFKA_PYTHON = {
-    ("ConsumerGroupHeartbeatRequest", 0),
-    ("ConsumerGroupHeartbeatResponse", 0),
-    ("ConsumerGroupDescribeRequest", 0),
-    ("ConsumerGroupDescribeResponse", 0),
+    (f"ConsumerGroup{name}", version)
+    for name in ("HeartbeatRequest", "HeartbeatResponse", "DescribeRequest", "DescribeResponse")
+    for version in (0, 1)
+}
+
+# Versions that came with Kafka 4.
+NOT_IN_KIO = {
+    (f"ConsumerGroup{name}", 1)
+    for name in ("HeartbeatRequest", "HeartbeatResponse", "DescribeRequest", "DescribeResponse")
 }
 
 
@@ -84,6 +89,8 @@ def test_round_trip(message: type[Message], data: st.DataObject) -> None:
 @given(data=st.data())
 def test_kio_agrees(message: type[Message], data: st.DataObject) -> None:
     for version in versions_of(message):
+        if (message.__name__, version) in NOT_IN_KIO:
+            continue
         limits = oracle_kio.limits(message, oracle_kio.entity_class(message, version), version)
         ours = data.draw(instances(message, version, limits))
         body = encode_body(ours, version)
@@ -120,6 +127,7 @@ def test_kio_has_the_same_nulls_and_defaults() -> None:
     found = [
         difference
         for message, version in VARIANTS
+        if (message.__name__, version) not in NOT_IN_KIO
         for difference in oracle_kio.differences(message, oracle_kio.entity_class(message, version), version)
     ]
     assert found == []

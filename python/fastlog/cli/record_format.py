@@ -118,14 +118,15 @@ def as_json(record: Record) -> bytes:
         "offset": record.offset,
         "timestamp": record.timestamp,
         "timestamp_type": "log_append" if record.is_append_time else "create",
-        "key": _text_or_base64(record.key),
-        "value": _text_or_base64(record.value),
-        "headers": [[name, _text_or_base64(value)] for name, value in record.headers],
+        "key": text_or_base64(record.key),
+        "value": text_or_base64(record.value),
+        "headers": [[name, text_or_base64(value)] for name, value in record.headers],
     }
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _text_or_base64(data: bytes | None) -> str | dict[str, str] | None:
+def text_or_base64(data: bytes | None) -> str | dict[str, str] | None:
+    """Bytes as a value of JSON: a string where they are UTF-8, else an object that marks the base64."""
     if data is None:
         return None
     try:

@@ -137,7 +137,14 @@ class Cluster:
         )
 
     async def controller_request(
-        self, body: Request, answer: type[R], *, repeat: bool = False, timeout_ms: int | None = None
+        self,
+        body: Request,
+        answer: type[R],
+        *,
+        lowest: int = 0,
+        highest: int | None = None,
+        repeat: bool = False,
+        timeout_ms: int | None = None,
     ) -> R:
         """Sends `body` to the controller, and again when the controller has moved (NOT_CONTROLLER).
 
@@ -148,7 +155,9 @@ class Cluster:
             if self._controller not in self._brokers:
                 await self._refresh(deadline)
             if self._controller in self._brokers:
-                found = await self._send(body, answer, self._controller, deadline, repeat=repeat)
+                found = await self._send(
+                    body, answer, self._controller, deadline, lowest, highest, repeat=repeat
+                )
                 if ErrorCode.NOT_CONTROLLER not in error_codes(found):
                     return found
                 self._controller = -1
@@ -162,6 +171,8 @@ class Cluster:
         answer: type[R],
         *,
         key_type: int = GROUP,
+        lowest: int = 0,
+        highest: int | None = None,
         repeat: bool = True,
         timeout_ms: int | None = None,
     ) -> R:
@@ -174,7 +185,9 @@ class Cluster:
         while True:
             node = await self._coordinator(group_id, key_type, deadline)
             try:
-                found = await self._send(body, answer, node, deadline, repeat=repeat, tries=1)
+                found = await self._send(
+                    body, answer, node, deadline, lowest, highest, repeat=repeat, tries=1
+                )
             except ConnectionFailed as error:
                 # It may be gone for good: ask again who coordinates, instead of that broker again.
                 self._coordinators.forget(group_id, key_type)

@@ -69,6 +69,13 @@ class BrokerConfig:
     offsets_topic_replication_factor: int
     offsets_topic_segment_bytes: int
 
+    log_cleaner_enable: bool
+    log_cleaner_threads: int
+    log_cleaner_backoff_ms: int
+    log_cleaner_dedupe_buffer_size: int
+    log_cleaner_io_buffer_load_factor: float
+    log_cleaner_io_max_bytes_per_second: float
+
     log_retention_ms: int
     log_retention_check_interval_ms: int
     log_segment_delete_delay_ms: int
@@ -86,6 +93,12 @@ class BrokerConfig:
     allow_data_loss: bool
     log_level: str
     log_format: str
+    http_host: str
+    http_port: int
+    http_port_is_set: bool
+    """False when it is only the default: then a port that is taken is no reason not to start."""
+    metrics_kafka_exporter_names: bool
+    metrics_per_partition: bool
 
     @classmethod
     def from_settings(
@@ -115,6 +128,7 @@ class BrokerConfig:
             "log_dirs": _log_dirs(layers),
             "max_connections_per_ip_overrides": _overrides_per_ip(layers),
             "log_retention_ms": topic_default("retention.ms", layers),
+            "http_port_is_set": layers.is_set("fastlog.http.port"),
             "io_threads": layers.value("fastlog.io.threads") or min(8, max(2, os.cpu_count() or 2)),
         }
         return cls(**{**plain, **derived})

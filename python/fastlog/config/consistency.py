@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastlog.config.layers import Layers
 from fastlog.config.topic_defaults import topic_default
 from fastlog.errors import ConfigError
 
 __all__ = ["check_consistency"]
+
+_LEAST_MAP_BYTES: Final = 1 << 20
 
 
 def check_consistency(layers: Layers) -> None:
@@ -14,11 +18,33 @@ def check_consistency(layers: Layers) -> None:
     _check_limits(layers)
     _check_roles(layers)
     _check_times(layers)
+    _check_cleaner(layers)
 
 
 def _check_limits(layers: Layers) -> None:
     if layers.value("max.connections.per.ip") == 0 and not layers.value("max.connections.per.ip.overrides"):
         raise ConfigError("max.connections.per.ip", "may be 0 only with max.connections.per.ip.overrides")
+
+
+def _check_cleaner(layers: Layers) -> None:
+    factor, rate = (
+        layers.value("log.cleaner.io.buffer.load.factor"),
+        layers.value("log.cleaner.io.max.bytes.per.second"),
+    )
+    # Kafka has no check here: outside of these bounds its cleaner fails, or stands still.
+    if isinstance(factor, float) and not 0 < factor <= 1:
+        raise ConfigError("log.cleaner.io.buffer.load.factor", f"{factor} is not above 0 and at most 1")
+    if isinstance(rate, float) and not rate > 0:
+        raise ConfigError("log.cleaner.io.max.bytes.per.second", f"{rate} is not above 0")
+    if layers.value("log.cleaner.enable") is not True:
+        return
+    threads, size = layers.value("log.cleaner.threads"), layers.value("log.cleaner.dedupe.buffer.size")
+    if threads == 0:
+        raise ConfigError("log.cleaner.threads", "'0' is not allowed: log.cleaner.enable=false turns it off")
+    if isinstance(threads, int) and isinstance(size, int) and size // threads <= _LEAST_MAP_BYTES:
+        raise ConfigError(
+            "log.cleaner.dedupe.buffer.size", f"{size} is not more than 1 MiB for each cleaner thread"
+        )
 
 
 def _check_roles(layers: Layers) -> None:

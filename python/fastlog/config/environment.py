@@ -42,12 +42,19 @@ def from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str 
             name = _key_form(variable.removeprefix("KAFKA_"))
         else:
             continue
-        yield variable, name if find_key(name) is not None else None, environment[variable]
+        text = environment[variable]
+        known = find_key(name) is not None and not _is_service_link(variable, text)
+        yield variable, name if known else None, text
 
 
 def is_about_java(variable: str) -> bool:
     """Whether a variable that is no key is an old acquaintance that deserves no warning."""
     return _JAVA.fullmatch(variable) is not None or _SERVICE.fullmatch(variable) is not None
+
+
+def _is_service_link(variable: str, text: str) -> bool:
+    """Whether this is the address of a service whose name happens to make it look like a key."""
+    return text.startswith(("tcp://", "udp://")) and _SERVICE.fullmatch(variable) is not None
 
 
 def warning_for(variable: str) -> str:

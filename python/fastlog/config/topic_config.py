@@ -83,6 +83,27 @@ class TopicConfig:
         """In-sync replicas that acks=all needs."""
         return self._int("min.insync.replicas")
 
+    @property
+    def min_cleanable_dirty_ratio(self) -> float:
+        """Share of a log's bytes that must be uncompacted to make it worth compacting."""
+        value = self.values["min.cleanable.dirty.ratio"]
+        return float(value) if isinstance(value, (int, float)) else 0.5
+
+    @property
+    def min_compaction_lag_ms(self) -> int:
+        """Age before which a record is not compacted."""
+        return self._int("min.compaction.lag.ms")
+
+    @property
+    def max_compaction_lag_ms(self) -> int:
+        """Age at which a record must have been compacted."""
+        return self._int("max.compaction.lag.ms")
+
+    @property
+    def delete_retention_ms(self) -> int:
+        """How long tombstones, and markers of transactions, outlive the compaction that meets them."""
+        return self._int("delete.retention.ms")
+
     def log_config(self, *, producer_id_expiration_ms: int) -> LogConfigArguments:
         """The same as keyword arguments of `fastlog.native.LogConfig`."""
         policy = self.values["cleanup.policy"]
@@ -92,7 +113,7 @@ class TopicConfig:
         level = self.values.get(f"compression.{codec}.level")
         return LogConfigArguments(
             segment_bytes=self._int("segment.bytes"),
-            segment_ms=self._int("segment.ms"),
+            segment_ms=self._segment_ms("compact" in policies),
             segment_jitter_ms=self._int("segment.jitter.ms"),
             index_interval_bytes=self._int("index.interval.bytes"),
             index_max_bytes=self._int("segment.index.bytes"),
@@ -113,6 +134,11 @@ class TopicConfig:
             preallocate=self.values["preallocate"] is True,
             producer_id_expiration_ms=producer_id_expiration_ms,
         )
+
+    def _segment_ms(self, compact: bool) -> int:
+        """What is in the active segment is never compacted, so max.compaction.lag.ms closes it in time."""
+        configured = self._int("segment.ms")
+        return min(configured, self.max_compaction_lag_ms) if compact else configured
 
     def _timestamp_bound(self, side: str) -> int:
         """The newer key, unless it is at its default: then the older one speaks for both sides (KIP-937)."""

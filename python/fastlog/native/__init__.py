@@ -32,6 +32,7 @@ from fastlog.native._core import (
     decode_columns,
     decompress,
     read_batches,
+    scan_segment,
 )
 
 __all__ = [
@@ -63,4 +64,5 @@ __all__ = [
     "decode_columns",
     "decompress",
     "read_batches",
+    "scan_segment",
 ]

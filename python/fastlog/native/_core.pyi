@@ -12,6 +12,8 @@ from typing_extensions import Buffer
 
 from fastlog.native.shapes import (
     ActiveProducer,
+    BatchProblem,
+    BatchRow,
     BuildRecord,
     FetchPlanRow,
     FetchRow,
@@ -696,4 +698,14 @@ def decode_columns(data: Buffer) -> dict[str, Buffer]:
     Raw arrays in the byte order of the machine, which `fastlog.native.columns` hands to numpy: int64
     "offsets" and "timestamps" (ms); for "key" and "value", bytes "..._data", int64 "..._offsets" (one more
     than rows) and one byte per row "..._validity" (0 for null). Raises MalformedRequest on damage.
+    """
+
+def scan_segment(
+    path: str, position: int, expected: int, epoch: int, limit: int
+) -> tuple[list[BatchRow], tuple[int, int, int], BatchProblem | None]:
+    """At most `limit` batches of a segment file from `position` on, checked as recovery checks them.
+
+    `expected` is the offset that is due there (missing ones are allowed), `epoch` the leader epoch reached.
+    Gives the batches, (position, offset, epoch) to go on with, and what is wrong at that position. No batch
+    and no problem: the end. Raises StorageError.
     """

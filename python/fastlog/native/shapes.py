@@ -96,3 +96,12 @@ class RecoveryReport(TypedDict):
     truncated_bytes: int
     indexes_rebuilt: int
     warnings: list[str]
+
+
+BatchRow: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, tuple[int, int, int], int]
+"""One batch of a segment file: (position, bytes, base offset, last offset, records, leader epoch, attributes,
+base timestamp, max timestamp in ms, (producer id, producer epoch, base sequence), CRC-32C)."""
+
+BatchProblem: TypeAlias = tuple[int, str, tuple[int, int] | None, bool]
+"""Where a segment file is not sound: (position, reason, (position, base offset) of a sound batch further on,
+whether nothing but zeros follows)."""

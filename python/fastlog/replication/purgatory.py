@@ -38,7 +38,7 @@ class Operation(ABC):
     Each wait ends with exactly one call of `complete` or `expire`, unless it is cancelled.
     """
 
-    __slots__ = ("_keys", "_ticket")
+    __slots__ = ("_keys", "_parked_at", "_ticket", "waited")
 
     early_end: bool = False
     """Whether the wait may end before its time without an error (a fetch: the answer is just short)."""
@@ -46,6 +46,9 @@ class Operation(ABC):
     def __init__(self) -> None:
         self._ticket = 0
         self._keys: tuple[PartitionKey, ...] = ()
+        self._parked_at = 0.0
+        self.waited = 0.0
+        """Seconds spent parked, in all waits that are over."""
 
     @property
     def is_parked(self) -> bool:
@@ -92,7 +95,8 @@ class Purgatory:
         operation._keys = tuple(dict.fromkeys(keys))
         for key in operation._keys:
             self._watched.setdefault(key, {})[operation] = None
-        deadline = self._loop.time() + wait_ms / 1000
+        operation._parked_at = self._loop.time()
+        deadline = operation._parked_at + wait_ms / 1000
         heapq.heappush(self._deadlines, (deadline, self._last_ticket, operation))
         self._set_timer()
 
@@ -135,6 +139,7 @@ class Purgatory:
 
     def _release(self, operation: Operation) -> None:
         operation._ticket = 0
+        operation.waited += self._loop.time() - operation._parked_at
         self._parked -= 1
         for key in operation._keys:
             watchers = self._watched[key]

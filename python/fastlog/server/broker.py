@@ -37,9 +37,16 @@ from fastlog.server.lifecycle import ServedPartitions
 from fastlog.server.listener import BoundListener, bind
 from fastlog.server.metadata_cache import MetadataCache
 from fastlog.server.metrics import BrokerMetrics
+from fastlog.server.observability.service import Observability
 from fastlog.server.registry import load_handlers
 from fastlog.server.response_memory import ResponseMemory
-from fastlog.server.settings import LiveTopicDefaults, flow_limits, storage_settings
+from fastlog.server.settings import (
+    CompactionPolicies,
+    LiveTopicDefaults,
+    cleaner_settings,
+    flow_limits,
+    storage_settings,
+)
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
 from fastlog.storage.manager import LogManager
@@ -75,6 +82,7 @@ class Broker:
         self._services: BrokerServices | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
+        self._observability: Observability | None = None
         self._clean = False
 
     @property
@@ -94,6 +102,11 @@ class Broker:
         """(host, port) that each listener is bound to, by name."""
         return {listener.name: (listener.host, listener.port) for listener in self._listeners}
 
+    @property
+    def http_endpoint(self) -> tuple[str, int] | None:
+        """(host, port) of metrics and health; None when they are not served."""
+        return None if self._observability is None else self._observability.address
+
     async def start(self) -> None:
         """Returns when clients are served. Raises FastlogError or OSError; nothing is left behind then."""
         try:
@@ -104,6 +117,8 @@ class Broker:
 
     async def stop(self) -> bool:
         """Answers what is under way and shuts down; whether the next start may trust the logs as they are."""
+        if self._observability is not None:
+            self._observability.health.stopping()
         for listener in self._listeners:
             listener.close()
         if self._services is not None:
@@ -125,6 +140,9 @@ class Broker:
             )
             self._listeners.append(listener)
             self._cleanup.callback(listener.close)
+        observe = self._observability = Observability(asyncio.get_running_loop(), self._clock.monotonic)
+        self._cleanup.push_async_callback(observe.close)
+        await observe.start(config)
 
         io = IoLoop(IoEngine(config.io_threads))
         self._cleanup.push_async_callback(io.close)
@@ -132,6 +150,8 @@ class Broker:
             storage_settings(config), self._clock, io, on_all_failed=self._on_all_directories_failed
         )
         self._cleanup.push_async_callback(self._shut_logs, logs, io)
+        observe.watch_logs(logs)
+        observe.health.begin("looking at the log directories")
         preparation = await logs.prepare()
         if not config.node_id_is_set and preparation.node_id is not None:
             config = config.with_node_id(preparation.node_id)
@@ -152,6 +172,8 @@ class Broker:
         replicas = ReplicaManager(config.node_id, purgatory.check)
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
+        logs.cleaner.set_hooks(CompactionPolicies(live, view), _last_stable_offset_of(replicas))
+        live.on_change(lambda _, after: logs.cleaner.reconfigure(cleaner_settings(after)))
         committer = GroupCommitter(io.commit)
         served = ServedPartitions(live, view=view, logs=logs, replicas=replicas, committer=committer, io=io)
         topics = TopicService(
@@ -197,6 +219,8 @@ class Broker:
             registry=load_handlers(),
         )
         self._services = services
+        observe.watch_services(services)
+        observe.health.begin("reading the metadata and opening logs")
         await start_topics(
             Coordination(
                 node_id=config.node_id,
@@ -212,17 +236,19 @@ class Broker:
         )
         groups.start()
         logs.start_housekeeping()
-        self._serve(services)
+        self._serve(services, observe)
         for listener in self._listeners:
             await listener.accept()
+        observe.health.serving()
 
-    def _serve(self, services: BrokerServices) -> None:
+    def _serve(self, services: BrokerServices, observe: Observability) -> None:
         """Makes what connections need."""
         limits = flow_limits(self.config)
         dispatcher = self._dispatcher = Dispatcher(services)
         table = self._table = ConnectionTable(limits, services.metrics, dispatcher.log_refused)
         self._live_config.on_change(lambda _, after: table.set_limits(flow_limits(after)))
         memory = RequestMemory(limits.request_memory_bytes)
+        observe.watch_memory(memory)
         for listener in self._listeners:
             self._hosts[listener.name] = ConnectionHost(
                 listener=listener.name,
@@ -268,6 +294,16 @@ def _high_watermark_of(replicas: ReplicaManager) -> Callable[[str, int], int | N
     def limit(topic: str, partition: int) -> int | None:
         replica = replicas.get(topic, partition)
         return None if replica is None else replica.high_watermark
+
+    return limit
+
+
+def _last_stable_offset_of(replicas: ReplicaManager) -> Callable[[str, int], int | None]:
+    """What may be compacted: committed records below every open transaction."""
+
+    def limit(topic: str, partition: int) -> int | None:
+        replica = replicas.get(topic, partition)
+        return None if replica is None else replica.last_stable_offset()
 
     return limit
 

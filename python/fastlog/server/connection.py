@@ -246,6 +246,7 @@ class Connection(asyncio.BufferedProtocol):
             size = len(frame)
             self._pending_bytes -= size
             exchange = Exchange(self, frame.api_key, frame.api_version, frame.correlation_id, size)
+            exchange.started = self.host.monotonic()
             self._exchanges.append(exchange)
             self._busy = True
             self.host.dispatch(frame, exchange)
@@ -308,8 +309,20 @@ class Connection(asyncio.BufferedProtocol):
     def _sent_first(self, size: int) -> None:
         exchange = self._exchanges.popleft()
         self._unsent -= size
-        self.host.metrics.bytes_out += size
+        self._count(exchange, size)
         self._settle(exchange)
+
+    def _count(self, exchange: Exchange, size: int) -> None:
+        host, operation = self.host, exchange.operation
+        metrics = host.metrics
+        metrics.bytes_out += size
+        now = host.monotonic()
+        if operation is None and not exchange.answered:
+            metrics.answered(exchange.api_key, now - exchange.started)
+            return
+        parked = 0.0 if operation is None else operation.waited
+        sending = now - exchange.answered if exchange.answered else 0.0
+        metrics.answered_late(exchange.api_key, now - exchange.started, parked, sending)
 
     # -- answers from files: the first exchange stays first until its answer is sent --------------------
 
@@ -356,7 +369,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._paused = paused
         if paused:
-            self.host.metrics.reads_paused += 1
+            if not self._finishing:
+                self.host.metrics.reads_paused += 1
             self.frame_since = None
             transport.pause_reading()
         else:

@@ -21,6 +21,7 @@ class Exchange:
 
     __slots__ = (
         "answer",
+        "answered",
         "api_key",
         "api_version",
         "connection",
@@ -30,6 +31,7 @@ class Exchange:
         "operation",
         "proceeded",
         "size",
+        "started",
     )
 
     def __init__(
@@ -40,6 +42,10 @@ class Exchange:
         self.api_version = api_version
         self.correlation_id = correlation_id
         self.size = size
+        self.started = 0.0
+        """Monotonic seconds when it was taken up."""
+        self.answered = 0.0
+        """The same when its answer was there but could not be sent at once, else 0."""
         self.answer: bytes | memoryview | FileResponse | None = None
         self.operation: Operation | None = None
         """What is parked for this request: dropped from the purgatory when the connection is lost."""
@@ -59,7 +65,11 @@ class Exchange:
         self.answer = answer
         first = not self.proceeded
         self.proceeded = True
-        self.connection.on_reply(len(answer), first)
+        connection = self.connection
+        connection.on_reply(len(answer), first)
+        if self.size:
+            # Not settled: the socket is full, or earlier requests are not answered yet.
+            self.answered = connection.host.monotonic()
 
     def reply_nothing(self) -> None:
         """The request has no response (acks=0)."""

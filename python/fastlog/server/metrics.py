@@ -1,15 +1,51 @@
-"""Counters of the request path, in memory. Plain attributes: whoever exports them reads them."""
+"""Counters of the request path, in memory. Plain attributes: `observability` reads them when it is asked."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
+
+from fastlog.histogram import Histogram
+
+
+class RequestTimes:
+    """Durations of the requests of one API, in seconds.
+
+    | part    | from                                           | to                                        |
+    |---------|------------------------------------------------|-------------------------------------------|
+    | total   | the request is taken up                        | its answer is given to the socket         |
+    | parked  | it waits for acks, or for data                 | it goes on                                |
+    | sending | its answer is there and cannot be sent at once | the last byte is given to the socket      |
+    | busy    | what is left of total without the two                                                      |
+
+    A request is taken up when its connection has nothing else in work, so that a client's own pipeline does
+    not count, as it does not in Kafka. Most requests are only busy: they are in `direct` alone, the others in
+    `late_total` and `late_busy`.
+    """
+
+    __slots__ = ("direct", "late_busy", "late_total", "parked", "sending")
+
+    def __init__(self) -> None:
+        self.direct = Histogram()
+        self.late_total = Histogram()
+        self.late_busy = Histogram()
+        self.parked = 0.0
+        self.sending = 0.0
+
+    def total(self) -> Histogram:
+        """All requests, from one end to the other."""
+        return self.direct + self.late_total
+
+    def busy(self) -> Histogram:
+        """All requests, without waits."""
+        return self.direct + self.late_busy
 
 
 class BrokerMetrics:
     """Totals since the start of the broker.
 
     `requests` is keyed by API key, `errors` by (API key, error code), `closed` by the reason why the broker
-    closed a connection, `refused` by the reason why it did not let one in.
+    closed a connection, `refused` by the reason why it did not let one in, `times` by API key.
     """
 
     __slots__ = (
@@ -24,6 +60,7 @@ class BrokerMetrics:
         "reads_paused",
         "refused",
         "requests",
+        "times",
     )
 
     def __init__(self) -> None:
@@ -31,6 +68,7 @@ class BrokerMetrics:
         self.errors: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.closed: defaultdict[str, int] = defaultdict(int)
         self.refused: defaultdict[str, int] = defaultdict(int)
+        self.times: defaultdict[int, RequestTimes] = defaultdict(RequestTimes)
         self.bytes_in = 0
         self.bytes_out = 0
         self.produce_bytes = 0
@@ -42,3 +80,18 @@ class BrokerMetrics:
     def error(self, api_key: int, code: int) -> None:
         """One error code in one response."""
         self.errors[api_key, code] += 1
+
+    def answered(self, api_key: int, total: float) -> None:
+        """One request was answered without a wait, in `total` seconds."""
+        histogram = self.times[api_key].direct
+        # Histogram.observe, written out: every request comes here.
+        histogram.counts[bisect_left(histogram.bounds, total)] += 1
+        histogram.sum += total
+
+    def answered_late(self, api_key: int, total: float, parked: float, sending: float) -> None:
+        """One request was answered that was parked, or whose answer had to wait for the socket."""
+        times = self.times[api_key]
+        times.late_total.observe(total)
+        times.late_busy.observe(max(0.0, total - parked - sending))
+        times.parked += parked
+        times.sending += sending

@@ -38,6 +38,7 @@ class ProduceOperation(Operation):
     def __init__(self, broker: BrokerServices, exchange: Exchange, plan: ProducePlan) -> None:
         self._ticket = 0
         self._keys = ()
+        self.waited = 0.0
         self._broker = broker
         self._exchange = exchange
         self._plan = plan

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from fastlog.config import TopicConfig
 from fastlog.coordination.topic_names import is_internal
+from fastlog.errors import KafkaError
 from fastlog.native import LogConfig
 from fastlog.replication.replica import ReplicaSettings
 from fastlog.server.flow_control import FlowLimits
+from fastlog.storage.cleaner_settings import CleanerSettings, CompactionPolicy
 from fastlog.storage.settings import StorageSettings
 
 if TYPE_CHECKING:
     from fastlog.config import BrokerConfig, LiveConfig
+    from fastlog.config.layers import Layers
+    from fastlog.coordination.cluster_view import ClusterView
 
 
 def flow_limits(config: BrokerConfig) -> FlowLimits:
@@ -42,6 +46,19 @@ def storage_settings(config: BrokerConfig) -> StorageSettings:
         ),
         file_delete_delay_ms=config.log_segment_delete_delay_ms,
         allow_data_loss=config.allow_data_loss,
+        cleaner=cleaner_settings(config),
+    )
+
+
+def cleaner_settings(config: BrokerConfig) -> CleanerSettings:
+    """Threads, memory and disk traffic of compaction."""
+    return CleanerSettings(
+        enabled=config.log_cleaner_enable,
+        threads=config.log_cleaner_threads,
+        backoff_ms=config.log_cleaner_backoff_ms,
+        dedupe_buffer_bytes=config.log_cleaner_dedupe_buffer_size,
+        load_factor=config.log_cleaner_io_buffer_load_factor,
+        bytes_per_second=config.log_cleaner_io_max_bytes_per_second,
     )
 
 
@@ -59,6 +76,42 @@ def replica_settings(config: BrokerConfig, name: str, overrides: Mapping[str, st
         fsync=topic.fsync,
         zstd=topic.values["compression.type"] == "zstd",
         internal=is_internal(name),
+    )
+
+
+class CompactionPolicies:
+    """The compaction settings of topics, kept until the topic's or the broker's configuration changes."""
+
+    def __init__(self, config: LiveConfig, view: ClusterView) -> None:
+        self._config = config
+        self._view = view
+        self._known: dict[str, tuple[Mapping[str, str], Layers, CompactionPolicy]] = {}
+
+    def __call__(self, topic: str) -> CompactionPolicy | None:
+        """The settings of one topic, or None when it does not exist."""
+        state = self._view.topics.get(topic)
+        if state is None:
+            self._known.pop(topic, None)
+            return None
+        layers = self._config.current.layers
+        known = self._known.get(topic)
+        if known is None or known[0] is not state.configs or known[1] is not layers:
+            try:
+                policy = _compaction_policy(state.configs, layers)
+            except KafkaError:
+                # Its own overrides do not go with the new defaults: it keeps what it has, as its logs do.
+                return None if known is None else known[2]
+            known = self._known[topic] = (state.configs, layers, policy)
+        return known[2]
+
+
+def _compaction_policy(overrides: Mapping[str, str], layers: Layers) -> CompactionPolicy:
+    topic = TopicConfig.effective(overrides, layers)
+    return CompactionPolicy(
+        min_dirty_ratio=topic.min_cleanable_dirty_ratio,
+        min_lag_ms=topic.min_compaction_lag_ms,
+        max_lag_ms=topic.max_compaction_lag_ms,
+        delete_retention_ms=topic.delete_retention_ms,
     )
 
 

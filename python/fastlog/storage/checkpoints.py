@@ -22,6 +22,7 @@ from fastlog.storage.files import SpareSpace, write_atomically
 
 RECOVERY_POINTS: Final = "recovery-point-offset-checkpoint"
 LOG_START_OFFSETS: Final = "log-start-offset-checkpoint"
+CLEANER_OFFSETS: Final = "cleaner-offset-checkpoint"
 HIGH_WATERMARKS: Final = "replication-offset-checkpoint"
 
 PartitionKey = tuple[str, int]

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastlog.clock import Clock
@@ -35,6 +36,17 @@ RetentionLimit = Callable[[str, int], int | None]
 Action = Callable[[OpenPartition], int]
 
 
+@dataclass(slots=True)
+class HousekeepingStats:
+    """What the passes did since the start. `checkpoints` are files written of one directory each."""
+
+    retired_segments: int = 0
+    removals: int = 0
+    expired_producers: int = 0
+    checkpoints: int = 0
+    failed_checkpoints: int = 0
+
+
 class Housekeeping:
     """Runs the passes over the partitions of one broker, from `start` to `stop`."""
 
@@ -58,6 +70,7 @@ class Housekeeping:
         self._task: asyncio.Task[None] | None = None
         self._full: set[LogDirectory] = set()
         self._retention_limit: RetentionLimit = lambda topic, partition: None
+        self.stats: Final = HousekeepingStats()
 
     def set_retention_limit(self, limit: RetentionLimit) -> None:
         """See `LogManager.set_retention_limit`. `limit` is called in threads."""
@@ -83,6 +96,7 @@ class Housekeeping:
             "retention",
             lambda entry: entry.log.apply_retention(now, limit(entry.topic, entry.partition)),
         )
+        self.stats.retired_segments += count
         if count:
             _LOG.info("retention removed %d segments", count)
         return count
@@ -99,12 +113,15 @@ class Housekeeping:
                 continue
             _LOG.info("removed %s", path)
             count += 1
+        self.stats.removals += count
         return count
 
     async def expire_producers(self) -> int:
         """Forgets idempotent producers that were silent for too long. Returns how many."""
         now = self._clock.now_ms()
-        return await self._for_all("expiry of producers", lambda entry: entry.log.expire_producers(now))
+        count = await self._for_all("expiry of producers", lambda entry: entry.log.expire_producers(now))
+        self.stats.expired_producers += count
+        return count
 
     async def watch(self) -> None:
         """Takes notice of failed logs, and flushes those whose time has come.
@@ -144,12 +161,14 @@ class Housekeeping:
         try:
             await asyncio.to_thread(directory.write_checkpoints, *self.offsets_of(directory))
         except OSError as error:
+            self.stats.failed_checkpoints += 1
             if not is_full_disk(error):
                 self._failures.directory_failed(directory.path, f"writing checkpoints: {error}")
             elif directory not in self._full:
                 self._full.add(directory)
                 _LOG.warning("%s is full, checkpoints wait for room", directory.path)
             return False
+        self.stats.checkpoints += 1
         if directory in self._full:
             self._full.discard(directory)
             _LOG.info("%s has room again", directory.path)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from fastlog.errors import ErrorCode, FastlogError
+from fastlog.histogram import Histogram
 from fastlog.native import FastlogNativeError, FileResponse, IoEngine, Log, ProducePlan, Socket
 from fastlog.native.shapes import FetchResult, FetchRow, NodeEndpoint, ProduceResult
 
@@ -40,6 +41,8 @@ class IoLoop:
         self._fileno = engine.fileno()
         self._settling: list[tuple[Log, asyncio.Future[None]]] = []
         self._closed = False
+        self.flush_seconds: Final = Histogram()
+        """Times of flushes and group commits, from the request to the result on the loop."""
         self._loop.add_reader(self._fileno, self._drain)
 
     @property
@@ -102,12 +105,14 @@ class IoLoop:
         """Makes everything appended to `log` durable; the result is its recovery point."""
         token, future = self._expect([log])
         self._engine.flush(token, log)
+        self._time_flush(future)
         return future
 
     def commit(self, log: Log) -> asyncio.Future[int]:
         """Waits for the next group commit; the result is the end offset that it made durable."""
         token, future = self._expect([log])
         self._engine.commit(token, log)
+        self._time_flush(future)
         return future
 
     async def settled(self, log: Log) -> None:
@@ -139,6 +144,10 @@ class IoLoop:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[token] = (future, logs)
         return token, future
+
+    def _time_flush(self, future: asyncio.Future[int]) -> None:
+        began = self._loop.time()
+        future.add_done_callback(lambda _: self.flush_seconds.observe(self._loop.time() - began))
 
     def _drain(self) -> None:
         for token, result in self._engine.drain():

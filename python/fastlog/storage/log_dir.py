@@ -14,6 +14,7 @@ from typing import Final
 
 from fastlog.errors import FastlogError
 from fastlog.storage.checkpoints import (
+    CLEANER_OFFSETS,
     LOG_START_OFFSETS,
     RECOVERY_POINTS,
     CheckpointDamaged,
@@ -51,6 +52,7 @@ class LogDirectory:
         # Offsets as the last run left them, for partitions that cannot be opened now.
         self.former_recovery_points: dict[PartitionKey, int] = {}
         self.former_log_starts: dict[PartitionKey, int] = {}
+        self.former_cleaner_offsets: dict[PartitionKey, int] = {}
         self._lock = DirectoryLock(path)
         self._checkpoint_lock = threading.Lock()
 
@@ -111,6 +113,16 @@ class LogDirectory:
             return {}
         self.checkpointed |= offsets.keys()
         self.former_log_starts = offsets
+        return offsets
+
+    def read_cleaner_offsets(self) -> dict[PartitionKey, int]:
+        """Offsets up to which each log is compacted; damage costs another compaction of all of them."""
+        try:
+            offsets = read_offsets(self.path / CLEANER_OFFSETS)
+        except CheckpointDamaged as error:
+            _LOG.warning("%s. Its logs are compacted from their start again", error)
+            return {}
+        self.former_cleaner_offsets = offsets
         return offsets
 
     def write_checkpoints(

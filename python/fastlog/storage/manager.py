@@ -19,6 +19,7 @@ from fastlog.native import FastlogNativeError, Log, LogConfig
 from fastlog.storage import starting
 from fastlog.storage.adopt import FoundPartition
 from fastlog.storage.checkpoints import PartitionKey
+from fastlog.storage.cleaner import LogCleaner
 from fastlog.storage.closing import close_directory, halt
 from fastlog.storage.failures import DirectoryFailed, DirectoryFailures
 from fastlog.storage.files import is_full_disk
@@ -29,6 +30,7 @@ from fastlog.storage.partition_dirs import DirectoryKind
 from fastlog.storage.partition_files import make_partition, retire
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable, RetiredDirectories
 from fastlog.storage.placement import emptiest_first
+from fastlog.storage.progress import OpeningProgress
 from fastlog.storage.recovery import Opening, OpenLog, is_full, reopen
 from fastlog.storage.settings import StorageSettings
 
@@ -56,10 +58,12 @@ class LogManager:
         self.directories: Final = [LogDirectory(Path(path)) for path in settings.log_dirs]
         self.table: Final = PartitionTable()
         self.failures: Final = DirectoryFailures(self.directories, self.table, on_all_failed)
+        self.progress: Final = OpeningProgress()
         self._retired = RetiredDirectories()
         self.housekeeping: Final = Housekeeping(
             settings, clock, io, self.directories, self.table, self._retired, self.failures
         )
+        self.cleaner: Final = LogCleaner(settings.cleaner, clock, self.directories, self.table, self.failures)
         self._io = io
         self._open_log = open_log
         # Partitions being made, by directory: they count when the next one is placed.
@@ -130,7 +134,9 @@ class LogManager:
             self.table,
             self.failures,
             self._open_log,
+            self.progress,
         )
+        self.cleaner.checkpoints.load()
         self._loaded = True
         return opened
 
@@ -150,8 +156,9 @@ class LogManager:
         self.table.closed[(found.topic, found.partition)] = closed
 
     def start_housekeeping(self) -> None:
-        """Starts retention, flush by time, checkpoints and removal of deleted files."""
+        """Starts retention, flush by time, checkpoints, removal of deleted files, and compaction."""
         self.housekeeping.start()
+        self.cleaner.start()
 
     async def create(self, topic: str, topic_id: bytes, partition: int, config: LogConfig) -> Log:
         """The log of a partition, made in the directory with the fewest partitions unless it is there.
@@ -207,6 +214,7 @@ class LogManager:
             # Until the directory is renamed the partition still exists, and no other may take its name.
             closed = ClosedPartition(topic_id, "it is being deleted", path, directory)
             self.table.closed[entry.key] = closed
+            await self.cleaner.release(entry, "the partition is deleted")
             # An append that is still under way could begin a segment under a name that is no longer its own.
             await self._io.settled(entry.log)
             try:
@@ -235,6 +243,8 @@ class LogManager:
         """Gives all open logs of a topic new settings."""
         for entry in self.table.of_topic(topic):
             entry.config = config
+            if not config.compact:
+                self.cleaner.interrupt(entry, "cleanup.policy is not compact any more")
             await asyncio.to_thread(entry.log.update_config, config)
 
     async def advance_log_start(self, topic: str, partition: int, offset: int) -> int:
@@ -257,6 +267,7 @@ class LogManager:
         Returns whether the next start may trust all of it. To be called before `IoLoop.close`, when no job is
         under way any more.
         """
+        await self.cleaner.stop()
         await self.housekeeping.stop()
         online = [directory for directory in self.directories if directory.online]
         clean = [False]
@@ -284,6 +295,8 @@ class LogManager:
         if (topic, partition) in directory.checkpointed:
             # Offsets of an earlier partition of this name must not become this one's.
             await asyncio.to_thread(directory.write_checkpoints, *self.housekeeping.offsets_of(directory))
+        if self.cleaner.checkpoints.known(directory, (topic, partition)):
+            await self.cleaner.checkpoints.drop(directory, (topic, partition))
         log = await asyncio.to_thread(
             make_partition, directory, topic, partition, topic_id, config, self._open_log
         )
@@ -339,6 +352,7 @@ class LogManager:
                 self.dir_failed(closed.directory.path, f"renaming {closed.path}: {error}")
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"{closed.path}: {error}") from error
         self.table.closed.pop((topic, partition), None)
+        await self.cleaner.checkpoints.drop(closed.directory, (topic, partition))
 
     def _partition_counts(self) -> dict[Path, int]:
         counts = {directory.path: len(self.table.in_directory(directory)) for directory in self.directories}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -21,6 +21,7 @@ from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.files import is_full_disk
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partition_metadata import write_topic_id
+from fastlog.storage.progress import DirectoryProgress
 
 _LOG: Final = logging.getLogger(__name__)
 _PROGRESS_SECONDS: Final = 5.0
@@ -38,6 +39,7 @@ class OpenLog(Protocol):
         *,
         recovery_point: int = 0,
         log_start_offset: int = 0,
+        compacted_below: int = 0,
         clean_shutdown: bool = False,
         allow_data_loss: bool = False,
     ) -> Log:
@@ -76,20 +78,24 @@ async def open_directory(
     threads: int,
     allow_data_loss: bool,
     open_log: OpenLog,
-    progress: Callable[[int, int], None] | None = None,
+    progress: DirectoryProgress | None = None,
 ) -> DirectoryOpened:
     """Opens all partitions of one directory. The clean-shutdown mark is gone before the first is touched.
 
     A partition with damage is refused and does not stop the others; a disk that fails stops the directory.
     """
     opened = DirectoryOpened()
+    progress = progress or DirectoryProgress()
+    progress.total = len(openings)
     try:
         opened.clean = await asyncio.to_thread(directory.take_clean_shutdown_mark)
         recovery_points = await asyncio.to_thread(directory.read_recovery_points)
         log_starts = await asyncio.to_thread(directory.read_log_start_offsets)
+        compacted = await asyncio.to_thread(directory.read_cleaner_offsets)
     except OSError as error:
         opened.failure = str(error)
         return opened
+    progress.clean = opened.clean
     _announce(directory, len(openings), opened.clean)
     started = reported = time.monotonic()
     loop = asyncio.get_running_loop()
@@ -100,10 +106,12 @@ async def open_directory(
         jobs = [
             loop.run_in_executor(
                 pool,
-                _open_one,
+                _open_noted,
+                progress,
                 opening,
                 recovery_points,
                 log_starts,
+                compacted,
                 opened.clean,
                 allow_data_loss,
                 open_log,
@@ -111,9 +119,8 @@ async def open_directory(
             for opening in openings
         ]
         for done, (opening, job) in enumerate(zip(openings, jobs, strict=True), start=1):
-            await _collect(opened, opening, job)
-            if progress is not None:
-                progress(done, len(openings))
+            await _collect(opened, opening, job, progress)
+            progress.done = done
             if time.monotonic() - reported > _PROGRESS_SECONDS:
                 reported = time.monotonic()
                 _LOG.info("%s: %d of %d partitions are open", directory.path, done, len(openings))
@@ -124,9 +131,13 @@ async def open_directory(
     return opened
 
 
-async def _collect(opened: DirectoryOpened, opening: Opening, job: asyncio.Future[Log]) -> None:
+async def _collect(
+    opened: DirectoryOpened, opening: Opening, job: asyncio.Future[Log], progress: DirectoryProgress
+) -> None:
     try:
-        opened.logs.append((opening, await job))
+        log = await job
+        opened.logs.append((opening, log))
+        progress.bytes_checked += log.recovery_report["bytes_scanned"]
     except (StorageError, OSError) as error:
         if is_full(error):
             opened.postponed.append((opening, str(error)))
@@ -148,16 +159,37 @@ def reopen(directory: LogDirectory, opening: Opening, *, allow_data_loss: bool, 
         opening,
         directory.former_recovery_points,
         directory.former_log_starts,
+        directory.former_cleaner_offsets,
         False,
         allow_data_loss,
         open_log,
     )
 
 
+def _open_noted(
+    progress: DirectoryProgress,
+    opening: Opening,
+    recovery_points: dict[PartitionKey, int],
+    log_starts: dict[PartitionKey, int],
+    compacted: dict[PartitionKey, int],
+    clean: bool,
+    allow_data_loss: bool,
+    open_log: OpenLog,
+) -> Log:
+    """`_open_one`, shown in `progress` while it lasts."""
+    name = opening.found.path.name
+    progress.opening.add(name)
+    try:
+        return _open_one(opening, recovery_points, log_starts, compacted, clean, allow_data_loss, open_log)
+    finally:
+        progress.opening.discard(name)
+
+
 def _open_one(
     opening: Opening,
     recovery_points: dict[PartitionKey, int],
     log_starts: dict[PartitionKey, int],
+    compacted: dict[PartitionKey, int],
     clean: bool,
     allow_data_loss: bool,
     open_log: OpenLog,
@@ -172,6 +204,7 @@ def _open_one(
         opening.config,
         recovery_point=recovery_points.get(key, 0),
         log_start_offset=log_starts.get(key, 0),
+        compacted_below=compacted.get(key, 0),
         clean_shutdown=clean,
         allow_data_loss=allow_data_loss,
     )

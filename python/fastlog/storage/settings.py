@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from fastlog.storage.cleaner_settings import CleanerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,7 @@ class StorageSettings:
     | producer_expiration_check_ms     | producer.id.expiration.check.interval.ms          |
     | file_delete_delay_ms             | log.segment.delete.delay.ms, for partitions that are not open |
     | allow_data_loss                  | --allow-data-loss                                 |
+    | cleaner                          | log.cleaner.*                                     |
     """
 
     log_dirs: Sequence[Path]
@@ -32,6 +35,7 @@ class StorageSettings:
     producer_expiration_check_ms: int = 600_000
     file_delete_delay_ms: int = 60_000
     allow_data_loss: bool = False
+    cleaner: CleanerSettings = field(default_factory=CleanerSettings)
     # No Kafka properties: how often failures and due flushes are looked for, files whose delete delay is over
     # are removed, and the reserve is filled.
     watch_ms: int = 1_000

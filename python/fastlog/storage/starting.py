@@ -14,6 +14,7 @@ from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.log_dir import LogDirectory, LogDirectoryError
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable
 from fastlog.storage.placement import common_identity, duplicate_directories, duplicate_partitions
+from fastlog.storage.progress import OpeningProgress
 from fastlog.storage.recovery import Opening, OpenLog, open_directory
 from fastlog.storage.settings import StorageSettings
 
@@ -84,6 +85,7 @@ async def open_partitions(
     table: PartitionTable,
     failures: DirectoryFailures,
     open_log: OpenLog,
+    progress: OpeningProgress,
 ) -> Opened:
     """Opens all partitions into `table`; refused ones are noted there. `now` is the monotonic time."""
     online = [directory for directory in directories if directory.online]
@@ -95,6 +97,7 @@ async def open_partitions(
                 threads=settings.recovery_threads,
                 allow_data_loss=settings.allow_data_loss,
                 open_log=open_log,
+                progress=progress.of(directory.path),
             )
             for directory in online
         )

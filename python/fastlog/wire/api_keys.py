@@ -1,7 +1,8 @@
 """Kafka's API keys, and the table of the APIs whose messages this package knows.
 
 Version ranges and first flexible versions are those of Apache Kafka 3.9
-(`clients/src/main/resources/common/message/*Request.json`).
+(`clients/src/main/resources/common/message/*Request.json`);
+the two APIs of KIP-848 are at version 1, as in Kafka 4.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.DESCRIBE_PRODUCERS: Api("DescribeProducers", 0, 0, "describe_producers"),
     ApiKey.DESCRIBE_TRANSACTIONS: Api("DescribeTransactions", 0, 0, "describe_transactions"),
     ApiKey.LIST_TRANSACTIONS: Api("ListTransactions", 1, 0, "list_transactions"),
-    ApiKey.CONSUMER_GROUP_HEARTBEAT: Api("ConsumerGroupHeartbeat", 0, 0, "consumer_group_heartbeat"),
-    ApiKey.CONSUMER_GROUP_DESCRIBE: Api("ConsumerGroupDescribe", 0, 0, "consumer_group_describe"),
+    ApiKey.CONSUMER_GROUP_HEARTBEAT: Api("ConsumerGroupHeartbeat", 1, 0, "consumer_group_heartbeat"),
+    ApiKey.CONSUMER_GROUP_DESCRIBE: Api("ConsumerGroupDescribe", 1, 0, "consumer_group_describe"),
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: Api("DescribeTopicPartitions", 0, 0, "describe_topic_partitions"),
 }
 

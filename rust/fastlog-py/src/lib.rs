@@ -15,6 +15,7 @@ mod config;
 mod engine;
 mod errors;
 mod frame;
+mod inspect;
 mod log;
 mod plan;
 mod sending;
@@ -46,6 +47,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::frame::{Frame, FrameReader};
+    #[pymodule_export]
+    use crate::inspect::scan_segment;
     #[pymodule_export]
     use crate::log::{AppendInfo, Log};
     #[pymodule_export]

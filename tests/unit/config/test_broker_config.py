@@ -87,6 +87,13 @@ def test_log_dirs(values: dict[str, str], directories: list[str]) -> None:
         ({"process.roles": "controller", "node.id": "1"}, "does not name the role broker"),
         ({"process.roles": "broker,controller"}, r"node\.id: must be set"),
         ({"log.cleaner.min.compaction.lag.ms": "5", "log.cleaner.max.compaction.lag.ms": "4"}, "is above"),
+        ({"log.cleaner.io.buffer.load.factor": "1.5"}, "1.5 is not above 0 and at most 1"),
+        ({"log.cleaner.io.max.bytes.per.second": "0"}, "0.0 is not above 0"),
+        ({"log.cleaner.threads": "0"}, "log.cleaner.enable=false turns it off"),
+        (
+            {"log.cleaner.threads": "4", "log.cleaner.dedupe.buffer.size": "4194304"},
+            "more than 1 MiB for each",
+        ),
         ({"log.retention.minutes": "0"}, r"log\.retention\.ms: '0' is not allowed"),
         ({"log.roll.ms": "0"}, r"log\.roll\.ms: '0' is not allowed"),
     ],
@@ -94,6 +101,12 @@ def test_log_dirs(values: dict[str, str], directories: list[str]) -> None:
 def test_contradictions(values: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config_of(values)
+
+
+def test_a_cleaner_that_is_off_may_be_told_anything() -> None:
+    config = config_of({"log.cleaner.enable": "false", "log.cleaner.threads": "0"})
+    assert (config.log_cleaner_enable, config.log_cleaner_threads) == (False, 0)
+    assert config.log_cleaner_io_max_bytes_per_second == 1.7976931348623157e308
 
 
 def test_limits_per_address() -> None:
@@ -122,3 +135,15 @@ def test_live_config_tells_of_changes() -> None:
         live.apply(cluster={"message.max.bytes": "x"})
     assert live.current.message_max_bytes == 5
     assert seen == [(1_048_588, 5)]
+
+
+@pytest.mark.parametrize(
+    ("values", "port", "is_set"), [({}, 9464, False), ({"fastlog.http.port": "9464"}, 9464, True)]
+)
+def test_it_is_known_whether_the_port_of_metrics_was_chosen(
+    values: dict[str, str], port: int, is_set: bool
+) -> None:
+    config = config_of(values)
+    assert (config.http_host, config.http_port, config.http_port_is_set) == ("127.0.0.1", port, is_set)
+    assert config.metrics_kafka_exporter_names
+    assert config.metrics_per_partition

@@ -52,7 +52,7 @@ def test_dynamic_keys_that_have_an_effect(rules: ConfigurationRules, node_id: in
     [
         (None, {"no.such.key": "1"}, "unknown key"),
         (1, {"num.partitions": "5"}, "cannot be changed while the broker runs: set it in"),
-        (1, {"log.cleaner.threads": "5"}, "has no effect here: this release does not compact"),
+        (1, {"log.cleaner.io.buffer.size": "5"}, "has no effect here: fastlog is built differently"),
         (None, {"listeners": "PLAINTEXT://:1"}, "for all brokers at once: name a broker id"),
         (1, {"listeners": "PLAINTEXT://:1"}, "while the broker runs yet"),
         (1, {"log.retention.ms": "x"}, "is not a whole number"),

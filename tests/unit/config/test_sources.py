@@ -103,6 +103,8 @@ def test_strange_variables_only_warn() -> None:
         "KAFKA_PORT_9092_TCP_ADDR": "10.0.0.1",
         "KAFKA_SERVICE_HOST": "10.0.0.1",
         "FASTLOG_SERVICE_PORT_KAFKA": "9092",
+        # A service that happens to be called fastlog-http.
+        "FASTLOG_HTTP_PORT": "tcp://10.0.0.1:9464",
         "KAFKA_LOG_RETENTION_HOUR": "1",
         "FASTLOG_DURABILTY": "fsync",
         "KAFKA_XYZZY": "1",
@@ -119,3 +121,9 @@ def test_strange_variables_only_warn() -> None:
 def test_ill_typed_variable_of_a_key_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"\[KAFKA_NUM_PARTITIONS\]"):
         load_settings(environment={"KAFKA_NUM_PARTITIONS": "many"})
+
+
+def test_the_port_of_metrics_by_variable() -> None:
+    assert load_settings(environment={"FASTLOG_HTTP_PORT": "9999"}).text("fastlog.http.port") == "9999"
+    with pytest.raises(ConfigError, match=r"\[FASTLOG_HTTP_PORT\]"):
+        load_settings(environment={"FASTLOG_HTTP_PORT": "http"})

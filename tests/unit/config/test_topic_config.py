@@ -59,6 +59,20 @@ def test_broker_settings_are_the_defaults_and_overrides_win() -> None:
     assert config.min_insync_replicas == 1
 
 
+def test_compaction() -> None:
+    layers = config_of(
+        {"log.cleaner.min.cleanable.ratio": "0.25", "log.cleaner.delete.retention.ms": "7"}
+    ).layers
+    lag = {"max.compaction.lag.ms": "1000", "min.compaction.lag.ms": "3"}
+    config = TopicConfig.effective({**lag, "cleanup.policy": "compact"}, layers)
+    assert (config.min_cleanable_dirty_ratio, config.delete_retention_ms) == (0.25, 7)
+    assert (config.min_compaction_lag_ms, config.max_compaction_lag_ms) == (3, 1000)
+    # A record in the active segment would never be compacted.
+    assert config.log_config(producer_id_expiration_ms=1)["segment_ms"] == 1000
+    deleted = TopicConfig.effective(lag, layers)
+    assert deleted.log_config(producer_id_expiration_ms=1)["segment_ms"] == 604_800_000
+
+
 @pytest.mark.parametrize(
     ("overrides", "bounds"),
     [

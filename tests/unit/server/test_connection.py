@@ -256,3 +256,32 @@ def test_a_half_closed_connection_does_not_stay_for_ever() -> None:
     receive(connection, request(1))
     connection.eof_received()
     assert sweep_after(harness, 61) == ["half closed"]
+
+
+def test_times_of_requests_are_counted_by_stage() -> None:
+    harness = Harness()
+    connection, transport = harness.connect(room=10)
+    api_key = 3
+    receive(connection, request(1))
+    harness.loop.advance(2.0)
+    harness.started[0].reply(b"12345")
+    times = harness.metrics.times[api_key]
+    assert (times.total().sum, times.busy().sum, times.parked, times.sending) == (2.0, 2.0, 0.0, 0.0)
+
+    # One that is parked, and whose answer then finds the socket full.
+    receive(connection, request(2))
+    exchange = harness.started[1]
+    exchange.operation = wait = Wait()
+    harness.loop.advance(1.0)
+    harness.purgatory.park(wait, [("t", 0)], 100_000)
+    harness.loop.advance(4.0)
+    harness.purgatory.end_early(wait)
+    transport.room = 0
+    transport.buffered += b"x"
+    connection.pause_writing()
+    exchange.reply(b"12345")
+    harness.loop.advance(8.0)
+    assert times.total().count == 1
+    transport.drain(100)
+    assert (times.total().sum, times.busy().sum, times.parked, times.sending) == (15.0, 3.0, 4.0, 8.0)
+    assert times.total().count == times.busy().count == 2

@@ -22,6 +22,8 @@ class FakeConfig:
     segment_bytes: int = 1000
     file_delete_delay_ms: int = 60_000
     retention_ms: int = NEVER
+    compact: bool = False
+    delete: bool = True
 
 
 def storage_error(text: str, *, no_space: bool = False) -> StorageError:

@@ -114,6 +114,7 @@ async def test_offsets_come_back_after_a_clean_end(store: Store) -> None:
     assert reopened.options == {
         "recovery_point": 100,
         "log_start_offset": 30,
+        "compacted_below": 0,
         "clean_shutdown": True,
         "allow_data_loss": False,
     }

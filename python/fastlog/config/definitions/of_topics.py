@@ -260,7 +260,11 @@ _TABLE: Final = (
     ),
     TopicKey(
         ConfigKey(
-            "delete.retention.ms", LONG, "86400000", "How long compaction keeps tombstones.", check=AtLeast(0)
+            "delete.retention.ms",
+            LONG,
+            "86400000",
+            "How long tombstones stay readable after the compaction that meets them.",
+            check=AtLeast(0),
         ),
         synonyms=("log.cleaner.delete.retention.ms",),
     ),
@@ -269,7 +273,7 @@ _TABLE: Final = (
             "min.cleanable.dirty.ratio",
             DOUBLE,
             "0.5",
-            "Share of uncompacted data that makes a log worth compacting.",
+            "A log is compacted when more than this share of its sealed bytes is not compacted yet.",
             check=Between(0, 1),
         ),
         synonyms=("log.cleaner.min.cleanable.ratio",),
@@ -289,7 +293,7 @@ _TABLE: Final = (
             "max.compaction.lag.ms",
             LONG,
             "9223372036854775807",
-            "Age at which a record must have been compacted.",
+            "Age at which a record is compacted whatever the share; bounds segment.ms too.",
             check=AtLeast(1),
         ),
         synonyms=("log.cleaner.max.compaction.lag.ms",),

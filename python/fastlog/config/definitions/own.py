@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastlog.config.checks import AtLeast, OneOf
+from fastlog.config.checks import AtLeast, Between, OneOf
 from fastlog.config.definitions.vocabulary import BOOLEAN, CLUSTER_WIDE, HIGH, INT, LONG, LOW, STRING
 from fastlog.config.keys import ConfigKey
 
@@ -68,6 +68,35 @@ KEYS: Final = (
         "text",
         "Form of the broker's own log messages: text for people, json with one object per line.",
         check=OneOf(("text", "json")),
+    ),
+    ConfigKey(
+        "fastlog.http.host",
+        STRING,
+        "127.0.0.1",
+        "Address on which metrics and health are served over HTTP, without authentication; empty takes every "
+        "interface.",
+    ),
+    ConfigKey(
+        "fastlog.http.port",
+        INT,
+        "9464",
+        "Port of metrics and health; 0 takes any free one, -1 turns them off. When the default is in use by "
+        "somebody else the broker starts without them; a port that was configured must be free.",
+        check=Between(-1, 65535),
+    ),
+    ConfigKey(
+        "fastlog.metrics.kafka.exporter.names",
+        BOOLEAN,
+        "true",
+        "Whether metrics include the kafka_* names of kafka_exporter.",
+        update=CLUSTER_WIDE,
+    ),
+    ConfigKey(
+        "fastlog.metrics.per.partition",
+        BOOLEAN,
+        "true",
+        "Whether metrics include series per partition; without them sums per topic and log directory stay.",
+        update=CLUSTER_WIDE,
     ),
     ConfigKey(
         "fastlog.unknown.keys",

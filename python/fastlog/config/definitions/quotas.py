@@ -95,6 +95,9 @@ KEYS: Final = (
             LOW,
             check=AtLeast(1),
         ),
+    ),
+    *without_effect(
+        Unused.TELEMETRY,
         ConfigKey(
             "telemetry.max.bytes",
             INT,

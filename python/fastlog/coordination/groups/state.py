@@ -41,6 +41,9 @@ class GroupState(Enum):
     EMPTY = "Empty"
     PREPARING_REBALANCE = "PreparingRebalance"
     COMPLETING_REBALANCE = "CompletingRebalance"
+    ASSIGNING = "Assigning"
+    """Of the consumer protocol only, as is the next one: see `modern.state`."""
+    RECONCILING = "Reconciling"
     STABLE = "Stable"
     DEAD = "Dead"
 

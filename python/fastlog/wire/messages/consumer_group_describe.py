@@ -1,4 +1,4 @@
-"""ConsumerGroupDescribe (69): groups of the protocol of KIP-848."""
+"""ConsumerGroupDescribe (69): groups of the protocol of KIP-848. Version 1 tells each member's protocol."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastlog.wire.api_keys import ApiKey
 from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
-from fastlog.wire.schema import Request, Response, array, boolean, int16, int32, nested, string, uuid
+from fastlog.wire.schema import Request, Response, array, boolean, int8, int16, int32, nested, string, uuid
 
 
 @dataclass(slots=True)
@@ -49,6 +49,8 @@ class Member:
     subscribed_topic_regex: str | None = string(nullable="0+", default=None)
     assignment: Assignment = nested(Assignment)
     target_assignment: Assignment = nested(Assignment)
+    member_type: int = int8("1+", default=-1, ignorable=True)
+    """0: classic protocol, 1: consumer protocol, -1: not known (KIP-1099)."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""ConsumerGroupHeartbeat (68): membership in the protocol of KIP-848."""
+"""ConsumerGroupHeartbeat (68): membership in the protocol of KIP-848. Version 1 is that of Kafka 4."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class TopicPartitions:
 
 @dataclass(slots=True)
 class ConsumerGroupHeartbeatRequest(Request):
-    """Null fields mean "as before". Member epoch 0 joins, -1 leaves, -2 leaves as a static member."""
+    """Null fields mean "as before". Member epoch 0 joins, -1 leaves, -2 leaves as a static member.
+
+    From version 1 on the client chooses the member id (KIP-1082) and may subscribe by regular expression.
+    """
 
     API = ApiKey.CONSUMER_GROUP_HEARTBEAT
 
@@ -29,6 +32,7 @@ class ConsumerGroupHeartbeatRequest(Request):
     rack_id: str | None = string(nullable="0+", default=None)
     rebalance_timeout_ms: int = int32(default=-1)
     subscribed_topic_names: list[str] | None = array("string", nullable="0+", null_default=True)
+    subscribed_topic_regex: str | None = string("1+", nullable="1+", default=None)
     server_assignor: str | None = string(nullable="0+", default=None)
     topic_partitions: list[TopicPartitions] | None = array(TopicPartitions, nullable="0+", null_default=True)
 

@@ -26,6 +26,7 @@ use crate::compaction::{
 use crate::compression::DecompressionLimit;
 use crate::error::{Error, Result, is_not_found};
 use crate::filenames::{FileState, parse};
+use crate::producer_state::ProducerState;
 use crate::segment::{NO_TIMESTAMP, Segment};
 
 /// How often the one who waits for a compaction to stop looks.
@@ -231,8 +232,12 @@ impl PartitionLog {
 
     /// Takes note that nothing has been compacted: the log begins anew.
     pub(super) fn forget_compaction(&self) -> Result<()> {
-        *lock(&self.compaction.checkpoint) = CompactionCheckpoint::default();
-        CompactionCheckpoint::remove(&*self.space.fs, &self.space.dir)
+        let mut checkpoint = lock(&self.compaction.checkpoint);
+        if *checkpoint != CompactionCheckpoint::default() {
+            *checkpoint = CompactionCheckpoint::default();
+            checkpoint.write(&*self.space.fs, &self.space.dir)?;
+        }
+        Ok(())
     }
 
     fn compaction_bounds(
@@ -296,8 +301,9 @@ impl PartitionLog {
         if bounds.cleanable().is_empty() || !(has_dirt || removal_due) {
             return Ok(());
         }
-        // Otherwise a power failure could leave what was compacted behind something that is torn.
-        if self.recovery_point() < bounds.uncleanable {
+        // Otherwise a power failure could leave what was compacted behind something that is torn, or take away
+        // the markers by which transactions were judged.
+        if self.recovery_point() < self.log_end_offset() {
             self.flush(None)?;
         }
         self.remove_stale_cleaned()?;
@@ -428,6 +434,7 @@ impl PartitionLog {
         let mut output = Output::begin(&self.space, base_offset, interval, now_ms, begun, buffer)?;
         let mut changed = sources.len() > 1;
         let mut kept_bytes = 0;
+        let mut lost_markers = Vec::new();
         for segment in sources {
             let size = segment.extent().size;
             run.report.bytes_read += size;
@@ -442,6 +449,9 @@ impl PartitionLog {
                     Ok(outcome) => outcome,
                     Err(error) => return Err(source.damaged(&header, error.to_string())),
                 };
+                if header.is_control() && rule.discard {
+                    lost_markers.push((header.producer_id, header.base_offset));
+                }
                 let (kept_header, bytes) = match kept {
                     Kept::Nothing => {
                         changed = true;
@@ -482,6 +492,8 @@ impl PartitionLog {
             source.pin()?;
         }
         self.allow_holes_below(last.extent().next_offset)?;
+        let (fs, dir) = (&*self.space.fs, &self.space.dir);
+        self.guard(ProducerState::end_in_snapshots(fs, dir, &lost_markers))?;
         let count = cleaned.len();
         match self.guard(self.swap_segments(sources, cleaned, stop))? {
             Swapped::InPlace => run.report.segments_after += count,
@@ -491,8 +503,8 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Notes, durably, that offsets below `offset` may be missing from now on.
-    fn allow_holes_below(&self, offset: i64) -> Result<()> {
+    /// Notes, durably, that segments below `offset` may end before the next one begins.
+    pub(super) fn allow_holes_below(&self, offset: i64) -> Result<()> {
         let mut checkpoint = lock(&self.compaction.checkpoint);
         if checkpoint.compacted_below < offset {
             let next = CompactionCheckpoint {

@@ -2,20 +2,21 @@
 //!
 //! Text like the leader-epoch checkpoint, with the entries
 //!
-//! * `compacted_below <offset>`: compaction has worked below. So offsets may be missing there, inside of segments
-//!   and between them, whatever the topic's configuration says today; above, a hole is damage unless the
-//!   configuration says `compact`. And a cleaner checkpoint beyond it is not believed. Durable before the first
-//!   segment is replaced; falls when the log is cut.
+//! * `compacted_below <offset>`: compaction has worked below, here or on the leader. So a segment may end before
+//!   the next one begins there, whatever the topic's configuration says today, and nowhere else. And a
+//!   cleaner checkpoint beyond it is not believed. Durable before the first segment is replaced; falls when
+//!   the log is cut.
 //! * `delete_horizon <ms>`: when the first tombstones or markers below may go. -1 when none wait.
 //!
-//! Without the file nothing was compacted here. Apache Kafka ignores it.
+//! A log that begins with `compact` in its configuration has the file from the start, others from their first
+//! compaction on. A directory of Apache Kafka, which ignores the file, has none: it is judged more leniently.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::checkpoints::{read_entries, write_entries};
 use crate::env::FileSystem;
-use crate::error::{Error, Result, is_not_found};
+use crate::error::{Error, Result};
 
 /// The content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +38,16 @@ impl CompactionCheckpoint {
     /// Its name inside of a partition directory.
     pub const FILE_NAME: &'static str = "compaction-checkpoint";
 
-    /// Reads the file in `dir`. Fails with [`Error::Corrupt`] when it makes no sense.
-    pub fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Self> {
+    /// Reads the file in `dir`, if there is one. Fails with [`Error::Corrupt`] when it makes no sense.
+    pub fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(Self::FILE_NAME);
         let entries = read_entries(fs, &path, |fields| match fields {
             [name, number] => Some(((*name).to_owned(), number.parse::<i64>().ok()?)),
             _ => None,
         })?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
         let mut checkpoint = Self::default();
         for (name, number) in entries {
             match &*name {
@@ -59,7 +63,7 @@ impl CompactionCheckpoint {
                 }
             }
         }
-        Ok(checkpoint)
+        Ok(Some(checkpoint))
     }
 
     /// Replaces the file in `dir`, durably.
@@ -75,14 +79,6 @@ impl CompactionCheckpoint {
             |text, (name, number)| write!(text, "{name} {number}"),
         )
     }
-
-    /// Removes the file in `dir`: the log begins anew.
-    pub fn remove(fs: &dyn FileSystem, dir: &Path) -> Result<()> {
-        match fs.remove_file(&dir.join(Self::FILE_NAME)) {
-            Err(error) if !is_not_found(&error) => Err(error),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -93,10 +89,7 @@ mod tests {
     #[test]
     fn comes_back_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(
-            CompactionCheckpoint::read(&StdFs, dir.path()).unwrap(),
-            CompactionCheckpoint::default()
-        );
+        assert_eq!(CompactionCheckpoint::read(&StdFs, dir.path()).unwrap(), None);
         let written = CompactionCheckpoint {
             compacted_below: 12_345_678_901,
             delete_horizon: 1_700_000_000_000,
@@ -107,7 +100,10 @@ mod tests {
             std::fs::read_to_string(&path).unwrap(),
             "0\n2\ncompacted_below 12345678901\ndelete_horizon 1700000000000\n"
         );
-        assert_eq!(CompactionCheckpoint::read(&StdFs, dir.path()).unwrap(), written);
+        assert_eq!(
+            CompactionCheckpoint::read(&StdFs, dir.path()).unwrap(),
+            Some(written)
+        );
         for damage in [
             "0\n1\ncompacted_below x\n",
             "0\n1\nsomething 5\n",
@@ -120,8 +116,5 @@ mod tests {
                 Err(Error::Corrupt { .. })
             ));
         }
-        CompactionCheckpoint::remove(&StdFs, dir.path()).unwrap();
-        CompactionCheckpoint::remove(&StdFs, dir.path()).unwrap();
-        assert!(!path.exists());
     }
 }

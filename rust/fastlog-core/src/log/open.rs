@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::compact::CompactionControl;
 use super::compaction_checkpoint::CompactionCheckpoint;
-use super::recover::{Loaded, Recovery};
+use super::recover::{Holes, Loaded, Recovery};
 use super::roll::draw_jitter;
 use super::{LogConfig, PartitionLog, Writer, leftovers};
 use crate::clock::Clock;
@@ -85,10 +85,18 @@ impl PartitionLog {
         }
         let mut report = RecoveryReport::default();
         let files = leftovers::sweep(&space, &mut report)?;
-        let mut compacted = load_compaction_checkpoint(&space, &mut report)?;
+        let found = load_compaction_checkpoint(&space, &mut report)?;
+        let mut compacted = found.unwrap_or_default();
+        if found.is_none() && files.is_empty() && config.compact {
+            compacted.write(&*fs, dir)?;
+        }
         compacted.compacted_below = compacted.compacted_below.max(options.compacted_below);
-        let holes_below = compacted.compacted_below;
-        let recovery = Recovery::new(&space, &config, &options, clock.now_ms(), holes_below, report);
+        let holes = Holes {
+            anywhere_inside: config.compact,
+            between_below: compacted.compacted_below,
+            by_evidence: found.is_none() && !files.is_empty(),
+        };
+        let recovery = Recovery::new(&space, &config, &options, clock.now_ms(), holes, report);
         let (loaded, mut report) = recovery.load(files)?;
         let end = loaded.active.extent().next_offset;
         // What was compacted is durable: a log that ends before was cut by a repair, or comes from a backup.
@@ -128,15 +136,15 @@ impl PartitionLog {
     }
 }
 
-/// A damaged checkpoint costs the leniency that it would allow, nothing else.
+/// Without the checkpoint, or with a damaged one, the log is judged by what is found in it.
 fn load_compaction_checkpoint(
     space: &SegmentSpace,
     report: &mut RecoveryReport,
-) -> Result<CompactionCheckpoint> {
+) -> Result<Option<CompactionCheckpoint>> {
     match CompactionCheckpoint::read(&*space.fs, &space.dir) {
         Err(error @ Error::Corrupt { .. }) => {
             report.warnings.push(error.to_string());
-            Ok(CompactionCheckpoint::default())
+            Ok(None)
         }
         other => other,
     }

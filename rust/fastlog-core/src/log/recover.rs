@@ -8,9 +8,7 @@
 //! | segments that overlap | not looked at | damage: refused |
 //! | a hole, inside of a segment or between two, where nothing was compacted | not looked at | damage: refused |
 //!
-//! Where something was compacted: everywhere, if the topic's configuration has `compact`; below the offset that
-//! the log's own checkpoint ([`super::compaction_checkpoint`]) or the opener ([`OpenOptions::compacted_below`])
-//! names; and after batches that no producer can have written (fewer records than offsets, a delete horizon).
+//! What counts as compacted is said at [`Holes`].
 //!
 //! What is cut off is kept in a `.corrupt` file. With `allow_data_loss` damage is cut off like a torn end.
 
@@ -45,11 +43,28 @@ pub(super) struct Recovery<'a> {
     pub config: &'a LogConfig,
     pub options: &'a OpenOptions,
     pub now_ms: i64,
-    /// Up to here offsets may be missing, because compaction removed them.
-    pub holes_below: i64,
+    pub holes: Holes,
     pub report: RecoveryReport,
     pub segments: Vec<Found>,
     pub epochs: Vec<(i32, i64)>,
+}
+
+/// Where offsets may be missing, because compaction removed them.
+///
+/// Inside of a segment a hole is no sign of a loss: a torn end has nothing behind it. Where the configuration does
+/// not have `compact` it is still believed only when the next batch confirms it. A segment that ends before the
+/// next one begins, however, may have lost its end, so that has to be known: from the log's own checkpoint
+/// ([`super::compaction_checkpoint`]) or from the opener ([`OpenOptions::compacted_below`]). A log that has no
+/// checkpoint of its own comes from Kafka or an earlier version: there the configuration, a hole inside of a
+/// segment, or a batch that no producer can have written is evidence enough.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holes {
+    /// Inside of any segment.
+    pub anywhere_inside: bool,
+    /// Inside of and between segments below this offset.
+    pub between_below: i64,
+    /// Between segments too, as soon as there is evidence.
+    pub by_evidence: bool,
 }
 
 /// A segment on disk.
@@ -67,7 +82,7 @@ impl<'a> Recovery<'a> {
         config: &'a LogConfig,
         options: &'a OpenOptions,
         now_ms: i64,
-        holes_below: i64,
+        holes: Holes,
         report: RecoveryReport,
     ) -> Self {
         Self {
@@ -75,7 +90,7 @@ impl<'a> Recovery<'a> {
             config,
             options,
             now_ms,
-            holes_below: if config.compact { i64::MAX } else { holes_below },
+            holes,
             report,
             segments: Vec::new(),
             epochs: Vec::new(),
@@ -289,6 +304,8 @@ impl<'a> Recovery<'a> {
         for segment in found.segments.iter().rev() {
             segment.rename_deleted()?;
         }
+        // They speak of producers, and of open transactions, of which nothing is left.
+        delete_snapshots_after(&*self.space.fs, &self.space.dir, -1)?;
         let segment = self.fresh_segment(start)?;
         self.space.fs.sync_dir(&self.space.dir)?;
         Ok(Loaded {

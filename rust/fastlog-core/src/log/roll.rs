@@ -41,6 +41,10 @@ impl PartitionLog {
             return Ok(());
         }
         let config = self.config();
+        if base_offset > writer.active.extent().next_offset {
+            // The leader's log was compacted.
+            self.allow_holes_below(base_offset)?;
+        }
         writer.active.seal()?;
         let reserve = config
             .preallocate

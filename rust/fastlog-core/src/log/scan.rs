@@ -30,7 +30,7 @@ struct Scan {
     expected: i64,
     /// Leader epoch of the last batch.
     epoch: i32,
-    /// There are traces of a compaction: then offsets may be missing between segments.
+    /// There is evidence of a compaction.
     compacted: bool,
 }
 
@@ -181,7 +181,11 @@ impl Recovery<'_> {
         self.report.segments_scanned += 1;
         let log = Arc::clone(self.segments[index].segment.log());
         let rule = OffsetRule {
-            holes_below: self.holes_below,
+            holes_below: if self.holes.anywhere_inside {
+                i64::MAX
+            } else {
+                self.holes.between_below
+            },
             limit: self.limit_of(index),
         };
         let mut verifier = Verifier::new(&*log, writer.extent().size, self.segments[index].size, rule);
@@ -249,7 +253,7 @@ impl Recovery<'_> {
     /// Whether the next segment does not go on where this one ends. A compacted log may have holes.
     fn misfit(&self, index: usize, scan: &Scan) -> Option<Damage> {
         let next = self.segments.get(index + 1)?.segment.base_offset();
-        let hole_allowed = scan.compacted || next <= self.holes_below;
+        let hole_allowed = next <= self.holes.between_below || (self.holes.by_evidence && scan.compacted);
         let fits = next == scan.expected || (hole_allowed && next > scan.expected);
         (!fits).then(|| Damage {
             segment: index,

@@ -154,7 +154,9 @@ impl ProducerState {
     ///
     /// Returns the transaction that the marker ended; a marker without a transaction ends nothing.
     pub fn record(&mut self, header: &BatchHeader, control: Option<ControlMarker>) -> Option<CompletedTxn> {
-        if !header.has_producer() || (header.is_control() && control.is_none()) {
+        // An emptied marker is left where nothing else tells the producer's epoch, which fences older ones.
+        let is_unknown = header.is_control() && control.is_none() && header.record_count != 0;
+        if !header.has_producer() || is_unknown {
             return None;
         }
         let entry = self
@@ -163,6 +165,9 @@ impl ProducerState {
             .or_insert_with(Entry::new);
         entry.set_epoch(header.producer_epoch);
         entry.last_timestamp = header.max_timestamp;
+        if header.is_control() && control.is_none() {
+            return None;
+        }
         let Some(marker) = control else {
             entry.push(BatchMetadata {
                 last_sequence: header.last_sequence(),
@@ -273,6 +278,37 @@ impl ProducerState {
     /// Writes, durably, the state as the one just before `offset`.
     pub fn write_snapshot(&self, fs: &dyn FileSystem, dir: &Path, offset: i64) -> Result<()> {
         fs.write_atomically(&snapshot_path(dir, offset), &snapshot::encode(&self.producers))
+    }
+
+    /// Ends transactions in the snapshots of `dir`: each of `ended` is a producer and the offset of a marker that is
+    /// about to leave the log. Whoever went on from a snapshot before the marker would never see its end.
+    pub fn end_in_snapshots(fs: &dyn FileSystem, dir: &Path, ended: &[(i64, i64)]) -> Result<()> {
+        let Some(last) = ended.iter().map(|(_, marker)| *marker).max() else {
+            return Ok(());
+        };
+        for offset in snapshot_offsets(fs, dir)? {
+            if offset > last {
+                break;
+            }
+            let path = snapshot_path(dir, offset);
+            // Damaged ones are left to whoever wants to load them.
+            let Ok(mut producers) = snapshot::decode(&fs.read_file(&path)?) else {
+                continue;
+            };
+            let mut changed = false;
+            for (producer, marker) in ended.iter().filter(|(_, marker)| *marker >= offset) {
+                if let Some(entry) = producers.get_mut(producer)
+                    && entry.txn_first_offset.is_some_and(|first| first <= *marker)
+                {
+                    entry.txn_first_offset = None;
+                    changed = true;
+                }
+            }
+            if changed {
+                fs.write_atomically(&path, &snapshot::encode(&producers))?;
+            }
+        }
+        Ok(())
     }
 
     /// Loads the newest good snapshot at or below `upper`. Damaged ones are removed and older ones tried.

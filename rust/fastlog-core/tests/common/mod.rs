@@ -1,6 +1,8 @@
 //! What the tests of the log share.
 #![allow(dead_code)] // every test binary uses its own part of this
 
+pub mod keyed;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,0 +1,194 @@
+"""`fastlog group`: list, describe, delete consumer groups, and reset their offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+
+from fastlog.cli.completion import complete_groups, complete_topics
+from fastlog.cli.failures import UsageProblem
+from fastlog.cli.output import Column
+from fastlog.cli.session import Session, new_app, verb
+from fastlog.cli.topic import confirm, failed_row
+
+__all__ = ["app"]
+
+app: Final = new_app("Consumer groups: list, lag, delete, reset offsets.")
+
+GroupsArgument = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help="Groups.", autocompletion=complete_groups)
+]
+
+
+@verb(app, "list")
+async def list_groups(
+    session: Session,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", help="Only groups in this state. Repeatable."),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="classic|consumer", help="Only groups of this kind. Repeatable."),
+    ] = None,
+) -> None:
+    """Lists groups of all brokers."""
+    from fastlog.client.admin import groups
+
+    states = [_known(text, groups.STATES, "--state") for text in state or []]
+    types = [_known(text, groups.TYPES, "--type") for text in kind or []]
+    async with session.connect() as cluster:
+        found = await groups.list_groups(cluster, states=states, types=types)
+    for node, error in found.errors.items():
+        session.item_failed(f"broker {node}", error)
+    rows = [
+        {
+            "group": row.group_id,
+            "type": row.type,
+            "protocol_type": row.protocol_type,
+            "state": row.state,
+            "coordinator": row.coordinator,
+        }
+        for row in found.groups
+    ]
+    session.out.rows(
+        [
+            Column("group", "group"),
+            Column("type", "type"),
+            Column("protocol_type", "protocol"),
+            Column("state", "state"),
+            Column("coordinator", "coordinator", "number"),
+        ],
+        rows,
+    )
+
+
+@verb(app, "describe")
+async def describe(
+    session: Session,
+    names: GroupsArgument,
+    members: Annotated[
+        bool, typer.Option("--members", help="Members and what they own, instead of offsets.")
+    ] = False,
+    state: Annotated[
+        bool, typer.Option("--state", help="State, assignor and coordinator, instead of offsets.")
+    ] = False,
+) -> None:
+    """Shows committed offsets with their lag. JSON holds offsets, members and state together."""
+    from fastlog.cli.group_view import describe_all, show_groups
+
+    if members and state:
+        raise UsageProblem("--members and --state: choose one")
+    async with session.connect() as cluster:
+        described = await describe_all(cluster, names)
+    for name, error in described.errors.items():
+        session.item_failed(f"group {name}", error)
+    show_groups(session.out, described.groups, "members" if members else "state" if state else "offsets")
+
+
+@verb(app, "delete")
+async def delete(
+    session: Session,
+    names: GroupsArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Deletes groups with their offsets. Groups with members stay."""
+    from fastlog.client.admin.groups import delete_groups
+
+    wanted = list(dict.fromkeys(names))
+    if not yes:
+        confirm(f"delete {', '.join(wanted)} with all offsets?")
+    async with session.connect() as cluster:
+        found = await delete_groups(cluster, wanted)
+    rows: list[dict[str, Any]] = []
+    for name in wanted:
+        error = found[name]
+        if error is None:
+            rows.append({"group": name, "status": "deleted", "error": None})
+            session.out.line(f"deleted group {name}")
+        else:
+            session.item_failed(f"group {name}", error)
+            rows.append(failed_row("group", name, error))
+    session.out.document(rows)
+
+
+@verb(app, "reset-offsets")
+async def reset_offsets(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="The group.", autocompletion=complete_groups)],
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--topic",
+            metavar="TOPIC[:0,1]",
+            help="A topic, or partitions of it. Repeatable.",
+            autocompletion=complete_topics,
+        ),
+    ] = None,
+    all_topics: Annotated[
+        bool, typer.Option("--all-topics", help="Every partition that the group has committed.")
+    ] = False,
+    to_earliest: Annotated[bool, typer.Option("--to-earliest", help="To the log start.")] = False,
+    to_latest: Annotated[bool, typer.Option("--to-latest", help="To the log end.")] = False,
+    to_current: Annotated[
+        bool, typer.Option("--to-current", help="As it is; to the log end where nothing is committed.")
+    ] = False,
+    to_offset: Annotated[int | None, typer.Option("--to-offset", metavar="N", help="To offset N.")] = None,
+    shift_by: Annotated[
+        int | None, typer.Option("--shift-by", metavar="N", help="N forward, or back if negative.")
+    ] = None,
+    to_datetime: Annotated[
+        str | None,
+        typer.Option("--to-datetime", metavar="ISO", help="To the first record at or after this time."),
+    ] = None,
+    by_duration: Annotated[
+        str | None,
+        typer.Option(
+            "--by-duration", "--to-duration", metavar="P1DT2H", help="To the time this long before now."
+        ),
+    ] = None,
+    from_file: Annotated[
+        str | None,
+        typer.Option(
+            "--from-file", metavar="FILE", help="To the offsets in a CSV or JSON file; - for stdin."
+        ),
+    ] = None,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="Do it. Without this the plan is only shown.")
+    ] = False,
+) -> None:
+    """Moves the committed offsets of a group that has no members. A dry run unless --execute is given."""
+    from fastlog.cli.group_reset import choose_target, reset, show_reset
+
+    target = choose_target(
+        group=name,
+        to_earliest=to_earliest,
+        to_latest=to_latest,
+        to_current=to_current,
+        to_offset=to_offset,
+        shift_by=shift_by,
+        to_datetime=to_datetime,
+        by_duration=by_duration,
+        from_file=from_file,
+    )
+    if (target.kind == "file") == (bool(topic) or all_topics):
+        raise UsageProblem(
+            "--from-file names its partitions itself; leave out --topic and --all-topics"
+            if target.kind == "file"
+            else "which partitions? give --topic or --all-topics"
+        )
+    if topic and all_topics:
+        raise UsageProblem("--topic and --all-topics: choose one")
+    async with session.connect() as cluster:
+        rows = await reset(cluster, name, target, topic or None, execute=execute)
+    show_reset(session, name, rows, execute=execute)
+
+
+def _known(text: str, names: Sequence[str], option: str) -> str:
+    """The name as the protocol writes it; upper and lower case do not matter."""
+    for name in names:
+        if name.lower() == text.lower().replace("-", "").replace("_", ""):
+            return name
+    raise UsageProblem(f"{option} {text}: must be one of {', '.join(names)}")

@@ -1,0 +1,108 @@
+"""`fastlog`: the command line for a Kafka cluster, fastlog's or Apache's.
+
+Each group of verbs is a module of its own, imported when it is called: see `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any, Final
+
+import typer
+
+from fastlog.cli.exit_codes import ToolExit
+from fastlog.cli.failures import UsageProblem, tell, wants_json
+from fastlog.cli.lazy_group import LazyCommand, lazy_group
+from fastlog.cli.session import (
+    ENVIRONMENT,
+    HELP,
+    BootstrapOption,
+    ClientIdOption,
+    Globals,
+    OutputOption,
+    TimeoutOption,
+    remember_globals,
+)
+
+__all__ = ["COMMANDS", "app", "main"]
+
+COMMANDS: Final = {
+    "topic": LazyCommand("fastlog.cli.topic:app", "Create, list, describe, alter, trim and delete topics."),
+    "group": LazyCommand("fastlog.cli.group:app", "Consumer groups: list, lag, delete, reset offsets."),
+    "config": LazyCommand("fastlog.cli.config:app", "Settings of topics, brokers and groups."),
+    "cluster": LazyCommand("fastlog.cli.cluster:app", "Brokers, features, log directories."),
+    "produce": LazyCommand("fastlog.cli.produce:produce", "Send lines of stdin, or files, as records."),
+    "consume": LazyCommand("fastlog.cli.consume:consume", "Print records of topics."),
+    "log": LazyCommand("fastlog.cli.log:app", "Look into segment files of a broker that is stopped."),
+    "doctor": LazyCommand("fastlog.cli.doctor:doctor", "Check a data directory; say what to do next."),
+    "completion": LazyCommand("fastlog.cli.completion:completion", "Print the completion script of a shell."),
+}
+"""Every command. One line registers another; its module is not imported before it is called."""
+
+app: Final = typer.Typer(
+    cls=lazy_group(COMMANDS),
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings=HELP,
+)
+_USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+"""Click's UsageError, from whichever package this release of Typer has it."""
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    bootstrap_server: BootstrapOption = None,
+    output: OutputOption = None,
+    timeout: TimeoutOption = None,
+    client_id: ClientIdOption = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Works with a Kafka cluster. The options below may stand before or after the command."""
+    remember_globals(Globals(bootstrap_server, output, timeout, client_id))
+    # For commands that declare the same options by themselves: an option counts more than the environment.
+    if bootstrap_server is not None:
+        os.environ[ENVIRONMENT] = bootstrap_server
+    if output is not None:
+        ctx.default_map = {name: {"output": output} for name in ("produce", "consume")}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if sys.argv[1:] == ["--version"]:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"fastlog {version('fastlog')}\n")
+        return
+    sys.exit(_status(sys.argv[1:]))
+
+
+def _status(arguments: list[str]) -> int:
+    try:
+        result: Any = app(args=arguments, prog_name="fastlog", standalone_mode=False)
+        sys.stdout.flush()
+    except _USAGE_ERROR as error:
+        return _usage(error, arguments)
+    except BrokenPipeError:
+        # Who reads our output has seen enough. Nothing more can be written, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ToolExit.OK
+    except (KeyboardInterrupt, typer.Abort):
+        return ToolExit.INTERRUPTED
+    return result if isinstance(result, int) else ToolExit.OK
+
+
+def _usage(error: Any, arguments: list[str]) -> int:
+    if not arguments or type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    elif wants_json(arguments):
+        tell(UsageProblem(error.format_message()), as_json=True)
+    else:
+        error.show()
+    return ToolExit.USAGE
+
+
+if __name__ == "__main__":
+    main()

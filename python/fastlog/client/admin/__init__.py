@@ -1,0 +1,6 @@
+"""Administration of a cluster: topics, records, configurations, groups, offsets, brokers, directories.
+
+Functions take an open `Cluster`. Where several things are named, the result is a dictionary that holds for
+each of them what came of it: a value, or the `ClientError` (not raised) that it met. Errors of the whole
+call, such as no connection, are raised.
+"""

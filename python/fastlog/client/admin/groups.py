@@ -1,0 +1,249 @@
+"""Consumer groups of both protocols, classic and KIP-848: list, describe, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from fastlog.client.admin.answers import check, failure
+from fastlog.client.admin.group_protocol import read_assignment, read_subscription
+from fastlog.client.cluster import Cluster
+from fastlog.client.deadline import Deadline
+from fastlog.client.errors import BrokerError, ClientError, VersionMismatch
+from fastlog.errors import ErrorCode
+from fastlog.wire.messages import consumer_group_describe as modern
+from fastlog.wire.messages import group_admin as classic
+
+__all__ = [
+    "STATES",
+    "TYPES",
+    "GroupDescription",
+    "GroupListing",
+    "GroupMember",
+    "Groups",
+    "delete_groups",
+    "describe_groups",
+    "list_groups",
+]
+
+T = TypeVar("T")
+
+STATES: Final = (
+    *("PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty"),
+    *("Assigning", "Reconciling", "NotReady"),
+)
+"""States of groups: the first five of the classic protocol; then those of the newer ones."""
+TYPES: Final = ("classic", "consumer", "share", "streams")
+
+_AT_ONCE: Final = 16
+_DEAD: Final = "Dead"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupListing:
+    """A group in brief; `state` and `type` are None where the broker does not tell (before 2.6, 3.8)."""
+
+    group_id: str
+    protocol_type: str
+    state: str | None
+    type: str | None
+    coordinator: int
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """All groups that could be listed, and which brokers could not be asked."""
+
+    groups: tuple[GroupListing, ...]
+    errors: dict[int, ClientError]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member. Topics and assignment are None when the protocol type is not "consumer".
+
+    `target` is what the coordinator wants the member to own (KIP-848 only).
+    """
+
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    host: str
+    topics: tuple[str, ...] | None
+    assignment: dict[str, tuple[int, ...]] | None
+    target: dict[str, tuple[int, ...]] | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDescription:
+    """State and members. A group that does not exist is "Dead"."""
+
+    group_id: str
+    type: str
+    protocol_type: str
+    state: str
+    assignor: str
+    members: tuple[GroupMember, ...]
+    epoch: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the coordinator knows it."""
+        return self.state != _DEAD
+
+
+async def list_groups(cluster: Cluster, *, states: Sequence[str] = (), types: Sequence[str] = ()) -> Groups:
+    """Asks every live broker for the groups that it coordinates, with these states and types if any."""
+    body = classic.ListGroupsRequest(states_filter=list(states), types_filter=list(types))
+    lowest = 5 if types else 4 if states else 0
+    await cluster.metadata([])
+
+    async def ask(node: int) -> tuple[GroupListing, ...] | ClientError:
+        deadline = Deadline.after(cluster.timeout_ms / 1000)
+        while True:
+            try:
+                answer = await cluster.request(body, classic.ListGroupsResponse, node=node, lowest=lowest)
+                check(answer.error_code, None, body.API)
+            except BrokerError as error:
+                if not error.retriable or not await deadline.pause():
+                    return error
+            except ClientError as error:
+                return error
+            else:
+                return tuple(
+                    GroupListing(
+                        row.group_id, row.protocol_type, row.group_state or None, row.group_type or None, node
+                    )
+                    for row in answer.groups
+                )
+
+    nodes = list(cluster.brokers)
+    found = dict(zip(nodes, await asyncio.gather(*map(ask, nodes)), strict=True))
+    errors = {node: item for node, item in found.items() if isinstance(item, ClientError)}
+    if errors and len(errors) == len(nodes):
+        raise next(iter(errors.values()))
+    listed = [row for item in found.values() if not isinstance(item, ClientError) for row in item]
+    return Groups(tuple(sorted(listed, key=lambda row: row.group_id)), errors)
+
+
+async def describe_groups(
+    cluster: Cluster, group_ids: Sequence[str]
+) -> dict[str, GroupDescription | ClientError]:
+    """Asks the coordinator of each group, first by the newer protocol where the broker has it."""
+
+    async def one(group_id: str) -> GroupDescription:
+        try:
+            return await _describe_modern(cluster, group_id)
+        except VersionMismatch:
+            pass
+        except BrokerError as error:
+            if error.code not in (ErrorCode.GROUP_ID_NOT_FOUND, ErrorCode.UNSUPPORTED_VERSION):
+                raise
+        return await _describe_classic(cluster, group_id)
+
+    return await _each(group_ids, one)
+
+
+async def delete_groups(cluster: Cluster, group_ids: Sequence[str]) -> dict[str, ClientError | None]:
+    """Deletes groups with their offsets. Groups with members stay (NON_EMPTY_GROUP)."""
+
+    async def one(group_id: str) -> None:
+        body = classic.DeleteGroupsRequest(groups_names=[group_id])
+        answer = await cluster.coordinator_request(group_id, body, classic.DeleteGroupsResponse)
+        for row in answer.results:
+            check(row.error_code, None, body.API)
+
+    return await _each(group_ids, one)
+
+
+async def _each(
+    group_ids: Sequence[str], work: Callable[[str], Coroutine[Any, Any, T]]
+) -> dict[str, T | ClientError]:
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def guarded(group_id: str) -> T | ClientError:
+        async with gate:
+            try:
+                return await work(group_id)
+            except ClientError as error:
+                # Without a connection nothing else will work either.
+                if not isinstance(error, BrokerError):
+                    raise
+                return error
+
+    wanted = list(dict.fromkeys(group_ids))
+    return dict(zip(wanted, await asyncio.gather(*map(guarded, wanted)), strict=True))
+
+
+async def _describe_modern(cluster: Cluster, group_id: str) -> GroupDescription:
+    body = modern.ConsumerGroupDescribeRequest(group_ids=[group_id])
+    answer = await cluster.coordinator_request(group_id, body, modern.ConsumerGroupDescribeResponse)
+    (row,) = _only(answer.groups)
+    error = failure(row.error_code, row.error_message, body.API)
+    if error is not None:
+        raise error
+    return GroupDescription(
+        group_id=group_id,
+        type="consumer",
+        protocol_type="consumer",
+        state=row.group_state,
+        assignor=row.assignor_name,
+        members=tuple(_modern_member(member) for member in row.members),
+        epoch=row.group_epoch,
+    )
+
+
+def _modern_member(row: modern.Member) -> GroupMember:
+    return GroupMember(
+        member_id=row.member_id,
+        instance_id=row.instance_id,
+        client_id=row.client_id,
+        host=row.client_host.removeprefix("/"),
+        topics=tuple(sorted(row.subscribed_topic_names)),
+        assignment=_modern_assignment(row.assignment),
+        target=_modern_assignment(row.target_assignment),
+        epoch=row.member_epoch,
+    )
+
+
+def _modern_assignment(assignment: modern.Assignment) -> dict[str, tuple[int, ...]]:
+    return {
+        row.topic_name: tuple(sorted(row.partitions))
+        for row in sorted(assignment.topic_partitions, key=lambda row: row.topic_name)
+    }
+
+
+async def _describe_classic(cluster: Cluster, group_id: str) -> GroupDescription:
+    body = classic.DescribeGroupsRequest(groups=[group_id])
+    answer = await cluster.coordinator_request(group_id, body, classic.DescribeGroupsResponse)
+    (row,) = _only(answer.groups)
+    check(row.error_code, None, body.API)
+    is_consumer = row.protocol_type == "consumer"
+    return GroupDescription(
+        group_id=group_id,
+        type="classic",
+        protocol_type=row.protocol_type,
+        state=row.group_state,
+        assignor=row.protocol_data,
+        members=tuple(_classic_member(member, is_consumer=is_consumer) for member in row.members),
+    )
+
+
+def _classic_member(row: classic.DescribedGroupMember, *, is_consumer: bool) -> GroupMember:
+    return GroupMember(
+        member_id=row.member_id,
+        instance_id=row.group_instance_id,
+        client_id=row.client_id,
+        host=row.client_host.removeprefix("/"),
+        topics=read_subscription(row.member_metadata) if is_consumer else None,
+        assignment=read_assignment(row.member_assignment) if is_consumer else None,
+    )
+
+
+def _only(rows: list[T]) -> list[T]:
+    if len(rows) != 1:
+        raise ClientError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{len(rows)} answers came for one group")
+    return rows

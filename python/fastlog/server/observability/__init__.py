@@ -1,0 +1,4 @@
+"""What operators see of a running broker: metrics and health over HTTP (docs/observability.md).
+
+The request path only bumps plain numbers (`fastlog.server.metrics`); everything here runs when somebody asks.
+"""

@@ -1,0 +1,231 @@
+"""The names of kafka_exporter (github.com/danielqsj/kafka_exporter), so that its dashboards and alerts go on.
+
+Names, labels and values are those of version 1.9 with its default settings (`offset.show-all`): offsets are
+the high watermark and the log start offset of partitions that this broker leads; for every topic of which a
+group has committed any partition, the partitions without a commit show -1 as their offset and lag; the sum of
+offsets counts these -1, the sum of lags does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from fastlog.server.observability.exposition import Family, Kind, Sample, escape, labels, pulse
+from fastlog.server.observability.sources import STRIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastlog.coordination.cluster_view import PartitionState, TopicState
+    from fastlog.coordination.groups.table import GroupEntry
+    from fastlog.server.context import BrokerServices
+
+__all__ = ["kafka_families"]
+
+_NOTHING_COMMITTED: Final = -1
+
+
+def kafka_families(services: BrokerServices, *, per_partition: bool) -> list[Family]:
+    """All families; without `per_partition` only those that have no partition label."""
+    view = services.cluster
+    families = [
+        Family(
+            "kafka_brokers", Kind.GAUGE, "Brokers of the cluster.", lambda: [("", len(view.broker_ids()))]
+        ),
+        Family("kafka_broker_info", Kind.GAUGE, "Address of each broker.", lambda: _addresses(services)),
+        Family(
+            "kafka_topic_partitions",
+            Kind.GAUGE,
+            "Partitions of a topic.",
+            lambda: [(labels(topic=topic.name), len(topic.partitions)) for topic in _topics(services)],
+        ),
+    ]
+    if per_partition:
+        families += _partition_families(services)
+    return families + _group_families(services, per_partition=per_partition)
+
+
+def _partition_families(services: BrokerServices) -> list[Family]:
+    def metadata(name: str, text: str, value: Callable[[PartitionState], int]) -> Family:
+        def samples() -> Iterator[Sample]:
+            for topic in _topics(services):
+                for number, state in enumerate(topic.partitions):
+                    yield f'{{topic="{topic.name}",partition="{number}"}}', value(state)
+
+        return Family(f"kafka_topic_partition_{name}", Kind.GAUGE, text, samples)
+
+    def leaders() -> Iterator[Sample]:
+        for topic in _topics(services):
+            for number, state in enumerate(topic.partitions):
+                if state.leader >= 0:
+                    yield f'{{topic="{topic.name}",partition="{number}"}}', state.leader
+
+    return [
+        Family("kafka_topic_partition_leader", Kind.GAUGE, "Broker that leads a partition.", leaders),
+        Family(
+            "kafka_topic_partition_current_offset",
+            Kind.GAUGE,
+            "Offset of the next record that consumers will see (high watermark).",
+            lambda: _offsets(services, newest=True),
+        ),
+        Family(
+            "kafka_topic_partition_oldest_offset",
+            Kind.GAUGE,
+            "Offset of the oldest record that is kept.",
+            lambda: _offsets(services, newest=False),
+        ),
+        metadata("replicas", "Replicas of a partition.", lambda state: len(state.replicas)),
+        metadata("in_sync_replica", "In-sync replicas of a partition.", lambda state: len(state.isr)),
+        metadata(
+            "leader_is_preferred",
+            "1 when the first replica leads the partition.",
+            lambda state: int(bool(state.replicas) and state.leader == state.replicas[0]),
+        ),
+        metadata(
+            "under_replicated_partition",
+            "1 when a replica of the partition is not in sync.",
+            lambda state: int(len(state.isr) < len(state.replicas)),
+        ),
+    ]
+
+
+def _group_families(services: BrokerServices, *, per_partition: bool) -> list[Family]:
+    positions = _Positions(services)
+    families = [
+        Family("kafka_consumergroup_members", Kind.GAUGE, "Members of a group.", lambda: _members(services)),
+    ]
+    if per_partition:
+        families += [
+            Family(
+                "kafka_consumergroup_current_offset",
+                Kind.GAUGE,
+                "Offset that a group has committed; -1 where it has none but has one of another partition.",
+                positions.offsets,
+            ),
+            Family(
+                "kafka_consumergroup_lag",
+                Kind.GAUGE,
+                "Records between a group's committed offset and the high watermark; -1 without a commit.",
+                positions.lags,
+            ),
+        ]
+    return [
+        *families,
+        Family(
+            "kafka_consumergroup_current_offset_sum",
+            Kind.GAUGE,
+            "The committed offsets of a group in all partitions of a topic.",
+            positions.offset_sums,
+        ),
+        Family(
+            "kafka_consumergroup_lag_sum",
+            Kind.GAUGE,
+            "The lag of a group in all partitions of a topic.",
+            positions.lag_sums,
+        ),
+    ]
+
+
+class _Positions:
+    """Groups against the partitions that they consume. High watermarks are looked up once per scrape."""
+
+    def __init__(self, services: BrokerServices) -> None:
+        self._services = services
+        self._marks: dict[str, list[int | None]] = {}
+
+    def offsets(self) -> Iterator[Sample]:
+        """Per group and partition: the committed offset."""
+        for group, topic, committed in self._consumed():
+            yield pulse()
+            for number in range(len(self._marks_of(topic))):
+                offset = committed.get(number, _NOTHING_COMMITTED)
+                yield f'{{consumergroup="{group}",topic="{topic}",partition="{number}"}}', offset
+
+    def lags(self) -> Iterator[Sample]:
+        """Per group and partition: the lag. Nothing for partitions whose end is not known here."""
+        for group, topic, committed in self._consumed():
+            yield pulse()
+            for number, mark in enumerate(self._marks_of(topic)):
+                if mark is not None:
+                    offset = committed.get(number)
+                    lag = _NOTHING_COMMITTED if offset is None else mark - offset
+                    yield f'{{consumergroup="{group}",topic="{topic}",partition="{number}"}}', lag
+
+    def offset_sums(self) -> Iterator[Sample]:
+        """Per group and topic: the sum of offsets, where no commit counts as -1."""
+        for group, topic, committed in self._consumed():
+            yield pulse()
+            missing = len(self._marks_of(topic)) - len(committed)
+            total = sum(committed.values()) + missing * _NOTHING_COMMITTED
+            yield f'{{consumergroup="{group}",topic="{topic}"}}', total
+
+    def lag_sums(self) -> Iterator[Sample]:
+        """Per group and topic: the sum of lags of what is committed."""
+        for group, topic, committed in self._consumed():
+            yield pulse()
+            marks = self._marks_of(topic)
+            known = ((marks[number], offset) for number, offset in committed.items())
+            total = sum(mark - offset for mark, offset in known if mark is not None)
+            yield f'{{consumergroup="{group}",topic="{topic}"}}', total
+
+    def _consumed(self) -> Iterator[tuple[str, str, Mapping[int, int]]]:
+        """(group id as a label value, topic, offset by partition) for topics that exist."""
+        for entry in self._services.groups.table:
+            group = escape(entry.group.group_id)
+            for topic, committed in _by_topic(entry).items():
+                count = len(self._marks_of(topic))
+                present = {number: offset for number, offset in committed.items() if 0 <= number < count}
+                if present:
+                    yield group, topic, present
+
+    def _marks_of(self, topic: str) -> list[int | None]:
+        marks = self._marks.get(topic)
+        if marks is None:
+            state = self._services.cluster.topics.get(topic)
+            count = 0 if state is None else len(state.partitions)
+            marks = [_offset(self._services, topic, number, newest=True) for number in range(count)]
+            self._marks[topic] = marks
+        return marks
+
+
+def _by_topic(entry: GroupEntry) -> dict[str, dict[int, int]]:
+    topics: dict[str, dict[int, int]] = {}
+    for (topic, partition), committed in sorted(entry.offsets.committed.items()):
+        topics.setdefault(topic, {})[partition] = committed.offset
+    return topics
+
+
+def _topics(services: BrokerServices) -> list[TopicState]:
+    topics = services.cluster.topics
+    return [topics[name] for name in sorted(topics)]
+
+
+def _offsets(services: BrokerServices, *, newest: bool) -> Iterator[Sample]:
+    for topic in _topics(services):
+        for number in range(len(topic.partitions)):
+            offset = _offset(services, topic.name, number, newest=newest)
+            if offset is not None:
+                yield f'{{topic="{topic.name}",partition="{number}"}}', offset
+
+
+def _offset(services: BrokerServices, topic: str, number: int, *, newest: bool) -> int | None:
+    replica = services.replicas.get(topic, number)
+    if replica is None or replica.leader_error():
+        return None
+    return replica.high_watermark if newest else replica.log.log_start_offset
+
+
+def _members(services: BrokerServices) -> Iterator[Sample]:
+    for index, entry in enumerate(services.groups.table):
+        if not index % STRIDE:
+            yield pulse()
+        yield labels(consumergroup=entry.group.group_id), len(entry.group.members)
+
+
+def _addresses(services: BrokerServices) -> Iterator[Sample]:
+    """The first listener of each broker: kafka_exporter shows the one that it is connected to."""
+    for broker in services.cluster.brokers():
+        for host, port in list(broker.endpoints.values())[:1]:
+            shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            yield labels(id=broker.id, address=shown), 1

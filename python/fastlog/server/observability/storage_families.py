@@ -1,0 +1,197 @@
+"""Logs, log directories and what is done to them in the background."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from fastlog.server.observability.exposition import Family, Kind, Sample, counter, gauge, labels, pulse
+from fastlog.server.observability.sources import STRIDE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastlog.server.context import BrokerServices
+    from fastlog.server.observability.disk_space import DiskSpace
+    from fastlog.storage.housekeeping import HousekeepingStats
+    from fastlog.storage.manager import LogManager
+    from fastlog.storage.partitions import OpenPartition
+
+__all__ = ["housekeeping_families", "partition_families", "storage_families"]
+
+
+class LogCensus:
+    """Sums over all open logs, taken once per scrape."""
+
+    def __init__(self, services: BrokerServices) -> None:
+        self._services = services
+        self.under_replicated = 0
+        self.under_min_isr = 0
+        self.sizes: defaultdict[Path, int] = defaultdict(int)
+        self.unflushed: defaultdict[Path, int] = defaultdict(int)
+        self.counts: defaultdict[Path, int] = defaultdict(int)
+        self.topic_sizes: defaultdict[str, int] = defaultdict(int)
+
+    def take(self) -> Iterator[Sample]:
+        """Goes through all partitions; yields pulses only."""
+        for index, entry in enumerate(self._services.logs.table):
+            if not index % STRIDE:
+                yield pulse()
+            path, log = entry.directory.path, entry.log
+            size = log.size_bytes
+            self.counts[path] += 1
+            self.sizes[path] += size
+            self.topic_sizes[entry.topic] += size
+            self.unflushed[path] += log.unflushed_bytes
+        for index, replica in enumerate(self._services.replicas):
+            if not index % STRIDE:
+                yield pulse()
+            if replica.is_leader:
+                topic = self._services.cluster.topics.get(replica.key[0])
+                if topic is not None and replica.key[1] < len(topic.partitions):
+                    wanted = len(topic.partitions[replica.key[1]].replicas)
+                    self.under_replicated += len(replica.in_sync) < wanted
+                self.under_min_isr += len(replica.in_sync) < replica.settings.min_insync_replicas
+
+
+def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[Family]:
+    """Totals: of low cardinality, always there."""
+    logs = services.logs
+    census = LogCensus(services)
+
+    def partitions() -> Iterator[Sample]:
+        yield from census.take()
+        yield '{state="online"}', len(logs.table)
+        yield '{state="offline"}', len(logs.table.closed)
+
+    families = [
+        # The first of them takes the census for those that follow.
+        Family("fastlog_partitions", Kind.GAUGE, "Partitions of this broker, by state.", partitions),
+        gauge(
+            "fastlog_under_replicated_partitions",
+            "Partitions led here with fewer in-sync replicas than replicas.",
+            lambda: census.under_replicated,
+        ),
+        gauge(
+            "fastlog_under_min_isr_partitions",
+            "Partitions led here with fewer in-sync replicas than min.insync.replicas: acks=all fails.",
+            lambda: census.under_min_isr,
+        ),
+        Family(
+            "fastlog_topic_size_bytes",
+            Kind.GAUGE,
+            "Size of the logs of a topic on this broker.",
+            lambda: [(labels(topic=name), size) for name, size in sorted(census.topic_sizes.items())],
+        ),
+        _per_directory(logs, "fastlog_log_dir_online", "1 while a log directory works.", _online),
+        _per_directory(
+            logs,
+            "fastlog_log_dir_partitions",
+            "Open partitions in a log directory.",
+            lambda path, _: census.counts[path],
+        ),
+        _per_directory(
+            logs,
+            "fastlog_log_dir_size_bytes",
+            "Size of all logs in a log directory.",
+            lambda path, _: census.sizes[path],
+        ),
+        _per_directory(
+            logs,
+            "fastlog_log_dir_unflushed_bytes",
+            "Appended bytes that are not known to be on the disk: what a start after a crash checks.",
+            lambda path, _: census.unflushed[path],
+        ),
+    ]
+    if disks is not None:
+        families += [
+            _per_disk(disks, "fastlog_log_dir_free_bytes", "Bytes that may still be written to its disk.", 0),
+            _per_disk(disks, "fastlog_log_dir_capacity_bytes", "Size of the disk of a log directory.", 1),
+        ]
+    return families + housekeeping_families(logs.housekeeping.stats)
+
+
+def partition_families(services: BrokerServices) -> list[Family]:
+    """One series per partition (fastlog.metrics.per.partition)."""
+    logs = services.logs
+    return [
+        _per_partition(logs, "fastlog_log_size_bytes", "Size of a log.", lambda entry: entry.log.size_bytes),
+        _per_partition(
+            logs, "fastlog_log_segments", "Segments of a log.", lambda entry: entry.log.segment_count
+        ),
+        _per_partition(
+            logs,
+            "fastlog_log_end_offset",
+            "Offset of the next record of a log; consumers see kafka_topic_partition_current_offset.",
+            lambda entry: entry.log.log_end_offset,
+        ),
+        _per_partition(
+            logs,
+            "fastlog_log_unflushed_bytes",
+            "Appended bytes of a log that are not known to be on the disk.",
+            lambda entry: entry.log.unflushed_bytes,
+        ),
+    ]
+
+
+def housekeeping_families(stats: HousekeepingStats) -> list[Family]:
+    """What the background passes did."""
+    return [
+        counter(
+            "fastlog_retention_removed_segments",
+            "Segments that retention removed.",
+            lambda: stats.retired_segments,
+        ),
+        counter(
+            "fastlog_deleted_entries",
+            "Deleted segments and partition directories whose files are gone.",
+            lambda: stats.removals,
+        ),
+        counter(
+            "fastlog_expired_producers",
+            "Idempotent producers that were forgotten after a long silence.",
+            lambda: stats.expired_producers,
+        ),
+        Family(
+            "fastlog_checkpoints",
+            Kind.COUNTER,
+            "Checkpoints of a log directory, by result.",
+            lambda: [
+                ('{result="written"}', stats.checkpoints),
+                ('{result="failed"}', stats.failed_checkpoints),
+            ],
+        ),
+    ]
+
+
+def _online(path: Path, logs: LogManager) -> int:
+    return int(any(entry.online for entry in logs.directories if entry.path == path))
+
+
+def _per_directory(
+    logs: LogManager, name: str, text: str, value: Callable[[Path, LogManager], int]
+) -> Family:
+    return Family(
+        name,
+        Kind.GAUGE,
+        text,
+        lambda: [(labels(log_dir=entry.path), value(entry.path, logs)) for entry in logs.directories],
+    )
+
+
+def _per_disk(disks: DiskSpace, name: str, text: str, field: int) -> Family:
+    return Family(
+        name,
+        Kind.GAUGE,
+        text,
+        lambda: [(labels(log_dir=path), room[field]) for path, room in disks.rooms.items()],
+    )
+
+
+def _per_partition(logs: LogManager, name: str, text: str, value: Callable[[OpenPartition], int]) -> Family:
+    def samples() -> Iterator[Sample]:
+        for entry in logs.table:
+            yield f'{{topic="{entry.topic}",partition="{entry.partition}"}}', value(entry)
+
+    return Family(name, Kind.GAUGE, text, samples)

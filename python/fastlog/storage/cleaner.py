@@ -1,0 +1,316 @@
+"""The log cleaner: compacts the logs of topics whose cleanup.policy has `compact`, the dirtiest first.
+
+What Kafka's LogCleaner and LogCleanerManager do. Each of `log.cleaner.threads` threads takes the dirtiest
+log that is worth it, has the engine compact it, writes down how far it is clean, and looks again; when
+nothing is worth it, it pauses. Decisions and all state are on the event loop; looking at logs and compacting
+them happens in the cleaner's own threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from fastlog.clock import Clock
+from fastlog.errors import FastlogError
+from fastlog.native import (
+    CleanerThrottle,
+    CompactionAborted,
+    CompactionReport,
+    FastlogNativeError,
+    StorageError,
+)
+from fastlog.storage.checkpoints import PartitionKey
+from fastlog.storage.cleaner_checkpoints import CleanerCheckpoints
+from fastlog.storage.cleaner_choice import Candidate, LogToClean, choose, look
+from fastlog.storage.cleaner_run import Run
+from fastlog.storage.cleaner_settings import CleanerSettings, CompactionLimit, PolicyOf
+from fastlog.storage.cleaner_stats import CleanerStats
+from fastlog.storage.failures import DirectoryFailures
+from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.partitions import OpenPartition, PartitionTable
+
+_LOG: Final = logging.getLogger(__name__)
+_LOGS_PER_THREAD_CALL: Final = 256
+# How long a log is left alone when there was no room on its disk for its compacted segments.
+_FULL_DISK_PAUSE_SECONDS: Final = 60.0
+
+_Looked = list[tuple[Candidate, LogToClean | Exception | None]]
+
+
+class LogCleaner:
+    """Compacts the logs of one broker, from `start` to `stop`. Used on the event loop only."""
+
+    def __init__(
+        self,
+        settings: CleanerSettings,
+        clock: Clock,
+        directories: Sequence[LogDirectory],
+        table: PartitionTable,
+        failures: DirectoryFailures,
+    ) -> None:
+        self.checkpoints: Final = CleanerCheckpoints(directories, table, failures)
+        self.stats: Final = CleanerStats()
+        self._settings = settings
+        self._clock = clock
+        self._directories = directories
+        self._table = table
+        self._failures = failures
+        self._policy_of: PolicyOf = lambda topic: None
+        self._limit: CompactionLimit = lambda topic, partition: None
+        self._throttle = CleanerThrottle(settings.rate)
+        self._running: dict[PartitionKey, Run] = {}
+        # Logs for which there was no room, and the monotonic time when they are looked at again.
+        self._postponed: dict[PartitionKey, float] = {}
+        self._workers: dict[int, asyncio.Task[None]] = {}
+        self._choosing = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._started = False
+        failures.add_callback(self._directory_failed)
+
+    @property
+    def running(self) -> list[PartitionKey]:
+        """The partitions that are being compacted."""
+        return list(self._running)
+
+    def set_hooks(self, policy_of: PolicyOf, limit: CompactionLimit) -> None:
+        """Sets who knows the topics' settings, and up to which offset a partition may be compacted."""
+        self._policy_of = policy_of
+        self._limit = limit
+
+    def start(self) -> None:
+        """Starts the threads, unless log.cleaner.enable is false."""
+        self._started = True
+        self._adjust_workers()
+
+    async def stop(self) -> None:
+        """Interrupts what runs, waits for that, and writes the checkpoints. There is no other start."""
+        self._started = False
+        self._adjust_workers()
+        runs = list(self._running.values())
+        for run in runs:
+            run.reason = run.reason or "the broker stops"
+        self._throttle.cancel()
+        await asyncio.gather(*self._workers.values(), *(run.wait() for run in runs))
+        for directory in self._directories:
+            await self.checkpoints.write(directory)
+
+    def reconfigure(self, settings: CleanerSettings) -> None:
+        """Takes over settings that were changed at run time.
+
+        The bound on disk traffic holds at once, also for what is under way; the rest from the next run on.
+        """
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._throttle.set_rate(settings.rate)
+        self._adjust_workers()
+
+    def interrupt(self, entry: OpenPartition, reason: str) -> None:
+        """Has a running compaction of a log given up soon; no record is lost by that."""
+        run = self._running.get(entry.key)
+        if run is not None and run.target.entry is entry:
+            run.interrupt(reason)
+
+    async def release(self, entry: OpenPartition, reason: str) -> None:
+        """Returns when nothing here touches the log any more. It must be out of the table before."""
+        run = self._running.get(entry.key)
+        if run is not None and run.target.entry is entry:
+            run.interrupt(reason)
+            await run.wait()
+        self._forget(entry.key)
+
+    async def clean_one(self, executor: ThreadPoolExecutor | None = None) -> bool:
+        """Compacts the dirtiest log that is worth it. False when there was none, or nothing came of it."""
+        async with self._choosing:
+            target = await self._choose(executor)
+            if target is None:
+                return False
+            # From here to the engine nothing else gets a turn: what takes the log away finds the run.
+            run = Run(target, self._settings.map_bytes, self._throttle, self._clock.now_ms())
+            self._running[target.entry.key] = run
+            self._count_running()
+        began = self._clock.monotonic()
+        try:
+            report = await asyncio.get_running_loop().run_in_executor(executor, run.compact)
+            if report is None:
+                self.stats.interrupted += 1
+                _LOG.info("the compaction of %s-%d was interrupted: %s", *target.entry.key, run.reason)
+                return False
+            await self._note_cleaned(target, report, self._clock.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other logs go on
+            self._note_failed(target.entry, error)
+            return False
+        finally:
+            del self._running[target.entry.key]
+            self._count_running()
+            run.ended()
+        # A compaction that gets nowhere must not be repeated without a pause.
+        return report.cleaned_to > target.state.first_dirty_offset
+
+    async def _choose(self, executor: ThreadPoolExecutor | None) -> LogToClean | None:
+        now = self._clock.now_ms()
+        found: list[LogToClean] = []
+        loop = asyncio.get_running_loop()
+        candidates = self._candidates()
+        for index in range(0, len(candidates), _LOGS_PER_THREAD_CALL):
+            some = candidates[index : index + _LOGS_PER_THREAD_CALL]
+            for candidate, result in await loop.run_in_executor(executor, _look_at, some, self._limit, now):
+                if isinstance(result, Exception):
+                    self._note_failed(candidate.entry, result)
+                elif result is not None:
+                    found.append(result)
+        self.stats.max_dirty_ratio = max((target.state.dirty_ratio for target in found), default=0.0)
+        for target in found:
+            self._correct_checkpoint(target)
+        best = choose(target for target in found if self._is_open(target.entry))
+        return best if best is not None and best.entry.config.compact else None
+
+    def _candidates(self) -> list[Candidate]:
+        now = self._clock.monotonic()
+        candidates = []
+        for entry in self._table:
+            if (
+                not entry.config.compact
+                or entry.key in self._running
+                or entry.key in self.stats.uncleanable
+                or self._postponed.get(entry.key, now) > now
+            ):
+                continue
+            policy = self._policy_of(entry.topic)
+            if policy is not None:
+                candidates.append(Candidate(entry, policy, self.checkpoints.get(entry)))
+        return candidates
+
+    def _correct_checkpoint(self, target: LogToClean) -> None:
+        """An offset outside of the log, as retention or a crash leave it, must not come true again later."""
+        state, entry = target.state, target.entry
+        if target.clean_from < 0 or state.checkpoint_valid or not self._is_open(entry):
+            return
+        self.checkpoints.set(entry, state.first_dirty_offset)
+        if not entry.config.delete:
+            _LOG.warning(
+                "%s-%d was compacted up to offset %d, which is not in its log: it starts at %d again",
+                *entry.key,
+                target.clean_from,
+                state.first_dirty_offset,
+            )
+
+    async def _note_cleaned(self, target: LogToClean, report: CompactionReport, seconds: float) -> None:
+        entry = target.entry
+        self.stats.add(report, seconds, self._clock.now_ms())
+        _LOG.info(
+            "compacted %s-%d from offset %d to %d in %.2f s: %d of %d records and %d of %d bytes stay "
+            "(offset map of %d bytes for %d keys%s)",
+            *entry.key,
+            target.state.first_dirty_offset,
+            report.cleaned_to,
+            seconds,
+            report.records_kept,
+            report.records_read,
+            report.bytes_kept,
+            report.bytes_read,
+            report.map_memory_bytes,
+            report.map_records,
+            ", full" if report.map_full else "",
+        )
+        if report.invalid_records:
+            _LOG.warning(
+                "%s-%d: %d records without a key were dropped, as a compacted log cannot keep them",
+                *entry.key,
+                report.invalid_records,
+            )
+        if self._is_open(entry):
+            self.checkpoints.set(entry, report.cleaned_to)
+            await self.checkpoints.write(entry.directory)
+
+    def _note_failed(self, entry: OpenPartition, error: Exception) -> None:
+        if not self._is_open(entry) or isinstance(error, CompactionAborted):
+            # It was deleted or closed, or its directory is offline.
+            _LOG.debug("compaction of %s-%d: %s", *entry.key, error)
+        elif isinstance(error, StorageError) and error.no_space:
+            self._postponed[entry.key] = self._clock.monotonic() + _FULL_DISK_PAUSE_SECONDS
+            _LOG.warning("the compaction of %s-%d waits for room on the disk: %s", *entry.key, error)
+        elif entry.log.failure is not None:
+            self._failures.log_failed(entry.log)
+        elif isinstance(error, StorageError):
+            reason = f"compaction of {entry.topic}-{entry.partition}: {error}"
+            self._failures.directory_failed(entry.directory.path, reason)
+        else:
+            self.stats.uncleanable[entry.key] = str(error)
+            expected = isinstance(error, (FastlogNativeError, FastlogError))
+            _LOG.error(
+                "%s-%d cannot be compacted and is left alone until the next start: %s",
+                *entry.key,
+                error,
+                exc_info=None if expected else error,
+            )
+
+    def _directory_failed(self, path: Path, reason: str, partitions: Sequence[PartitionKey]) -> None:
+        for run in self._running.values():
+            if run.target.entry.directory.path == path:
+                run.interrupt(reason)
+        for key in partitions:
+            self._forget(key)
+
+    def _forget(self, key: PartitionKey) -> None:
+        self.stats.uncleanable.pop(key, None)
+        self._postponed.pop(key, None)
+
+    def _is_open(self, entry: OpenPartition) -> bool:
+        return self._table.get(*entry.key) is entry
+
+    def _count_running(self) -> None:
+        self.stats.running = len(self._running)
+
+    def _adjust_workers(self) -> None:
+        """Starts threads that are missing, and wakes all up: those that are too many end by themselves."""
+        self._wake.set()
+        self._wake = asyncio.Event()
+        for index in range(self._settings.threads):
+            if self._is_wanted(index) and index not in self._workers:
+                name = f"fastlog-cleaner-{index}"
+                self._workers[index] = asyncio.create_task(self._work(index, name), name=name)
+
+    async def _work(self, index: int, name: str) -> None:
+        # A pool of one thread each, so that the number of threads can change while some are busy.
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        while self._is_wanted(index):
+            wake = self._wake
+            try:
+                cleaned = await self.clean_one(executor)
+            except Exception:  # noqa: BLE001 - a thread of the cleaner must not end by a defect elsewhere
+                _LOG.exception("looking for logs to compact failed, it is tried again")
+                cleaned = False
+            if not cleaned and wake is self._wake:
+                await _wait(wake, self._settings.backoff_ms / 1000)
+        del self._workers[index]
+        executor.shutdown(wait=False)
+
+    def _is_wanted(self, index: int) -> bool:
+        return self._started and self._settings.enabled and index < self._settings.threads
+
+
+def _look_at(candidates: Sequence[Candidate], limit: CompactionLimit, now_ms: int) -> _Looked:
+    looked: _Looked = []
+    for candidate in candidates:
+        result: LogToClean | Exception | None
+        try:
+            result = look(candidate, limit(*candidate.entry.key), now_ms)
+        except Exception as error:  # noqa: BLE001 - one log in trouble does not hide the others
+            result = error
+        looked.append((candidate, result))
+    return looked
+
+
+async def _wait(wake: asyncio.Event, seconds: float) -> None:
+    """Waits until `wake` is set, but not longer than so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        return

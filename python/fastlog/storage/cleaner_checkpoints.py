@@ -1,0 +1,116 @@
+"""Up to where each log is compacted: `cleaner-offset-checkpoint` of every log directory (Kafka's file).
+
+An offset here says that no key occurs twice below it. It is a shortcut, never a promise about data: one that
+is too low costs a second pass over the same records; one that is too high would leave old values where they
+are, so offsets follow their log when it is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from fastlog.storage.checkpoints import CLEANER_OFFSETS, PartitionKey, write_offsets
+from fastlog.storage.failures import DirectoryFailures
+from fastlog.storage.files import is_full_disk
+from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.partitions import OpenPartition, PartitionTable
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class CleanerCheckpoints:
+    """The offsets of all log directories. Used on the event loop; files are read and written in threads."""
+
+    def __init__(
+        self, directories: Sequence[LogDirectory], table: PartitionTable, failures: DirectoryFailures
+    ) -> None:
+        self._directories = directories
+        self._table = table
+        self._failures = failures
+        self._offsets: dict[LogDirectory, dict[PartitionKey, int]] = {
+            directory: {} for directory in directories
+        }
+        # What the files hold: the entry of a partition that was deleted must be gone before another one of
+        # its name is made.
+        self._on_disk: dict[LogDirectory, dict[PartitionKey, int]] = {
+            directory: {} for directory in directories
+        }
+        self._locks = {directory: asyncio.Lock() for directory in directories}
+        # Directories whose last write failed: the file may hold either content.
+        self._doubtful: set[LogDirectory] = set()
+        self._full: set[LogDirectory] = set()
+
+    def load(self) -> None:
+        """Takes over what the files said, when the logs are open and nothing has been appended yet.
+
+        A log may have lost its end in a crash: an offset beyond it would hide what is appended there next.
+        """
+        for directory in self._directories:
+            found = directory.former_cleaner_offsets
+            self._on_disk[directory] = dict(found)
+            self._offsets[directory] = dict(found)
+            for key in found:
+                entry = self._table.get(*key)
+                if entry is not None and entry.directory is directory:
+                    self.truncated(entry, entry.log.log_end_offset)
+
+    def get(self, entry: OpenPartition) -> int | None:
+        """Up to where (exclusive) the log is compacted; None when it never was."""
+        return self._offsets[entry.directory].get(entry.key)
+
+    def set(self, entry: OpenPartition, offset: int) -> None:
+        """The log is compacted below `offset`. `write` makes that durable."""
+        self._offsets[entry.directory][entry.key] = offset
+
+    def truncated(self, entry: OpenPartition, end_offset: int) -> None:
+        """The log ends at `end_offset` now: what comes there next is not compacted
+        (`LogCleanerManager.maybeTruncateCheckpoint`).
+        """
+        offsets = self._offsets[entry.directory]
+        if offsets.get(entry.key, -1) > end_offset:
+            offsets[entry.key] = end_offset
+
+    def known(self, directory: LogDirectory, key: PartitionKey) -> bool:
+        """Whether the file of a directory may hold an entry of the partition."""
+        return key in self._on_disk[directory] or key in self._offsets[directory]
+
+    async def drop(self, directory: LogDirectory, key: PartitionKey) -> bool:
+        """The partition is gone. Returns whether the file no longer names it."""
+        self._offsets[directory].pop(key, None)
+        if key not in self._on_disk[directory]:
+            return True
+        return await self.write(directory)
+
+    async def write(self, directory: LogDirectory) -> bool:
+        """Replaces the file of a directory. Returns whether it is on the disk.
+
+        Entries of partitions that are not in the directory (any more) are left out.
+        """
+        async with self._locks[directory]:
+            if not directory.online:
+                return False
+            offsets = self._living(directory)
+            if offsets == self._on_disk[directory] and directory not in self._doubtful:
+                return True
+            self._doubtful.add(directory)
+            try:
+                await asyncio.to_thread(write_offsets, directory.path / CLEANER_OFFSETS, offsets)
+            except OSError as error:
+                if not is_full_disk(error):
+                    self._failures.directory_failed(directory.path, f"writing {CLEANER_OFFSETS}: {error}")
+                elif directory not in self._full:
+                    self._full.add(directory)
+                    _LOG.warning("%s is full, %s waits for room", directory.path, CLEANER_OFFSETS)
+                return False
+            self._on_disk[directory] = offsets
+            self._doubtful.discard(directory)
+            self._full.discard(directory)
+            return True
+
+    def _living(self, directory: LogDirectory) -> dict[PartitionKey, int]:
+        keys = {entry.key for entry in self._table.in_directory(directory)}
+        keys.update(self._table.closed_in(directory))
+        return {key: offset for key, offset in self._offsets[directory].items() if key in keys}

@@ -1,0 +1,98 @@
+//! Reading segment files that no log has open: for tools that look at a directory offline.
+
+use std::path::Path;
+
+use fastlog_core::env::{FileSystem, OpenMode, StdFs};
+use fastlog_core::segment::{Located, OffsetRule, Verdict, Verifier, look_for_batch};
+use fastlog_core::{Error, Result};
+use pyo3::prelude::*;
+
+use crate::errors::IntoPyResult;
+
+/// (position, size, base offset, last offset, records, leader epoch, attributes, base timestamp,
+/// max timestamp, (producer id, producer epoch, base sequence), CRC)
+type BatchRow = (u64, u64, i64, i64, i32, i32, i16, i64, i64, (i64, i16, i32), u32);
+/// (position, reason, (position, base offset) of a sound batch further on, whether only zeros follow)
+type Problem = (u64, String, Option<(u64, i64)>, bool);
+
+/// What one call found: rows, where the next call goes on (position, offset, epoch), what is wrong there.
+type Found = (Vec<BatchRow>, (u64, i64, i32), Option<Problem>);
+
+/// The next batches of a segment file, checked as recovery checks them.
+#[pyfunction]
+#[pyo3(signature = (path, position, expected, epoch, limit))]
+pub fn scan_segment(
+    py: Python<'_>,
+    path: &str,
+    position: u64,
+    expected: i64,
+    epoch: i32,
+    limit: usize,
+) -> PyResult<Found> {
+    py.detach(|| scan(Path::new(path), position, expected, epoch, limit))
+        .into_py_result(py)
+}
+
+fn scan(path: &Path, position: u64, mut expected: i64, mut epoch: i32, limit: usize) -> Result<Found> {
+    let file = StdFs.open(path, OpenMode::Read)?;
+    let end = file.len()?;
+    if position > end {
+        return Err(Error::InvalidArgument(format!(
+            "position {position} is behind the end of {}",
+            path.display()
+        )));
+    }
+    // Offsets may be missing anywhere: compaction removes them, and only the log knows up to where it went.
+    let rule = OffsetRule {
+        holes_below: i64::MAX,
+        limit: i64::MAX,
+    };
+    let mut verifier = Verifier::new(&*file, position, end, rule);
+    let mut rows = Vec::new();
+    let mut problem = None;
+    while rows.len() < limit {
+        match verifier.next(expected, epoch)? {
+            Verdict::Batch(located) => {
+                expected = located.header.next_offset();
+                epoch = epoch.max(located.header.partition_leader_epoch);
+                rows.push(row(&located));
+            }
+            Verdict::End => break,
+            Verdict::Legacy => {
+                let reason = "a message of format 0 or 1, from before Kafka 0.11".to_owned();
+                problem = Some((verifier.position(), reason, None, false));
+                break;
+            }
+            Verdict::Bad(reason) => {
+                let at = verifier.position();
+                let tail = look_for_batch(&*file, at + 1, end, expected)?;
+                let zeros = tail.zeros && file_starts_with_zero(&*file, at)?;
+                problem = Some((at, reason, tail.batch, zeros));
+                break;
+            }
+        }
+    }
+    Ok((rows, (verifier.position(), expected, epoch), problem))
+}
+
+fn file_starts_with_zero(file: &dyn fastlog_core::env::File, at: u64) -> Result<bool> {
+    let mut byte = [1];
+    Ok(file.read_at(&mut byte, at)? == 1 && byte[0] == 0)
+}
+
+fn row(located: &Located) -> BatchRow {
+    let header = &located.header;
+    (
+        located.position,
+        header.size() as u64,
+        header.base_offset,
+        header.last_offset(),
+        header.record_count,
+        header.partition_leader_epoch,
+        header.attributes,
+        header.base_timestamp,
+        header.max_timestamp,
+        (header.producer_id, header.producer_epoch, header.base_sequence),
+        header.crc,
+    )
+}

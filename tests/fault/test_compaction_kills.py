@@ -1,0 +1,157 @@
+"""kill -9 while tiny segments are compacted all the time under load: compared with a dictionary.
+
+One idempotent producer writes values and tombstones for a few keys of each partition. After every kill each
+partition is read from its beginning: at every offset there is what was written there; the last acknowledged
+record of each key is there, or a later one of it; only a tombstone may be gone, and then all of its key is.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Message, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.harness.broker_process import BrokerProcess
+from tests.harness.compacted import Kept, read_partition
+
+KILLS = 25
+PARTITIONS = 2
+KEYS = 40
+TOPIC = "t"
+SETTINGS = {
+    "log.cleaner.backoff.ms": "0",
+    "log.cleaner.threads": "2",
+    "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),
+    "log.initial.task.delay.ms": "0",
+    "log.flush.offset.checkpoint.interval.ms": "200",
+}
+CONFIG = {
+    "cleanup.policy": "compact",
+    "segment.bytes": "20000",
+    "min.cleanable.dirty.ratio": "0",
+    "delete.retention.ms": "500",
+    "file.delete.delay.ms": "0",
+}
+
+
+class Load(threading.Thread):
+    """A producer that never stops. `acknowledged` holds, by partition, every record by its offset."""
+
+    def __init__(self, bootstrap: str, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "message.timeout.ms": 300_000,
+                "reconnect.backoff.ms": 10,
+                "reconnect.backoff.max.ms": 50,
+                "retry.backoff.ms": 10,
+                "linger.ms": 2,
+                "batch.num.messages": 20,
+                "queue.buffering.max.messages": 200,
+                "compression.type": random.Random(seed).choice(["none", "lz4", "zstd", "gzip", "snappy"]),
+                "log_level": 2,
+            }
+        )
+        self._chooser = random.Random(seed)
+        self.acknowledged: list[dict[int, Kept]] = [{} for _ in range(PARTITIONS)]
+        self.sent: list[set[tuple[bytes | None, bytes | None]]] = [set() for _ in range(PARTITIONS)]
+        self.failures: list[object] = []
+        self._enough = threading.Event()
+
+    def run(self) -> None:
+        """Sends until told to stop, then waits for every answer."""
+        number = 0
+        while not self._enough.is_set():
+            partition = number % PARTITIONS
+            key = b"key-%d" % self._chooser.randrange(KEYS)
+            value = None if self._chooser.random() < 0.1 else b"%d:" % number + b"v" * 100
+            self.sent[partition].add((key, value))
+            while True:
+                try:
+                    self._producer.produce(
+                        TOPIC, value, key, partition=partition, on_delivery=self._delivered
+                    )
+                    break
+                except BufferError:
+                    self._producer.poll(0.01)
+            number += 1
+            self._producer.poll(0)
+        assert self._producer.flush(60) == 0
+
+    def _delivered(self, error: object, message: Message) -> None:
+        partition, offset = message.partition(), message.offset()
+        if error is not None or partition is None or offset is None or offset < 0:
+            self.failures.append(error or f"offset {offset}")
+            return
+        self.acknowledged[partition][offset] = Kept(offset, message.key(), message.value())
+
+    def wait_for_progress(self, records: int) -> None:
+        """Returns when so many more records have been acknowledged."""
+        wanted = sum(map(len, self.acknowledged)) + records
+        deadline = time.monotonic() + 60
+        while sum(map(len, self.acknowledged)) < wanted:
+            assert time.monotonic() < deadline, "nothing was acknowledged for a minute"
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """Ends the load; every record is acknowledged or has failed afterwards."""
+        self._enough.set()
+        self.join(timeout=90)
+        assert not self.is_alive()
+
+
+def check(load: Load, bootstrap: str, partition: int) -> int:
+    """Compares a partition with what had been acknowledged before; returns how many records are left."""
+    acknowledged = dict(load.acknowledged[partition])
+    found = {record.offset: record for record in read_partition(bootstrap, TOPIC, partition)}
+    last_found: dict[bytes | None, Kept] = {}
+    for offset, record in found.items():
+        assert acknowledged.get(offset, record) == record, f"another record at {offset}"
+        assert (record.key, record.value) in load.sent[partition]
+        last_found[record.key] = record
+    last: dict[bytes | None, Kept] = {}
+    for offset in sorted(acknowledged):
+        last[acknowledged[offset].key] = acknowledged[offset]
+    for key, record in last.items():
+        left = last_found.get(key)
+        if left is None:
+            assert record.value is None, f"{record} is lost"
+        else:
+            assert left.offset >= record.offset, f"{left} is an old record: {record} is lost"
+    return len(found)
+
+
+@pytest.mark.timeout(400)
+def test_kills_during_compaction(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    with BrokerProcess(tmp_path, settings=SETTINGS) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
+        admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1, config=CONFIG)])[TOPIC].result(30)
+        load = Load(broker.bootstrap, seed)
+        load.start()
+        for kill in range(KILLS):
+            load.wait_for_progress(500)
+            time.sleep(moments.uniform(0.0, 0.3))
+            broker.kill()
+            broker.start()
+            check(load, broker.bootstrap, kill % PARTITIONS)
+        load.stop()
+        assert not load.failures, load.failures[:3]
+        for partition in range(PARTITIONS):
+            kept = check(load, broker.bootstrap, partition)
+            assert kept < len(load.acknowledged[partition]) / 2
+        compactions = len(re.findall(r"compacted t-\d", broker.log_text))
+        print(f"{sum(map(len, load.acknowledged))} records, {compactions} compactions")
+        assert compactions > 2 * KILLS
+        assert "cannot be compacted" not in broker.log_text
+        assert broker.stop() == 0

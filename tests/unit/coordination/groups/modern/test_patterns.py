@@ -1,0 +1,82 @@
+"""Regular expressions of subscriptions: RE2's syntax, the same answers as `re`, and no pattern that hangs."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastlog.coordination.groups.modern.patterns import BadPattern, compile_pattern, matching
+
+NAMES = ["", "a", "b", "ab", "orders", "orders-eu", "Orders.1", "a.b", "__consumer_offsets", "aaaa", "x_9"]
+ATOMS = st.sampled_from(
+    [
+        "a",
+        "b",
+        ".",
+        "\\.",
+        "[ab]",
+        "[^a]",
+        "[a-z]",
+        "\\d",
+        "\\w",
+        "\\S",
+        "(?:a|b)",
+        "(ab)",
+        "(?i:A)",
+        "^",
+        "$",
+    ]
+)
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> str:
+    parts = draw(st.lists(st.tuples(ATOMS, st.sampled_from(["", "*", "+", "?", "{1,2}", "*?"])), max_size=5))
+    text = "".join(atom if atom in "^$" else atom + times for atom, times in parts)
+    return f"({text})|b" if draw(st.booleans()) else text
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=patterns(), name=st.sampled_from(NAMES) | st.text("ab.", max_size=6))
+def test_same_as_re(text: str, name: str) -> None:
+    expected = re.fullmatch(text, name, re.ASCII) is not None
+    assert compile_pattern(text).fullmatch(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("orders.*", {"orders", "orders-eu"}),
+        ("(?i)orders.*", {"orders", "orders-eu", "Orders.1"}),
+        ("\\Qa.b\\E", {"a.b"}),
+        ("[[:alpha:]]+", {"a", "b", "ab", "orders", "aaaa"}),
+        ("a{4}", {"aaaa"}),
+        ("x{,2}", set()),
+        ("\\Aa\\z", {"a"}),
+        ("\\x61(?P<rest>b)", {"ab"}),
+        ("(?-i:a)|é", {"a"}),
+        ("[]a]", {"a"}),
+        ("[a-]+", {"a", "aaaa"}),
+    ],
+)
+def test_matching(text: str, names: set[str]) -> None:
+    assert matching(text, NAMES) == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(", ")", "a)", "[", "[z-a]", "*", "a**b)", "\\", "\\1", "\\b(", "(?=a)", "(?<!a)", "a++", "a{1001}",
+     "a{2,1}", "[[:nope:]]", "(?x)a", "\\pL", "((a{900}){900})", "(" * 200 + ")" * 200, "(?P<1>a)", "\\xg0"],
+)  # fmt: skip
+def test_refused(text: str) -> None:
+    with pytest.raises(BadPattern):
+        compile_pattern(text)
+
+
+def test_patterns_that_make_others_backtrack_for_ever() -> None:
+    name = "a" * 249
+    for text in ("(a+)+b", "(a|aa)*b", "a*" * 50 + "b", "(.*)(.*)(.*)(.*)(.*)x"):
+        assert not compile_pattern(text).fullmatch(name)

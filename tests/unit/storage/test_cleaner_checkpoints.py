@@ -1,0 +1,152 @@
+"""cleaner-offset-checkpoint: written after each run, bounded by the log, without entries of what is gone."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastlog.storage import cleaner_checkpoints
+from fastlog.storage.checkpoints import CLEANER_OFFSETS, read_offsets, write_offsets
+from fastlog.storage.manager import LogManager
+from tests.unit.storage.cleaner_world import CleanerStore, add
+from tests.unit.storage.store import ID
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[CleanerStore]:
+    made = CleanerStore(tmp_path)
+    yield made
+    await made.close()
+
+
+def on_disk(store: CleanerStore) -> dict[tuple[str, int], int]:
+    return read_offsets(store.paths[0] / CLEANER_OFFSETS)
+
+
+def checkpoint(manager: LogManager, topic: str) -> int | None:
+    entry = manager.table.get(topic, 0)
+    assert entry is not None
+    return manager.cleaner.checkpoints.get(entry)
+
+
+async def cleaned(store: CleanerStore, *topics: str) -> LogManager:
+    """A manager that has compacted these topics, each up to offset 10."""
+    manager = await store.opened()
+    for topic in topics:
+        await add(manager, topic, 0.9)
+        assert await manager.cleaner.clean_one()
+    return manager
+
+
+async def test_every_run_is_written_down(store: CleanerStore) -> None:
+    manager = await cleaned(store, "a", "b")
+    assert on_disk(store) == {("a", 0): 10, ("b", 0): 10}
+    log = await add(manager, "c", 0.9)
+    log.cleaned_to = 7
+    assert await manager.cleaner.clean_one()
+    assert on_disk(store) == {("a", 0): 10, ("b", 0): 10, ("c", 0): 7}
+
+
+async def test_it_survives_a_restart(store: CleanerStore) -> None:
+    manager = await cleaned(store, "a")
+    await manager.shutdown()
+    again = await store.opened()
+    assert checkpoint(again, "a") == 10
+    await again.cleaner.clean_one()
+    log: Any = again.get("a", 0)
+    assert log.asked[0][0] == 10
+    assert log.options["compacted_below"] == 10
+
+
+async def test_kafkas_file_is_read(store: CleanerStore) -> None:
+    """Kafka's own has no checksum line."""
+    manager = await store.opened()
+    await add(manager, "a")
+    await manager.shutdown()
+    (store.paths[0] / CLEANER_OFFSETS).write_bytes(b"0\n1\na 0 6\n")
+    assert checkpoint(await store.opened(), "a") == 6
+
+
+async def test_it_does_not_reach_beyond_a_log_that_lost_its_end(store: CleanerStore) -> None:
+    manager = await cleaned(store, "a")
+    await manager.shutdown()
+    write_offsets(store.paths[0] / CLEANER_OFFSETS, {("a", 0): 25})
+    again = await store.opened()
+    # What is appended at offsets 10 to 24 from now on has not been compacted.
+    assert checkpoint(again, "a") == 10
+
+
+async def test_it_follows_a_truncation(store: CleanerStore) -> None:
+    manager = await cleaned(store, "a")
+    entry = manager.table.get("a", 0)
+    assert entry is not None
+    manager.cleaner.checkpoints.truncated(entry, 12)
+    assert checkpoint(manager, "a") == 10
+    manager.cleaner.checkpoints.truncated(entry, 4)
+    assert checkpoint(manager, "a") == 4
+    await manager.shutdown()
+    assert on_disk(store) == {("a", 0): 4}
+
+
+async def test_an_offset_outside_of_the_log_is_corrected(
+    store: CleanerStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = await cleaned(store, "a")
+    log = manager.get("a", 0)
+    assert log is not None
+    log.dirty.first_dirty_offset = 11  # type: ignore[attr-defined]
+    log.dirty.checkpoint_valid = False  # type: ignore[attr-defined]
+    await manager.cleaner.clean_one()
+    assert checkpoint(manager, "a") == 11
+    assert "a-0 was compacted up to offset 10, which is not in its log: it starts at 11" in caplog.text
+
+
+async def test_a_deleted_topic_leaves_no_entry(store: CleanerStore) -> None:
+    manager = await cleaned(store, "a", "b")
+    await manager.delete("a", 0, ID)
+    assert on_disk(store) == {("b", 0): 10}
+
+
+async def test_a_new_topic_does_not_inherit(store: CleanerStore) -> None:
+    """A crash between the deletion of a partition and of its entry."""
+    manager = await cleaned(store, "b")
+    await manager.shutdown()
+    write_offsets(store.paths[0] / CLEANER_OFFSETS, {("a", 0): 5, ("b", 0): 10})
+    again = await store.opened()
+    await add(again, "a")
+    assert checkpoint(again, "a") is None
+    assert on_disk(store) == {("b", 0): 10}
+
+
+async def test_damage_costs_a_pass(store: CleanerStore, caplog: pytest.LogCaptureFixture) -> None:
+    manager = await cleaned(store, "a")
+    await manager.shutdown()
+    (store.paths[0] / CLEANER_OFFSETS).write_bytes(b"0\n7\na 0 6\n")
+    again = await store.opened()
+    assert checkpoint(again, "a") is None
+    assert again.complete
+    assert "compacted from their start again" in caplog.text
+
+
+@pytest.mark.parametrize(("code", "online"), [(errno.ENOSPC, True), (errno.EIO, False)])
+async def test_a_checkpoint_that_cannot_be_written(
+    store: CleanerStore, monkeypatch: pytest.MonkeyPatch, code: int, online: bool
+) -> None:
+    manager = await store.opened()
+
+    def fail(*args: object) -> None:
+        raise OSError(code, "no")
+
+    await add(manager, "a", 0.9)
+    with monkeypatch.context() as patch:
+        patch.setattr(cleaner_checkpoints, "write_offsets", fail)
+        await manager.cleaner.clean_one()
+    assert manager.complete is online
+    if online:
+        assert checkpoint(manager, "a") == 10
+        assert await manager.cleaner.checkpoints.write(manager.directories[0])
+        assert on_disk(store) == {("a", 0): 10}
