@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml -o -name '*.h' 2>/dev/null) Cargo.toml Cargo.lock
 EXTENSION := python/fastlog/native/_core.abi3.so
 
-.PHONY: run build test test-rust test-python lint format bench wheel fuzz clean
+.PHONY: run build test test-rust test-python lint format bench chaos wheel fuzz clean
 
 run: build  ## build all and start a broker on 127.0.0.1:9092
 	$(BIN)/fastlog-broker
@@ -51,6 +51,12 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	cargo bench --package fastlog-core
 	$(BIN)/python -m pytest benches/core --benchmark-only --benchmark-columns=min,median,ops -p no:cacheprovider
 	$(BIN)/python -m benches.macro.against_kafka
+	$(BIN)/python -m benches.macro.groups
+	$(BIN)/python -m benches.macro.compaction
+	$(BIN)/python -m benches.macro.metrics
+
+chaos: build  ## five minutes of a consumer group under churn
+	$(BIN)/python -m tests.chaos
 
 FUZZ_TARGETS ?= batch frame index plan
 FUZZ_SECONDS ?= 3600

@@ -255,9 +255,13 @@ def report(outcome: Outcome) -> str:
     """Counts and violations as lines."""
     counts: Mapping[str, int] = outcome.counts
     lines = [f"{name}: {count}" for name, count in sorted(counts.items())]
-    lines += [f"VIOLATION {text}" for text in outcome.violations[:40]]
-    if len(outcome.violations) > 40:
-        lines.append(f"... {len(outcome.violations)} violations in all")
+    kinds: Counter[str] = Counter()
+    for text in outcome.violations:
+        kind = text.partition(":")[0]
+        kinds[kind] += 1
+        if kinds[kind] <= 5:
+            lines.append(f"VIOLATION {text}")
+    lines += [f"{count} of kind {kind!r}" for kind, count in kinds.items()]
     return "\n".join(lines)
 
 

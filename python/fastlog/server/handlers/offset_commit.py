@@ -1,9 +1,10 @@
 """OffsetCommit (8): positions of a group, remembered when they are in the log. Versions 0 to 9.
 
-A topic that does not exist gets UNKNOWN_TOPIC_OR_PARTITION, a text that is longer than
+A partition that does not exist gets UNKNOWN_TOPIC_OR_PARTITION, a text that is longer than
 offset.metadata.max.bytes OFFSET_METADATA_TOO_LARGE; the other offsets are committed all the same. Version 1
 brings a time of its own, versions 2 to 4 a time of retention. Version 0 has no generation: it is a commit
-from outside of the group. Members of the consumer protocol need version 9, which knows member epochs.
+from outside of the group (Kafka kept these in ZooKeeper, and refuses them without one). Members of the
+consumer protocol need version 9, which knows member epochs.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ async def handle(ctx: RequestContext, request: OffsetCommitRequest) -> OffsetCom
     refused: dict[tuple[str, int], ErrorCode] = {}
     offsets: dict[tuple[str, int], CommittedOffset] = {}
     for topic in request.topics:
-        exists = topic.name in ctx.broker.cluster.topics
+        found = ctx.broker.cluster.topics.get(topic.name)
+        count = 0 if found is None else len(found.partitions)
         for item in topic.partitions:
             key = (topic.name, item.partition_index)
-            if not exists:
+            if not 0 <= item.partition_index < count:
                 refused[key] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             elif len(item.committed_metadata or "") > limit:
                 refused[key] = ErrorCode.OFFSET_METADATA_TOO_LARGE

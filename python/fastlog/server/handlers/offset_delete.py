@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 @handles(ApiKey.OFFSET_DELETE)
 async def handle(ctx: RequestContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse:
-    """Answers when the tombstones are appended. Topics that do not exist are an error, as in Kafka."""
+    """Answers when the tombstones are appended. Partitions that do not exist are an error, as in Kafka."""
     known = [
         (topic.name, item.partition_index)
         for topic in request.topics
-        if topic.name in ctx.broker.cluster.topics
+        if (found := ctx.broker.cluster.topics.get(topic.name)) is not None
         for item in topic.partitions
+        if 0 <= item.partition_index < len(found.partitions)
     ]
     error, codes = await ctx.broker.groups.commits.delete(request.group_id, known)
     if error is not ErrorCode.NONE:

@@ -1,9 +1,10 @@
 """OffsetFetch (9): what groups have committed. Versions 0 to 9.
 
 One group up to version 7, several from 8 on (KIP-709). No topics (null, from version 2 on): all offsets. A
-partition without a commit has offset -1 and no error. Errors of the group are on every partition up to
-version 1, at the top from 2 on, with the group from 8 on. From 9 on members say who they are and in which
-epoch; one that does not know its epoch in a consumer group gets UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
+partition without a commit has offset -1 and no error; a topic without partitions is left out. Errors of the
+group are on every partition up to version 1, at the top from 2 on, with the group from 8 on. From 9 on
+members say who they are and in which epoch; one that does not know its epoch in a consumer group gets
+UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _single(ctx: RequestContext, group_id: str, wanted: Wanted | None) -> Offset
 
 def _all(committed: Mapping[TopicPartition, CommittedOffset], wanted: Wanted | None) -> Wanted:
     if wanted is not None:
-        return wanted
+        return [(name, indexes) for name, indexes in wanted if indexes]
     by_topic: dict[str, list[int]] = {}
     for topic, partition in committed:
         by_topic.setdefault(topic, []).append(partition)
