@@ -40,6 +40,7 @@ def test_numbers_of_the_exit_codes() -> None:
         "UNREACHABLE": 3,
         "TIMED_OUT": 4,
         "UNSUPPORTED": 5,
+        "DAMAGED": 6,
         "INTERRUPTED": 130,
     }
 
