@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
 from typing import Final
 
 __all__ = ["LineTooLong", "read_lines"]
@@ -29,13 +28,15 @@ async def read_lines(descriptor: int, delimiter: bytes, limit: int) -> AsyncIter
     Raises LineTooLong for more than `limit` bytes without a delimiter. A reader that is left in the middle
     holds nobody up: the thread is a daemon, and reads the descriptor without any lock of a file object.
     """
-    chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue(_CHUNKS_AHEAD)
-    where = (descriptor, chunks, asyncio.get_running_loop())
+    chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    room = threading.Semaphore(_CHUNKS_AHEAD)
+    where = (descriptor, chunks, room, asyncio.get_running_loop())
     threading.Thread(target=_pump, args=where, name="input", daemon=True).start()
     rest = b""
     number = 0
     while True:
         chunk = await chunks.get()
+        room.release()
         if isinstance(chunk, OSError):
             raise chunk
         if not chunk:
@@ -50,15 +51,21 @@ async def read_lines(descriptor: int, delimiter: bytes, limit: int) -> AsyncIter
         yield rest
 
 
-def _pump(descriptor: int, chunks: asyncio.Queue[bytes | OSError], loop: asyncio.AbstractEventLoop) -> None:
+def _pump(
+    descriptor: int,
+    chunks: asyncio.Queue[bytes | OSError],
+    room: threading.Semaphore,
+    loop: asyncio.AbstractEventLoop,
+) -> None:
     """Reads to the end, which is an empty chunk, or to an error. Waits while the loop is behind."""
     chunk: bytes | OSError = b"-"
     try:
         while chunk and not isinstance(chunk, OSError):
+            room.acquire()
             try:
                 chunk = os.read(descriptor, _CHUNK)
             except OSError as error:
                 chunk = error
-            asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
-    except (RuntimeError, CancelledError):  # the loop has ended, nobody reads any more
+            loop.call_soon_threadsafe(chunks.put_nowait, chunk)
+    except RuntimeError:  # the loop has ended, nobody reads any more
         return
