@@ -308,4 +308,5 @@ def test_a_consumer_that_leaves_in_the_middle_costs_nothing(broker: RunningBroke
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert broker.broker.services.response_memory.used == 0
+    assert table.closed == {}, "the broker did not close them: they left"
     assert produced(client, produce("t", batch(b"next"))) == (0, 20)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from fastlog.native import FileResponse, FrameError, FrameReader
 from fastlog.server.exchange import Exchange
-from fastlog.server.file_sender import FileSender
+from fastlog.server.file_sender import PEER_GONE, FileSender
 
 if TYPE_CHECKING:
     from fastlog.native import Frame
@@ -340,6 +340,9 @@ class Connection(asyncio.BufferedProtocol):
             self.last_active = now
 
     def _on_files_sent(self, error: object) -> None:
+        if error is PEER_GONE and self._transport is not None:
+            self._transport.abort()
+            return
         if error is not None:
             self.close("failed send", error)
             return

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastlog.native import Socket
 
 if TYPE_CHECKING:
     from fastlog.native import FileResponse
+
+PEER_GONE: Final = "the peer is gone"
+"""Why an answer was not sent, when that is nobody's fault here."""
 
 Send = Callable[[Socket, "FileResponse", int], "asyncio.Future[int]"]
 
@@ -84,7 +87,7 @@ class FileSender:
             return
         position = done.result()
         if position < 0:
-            self._finish("the peer is gone")
+            self._finish(PEER_GONE)
             return
         self._position = position
         if position == len(response):

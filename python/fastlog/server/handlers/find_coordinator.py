@@ -1,12 +1,14 @@
 """FindCoordinator (10): who coordinates a group or a transactional id. Versions 0 to 6.
 
 Groups are coordinated by this broker; the first to ask makes `__consumer_offsets`. Transactions (key type 1)
-and share groups (2) get COORDINATOR_NOT_AVAILABLE, which clients retry, and key types that Kafka does not
-know get INVALID_REQUEST. Several keys from version 4 on (KIP-699).
+and share groups (2) get UNSUPPORTED_VERSION with a message: Java clients give up at once and show it, where a
+retriable error has them ask for a minute and then call the broker slow. Key types that Kafka does not know
+get INVALID_REQUEST. Several keys from version 4 on (KIP-699).
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode, KafkaError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 _BATCHED_FROM: Final = 4
 _GROUP: Final = 0
-_OTHERS: Final = (1, 2)
+_NOT_COORDINATED: Final = MappingProxyType({1: "transactions", 2: "share groups"})
 _NOWHERE: Final = -1
 
 
@@ -52,9 +54,9 @@ async def _find(ctx: RequestContext, key: str, key_type: int) -> Coordinator:
         except KafkaError as error:
             return _missing(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
         return _this_broker(ctx, key)
-    if key_type in _OTHERS:
-        what = "this release coordinates neither transactions nor share groups"
-        return _missing(key, ErrorCode.COORDINATOR_NOT_AVAILABLE, what)
+    what = _NOT_COORDINATED.get(key_type)
+    if what is not None:
+        return _missing(key, ErrorCode.UNSUPPORTED_VERSION, f"this release does not coordinate {what}")
     return _missing(key, ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
 
 

@@ -2,7 +2,7 @@
 
 Versions 0 to 5. From 3 on a producer may bring its id and epoch to have the epoch raised (KIP-360); without a
 transactional id Kafka gives it a new id all the same, and so does this broker. Transactional ids get
-COORDINATOR_NOT_AVAILABLE, as FindCoordinator does: no transaction coordinator runs yet.
+COORDINATOR_NOT_AVAILABLE: no transaction coordinator runs yet, and FindCoordinator says so before.
 """
 
 from __future__ import annotations
