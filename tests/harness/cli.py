@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 
-_PROGRAM = """
-import typer
-from fastlog.cli.produce import produce
-from fastlog.cli.consume import consume
-app = typer.Typer()
-app.command()(produce)
-app.command()(consume)
-app(prog_name="fastlog")
-"""
-
 
 def fastlog_command(*args: str) -> list[str]:
     """The command line."""
-    if importlib.util.find_spec("fastlog.cli.main") is None:
-        return [sys.executable, "-c", _PROGRAM, *args]
     return [sys.executable, "-m", "fastlog.cli.main", *args]
 
 
