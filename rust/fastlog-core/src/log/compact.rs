@@ -1,4 +1,4 @@
-//! Compaction of one log: what there is to do, and doing it (Kafka: `LogCleanerManager`, `LogCleaner`).
+//! Compaction of one log (Kafka: `LogCleaner`).
 //!
 //! 1. Everything that may be cleaned is made durable.
 //! 2. The dirty part is read into the map of keys.
@@ -9,82 +9,24 @@
 //! No lock is held meanwhile but the one that keeps a second compaction out. Batches are read one at a time.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, TryLockError};
+use std::time::Instant;
 
-use super::compaction_checkpoint::CompactionCheckpoint;
 use super::compaction_output::Output;
+use super::compaction_state::Bounds;
 use super::compaction_swap::Swapped;
-use super::segments::holding;
 use super::{LogConfig, PartitionLog, lock};
 use crate::batch::CompressionPolicy;
 use crate::compaction::{
-    BatchSource, CompactionOptions, CompactionReport, CompactionState, Kept, LastRecord, MapBuilder, Meter,
-    OffsetMap, Rewriter, Rules, SegmentShape, SourceBuffer, Transactions, group,
+    BatchSource, CompactionOptions, CompactionReport, Kept, LastRecord, MapBuilder, Meter, OffsetMap,
+    Rewriter, Rules, SegmentShape, SourceBuffer, Transactions, group,
 };
 use crate::compression::DecompressionLimit;
 use crate::error::{Error, Result, is_not_found};
 use crate::filenames::{FileState, parse};
 use crate::producer_state::ProducerState;
-use crate::segment::{NO_TIMESTAMP, Segment};
-
-/// How often the one who waits for a compaction to stop looks.
-const STOP_POLL: Duration = Duration::from_millis(1);
-
-/// What compactions of a log and those who interrupt them share.
-#[derive(Debug)]
-pub(super) struct CompactionControl {
-    running: Mutex<()>,
-    /// The log takes no more compactions.
-    ended: AtomicBool,
-    /// Rises with every wish to stop what is running.
-    stops: AtomicU64,
-    /// Rises before the log is cut at its end.
-    truncations: AtomicU64,
-    checkpoint: Mutex<CompactionCheckpoint>,
-}
-
-impl CompactionControl {
-    pub fn new(checkpoint: CompactionCheckpoint) -> Self {
-        Self {
-            running: Mutex::default(),
-            ended: AtomicBool::new(false),
-            stops: AtomicU64::new(0),
-            truncations: AtomicU64::new(0),
-            checkpoint: Mutex::new(checkpoint),
-        }
-    }
-
-    pub fn note_truncation(&self) {
-        self.truncations.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// Which part of the log is what.
-#[derive(Debug)]
-struct Bounds {
-    segments: Arc<[Arc<Segment>]>,
-    first_dirty: i64,
-    checkpoint_valid: bool,
-    /// Base offset of the first segment that must stay as it is.
-    uncleanable: i64,
-}
-
-impl Bounds {
-    /// The segments that may be cleaned.
-    fn cleanable(&self) -> &[Arc<Segment>] {
-        let count = self
-            .segments
-            .partition_point(|segment| segment.base_offset() < self.uncleanable);
-        &self.segments[..count]
-    }
-
-    /// Index of the segment in which the dirty part begins.
-    fn first_dirty_segment(&self) -> usize {
-        holding(&self.segments, self.first_dirty).unwrap_or(0)
-    }
-}
+use crate::segment::Segment;
 
 /// One compaction under way.
 struct Run<'a> {
@@ -99,49 +41,6 @@ struct Run<'a> {
 }
 
 impl PartitionLog {
-    /// What there is to compact. `clean_from` is the cleaner checkpoint, -1 when there is none; `max_offset` is
-    /// at most the high watermark.
-    pub fn compaction_state(
-        &self,
-        clean_from: i64,
-        max_offset: i64,
-        now_ms: i64,
-        min_lag_ms: i64,
-        max_lag_ms: i64,
-    ) -> Result<CompactionState> {
-        self.check_online()?;
-        let bounds = self.compaction_bounds(clean_from, max_offset, now_ms, min_lag_ms)?;
-        let dirty_from = bounds.first_dirty_segment();
-        let size = |segments: &[Arc<Segment>]| segments.iter().map(|segment| segment.extent().size).sum();
-        let cleanable = bounds.cleanable();
-        let dirty_from = dirty_from.min(cleanable.len());
-        let mut earliest = NO_TIMESTAMP;
-        let sealed = &bounds.segments[..bounds.segments.len() - 1];
-        for segment in &sealed[dirty_from.min(sealed.len())..] {
-            let first = segment.first_timestamp()?;
-            if first > 0 && (earliest < 0 || first < earliest) {
-                earliest = first;
-            }
-        }
-        let clean_until = now_ms.saturating_sub(max_lag_ms.max(0));
-        let horizon = lock(&self.compaction.checkpoint).delete_horizon;
-        Ok(CompactionState {
-            first_dirty_offset: bounds.first_dirty,
-            checkpoint_valid: bounds.checkpoint_valid,
-            first_uncleanable_offset: bounds.uncleanable.max(bounds.first_dirty),
-            clean_bytes: size(&cleanable[..dirty_from]),
-            cleanable_bytes: size(&cleanable[dirty_from..]),
-            earliest_dirty_timestamp: earliest,
-            compaction_delay_ms: if earliest > 0 {
-                clean_until.saturating_sub(earliest).max(0)
-            } else {
-                0
-            },
-            earliest_delete_horizon: horizon,
-            removal_due: !cleanable.is_empty() && (0..=now_ms).contains(&horizon),
-        })
-    }
-
     /// Keeps the last record of each key in everything that may be cleaned.
     ///
     /// Fails with [`Error::Aborted`] when somebody asked for that, or cut the log or took part of the segments
@@ -200,89 +99,6 @@ impl PartitionLog {
                 }
             }
         }
-    }
-
-    /// Interrupts the compaction that is running, if one is, and waits until it has ended.
-    pub fn stop_compaction(&self) {
-        loop {
-            // Again and again: one that began after the last time is stopped as well.
-            self.compaction.stops.fetch_add(1, Ordering::AcqRel);
-            match self.compaction.running.try_lock() {
-                Err(TryLockError::WouldBlock) => std::thread::sleep(STOP_POLL),
-                _ => return,
-            }
-        }
-    }
-
-    /// Interrupts the compaction that is running, waits until it has ended, and allows no more.
-    pub(super) fn end_compaction(&self) {
-        self.compaction.ended.store(true, Ordering::Release);
-        drop(lock(&self.compaction.running));
-    }
-
-    /// Takes note that nothing at or above `end` has been compacted: the log was cut there.
-    pub(super) fn forget_compaction_above(&self, end: i64) -> Result<()> {
-        let mut checkpoint = lock(&self.compaction.checkpoint);
-        if checkpoint.compacted_below > end {
-            checkpoint.compacted_below = end;
-            checkpoint.write(&*self.space.fs, &self.space.dir)?;
-        }
-        Ok(())
-    }
-
-    /// Takes note that nothing has been compacted: the log begins anew.
-    pub(super) fn forget_compaction(&self) -> Result<()> {
-        let mut checkpoint = lock(&self.compaction.checkpoint);
-        if *checkpoint != CompactionCheckpoint::default() {
-            *checkpoint = CompactionCheckpoint::default();
-            checkpoint.write(&*self.space.fs, &self.space.dir)?;
-        }
-        Ok(())
-    }
-
-    fn compaction_bounds(
-        &self,
-        clean_from: i64,
-        max_offset: i64,
-        now_ms: i64,
-        min_lag_ms: i64,
-    ) -> Result<Bounds> {
-        // The end first: what is in the list that is taken after it reaches at least that far.
-        let end = self.log_end_offset();
-        let segments = self.snapshot();
-        let start = self.log_start_offset();
-        // A checkpoint may be older than a cut of the log: what is not known to be clean is dirty.
-        let known = lock(&self.compaction.checkpoint).compacted_below;
-        let first_dirty = if (start..=end).contains(&clean_from) {
-            clean_from.min(known).max(start)
-        } else {
-            start
-        };
-        let (active, sealed) = match segments.split_last() {
-            Some((active, sealed)) => (active.base_offset(), sealed),
-            None => (start, &[][..]),
-        };
-        let mut limit = self.settled_below(max_offset).min(active);
-        if min_lag_ms > 0 {
-            let from = holding(&segments, first_dirty).unwrap_or(0);
-            for segment in &sealed[from.min(sealed.len())..] {
-                if segment.largest_timestamp()?.timestamp > now_ms.saturating_sub(min_lag_ms) {
-                    limit = limit.min(segment.base_offset());
-                    break;
-                }
-            }
-        }
-        // Segments are cleaned as a whole or not at all.
-        let uncleanable = match holding(&segments, limit) {
-            Some(index) => segments[index].base_offset(),
-            None => segments[0].base_offset(),
-        };
-        Ok(Bounds {
-            segments,
-            first_dirty,
-            checkpoint_valid: first_dirty == clean_from,
-            uncleanable,
-        })
     }
 
     fn run_compaction(&self, run: &mut Run<'_>, stop: &dyn Fn() -> Option<&'static str>) -> Result<()> {
@@ -505,38 +321,6 @@ impl PartitionLog {
         }
         run.begun.clear();
         Ok(())
-    }
-
-    /// Notes, durably, that offsets below `offset` may be missing.
-    pub(super) fn allow_holes_below(&self, offset: i64) -> Result<()> {
-        let mut checkpoint = lock(&self.compaction.checkpoint);
-        if checkpoint.compacted_below < offset {
-            let next = CompactionCheckpoint {
-                compacted_below: offset,
-                ..*checkpoint
-            };
-            self.guard(next.write(&*self.space.fs, &self.space.dir))?;
-            *checkpoint = next;
-        }
-        Ok(())
-    }
-
-    /// Notes what a compaction that has ended leaves for the next one.
-    fn note_compacted(&self, clean_end: i64, delete_horizon: i64) -> Result<()> {
-        let mut checkpoint = lock(&self.compaction.checkpoint);
-        let next = CompactionCheckpoint {
-            compacted_below: checkpoint.compacted_below.max(clean_end),
-            delete_horizon,
-        };
-        if *checkpoint == next {
-            return Ok(());
-        }
-        *checkpoint = next;
-        match next.write(&*self.space.fs, &self.space.dir) {
-            // What is forgotten by a restart costs more work in the next compaction.
-            Err(Error::NoSpace { .. }) => Ok(()),
-            other => self.guard(other),
-        }
     }
 
     /// Removes what an earlier compaction could not remove. Were it there when a crash interrupts a swap, the

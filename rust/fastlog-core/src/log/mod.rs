@@ -11,7 +11,9 @@
 mod append;
 mod compact;
 mod compaction_checkpoint;
+mod compaction_control;
 mod compaction_output;
+mod compaction_state;
 mod compaction_swap;
 mod config;
 mod epochs;
@@ -76,7 +78,7 @@ pub struct PartitionLog {
     trash: Mutex<Vec<retention::Trash>>,
     /// Held by whoever renames or removes segments.
     layout: Mutex<()>,
-    compaction: compact::CompactionControl,
+    compaction: compaction_control::CompactionControl,
     failure: OnceLock<String>,
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
-use super::compact::CompactionControl;
 use super::compaction_checkpoint::CompactionCheckpoint;
+use super::compaction_control::CompactionControl;
 use super::recover::{Holes, Loaded, Recovery};
 use super::roll::draw_jitter;
 use super::{LogConfig, PartitionLog, Writer, leftovers};

@@ -1,128 +1,61 @@
-//! Random sequences of appends, transactions, compactions and crashes against a plain dictionary.
-
-mod common;
+//! A log beside what must be in it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use common::keyed::{Producer, Rec, committed, end, everything, put, stored, table};
-use common::{NOW_MS, clean, unclean};
+use crate::common::keyed::{Producer, Rec, end, everything, put};
+use crate::common::{NOW_MS, clean, unclean};
 use fastlog_core::batch::ControlKind;
 use fastlog_core::env::{Crash, FaultFs};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
-use fastlog_core::{Codec, CompactionOptions, Error, ManualClock};
-use proptest::prelude::*;
+use fastlog_core::{Codec, CompactionOptions, ManualClock};
 
-const RETENTION_MS: i64 = 1000;
+use crate::ops::Op;
 
-#[derive(Debug, Clone)]
-enum Op {
-    Append {
-        /// Key and whether it is a tombstone.
-        records: Vec<(u8, bool)>,
-        codec: usize,
-        /// 0: none, 1 and 2: idempotent, 3 and 4: in a transaction.
-        producer: i64,
-    },
-    EndTransaction {
-        producer: i64,
-        abort: bool,
-    },
-    Roll,
-    Flush,
-    Wait {
-        ms: i64,
-    },
-    Compact {
-        /// Slots of the map.
-        slots: usize,
-    },
-    CompactAndCrash {
-        /// Where, in parts of a thousand of the operations of the compaction.
-        at: usize,
-        power: bool,
-    },
-    DeleteRecords {
-        back: i64,
-    },
-    Retain,
-    Truncate {
-        back: i64,
-    },
-    CloseAndOpen,
-    KillAndOpen {
-        /// Without `compact` in the configuration.
-        policy_changed: bool,
-        /// The recovery point is lost.
-        from_start: bool,
-    },
-    PullThePlug,
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let records = proptest::collection::vec((0..12_u8, proptest::bool::weighted(0.25)), 1..6);
-    let op = prop_oneof![
-        16 => (records, 0..5_usize, 0..5_i64)
-            .prop_map(|(records, codec, producer)| Op::Append { records, codec, producer }),
-        5 => (3..5_i64, any::<bool>()).prop_map(|(producer, abort)| Op::EndTransaction { producer, abort }),
-        4 => Just(Op::Roll),
-        1 => Just(Op::Flush),
-        3 => (1..1500_i64).prop_map(|ms| Op::Wait { ms }),
-        8 => prop_oneof![Just(1000_usize), 3..20_usize].prop_map(|slots| Op::Compact { slots }),
-        2 => (0..1000_usize, any::<bool>()).prop_map(|(at, power)| Op::CompactAndCrash { at, power }),
-        1 => (0..40_i64).prop_map(|back| Op::DeleteRecords { back }),
-        1 => Just(Op::Retain),
-        1 => (0..10_i64).prop_map(|back| Op::Truncate { back }),
-        1 => Just(Op::CloseAndOpen),
-        2 => (any::<bool>(), any::<bool>())
-            .prop_map(|(policy_changed, from_start)| Op::KillAndOpen { policy_changed, from_start }),
-        1 => Just(Op::PullThePlug),
-    ];
-    proptest::collection::vec(op, 1..70)
-}
+pub const RETENTION_MS: i64 = 1000;
 
 /// One append as the model remembers it.
 #[derive(Debug, Clone)]
-struct Entry {
-    base: i64,
-    next: i64,
+pub struct Entry {
+    pub base: i64,
+    pub next: i64,
     /// The producer when it is part of a transaction.
-    transaction: Option<i64>,
-    marker: Option<ControlKind>,
-    records: Vec<Rec>,
+    pub transaction: Option<i64>,
+    pub marker: Option<ControlKind>,
+    pub records: Vec<Rec>,
 }
 
 /// What became of the records of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     Committed,
     Aborted,
     Open,
 }
 
-struct Model {
-    fs: FaultFs,
-    log: PartitionLog,
-    now_ms: i64,
-    entries: Vec<Entry>,
-    start: i64,
+pub struct Model {
+    pub fs: FaultFs,
+    pub log: PartitionLog,
+    pub now_ms: i64,
+    pub entries: Vec<Entry>,
+    pub start: i64,
     /// The cleaner checkpoint.
-    checkpoint: i64,
+    pub checkpoint: i64,
     /// Up to where the log is known to be clean: the end of the last compaction that was not interrupted.
-    clean: i64,
+    pub clean: i64,
     /// Up to where a compaction may have worked: the end of the last one that was interrupted.
-    touched: i64,
+    pub touched: i64,
     /// The log end offset at the last compaction, below which nothing is cut.
-    high_watermark: i64,
+    pub high_watermark: i64,
     /// Per batch: the first compaction that may have set its delete horizon, and the first that did.
-    may_have_horizon: HashMap<i64, i64>,
-    has_horizon: HashMap<i64, i64>,
-    last_compaction_ms: i64,
-    last_success_ms: i64,
+    pub may_have_horizon: HashMap<i64, i64>,
+    pub has_horizon: HashMap<i64, i64>,
+    pub last_compaction_ms: i64,
+    pub last_success_ms: i64,
 }
 
-fn config() -> LogConfig {
+pub fn config() -> LogConfig {
     LogConfig {
         segment_bytes: 900,
         index_interval_bytes: 150,
@@ -132,7 +65,7 @@ fn config() -> LogConfig {
     }
 }
 
-fn open(fs: &FaultFs, config: LogConfig, options: OpenOptions) -> PartitionLog {
+pub fn open(fs: &FaultFs, config: LogConfig, options: OpenOptions) -> PartitionLog {
     let clock = Arc::new(ManualClock::new(NOW_MS));
     let path = Path::new("/data/t-0");
     let opened = PartitionLog::open(path, config, Arc::new(fs.clone()), clock, options);
@@ -140,7 +73,7 @@ fn open(fs: &FaultFs, config: LogConfig, options: OpenOptions) -> PartitionLog {
 }
 
 /// (id, epoch, last sequence, first offset of the open transaction)
-fn producers(log: &PartitionLog) -> Vec<(i64, i16, i32, i64)> {
+pub fn producers(log: &PartitionLog) -> Vec<(i64, i16, i32, i64)> {
     let active = log.active_producers().into_iter();
     active
         .map(|one| {
@@ -155,7 +88,7 @@ fn producers(log: &PartitionLog) -> Vec<(i64, i16, i32, i64)> {
 }
 
 impl Model {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let fs = FaultFs::new();
         let log = open(&fs, config(), OpenOptions::default());
         Self {
@@ -175,14 +108,14 @@ impl Model {
         }
     }
 
-    fn end(&self) -> i64 {
+    pub fn end(&self) -> i64 {
         self.entries
             .last()
             .map_or(self.start, |entry| entry.next)
             .max(self.start)
     }
 
-    fn fates(&self) -> Vec<Fate> {
+    pub fn fates(&self) -> Vec<Fate> {
         let mut fates = vec![Fate::Committed; self.entries.len()];
         let mut open: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (index, entry) in self.entries.iter().enumerate() {
@@ -205,7 +138,7 @@ impl Model {
         fates
     }
 
-    fn is_open(&self, producer: i64) -> bool {
+    pub fn is_open(&self, producer: i64) -> bool {
         let fates = self.fates();
         self.entries
             .iter()
@@ -213,7 +146,7 @@ impl Model {
             .any(|(entry, fate)| entry.transaction == Some(producer) && fate == Fate::Open)
     }
 
-    fn apply(&mut self, op: &Op) {
+    pub fn apply(&mut self, op: &Op) {
         match op {
             Op::Append {
                 records,
@@ -284,7 +217,7 @@ impl Model {
         self.check(op);
     }
 
-    fn append(&mut self, records: &[(u8, bool)], codec: Codec, producer: i64) {
+    pub fn append(&mut self, records: &[(u8, bool)], codec: Codec, producer: i64) {
         let base = self.end();
         let producer = (producer > 0).then_some(Producer {
             id: producer,
@@ -321,7 +254,7 @@ impl Model {
         });
     }
 
-    fn options(&self, slots: usize) -> CompactionOptions {
+    pub fn options(&self, slots: usize) -> CompactionOptions {
         CompactionOptions {
             memory_bytes: slots * 24,
             delete_retention_ms: RETENTION_MS,
@@ -329,7 +262,7 @@ impl Model {
         }
     }
 
-    fn note_horizons(&mut self, sure: bool, below: i64) {
+    pub fn note_horizons(&mut self, sure: bool, below: i64) {
         for entry in self.entries.iter().filter(|entry| entry.base < below) {
             self.may_have_horizon.entry(entry.base).or_insert(self.now_ms);
             if sure {
@@ -341,7 +274,7 @@ impl Model {
         self.high_watermark = self.end();
     }
 
-    fn compact(&mut self, slots: usize) {
+    pub fn compact(&mut self, slots: usize) {
         let state = self
             .log
             .compaction_state(self.checkpoint, self.end(), self.now_ms, 0, i64::MAX)
@@ -374,7 +307,7 @@ impl Model {
         assert!(report.map_full || after.cleanable_bytes == 0, "{after:?}");
     }
 
-    fn compact_and_crash(&mut self, at: usize, power: bool) {
+    pub fn compact_and_crash(&mut self, at: usize, power: bool) {
         let point = self.log.recovery_point();
         let before = self.fs.operations();
         let options = self.options(1000);
@@ -390,12 +323,12 @@ impl Model {
         self.forget_above(end);
     }
 
-    fn truncate(&mut self, offset: i64) {
+    pub fn truncate(&mut self, offset: i64) {
         self.log.truncate_to(offset).unwrap();
         self.forget_above(self.log.log_end_offset());
     }
 
-    fn forget_above(&mut self, end: i64) {
+    pub fn forget_above(&mut self, end: i64) {
         self.entries.retain(|entry| entry.next <= end);
         self.may_have_horizon.retain(|base, _| *base < end);
         self.has_horizon.retain(|base, _| *base < end);
@@ -414,162 +347,11 @@ impl Model {
         self.touched = self.touched.min(end);
     }
 
-    fn reopen(&mut self, config: LogConfig, options: OpenOptions) {
+    pub fn reopen(&mut self, config: LogConfig, options: OpenOptions) {
         let options = OpenOptions {
             log_start_offset: self.start,
             ..options
         };
         self.log = open(&self.fs, config, options);
     }
-
-    fn check(&self, op: &Op) {
-        assert_eq!(self.log.failure(), None);
-        assert_eq!(
-            (self.log.log_start_offset(), self.log.log_end_offset()),
-            (self.start, self.end()),
-            "{op:?}"
-        );
-        let fates = self.fates();
-        let all: BTreeMap<i64, (&Rec, Fate, i64)> = self
-            .entries
-            .iter()
-            .zip(&fates)
-            .flat_map(|(entry, fate)| {
-                entry
-                    .records
-                    .iter()
-                    .map(move |rec| (rec.offset, (rec, *fate, entry.base)))
-            })
-            .filter(|(offset, _)| *offset >= self.start)
-            .collect();
-
-        // What a consumer sees is what was written, and its table is that of everything that was written.
-        let seen = committed(&self.log);
-        for record in &seen {
-            assert_eq!(all[&record.offset].0, record, "{op:?}");
-            assert_eq!(all[&record.offset].1, Fate::Committed, "{op:?}: {record:?}");
-        }
-        let stable = self.log.last_stable_offset(self.end());
-        let settled = all
-            .values()
-            .filter(|(record, fate, _)| *fate == Fate::Committed && record.offset < stable)
-            .map(|(record, ..)| *record);
-        assert_eq!(table(&seen), table(settled.clone()), "{op:?}");
-
-        // What no compaction can have touched is whole.
-        let batches = stored(&self.log);
-        let there: BTreeMap<i64, &Rec> = batches
-            .iter()
-            .flat_map(|batch| &batch.records)
-            .map(|record| (record.offset, record))
-            .collect();
-        for (offset, (record, fate, _)) in all.range(self.touched..) {
-            assert!(
-                *fate == Fate::Aborted || there.contains_key(offset),
-                "{op:?}: {record:?} is lost"
-            );
-        }
-
-        // The clean part has one record of each key, and tombstones for as long as they are to stay.
-        let mut latest: BTreeMap<&[u8], i64> = BTreeMap::new();
-        let mut touched: BTreeMap<&[u8], i64> = BTreeMap::new();
-        for record in settled.filter(|record| record.offset < self.touched) {
-            let key = record.key.as_deref().unwrap();
-            touched.insert(key, record.offset);
-            if record.offset < self.clean {
-                latest.insert(key, record.offset);
-            }
-        }
-        for (offset, (record, fate, base)) in all.range(..self.clean) {
-            let is_latest = *fate == Fate::Committed && latest[record.key.as_deref().unwrap()] == *offset;
-            let is_there = there.contains_key(offset);
-            if !is_latest {
-                assert!(
-                    !is_there,
-                    "{op:?}: {record:?} {fate:?} is still there, clean to {}",
-                    self.clean
-                );
-            } else if touched[record.key.as_deref().unwrap()] != *offset {
-                // A compaction that was interrupted may have seen a later one.
-            } else if record.value.is_none() {
-                let may_go = self.may_have_horizon[base] + RETENTION_MS <= self.last_compaction_ms;
-                let must_go = self
-                    .has_horizon
-                    .get(base)
-                    .is_some_and(|seen| seen + RETENTION_MS <= self.last_success_ms);
-                assert!(is_there || may_go, "{op:?}: {record:?} went too early");
-                assert!(!is_there || !must_go, "{op:?}: {record:?} stayed too long");
-            } else {
-                assert!(is_there, "{op:?}: {record:?} is lost");
-            }
-        }
-
-        // Records of a transaction come with its marker.
-        let mut open: BTreeMap<i64, i64> = BTreeMap::new();
-        for batch in batches.iter().filter(|batch| batch.header.is_transactional()) {
-            if !batch.header.is_control() {
-                open.insert(batch.header.producer_id, batch.header.base_offset);
-            } else if batch.marker.is_some() {
-                open.remove(&batch.header.producer_id);
-            }
-        }
-        for (producer, offset) in open {
-            assert!(
-                self.is_open(producer),
-                "{op:?}: the marker after {offset} is gone"
-            );
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn behaves_like_a_dictionary(ops in ops()) {
-        let mut model = Model::new();
-        for op in &ops {
-            model.apply(op);
-        }
-        // Whatever happened, the rest can be compacted and read.
-        model.log.roll().unwrap();
-        model.apply(&Op::Compact { slots: 1000 });
-        model.now_ms += 2 * RETENTION_MS;
-        model.apply(&Op::Compact { slots: 1000 });
-        model.apply(&Op::KillAndOpen { policy_changed: true, from_start: true });
-    }
-}
-
-#[test]
-fn keyless_records_go_and_are_counted() {
-    let fs = FaultFs::new();
-    let log = open(
-        &fs,
-        LogConfig {
-            compact: false,
-            ..config()
-        },
-        OpenOptions::default(),
-    );
-    for _ in 0..5 {
-        put(
-            &log,
-            Codec::Lz4,
-            None,
-            NOW_MS,
-            &[(None, Some(b"v")), (Some(b"k"), Some(b"v"))],
-        );
-    }
-    log.roll().unwrap();
-    let report = log.compact(&everything(&log, -1, NOW_MS)).unwrap();
-    assert_eq!((report.invalid_records, report.records_kept), (5, 1));
-    assert_eq!(committed(&log).len(), 1);
-    assert!(matches!(
-        log.compact(&CompactionOptions {
-            memory_bytes: 3,
-            clean_from: 0,
-            ..everything(&log, 0, 0)
-        }),
-        Err(Error::InvalidArgument(_)) | Ok(_)
-    ));
 }
