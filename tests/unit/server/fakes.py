@@ -111,8 +111,8 @@ class Harness:
         )
 
     def send(self, socket: Any, response: Any, start: int) -> Any:
-        """No test with a fake transport sends from files."""
-        raise NotImplementedError
+        """No test with a fake transport may come here: there is no socket to send to."""
+        raise AssertionError("an answer from files needs a real socket")
 
     def dispatch(self, frame: Frame, exchange: Exchange) -> None:
         """Notes a request that was started."""
