@@ -231,6 +231,14 @@ def test_the_text_says_what_to_do(directory: Path) -> None:
     assert fastlog("doctor", directory / "nowhere").returncode == 2
 
 
+def test_json_may_be_asked_for_before_the_verb(directory: Path) -> None:
+    done = fastlog("-o", "json", "doctor", directory)
+    assert json.loads(done.stdout)["findings"] == []
+    for verb in (["doctor"], ["log", "dump"]):
+        done = fastlog("-o", "json", *verb, directory / "nowhere")
+        assert json.loads(done.stderr)["error"]["code"] == "USAGE"
+
+
 def test_dump_shows_batches_and_records(directory: Path) -> None:
     rows = dumped(directory / "orders-0", "--records", "--from", 4, "--to", 5)
     assert [row["kind"] for row in rows] == ["batch", "record", "record"]

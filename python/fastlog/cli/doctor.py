@@ -13,7 +13,7 @@ import typer
 from fastlog.cli.exit_codes import ToolExit
 from fastlog.cli.failures import UsageProblem, exit_code_of, tell
 from fastlog.cli.output import Column, Printer, size_text
-from fastlog.cli.session import OutputOption, Session
+from fastlog.cli.session import OutputOption, Session, asks_json
 from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def doctor(
                 raise UsageProblem(f"{directory} is not a directory")
         states, findings = examine(directories, session.out)
     except (FastlogError, OSError) as error:
-        tell(error, as_json=output == "json")
+        tell(error, as_json=asks_json(output))
         raise typer.Exit(exit_code_of(error)) from None
     _show(session.out, states, findings, partitions)
     worst = max((finding.severity for finding in findings), default=0)

@@ -12,7 +12,7 @@ import typer
 
 from fastlog.cli.exit_codes import ToolExit
 from fastlog.cli.failures import UsageProblem, exit_code_of, tell
-from fastlog.cli.session import OutputOption, Session, new_app
+from fastlog.cli.session import OutputOption, Session, asks_json, new_app
 from fastlog.errors import FastlogError
 
 __all__ = ["app", "dump"]
@@ -64,7 +64,7 @@ def dump(
                 damaged |= row["kind"] == "problem"
                 sys.stdout.write((_as_json(path, row) if session.as_json else _as_text(row)) + "\n")
     except (FastlogError, OSError) as error:
-        tell(error, as_json=output == "json")
+        tell(error, as_json=asks_json(output))
         raise typer.Exit(exit_code_of(error)) from None
     raise typer.Exit(ToolExit.DAMAGED if damaged else ToolExit.OK)
 

@@ -23,7 +23,7 @@ from fastlog.errors import FastlogError
 if TYPE_CHECKING:
     from fastlog.client import ClientError, Cluster
 
-__all__ = ["HELP", "Globals", "Session", "new_app", "remember_globals", "verb"]
+__all__ = ["HELP", "Globals", "Session", "asks_json", "new_app", "remember_globals", "verb"]
 
 DEFAULT_BOOTSTRAP: Final = "127.0.0.1:9092"
 DEFAULT_TIMEOUT: Final = 30.0
@@ -69,6 +69,11 @@ def remember_globals(options: Globals) -> None:
     """Keeps what was given before the verb."""
     global _before_the_verb
     _before_the_verb = options
+
+
+def asks_json(output: str | None) -> bool:
+    """Whether errors are told as JSON, given the option after the verb."""
+    return (output or _before_the_verb.output) == "json"
 
 
 @dataclass(slots=True)
@@ -189,7 +194,7 @@ _SHARED: Final[dict[str, Any]] = {
 def _run(function: Verb, shared: dict[str, Any], arguments: dict[str, Any]) -> int:
     import asyncio
 
-    as_json = shared["output"] == "json" or (shared["output"] is None and _before_the_verb.output == "json")
+    as_json = asks_json(shared["output"])
     try:
         session = Session.of(**shared)
         asyncio.run(function(session, **arguments))
