@@ -28,8 +28,8 @@ from struct import Struct, error
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.offsets import NO_TIMESTAMP, CommittedOffset
-from fastlog.coordination.groups.record_reader import BadGroupRecord, RecordReader
 from fastlog.coordination.groups.results import StoredGroup, StoredMember
+from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.batches import KeyValue
@@ -45,6 +45,10 @@ _VALUE_VERSION: Final = 3
 _EXPIRING_VALUE_VERSION: Final = 1
 _FLEXIBLE_FROM: Final = 4
 _MAX_VERSION: Final = 4
+
+
+class BadGroupRecord(FastlogError):
+    """Bytes that are no record of the version that they claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +197,12 @@ def _bytes(data: bytes) -> bytes:
     return _INT32.pack(len(data)) + data
 
 
-class _Reader(RecordReader):
-    """In the plain encoding, or in the flexible one from version 4 on."""
+class _Reader:
+    """Reads fields one after the other; raises BadGroupRecord past the end."""
 
     def __init__(self, data: bytes) -> None:
-        super().__init__(data)
+        self._data = data
+        self._position = 0
         self._flexible = False
 
     def version(self) -> int:
@@ -207,21 +212,63 @@ class _Reader(RecordReader):
         self._flexible = version >= _FLEXIBLE_FROM
         return version
 
+    def int16(self) -> int:
+        return self._number(_INT16)
+
+    def int32(self) -> int:
+        return self._number(_INT32)
+
+    def int64(self) -> int:
+        return self._number(_INT64)
+
     def string(self) -> str | None:
-        length = self.varint() - 1 if self._flexible else self.int16()
-        return None if length < 0 else self.decoded(length)
+        length = self._varint() - 1 if self._flexible else self.int16()
+        if length < 0:
+            return None
+        try:
+            return self._take(length).decode()
+        except UnicodeDecodeError:
+            raise BadGroupRecord("a string is not UTF-8") from None
+
+    def text(self) -> str:
+        text = self.string()
+        if text is None:
+            raise BadGroupRecord("a string is null")
+        return text
 
     def blob(self) -> bytes:
-        return self.take(self.varint() - 1 if self._flexible else self.int32())
+        return self._take(self._varint() - 1 if self._flexible else self.int32())
 
     def count(self) -> int:
-        count = self.varint() - 1 if self._flexible else self.int32()
-        if count < 0:
-            raise BadGroupRecord("the list of members is null")
-        return self.elements(count)
+        count = self._varint() - 1 if self._flexible else self.int32()
+        # Each element has at least one byte.
+        if not 0 <= count <= len(self._data) - self._position:
+            raise BadGroupRecord(f"{count} members cannot be in {len(self._data)} bytes")
+        return count
 
     def skip_tagged(self) -> None:
         if self._flexible:
-            for _ in range(self.varint()):
-                self.varint()
-                self.take(self.varint())
+            for _ in range(self._varint()):
+                self._varint()
+                self._take(self._varint())
+
+    def _number(self, layout: Struct) -> int:
+        (value,) = layout.unpack(self._take(layout.size))
+        return int(value)
+
+    def _varint(self) -> int:
+        value = 0
+        for shift in range(0, 35, 7):
+            (byte,) = self._take(1)
+            value |= (byte & 0x7F) << shift
+            if not byte & 0x80:
+                return value
+        raise BadGroupRecord("a varint is too long")
+
+    def _take(self, size: int) -> bytes:
+        end = self._position + size
+        if size < 0 or end > len(self._data):
+            raise BadGroupRecord(f"the record ends after {len(self._data)} bytes")
+        piece = self._data[self._position : end]
+        self._position = end
+        return piece

@@ -48,7 +48,7 @@ from fastlog.coordination.groups.modern.state import (
     Resolved,
     StoredConsumerGroup,
 )
-from fastlog.coordination.groups.record_reader import BadGroupRecord
+from fastlog.coordination.groups.records import BadGroupRecord
 
 _INT16: Final = Struct(">h")
 _VERSION: Final = 0
