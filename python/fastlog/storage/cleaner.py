@@ -19,7 +19,6 @@ from fastlog.clock import Clock
 from fastlog.errors import FastlogError
 from fastlog.native import (
     CleanerThrottle,
-    CompactionAborted,
     CompactionReport,
     FastlogNativeError,
     StorageError,
@@ -229,7 +228,7 @@ class LogCleaner:
             await self.checkpoints.write(entry.directory)
 
     def _note_failed(self, entry: OpenPartition, error: Exception) -> None:
-        if not self._is_open(entry) or isinstance(error, CompactionAborted):
+        if not self._is_open(entry):
             # It was deleted or closed, or its directory is offline.
             _LOG.debug("compaction of %s-%d: %s", *entry.key, error)
         elif isinstance(error, StorageError) and error.no_space:

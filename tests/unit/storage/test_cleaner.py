@@ -259,9 +259,12 @@ async def test_what_the_engine_gives_up_is_tried_again(manager: LogManager) -> N
 
 async def test_a_log_that_is_closed_while_it_is_looked_at_is_no_failure(manager: LogManager) -> None:
     log = await add(manager, "a", 0.9)
+    log.look_gate = threading.Event()
     log.look_error = RuntimeError("the log is closed")
     looking = asyncio.ensure_future(manager.cleaner.clean_one())
+    await until(lambda: bool(log.asked))
     manager.table.remove("a", 0)
+    log.look_gate.set()
     assert not await looking
     assert manager.cleaner.stats.uncleanable == {}
 
