@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,6 @@ from fastlog.clock import Clock
 from fastlog.errors import FastlogError
 from fastlog.native import (
     CleanerThrottle,
-    CompactionAborted,
     CompactionReport,
     FastlogNativeError,
     StorageError,
@@ -157,8 +157,7 @@ class LogCleaner:
         found: list[LogToClean] = []
         loop = asyncio.get_running_loop()
         candidates = self._candidates()
-        for index in range(0, len(candidates), _LOGS_PER_THREAD_CALL):
-            some = candidates[index : index + _LOGS_PER_THREAD_CALL]
+        while some := list(islice(candidates, _LOGS_PER_THREAD_CALL)):
             for candidate, result in await loop.run_in_executor(executor, _look_at, some, self._limit, now):
                 if isinstance(result, Exception):
                     self._note_failed(candidate.entry, result)
@@ -170,12 +169,13 @@ class LogCleaner:
         best = choose(target for target in found if self._is_open(target.entry))
         return best if best is not None and best.entry.config.compact else None
 
-    def _candidates(self) -> list[Candidate]:
+    def _candidates(self) -> Iterator[Candidate]:
+        """One by one: to ask for the settings of thousands of topics at once would hold up the event loop."""
         now = self._clock.monotonic()
-        candidates = []
         for entry in self._table:
             if (
                 not entry.config.compact
+                or not self._is_open(entry)
                 or entry.key in self._running
                 or entry.key in self.stats.uncleanable
                 or self._postponed.get(entry.key, now) > now
@@ -183,8 +183,7 @@ class LogCleaner:
                 continue
             policy = self._policy_of(entry.topic)
             if policy is not None:
-                candidates.append(Candidate(entry, policy, self.checkpoints.get(entry)))
-        return candidates
+                yield Candidate(entry, policy, self.checkpoints.get(entry))
 
     def _correct_checkpoint(self, target: LogToClean) -> None:
         """An offset outside of the log, as retention or a crash leave it, must not come true again later."""
@@ -229,7 +228,7 @@ class LogCleaner:
             await self.checkpoints.write(entry.directory)
 
     def _note_failed(self, entry: OpenPartition, error: Exception) -> None:
-        if not self._is_open(entry) or isinstance(error, CompactionAborted):
+        if not self._is_open(entry):
             # It was deleted or closed, or its directory is offline.
             _LOG.debug("compaction of %s-%d: %s", *entry.key, error)
         elif isinstance(error, StorageError) and error.no_space:

@@ -49,13 +49,15 @@ class FakeReport:
 
 @dataclass
 class CompactableLog(FakeLog):
-    """A log whose dirtiness the test sets. `gate` blocks `compact` until it is set or stopped."""
+    """A log whose dirtiness the test sets. `gate` blocks `compact` until it is set or stopped,
+    `look_gate` the look before it."""
 
     dirty: FakeState = field(default_factory=FakeState)
     cleaned_to: int | None = None
     error: Exception | None = None
     look_error: Exception | None = None
     gate: threading.Event | None = None
+    look_gate: threading.Event | None = None
     entered: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[int, int, int, dict[str, int]]] = field(default_factory=list)
     compacted: list[dict[str, Any]] = field(default_factory=list)
@@ -64,6 +66,8 @@ class CompactableLog(FakeLog):
 
     def compaction_state(self, clean_from: int, max_offset: int, now_ms: int, **lags: int) -> FakeState:
         self.asked.append((clean_from, max_offset, now_ms, lags))
+        if self.look_gate is not None:
+            assert self.look_gate.wait(30)
         if self.look_error is not None:
             raise self.look_error
         return self.dirty

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fastlog.native import CompactionAborted, CorruptLog
+from fastlog.storage import cleaner
 from fastlog.storage.cleaner_settings import CleanerSettings, CompactionPolicy
 from fastlog.storage.manager import LogManager
 from tests.unit.storage.cleaner_world import COMPACT, CleanerStore, FakeState, add, until
@@ -259,11 +260,29 @@ async def test_what_the_engine_gives_up_is_tried_again(manager: LogManager) -> N
 
 async def test_a_log_that_is_closed_while_it_is_looked_at_is_no_failure(manager: LogManager) -> None:
     log = await add(manager, "a", 0.9)
+    log.look_gate = threading.Event()
     log.look_error = RuntimeError("the log is closed")
     looking = asyncio.ensure_future(manager.cleaner.clean_one())
+    await until(lambda: bool(log.asked))
     manager.table.remove("a", 0)
+    log.look_gate.set()
     assert not await looking
     assert manager.cleaner.stats.uncleanable == {}
+
+
+async def test_logs_are_gathered_while_others_are_looked_at(
+    manager: LogManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all of them before the first look, which would hold up the event loop; what is gone is left out."""
+    monkeypatch.setattr(cleaner, "_LOGS_PER_THREAD_CALL", 1)
+    first, second, third = [await add(manager, name, 0.9) for name in ("a", "b", "c")]
+    first.look_gate = threading.Event()
+    looking = asyncio.ensure_future(manager.cleaner.clean_one())
+    await until(lambda: bool(first.asked))
+    manager.table.remove("b", 0)
+    first.look_gate.set()
+    assert await looking
+    assert (len(first.asked), len(second.asked), len(third.asked)) == (1, 0, 1)
 
 
 async def test_a_defect_does_not_end_a_thread(

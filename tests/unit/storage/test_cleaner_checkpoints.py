@@ -12,6 +12,7 @@ import pytest
 from fastlog.storage import cleaner_checkpoints
 from fastlog.storage.checkpoints import CLEANER_OFFSETS, read_offsets, write_offsets
 from fastlog.storage.manager import LogManager
+from fastlog.storage.partitions import ClosedPartition
 from tests.unit.storage.cleaner_world import CleanerStore, add
 from tests.unit.storage.store import ID
 
@@ -150,3 +151,38 @@ async def test_a_checkpoint_that_cannot_be_written(
         assert checkpoint(manager, "a") == 10
         assert await manager.cleaner.checkpoints.write(manager.directories[0])
         assert on_disk(store) == {("a", 0): 10}
+
+
+async def test_a_write_that_failed_half_way_is_done_again(
+    store: CleanerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file may hold what was not confirmed, here an offset that has been taken back since."""
+    manager = await cleaned(store, "a")
+    entry = manager.table.get("a", 0)
+    assert entry is not None
+    checkpoints, (directory,) = manager.cleaner.checkpoints, manager.directories
+
+    def fail_late(path: Path, offsets: dict[tuple[str, int], int]) -> None:
+        write_offsets(path, offsets)
+        raise OSError(errno.ENOSPC, "no")
+
+    checkpoints.set(entry, 12)
+    with monkeypatch.context() as patch:
+        patch.setattr(cleaner_checkpoints, "write_offsets", fail_late)
+        assert not await checkpoints.write(directory)
+    assert on_disk(store) == {("a", 0): 12}
+    checkpoints.truncated(entry, 10)
+    assert await checkpoints.write(directory)
+    assert on_disk(store) == {("a", 0): 10}
+
+
+async def test_only_partitions_of_the_directory_are_written(store: CleanerStore) -> None:
+    """Those that cannot be opened are of it, those that a crash left in the file are not."""
+    manager = await cleaned(store, "a")
+    await manager.shutdown()
+    write_offsets(store.paths[0] / CLEANER_OFFSETS, {("a", 0): 10, ("closed", 0): 5, ("gone", 0): 7})
+    again = await store.opened()
+    (directory,) = again.directories
+    again.table.closed["closed", 0] = ClosedPartition(ID, "damaged", None, directory)
+    assert await again.cleaner.checkpoints.write(directory)
+    assert on_disk(store) == {("a", 0): 10, ("closed", 0): 5}

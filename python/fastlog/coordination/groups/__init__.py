@@ -10,6 +10,7 @@
 | `syncing`       | SyncGroup, and what happens when an assignment is stored                          |
 | `offsets`       | committed offsets of one group and their expiry                                   |
 | `records`       | Kafka's record format of `__consumer_offsets`                                     |
+| `record_fields` | the encodings of their fields, for both protocols                                 |
 | `group_log`     | appends to that topic                                                             |
 | `loading`       | reads it at start                                                                 |
 | `table`         | all groups of this broker                                                         |

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 # Tombstones of many offsets go out in batches that no topic's limit refuses.
 _TOMBSTONES_PER_BATCH: Final = 1000
+# So many are looked through before other work of the event loop gets a turn.
+_GROUPS_PER_TURN: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +128,14 @@ class Commits:
 
     async def forget_topic(self, topic: str) -> None:
         """A topic is gone: its offsets would be wrong for another one of the same name."""
-        for entry in self._table:
+        async for entry in self._entries():
             await self._try_to_forget(entry, entry.offsets.touched(topic))
 
     async def forget_missing_topics(self, topics: Container[str]) -> int:
         """Removes offsets of topics that are not among `topics`: the broker ended between the deletion of a
         topic and that of its offsets. Returns how many offsets."""
         count = 0
-        for entry in self._table:
+        async for entry in self._entries():
             lost = [position for position in entry.offsets.touched() if position[0] not in topics]
             if lost:
                 count += len(lost)
@@ -143,7 +145,7 @@ class Commits:
     async def expire(self, retention_ms: int) -> int:
         """Removes offsets whose time is over, and groups that have nothing left. Returns how many offsets."""
         count = 0
-        for entry in self._table:
+        async for entry in self._entries():
             expired = entry.offsets.expired(entry.group, self._table.now().wall_ms, retention_ms)
             if expired or (entry.group.state is GroupState.EMPTY and not entry.offsets):
                 count += len(expired)
@@ -171,6 +173,15 @@ class Commits:
                 tombstones.append((encode_group_key(group.group_id), None))
         for start in range(0, len(tombstones), _TOMBSTONES_PER_BATCH):
             await self._log.append(entry.partition, tombstones[start : start + _TOMBSTONES_PER_BATCH])
+
+    async def _entries(self) -> AsyncIterator[GroupEntry]:
+        """All groups, as far as they are still there when it is their turn; the event loop is not held up."""
+        for index, entry in enumerate(self._table, start=1):
+            # A group of the same name may have come in the place of one that is gone.
+            if self._table.get(entry.group.group_id) is entry:
+                yield entry
+            if not index % _GROUPS_PER_TURN:
+                await asyncio.sleep(0)
 
     async def _try_to_forget(self, entry: GroupEntry, partitions: Sequence[TopicPartition]) -> None:
         try:

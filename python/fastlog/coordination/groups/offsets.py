@@ -44,8 +44,8 @@ class GroupOffsets:
 
     def touched(self, topic: str | None = None) -> list[TopicPartition]:
         """Partitions (of one topic) with an offset in the log, or with one that is on its way there."""
-        keys = set(self._committed).union(*self._pending)
-        return sorted(key for key in keys if topic is None or key[0] == topic)
+        keys = (key for known in (self._committed, *self._pending) for key in known)
+        return sorted({key for key in keys if topic is None or key[0] == topic})
 
     def begin(self, partitions: Collection[TopicPartition]) -> None:
         """Commits are on their way to the log."""

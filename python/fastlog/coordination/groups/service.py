@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _MS_PER_MINUTE: Final = 60_000
+_GROUPS_PER_TURN: Final = 64
 
 
 class GroupService:
@@ -122,15 +123,18 @@ class GroupService:
                     self.table.failed.add(partition)
                     _LOG.error("groups of %s-%d cannot be loaded: %s", *replica.key, error)
                 else:
-                    self._adopt(partition, loaded)
+                    await self._adopt(partition, loaded)
             self.table.loading.discard(partition)
         count = await self.commits.forget_missing_topics(self._view.topics)
         if count:
             _LOG.info("removed %d offsets of topics that do not exist any more", count)
 
-    def _adopt(self, partition: int, loaded: LoadedPartition) -> None:
-        limits, now = self.table.limits(), self.table.now()
-        for group_id in loaded.group_ids():
+    async def _adopt(self, partition: int, loaded: LoadedPartition) -> None:
+        for index, group_id in enumerate(loaded.group_ids()):
+            if not index % _GROUPS_PER_TURN:
+                # Other work of the event loop gets a turn; requests about these groups are not served yet.
+                await asyncio.sleep(0)
+                limits, now = self.table.limits(), self.table.now()
             consumer = loaded.consumers.get(group_id)
             if consumer is not None:
                 restored = ConsumerGroup.load(group_id, self.table.consumer_limits(), consumer, now)

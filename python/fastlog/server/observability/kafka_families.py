@@ -38,7 +38,7 @@ def kafka_families(services: BrokerServices, *, per_partition: bool) -> list[Fam
             "kafka_topic_partitions",
             Kind.GAUGE,
             "Partitions of a topic.",
-            lambda: [(labels(topic=topic.name), len(topic.partitions)) for topic in _topics(services)],
+            lambda: ((labels(topic=topic.name), len(topic.partitions)) for topic in _topics(services)),
         ),
     ]
     if per_partition:

@@ -83,7 +83,7 @@ def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[
             "fastlog_topic_size_bytes",
             Kind.GAUGE,
             "Size of the logs of a topic on this broker.",
-            lambda: [(labels(topic=name), size) for name, size in sorted(census.topic_sizes.items())],
+            lambda: ((labels(topic=name), size) for name, size in sorted(census.topic_sizes.items())),
         ),
         _per_directory(logs, "fastlog_log_dir_online", "1 while a log directory works.", _online),
         _per_directory(

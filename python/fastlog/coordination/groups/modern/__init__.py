@@ -13,7 +13,7 @@
 | `consumer_protocol`           | what classic members say in their metadata                                |
 | `migration`                   | a group moves from one protocol to the other                              |
 | `commits`                     | who may commit and fetch offsets                                          |
-| `records`, `record_fields`    | Kafka 4's record format                                                   |
+| `records`                     | Kafka 4's record format                                                   |
 | `writer`                      | writes changes to the log, one batch at a time for each group             |
 | `service`                     | requests, timers and the pieces above together                            |
 

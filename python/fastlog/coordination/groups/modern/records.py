@@ -25,22 +25,10 @@ Partitions are an array of (topic id: 16 bytes, numbers: array of int32).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from struct import Struct, error
 from typing import Any, Final
 
 from fastlog.coordination.groups.modern.assignors.spec import TopicPartition, by_topic
 from fastlog.coordination.groups.modern.members import ClassicInfo, Details, MemberState, Position
-from fastlog.coordination.groups.modern.record_fields import (
-    NO_TAGS,
-    FieldReader,
-    array,
-    blob,
-    int8,
-    int32,
-    int64,
-    string,
-    tagged,
-)
 from fastlog.coordination.groups.modern.state import (
     ConsumerGroup,
     Kind,
@@ -48,9 +36,21 @@ from fastlog.coordination.groups.modern.state import (
     Resolved,
     StoredConsumerGroup,
 )
-from fastlog.coordination.groups.records import BadGroupRecord
+from fastlog.coordination.groups.record_fields import (
+    NO_TAGS,
+    BadGroupRecord,
+    FieldReader,
+    array,
+    blob,
+    classic_string,
+    int8,
+    int16,
+    int32,
+    int64,
+    string,
+    tagged,
+)
 
-_INT16: Final = Struct(">h")
 _VERSION: Final = 0
 _PRESENT: Final = 1
 """What a nullable struct in a tagged field opens with when it is there; 0 when it is null."""
@@ -61,7 +61,7 @@ _STATES: Final = {int(state): state for state in MemberState}
 def encode_key(group_id: str, name: RecordName) -> bytes:
     """The key of a group's record. Raises BadGroupRecord for names that are too long."""
     kind, text = name
-    return _INT16.pack(kind) + _classic(group_id) + (_classic(text) if kind in _NAMED else b"")
+    return int16(kind) + classic_string(group_id) + (classic_string(text) if kind in _NAMED else b"")
 
 
 def decode_key(data: bytes) -> tuple[str, RecordName] | None:
@@ -71,14 +71,14 @@ def decode_key(data: bytes) -> tuple[str, RecordName] | None:
         kind = Kind(reader.int16())
     except ValueError:
         return None
-    group_id = reader.classic_text()
-    return group_id, (kind, reader.classic_text() if kind in _NAMED else "")
+    group_id = reader.text()
+    return group_id, (kind, reader.text() if kind in _NAMED else "")
 
 
 def encode_value(group: ConsumerGroup, name: RecordName) -> bytes | None:
     """The value of a record by the state that the group is in now; None when it is to be removed."""
     fields = None if group.is_dead else _encode(group, *name)
-    return None if fields is None else _INT16.pack(_VERSION) + fields
+    return None if fields is None else int16(_VERSION) + fields
 
 
 def apply_record(stored: StoredConsumerGroup, name: RecordName, value: bytes | None) -> None:
@@ -91,6 +91,7 @@ def apply_record(stored: StoredConsumerGroup, name: RecordName, value: bytes | N
     version = reader.int16()
     if version != _VERSION:
         raise BadGroupRecord(f"version {version} of {kind.name} is not known")
+    reader.flexible = True
     _apply_value(stored, kind, text, reader)
 
 
@@ -243,11 +244,3 @@ def _decode_partitions(reader: FieldReader, epoch: int) -> dict[TopicPartition, 
 
     reader.array(row)
     return found
-
-
-def _classic(text: str) -> bytes:
-    data = text.encode()
-    try:
-        return _INT16.pack(len(data)) + data
-    except error:
-        raise BadGroupRecord(f"a string of {len(data)} bytes does not fit into a record") from None

@@ -1,4 +1,9 @@
-"""The flexible encoding of record values: varint lengths + 1, tagged fields."""
+"""Fields of records in `__consumer_offsets`, in Kafka's two encodings.
+
+Numbers are big-endian in both. The classic encoding has int16 lengths of strings, int32 lengths of bytes and
+int32 counts, -1 for null. The flexible one has varints of the length + 1, 0 for null, and tagged fields at
+the end of every struct. Encoders without a word about it are of the flexible encoding.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +11,33 @@ from collections.abc import Callable, Sequence
 from struct import Struct, error
 from typing import Final, TypeVar
 
-from fastlog.coordination.groups.records import BadGroupRecord
+from fastlog.errors import FastlogError
+from fastlog.wire.primitives import encode_uvarint
 
 _INT8: Final = Struct(">b")
 _INT16: Final = Struct(">h")
 _INT32: Final = Struct(">i")
 _INT64: Final = Struct(">q")
 _UUID_BYTES: Final = 16
+_NULL: Final = -1
 NO_TAGS: Final = b"\0"
 """The end of a struct without tagged fields."""
 
 T = TypeVar("T")
 
 
-def varint(value: int) -> bytes:
-    """An unsigned number in groups of seven bits, the lowest first."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+class BadGroupRecord(FastlogError):
+    """Bytes that are no record of the version that they claim, or content that does not fit into one."""
 
 
 def int8(value: int) -> bytes:
     """Signed, one byte."""
     return _INT8.pack(value)
+
+
+def int16(value: int) -> bytes:
+    """Signed, two bytes."""
+    return _INT16.pack(value)
 
 
 def int32(value: int) -> bytes:
@@ -46,7 +52,7 @@ def int64(value: int) -> bytes:
 
 def blob(data: bytes) -> bytes:
     """Bytes with their length."""
-    return varint(len(data) + 1) + data
+    return encode_uvarint(len(data) + 1) + data
 
 
 def string(text: str | None) -> bytes:
@@ -54,20 +60,40 @@ def string(text: str | None) -> bytes:
     return b"\0" if text is None else blob(text.encode())
 
 
+def classic_string(text: str | None) -> bytes:
+    """UTF-8, or null, in the classic encoding. Raises BadGroupRecord beyond 32767 bytes."""
+    if text is None:
+        return int16(-1)
+    data = text.encode()
+    try:
+        return int16(len(data)) + data
+    except error:
+        raise BadGroupRecord(f"a string of {len(data)} bytes does not fit into a record") from None
+
+
+def classic_blob(data: bytes) -> bytes:
+    """Bytes in the classic encoding."""
+    return int32(len(data)) + data
+
+
 def array(elements: Sequence[bytes]) -> bytes:
     """Encoded elements with their count."""
-    return varint(len(elements) + 1) + b"".join(elements)
+    return encode_uvarint(len(elements) + 1) + b"".join(elements)
 
 
 def tagged(number: int, content: bytes) -> bytes:
     """The end of a struct with one tagged field."""
-    return varint(1) + varint(number) + varint(len(content)) + content
+    return encode_uvarint(1) + encode_uvarint(number) + encode_uvarint(len(content)) + content
 
 
 class FieldReader:
-    """Reads fields one after the other. Raises BadGroupRecord past the end."""
+    """Reads fields one after the other. Raises BadGroupRecord past the end.
+
+    `flexible` says in which encoding the next ones are: the version, always the first field, decides.
+    """
 
     def __init__(self, data: bytes) -> None:
+        self.flexible = False
         self._data = data
         self._at = 0
 
@@ -93,12 +119,18 @@ class FieldReader:
 
     def blob(self) -> bytes:
         """Bytes; null counts as none."""
-        return self._take(max(0, self._varint() - 1))
+        length = self._length(_INT32)
+        return b"" if length == _NULL else self._take(length)
 
     def string(self) -> str | None:
         """Text or null."""
-        length = self._varint() - 1
-        return None if length < 0 else self._decode(length)
+        length = self._length(_INT16)
+        if length == _NULL:
+            return None
+        try:
+            return self._take(length).decode()
+        except UnicodeDecodeError:
+            raise BadGroupRecord("a string is not UTF-8") from None
 
     def text(self) -> str:
         """Text that is not null."""
@@ -107,28 +139,25 @@ class FieldReader:
             raise BadGroupRecord("a string is null")
         return text
 
-    def classic_text(self) -> str:
-        """Text in the encoding of keys: a length of two bytes."""
-        length = self.int16()
-        if length < 0:
-            raise BadGroupRecord("a string is null")
-        return self._decode(length)
-
     def array(self, element: Callable[[], T]) -> list[T]:
         """As many elements as the count says; null counts as none."""
-        count = self._varint() - 1
+        count = self._length(_INT32)
         # Each element has at least one byte.
-        if count > len(self._data) - self._at:
+        if not _NULL <= count <= len(self._data) - self._at:
             raise BadGroupRecord(f"{count} elements cannot be in {len(self._data)} bytes")
         return [element() for _ in range(count)]
 
     def tagged(self) -> dict[int, FieldReader]:
-        """The tagged fields at the end of a struct, by their numbers."""
+        """The tagged fields at the end of a struct, by their numbers; none in the classic encoding."""
         found = {}
-        for _ in range(self._varint()):
+        for _ in range(self._varint() if self.flexible else 0):
             number = self._varint()
-            found[number] = FieldReader(self._take(self._varint()))
+            field = found[number] = FieldReader(self._take(self._varint()))
+            field.flexible = True
         return found
+
+    def _length(self, classic: Struct) -> int:
+        return self._varint() - 1 if self.flexible else self._number(classic)
 
     def _number(self, layout: Struct) -> int:
         try:
@@ -147,15 +176,9 @@ class FieldReader:
                 return value
         raise BadGroupRecord("a varint is too long")
 
-    def _decode(self, length: int) -> str:
-        try:
-            return self._take(length).decode()
-        except UnicodeDecodeError:
-            raise BadGroupRecord("a string is not UTF-8") from None
-
     def _take(self, size: int) -> bytes:
         end = self._at + size
-        if end > len(self._data):
+        if size < 0 or end > len(self._data):
             raise BadGroupRecord(f"the record ends after {len(self._data)} bytes")
         piece = self._data[self._at : end]
         self._at = end
