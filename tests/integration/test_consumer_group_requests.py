@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from fastlog.coordination.groups.modern import heartbeat
+from fastlog.coordination.groups.modern.patterns import Pattern, compile_pattern
 from fastlog.errors import ErrorCode
 from fastlog.server.authorized_operations import GROUP_OPERATIONS
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
@@ -153,6 +156,20 @@ def test_heartbeats_that_are_refused(client: RawClient) -> None:
     assert beat(client, "c").error_code == ErrorCode.GROUP_MAX_SIZE_REACHED
     assert beat(client, "s2", instance_id="i").error_code == ErrorCode.UNRELEASED_INSTANCE_ID
     assert beat(client, "s2", 2, instance_id="i").error_code == ErrorCode.FENCED_INSTANCE_ID
+
+
+def test_patterns_are_not_read_on_the_event_loop(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def noted(text: str) -> Pattern:
+        threads.append(threading.current_thread().name)
+        return compile_pattern(text)
+
+    monkeypatch.setattr(heartbeat, "compile_pattern", noted)
+    assert beat(client, "a", subscribed_topic_regex="t+").error_code == 0
+    assert beat(client, "b", subscribed_topic_regex="(").error_code == ErrorCode.INVALID_REGULAR_EXPRESSION
+    assert len(threads) == 2
+    assert "broker" not in threads
 
 
 def test_offsets_need_the_epoch_of_the_member(client: RawClient) -> None:
