@@ -31,6 +31,7 @@ from fastlog.wire.messages.groups import (
     SyncGroupRequest,
     SyncGroupRequestAssignment,
 )
+from tests.harness.group_requests import commit_request, join_request, sync_request
 from tests.harness.link import Link
 
 TOPIC: Final = "t"
@@ -105,29 +106,18 @@ class Talk:
 
     def join(self, member_id: str = "", **how: Any) -> JoinGroupRequest:
         """JoinGroup of a consumer with one protocol."""
-        values: dict[str, Any] = {
-            "group_id": self.group,
-            "session_timeout_ms": 30_000,
-            "rebalance_timeout_ms": 30_000,
-            "member_id": member_id,
-            "protocol_type": "consumer",
-            "protocols": [JoinGroupRequestProtocol("range", subscription(TOPIC))],
-            **how,
-        }
-        return JoinGroupRequest(**values)
+        values: dict[str, Any] = {"group_id": self.group, "protocol": ("range", subscription(TOPIC))}
+        return join_request(member_id=member_id, timeout_ms=30_000, **{**values, **how})
 
     def sync(self, generation: int, member_id: str, **how: Any) -> SyncGroupRequest:
         """SyncGroup of a leader without followers."""
         values: dict[str, Any] = {
             "group_id": self.group,
-            "generation_id": generation,
-            "member_id": member_id,
             "protocol_type": "consumer",
             "protocol_name": "range",
-            "assignments": [SyncGroupRequestAssignment(member_id, b"part")],
-            **how,
+            "own": b"part",
         }
-        return SyncGroupRequest(**values)
+        return sync_request(generation=generation, member_id=member_id, **{**values, **how})
 
     def heartbeat(self, generation: int, member_id: str, **how: Any) -> HeartbeatRequest:
         """A sign of life."""
@@ -135,23 +125,10 @@ class Talk:
             **{"group_id": self.group} | how, generation_id=generation, member_id=member_id
         )
 
-    def commit(
-        self,
-        generation: int = -1,
-        member_id: str = "",
-        *,
-        topic: str = TOPIC,
-        metadata: str | None = "m",
-        **how: Any,
-    ) -> OffsetCommitRequest:
+    def commit(self, generation: int = -1, member_id: str = "", **how: Any) -> OffsetCommitRequest:
         """One offset in one partition."""
-        row = OffsetCommitRequestPartition(how.pop("partition", 0), 7, 3, committed_metadata=metadata)
-        values: dict[str, Any] = {
-            "group_id": self.group,
-            "topics": [OffsetCommitRequestTopic(topic, [row])],
-            **how,
-        }
-        return OffsetCommitRequest(generation_id_or_member_epoch=generation, member_id=member_id, **values)
+        who = {"generation_id_or_member_epoch": generation, "member_id": member_id}
+        return commit_request(offset=7, **{"group_id": self.group, "topic": TOPIC, **who, **how})
 
     def stable(self, version: int, **how: Any) -> tuple[int, str]:
         """Brings one member into the group: (generation, its id)."""

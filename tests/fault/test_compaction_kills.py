@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 import re
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.fault.steady_load import SteadyLoad
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.compacted import Kept, read_partition
 
@@ -40,72 +40,39 @@ CONFIG = {
 }
 
 
-class Load(threading.Thread):
-    """A producer that never stops. `acknowledged` holds, by partition, every record by its offset."""
+class Load(SteadyLoad):
+    """Values and tombstones. `acknowledged` holds, by partition, every record by its offset."""
 
     def __init__(self, bootstrap: str, seed: int) -> None:
-        super().__init__(daemon=True)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "enable.idempotence": True,
-                "message.timeout.ms": 300_000,
-                "reconnect.backoff.ms": 10,
-                "reconnect.backoff.max.ms": 50,
-                "retry.backoff.ms": 10,
-                "linger.ms": 2,
-                "batch.num.messages": 20,
-                "queue.buffering.max.messages": 200,
-                "compression.type": random.Random(seed).choice(["none", "lz4", "zstd", "gzip", "snappy"]),
-                "log_level": 2,
-            }
+        codec = random.Random(seed).choice(["none", "lz4", "zstd", "gzip", "snappy"])
+        super().__init__(
+            bootstrap,
+            TOPIC,
+            batch_num_messages=20,
+            queue_buffering_max_messages=200,
+            compression_type=codec,
         )
         self._chooser = random.Random(seed)
+        self._number = 0
         self.acknowledged: list[dict[int, Kept]] = [{} for _ in range(PARTITIONS)]
         self.sent: list[set[tuple[bytes | None, bytes | None]]] = [set() for _ in range(PARTITIONS)]
-        self.failures: list[object] = []
-        self._enough = threading.Event()
 
-    def run(self) -> None:
-        """Sends until told to stop, then waits for every answer."""
-        number = 0
-        while not self._enough.is_set():
-            partition = number % PARTITIONS
-            key = b"key-%d" % self._chooser.randrange(KEYS)
-            value = None if self._chooser.random() < 0.1 else b"%d:" % number + b"v" * 100
-            self.sent[partition].add((key, value))
-            while True:
-                try:
-                    self._producer.produce(
-                        TOPIC, value, key, partition=partition, on_delivery=self._delivered
-                    )
-                    break
-                except BufferError:
-                    self._producer.poll(0.01)
-            number += 1
-            self._producer.poll(0)
-        assert self._producer.flush(60) == 0
+    def next_record(self) -> tuple[int, bytes | None, bytes | None]:
+        """A value of its own, or a tombstone, for one of the keys."""
+        partition = self._number % PARTITIONS
+        key = b"key-%d" % self._chooser.randrange(KEYS)
+        value = None if self._chooser.random() < 0.1 else b"%d:" % self._number + b"v" * 100
+        self.sent[partition].add((key, value))
+        self._number += 1
+        return partition, key, value
 
-    def _delivered(self, error: object, message: Message) -> None:
+    def acknowledged_one(self, message: Message) -> None:
+        """Notes it by its offset, which every acknowledgement has to tell."""
         partition, offset = message.partition(), message.offset()
-        if error is not None or partition is None or offset is None or offset < 0:
-            self.failures.append(error or f"offset {offset}")
+        if partition is None or offset is None or offset < 0:
+            self.failures.append(f"offset {offset}")
             return
         self.acknowledged[partition][offset] = Kept(offset, message.key(), message.value())
-
-    def wait_for_progress(self, records: int) -> None:
-        """Returns when so many more records have been acknowledged."""
-        wanted = sum(map(len, self.acknowledged)) + records
-        deadline = time.monotonic() + 60
-        while sum(map(len, self.acknowledged)) < wanted:
-            assert time.monotonic() < deadline, "nothing was acknowledged for a minute"
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        """Ends the load; every record is acknowledged or has failed afterwards."""
-        self._enough.set()
-        self.join(timeout=90)
-        assert not self.is_alive()
 
 
 def check(load: Load, bootstrap: str, partition: int) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-import threading
 import time
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from tests.fault.steady_load import SteadyLoad
 from tests.harness.broker_process import BrokerProcess
 
 KILLS = 50
@@ -18,67 +18,28 @@ PARTITIONS = 4
 TOPIC = "killed"
 
 
-class Load(threading.Thread):
-    """An idempotent producer that never stops; values are consecutive numbers per partition."""
+class Load(SteadyLoad):
+    """Sends round robin; values are consecutive numbers per partition."""
 
     def __init__(self, bootstrap: str) -> None:
-        super().__init__(daemon=True)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "enable.idempotence": True,
-                "message.timeout.ms": 300_000,
-                "reconnect.backoff.ms": 10,
-                "reconnect.backoff.max.ms": 50,
-                "retry.backoff.ms": 10,
-                "linger.ms": 2,
-                "queue.buffering.max.messages": 2000,
-            }
-        )
+        super().__init__(bootstrap, TOPIC, queue_buffering_max_messages=2000)
         self.acknowledged: list[list[int]] = [[] for _ in range(PARTITIONS)]
-        self.failures: list[object] = []
         self.sent = [0] * PARTITIONS
-        self._enough = threading.Event()
+        self._turn = 0
 
-    def run(self) -> None:
-        """Sends round robin until told to stop, then waits for every answer."""
-        turn = 0
-        while not self._enough.is_set():
-            partition = turn % PARTITIONS
-            number = self.sent[partition]
-            try:
-                self._producer.produce(
-                    TOPIC, b"%d" % number + b"." * 100, partition=partition, on_delivery=self._delivered
-                )
-            except BufferError:
-                self._producer.poll(0.01)
-                continue
-            self.sent[partition] += 1
-            turn += 1
-            self._producer.poll(0)
-        assert self._producer.flush(60) == 0
+    def next_record(self) -> tuple[int, bytes | None, bytes | None]:
+        """The next number of the next partition."""
+        partition = self._turn % PARTITIONS
+        self._turn += 1
+        number = self.sent[partition]
+        self.sent[partition] += 1
+        return partition, None, b"%d" % number + b"." * 100
 
-    def _delivered(self, error: object, message: Message) -> None:
+    def acknowledged_one(self, message: Message) -> None:
+        """Notes its number."""
         value, partition = message.value(), message.partition()
         assert value is not None and partition is not None
-        if error is None:
-            self.acknowledged[partition].append(int(value.split(b".")[0]))
-        else:
-            self.failures.append(error)
-
-    def wait_for_progress(self) -> None:
-        """Returns when a record has been acknowledged since the call: the broker is under load."""
-        before = sum(map(len, self.acknowledged))
-        deadline = time.monotonic() + 60
-        while sum(map(len, self.acknowledged)) == before:
-            assert time.monotonic() < deadline, "nothing was acknowledged for a minute"
-            time.sleep(0.005)
-
-    def stop(self) -> None:
-        """Ends the load; every record is acknowledged or has failed afterwards."""
-        self._enough.set()
-        self.join(timeout=90)
-        assert not self.is_alive()
+        self.acknowledged[partition].append(int(value.split(b".")[0]))
 
 
 def read_all(bootstrap: str, partition: int) -> list[int]:
@@ -89,7 +50,8 @@ def read_all(bootstrap: str, partition: int) -> list[int]:
     found: list[int] = []
     last = low - 1
     while last < high - 1:
-        batch = consumer.consume(10_000, timeout=30)
+        # Asked for more than there is, it would wait for the whole of its timeout.
+        batch = consumer.consume(min(10_000, high - 1 - last), timeout=30)
         assert batch, f"partition {partition} ends at {last} instead of {high - 1}"
         for message in batch:
             assert message.error() is None, message.error()

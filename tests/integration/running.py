@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import socket
-import struct
 import threading
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from fastlog.config import BrokerConfig, Flag, load_settings
 from fastlog.server.broker import Broker
-from fastlog.wire import ApiKey, Request, Response, decode_response, encode_request
+from fastlog.wire import ApiKey, Request, Response, decode_response
+from tests.harness.link import Connection
 
 T = TypeVar("T")
 
@@ -81,30 +79,10 @@ class RunningBroker:
         return RawClient(self.port, timeout=timeout)
 
 
-class RawClient:
+class RawClient(Connection):
     """One connection that sends and receives what the test says."""
 
-    def __init__(self, port: int, *, timeout: float = 10) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
-        self._correlation_id = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.socket.close()
-
-    def send(self, request: Request, version: int) -> int:
-        """Sends a request; returns its correlation id."""
-        self._correlation_id += 1
-        self.socket.sendall(encode_request(request, version, self._correlation_id, "raw"))
-        return self._correlation_id
-
-    def receive_frame(self) -> bytes:
-        """The payload of the next response. Raises ConnectionError at the end of the stream."""
-        return self._exactly(struct.unpack(">i", self._exactly(4))[0])
+    client_id = "raw"
 
     def receive(self, key: ApiKey, version: int) -> tuple[int, Response]:
         """The next response: (correlation id, message)."""
@@ -123,16 +101,3 @@ class RawClient:
             return self.socket.recv(1) == b""
         except ConnectionError:
             return True
-
-    def receive_start(self, size: int) -> bytes:
-        """The first bytes of whatever comes."""
-        return self._exactly(size)
-
-    def _exactly(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            piece = self.socket.recv(size - len(data))
-            if not piece:
-                raise ConnectionError("the broker closed the connection")
-            data += piece
-        return bytes(data)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from fastlog.coordination.groups.modern import heartbeat
+from fastlog.coordination.groups.modern.patterns import Pattern, compile_pattern
 from fastlog.errors import ErrorCode
 from fastlog.server.authorized_operations import GROUP_OPERATIONS
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
@@ -23,9 +26,6 @@ from fastlog.wire.messages.group_admin import (
     ListGroupsRequest,
 )
 from fastlog.wire.messages.group_offsets import (
-    OffsetCommitRequest,
-    OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic,
     OffsetDeleteRequest,
     OffsetDeleteRequestPartition,
     OffsetDeleteRequestTopic,
@@ -34,13 +34,10 @@ from fastlog.wire.messages.group_offsets import (
 )
 from fastlog.wire.messages.groups import (
     HeartbeatRequest,
-    JoinGroupRequest,
-    JoinGroupRequestProtocol,
     LeaveGroupRequest,
     MemberIdentity,
-    SyncGroupRequest,
-    SyncGroupRequestAssignment,
 )
+from tests.harness.group_requests import commit_request, join_request, sync_request
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import make_topic
 from tests.integration.running import RawClient, RunningBroker
@@ -84,26 +81,12 @@ def beat(
 
 def join(client: RawClient, member_id: str = "", **how: Any) -> Any:
     """JoinGroup of a classic consumer."""
-    values: dict[str, Any] = {
-        "group_id": "g",
-        "session_timeout_ms": 10_000,
-        "rebalance_timeout_ms": 10_000,
-        "member_id": member_id,
-        "protocol_type": "consumer",
-        "protocols": [JoinGroupRequestProtocol(name="range", metadata=WANTS_T)],
-    }
-    return client.ask(JoinGroupRequest(**{**values, **how}), how.pop("version", 3))
+    return client.ask(join_request("g", member_id, **{"protocol": ("range", WANTS_T), **how}), 3)
 
 
 def commit(client: RawClient, member_id: str, epoch: int, version: int = 9) -> int:
     """Commits one offset; returns the error code."""
-    row = OffsetCommitRequestPartition(partition_index=0, committed_offset=7, committed_metadata="")
-    request = OffsetCommitRequest(
-        group_id="g",
-        generation_id_or_member_epoch=epoch,
-        member_id=member_id,
-        topics=[OffsetCommitRequestTopic("t", [row])],
-    )
+    request = commit_request("g", 7, generation_id_or_member_epoch=epoch, member_id=member_id)
     return int(client.ask(request, version).topics[0].partitions[0].error_code)
 
 
@@ -175,6 +158,20 @@ def test_heartbeats_that_are_refused(client: RawClient) -> None:
     assert beat(client, "s2", 2, instance_id="i").error_code == ErrorCode.FENCED_INSTANCE_ID
 
 
+def test_patterns_are_not_read_on_the_event_loop(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def noted(text: str) -> Pattern:
+        threads.append(threading.current_thread().name)
+        return compile_pattern(text)
+
+    monkeypatch.setattr(heartbeat, "compile_pattern", noted)
+    assert beat(client, "a", subscribed_topic_regex="t+").error_code == 0
+    assert beat(client, "b", subscribed_topic_regex="(").error_code == ErrorCode.INVALID_REGULAR_EXPRESSION
+    assert len(threads) == 2
+    assert "broker" not in threads
+
+
 def test_offsets_need_the_epoch_of_the_member(client: RawClient) -> None:
     beat(client, "a")
     assert commit(client, "a", 2) == ErrorCode.STALE_MEMBER_EPOCH
@@ -238,15 +235,7 @@ def test_a_live_group_goes_to_the_consumer_protocol_and_back(
     old = join(client)
     assert old.error_code == 0
     with broker.connect() as other:
-        synced = client.ask(
-            SyncGroupRequest(
-                group_id="g",
-                generation_id=old.generation_id,
-                member_id=old.member_id,
-                assignments=[SyncGroupRequestAssignment(old.member_id, HAS_T)],
-            ),
-            3,
-        )
+        synced = client.ask(sync_request("g", old.generation_id, old.member_id, HAS_T), 3)
         assert synced.error_code == 0
         assert commit(client, old.member_id, old.generation_id) == 0
         new = beat(other, "new")
@@ -262,13 +251,10 @@ def test_a_live_group_goes_to_the_consumer_protocol_and_back(
         again = join(client, old.member_id)
         assert (again.error_code, again.leader, again.members) == (0, "", [])
         assert again.generation_id == new.member_epoch
-        synced = client.ask(
-            SyncGroupRequest(group_id="g", generation_id=again.generation_id, member_id=old.member_id), 3
-        )
+        synced = client.ask(sync_request("g", again.generation_id, old.member_id), 3)
         assert (synced.error_code, bytes(synced.assignment)) == (0, b"\0\1" + HAS_T[2:])
         assert alive(again.generation_id) == 0
-        wrong = JoinGroupRequestProtocol(name="sticky", metadata=WANTS_T)
-        refused = join(client, protocols=[wrong])
+        refused = join(client, protocol=("sticky", WANTS_T))
         assert refused.error_code == ErrorCode.GROUP_MAX_SIZE_REACHED
         assert commit(client, old.member_id, again.generation_id, version=7) == 0
         assert commit(client, old.member_id, 77) == ErrorCode.ILLEGAL_GENERATION

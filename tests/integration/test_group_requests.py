@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,6 @@ from fastlog.wire.messages.group_admin import (
     ListGroupsRequest,
 )
 from fastlog.wire.messages.group_offsets import (
-    OffsetCommitRequest,
-    OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic,
     OffsetDeleteRequest,
     OffsetDeleteRequestPartition,
     OffsetDeleteRequestTopic,
@@ -39,6 +37,8 @@ from fastlog.wire.messages.groups import (
     SyncGroupRequestAssignment,
 )
 from fastlog.wire.messages.topics import DeleteTopicsRequest
+from tests.harness import group_requests
+from tests.harness.group_requests import commit_request, sync_request
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import make_topic
 from tests.integration.running import RawClient, RunningBroker
@@ -71,50 +71,24 @@ def client(broker: RunningBroker) -> Iterator[RawClient]:
         yield connection
 
 
-def join_request(member_id: str = "", **how: object) -> JoinGroupRequest:
+def join_request(member_id: str = "", **how: Any) -> JoinGroupRequest:
     """A member of group g of Connect workers."""
-    values: dict[str, object] = {
-        "group_id": "g",
-        "session_timeout_ms": 10_000,
-        "rebalance_timeout_ms": 10_000,
-        "member_id": member_id,
-        "protocol_type": "connect",
-        "protocols": [JoinGroupRequestProtocol(name="sessioned", metadata=b"url")],
-        **how,
-    }
-    return JoinGroupRequest(**values)  # type: ignore[arg-type]
+    values: dict[str, Any] = {"group_id": "g", "protocol_type": "connect", "protocol": ("sessioned", b"url")}
+    return group_requests.join_request(member_id=member_id, **{**values, **how})
 
 
 def stable(client: RawClient, **how: object) -> str:
     """Brings one member into a stable group g; returns its id."""
     answer = client.ask(join_request(**how), 3)
     assert answer.error_code == 0
-    sync = SyncGroupRequest(
-        group_id="g",
-        generation_id=answer.generation_id,
-        member_id=answer.member_id,
-        assignments=[SyncGroupRequestAssignment(answer.member_id, b"work")],
-    )
+    sync = sync_request("g", answer.generation_id, answer.member_id, b"work")
     assert client.ask(sync, 0).assignment == b"work"
     return str(answer.member_id)
 
 
-def commit_request(
-    offset: int, *, metadata: str | None = "m", topic: str = "t", **how: object
-) -> OffsetCommitRequest:
-    """Partition 0 of one topic, from outside of the group unless said otherwise."""
-    partition = OffsetCommitRequestPartition(0, offset, 3, committed_metadata=metadata)
-    values: dict[str, object] = {
-        "group_id": "g",
-        "topics": [OffsetCommitRequestTopic(topic, [partition])],
-        **how,
-    }
-    return OffsetCommitRequest(**values)  # type: ignore[arg-type]
-
-
-def commit(client: RawClient, offset: int, version: int = 8, **how: object) -> ErrorCode:
+def commit(client: RawClient, offset: int, version: int = 8, *, group_id: str = "g", **how: Any) -> ErrorCode:
     """The code of that one partition."""
-    answer = client.ask(commit_request(offset, **how), version)  # type: ignore[arg-type]
+    answer = client.ask(commit_request(group_id, offset, **how), version)
     return ErrorCode(answer.topics[0].partitions[0].error_code)
 
 
@@ -128,14 +102,7 @@ def test_join_sync_heartbeat_leave(client: RawClient, version: int) -> None:
     assert answer.leader == answer.member_id
     assert [(member.member_id, member.metadata) for member in answer.members] == [(answer.member_id, b"url")]
     member_id = answer.member_id
-    sync = SyncGroupRequest(
-        group_id="g",
-        generation_id=1,
-        member_id=member_id,
-        protocol_type="connect",
-        protocol_name="sessioned",
-        assignments=[SyncGroupRequestAssignment(member_id, b"tasks")],
-    )
+    sync = sync_request("g", 1, member_id, b"tasks", protocol_type="connect", protocol_name="sessioned")
     synced = client.ask(sync, min(version, 5))
     assert (synced.error_code, synced.assignment) == (0, b"tasks")
     heartbeat = HeartbeatRequest(group_id="g", generation_id=1, member_id=member_id)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from fastlog.errors import FastlogError
@@ -103,21 +104,16 @@ async def open_directory(
         threads = max(threads, _THREADS_WHEN_CLEAN)
     pool = ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="fastlog-open")
     try:
-        jobs = [
-            loop.run_in_executor(
-                pool,
-                _open_noted,
-                progress,
-                opening,
-                recovery_points,
-                log_starts,
-                compacted,
-                opened.clean,
-                allow_data_loss,
-                open_log,
-            )
-            for opening in openings
-        ]
+        open_one = partial(
+            _open_one,
+            recovery_points=recovery_points,
+            log_starts=log_starts,
+            compacted=compacted,
+            clean=opened.clean,
+            allow_data_loss=allow_data_loss,
+            open_log=open_log,
+        )
+        jobs = [loop.run_in_executor(pool, _open_noted, progress, opening, open_one) for opening in openings]
         for done, (opening, job) in enumerate(zip(openings, jobs, strict=True), start=1):
             await _collect(opened, opening, job, progress)
             progress.done = done
@@ -166,21 +162,12 @@ def reopen(directory: LogDirectory, opening: Opening, *, allow_data_loss: bool, 
     )
 
 
-def _open_noted(
-    progress: DirectoryProgress,
-    opening: Opening,
-    recovery_points: dict[PartitionKey, int],
-    log_starts: dict[PartitionKey, int],
-    compacted: dict[PartitionKey, int],
-    clean: bool,
-    allow_data_loss: bool,
-    open_log: OpenLog,
-) -> Log:
-    """`_open_one`, shown in `progress` while it lasts."""
+def _open_noted(progress: DirectoryProgress, opening: Opening, open_one: Callable[[Opening], Log]) -> Log:
+    """`open_one`, shown in `progress` while it lasts."""
     name = opening.found.path.name
     progress.opening.add(name)
     try:
-        return _open_one(opening, recovery_points, log_starts, compacted, clean, allow_data_loss, open_log)
+        return open_one(opening)
     finally:
         progress.opening.discard(name)
 

@@ -1,4 +1,4 @@
-"""Fields of records in `__consumer_offsets`, in Kafka's two encodings.
+"""Fields of records in `__consumer_offsets` and of what consumers tell each other, in Kafka's two encodings.
 
 Numbers are big-endian in both. The classic encoding has int16 lengths of strings, int32 lengths of bytes and
 int32 counts, -1 for null. The flexible one has varints of the length + 1, 0 for null, and tagged fields at
@@ -97,6 +97,11 @@ class FieldReader:
         self._data = data
         self._at = 0
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a byte left."""
+        return self._at < len(self._data)
+
     def int8(self) -> int:
         """Signed, one byte."""
         return self._number(_INT8)
@@ -140,10 +145,10 @@ class FieldReader:
         return text
 
     def array(self, element: Callable[[], T]) -> list[T]:
-        """As many elements as the count says; null counts as none."""
+        """As many elements as the count says; in the flexible encoding null counts as none."""
         count = self._length(_INT32)
         # Each element has at least one byte.
-        if not _NULL <= count <= len(self._data) - self._at:
+        if not (_NULL if self.flexible else 0) <= count <= len(self._data) - self._at:
             raise BadGroupRecord(f"{count} elements cannot be in {len(self._data)} bytes")
         return [element() for _ in range(count)]
 
@@ -163,7 +168,7 @@ class FieldReader:
         try:
             (value,) = layout.unpack_from(self._data, self._at)
         except error:
-            raise BadGroupRecord(f"the record ends after {len(self._data)} bytes") from None
+            raise BadGroupRecord(f"it ends after {len(self._data)} bytes") from None
         self._at += layout.size
         return int(value)
 
@@ -179,7 +184,7 @@ class FieldReader:
     def _take(self, size: int) -> bytes:
         end = self._at + size
         if size < 0 or end > len(self._data):
-            raise BadGroupRecord(f"the record ends after {len(self._data)} bytes")
+            raise BadGroupRecord(f"it ends after {len(self._data)} bytes")
         piece = self._data[self._at : end]
         self._at = end
         return piece

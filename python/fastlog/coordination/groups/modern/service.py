@@ -41,15 +41,19 @@ class ConsumerMembership:
     async def heartbeat(self, group_id: str, request: HeartbeatRequest) -> HeartbeatResult:
         """Returns when what the answer rests on is in the log."""
         try:
-            error = self._table.error(group_id)
-            if error is not ErrorCode.NONE:
-                raise KafkaError(error)
+            self._check_served(group_id)
             return await self._heartbeat(group_id, request)
         except KafkaError as error_of_request:
             return HeartbeatResult(error_of_request.code, error_of_request.message)
 
     async def _heartbeat(self, group_id: str, request: HeartbeatRequest) -> HeartbeatResult:
-        heartbeat.check_request(request, self._table.consumer_limits())
+        limits = self._table.consumer_limits()
+        if request.regex:
+            # To read a pattern may take some ten milliseconds: not on the event loop.
+            await asyncio.to_thread(heartbeat.check_request, request, limits)
+            self._check_served(group_id)
+        else:
+            heartbeat.check_request(request, limits)
         entry, group = self._enter(group_id, request)
         now, topics = self._table.now(), self._table.topics()
         if request.epoch < JOIN_EPOCH:
@@ -64,6 +68,11 @@ class ConsumerMembership:
                 _LOG.info("group %s, epoch %d: %d members", group_id, group.epoch, len(group.members))
         await self._stored(self.settle(entry, group))
         return result
+
+    def _check_served(self, group_id: str) -> None:
+        error = self._table.error(group_id)
+        if error is not ErrorCode.NONE:
+            raise KafkaError(error)
 
     async def join(self, entry: GroupEntry, group: ConsumerGroup, request: JoinRequest) -> JoinResult:
         """JoinGroup of a classic member. Raises KafkaError."""
