@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from fastlog.cli.failures import UsageProblem
 from fastlog.cli.record_format import text_or_base64
+from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import (
-    BadGroupRecord,
     GroupKey,
     OffsetKey,
     decode_group_value,

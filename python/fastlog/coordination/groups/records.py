@@ -29,9 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.offsets import NO_TIMESTAMP, CommittedOffset
 from fastlog.coordination.groups.record_fields import (
-    BadGroupRecord as BadGroupRecord,
-)
-from fastlog.coordination.groups.record_fields import (
+    BadGroupRecord,
     FieldReader,
     classic_blob,
     classic_string,
