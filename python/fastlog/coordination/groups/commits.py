@@ -12,12 +12,8 @@ from fastlog.coordination.groups.modern import commits as modern_commits
 from fastlog.coordination.groups.modern.records import encode_key
 from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
-from fastlog.coordination.groups.records import (
-    BadGroupRecord,
-    encode_group_key,
-    encode_offset_key,
-    encode_offsets,
-)
+from fastlog.coordination.groups.record_fields import BadGroupRecord
+from fastlog.coordination.groups.records import encode_group_key, encode_offset_key, encode_offsets
 from fastlog.coordination.groups.state import CONSUMER, Group, GroupState
 from fastlog.coordination.groups.subscriptions import subscribed_topics
 from fastlog.errors import ErrorCode, KafkaError

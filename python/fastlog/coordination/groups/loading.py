@@ -12,8 +12,8 @@ from fastlog.coordination.groups.batches import KeyValue, take_latest
 from fastlog.coordination.groups.modern import records as modern_records
 from fastlog.coordination.groups.modern.state import Kind, StoredConsumerGroup
 from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
+from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import (
-    BadGroupRecord,
     GroupKey,
     decode_group_value,
     decode_key,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastlog.coordination.groups import joining, rebalance, syncing
 from fastlog.coordination.groups.modern.state import ConsumerGroup
-from fastlog.coordination.groups.records import BadGroupRecord, encode_group_key, encode_group_value
+from fastlog.coordination.groups.record_fields import BadGroupRecord
+from fastlog.coordination.groups.records import encode_group_key, encode_group_value
 from fastlog.coordination.groups.results import (
     JoinAnswer,
     JoinRequest,

@@ -6,8 +6,8 @@ import pytest
 
 from fastlog.coordination.groups.loading import LoadedPartition
 from fastlog.coordination.groups.offsets import CommittedOffset
+from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import (
-    BadGroupRecord,
     GroupKey,
     OffsetKey,
     decode_group_value,

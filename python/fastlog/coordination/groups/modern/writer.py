@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.modern.records import encode_key, encode_value
 from fastlog.coordination.groups.modern.state import ConsumerGroup
-from fastlog.coordination.groups.records import BadGroupRecord
+from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from fastlog.coordination.groups.modern.records import (
 )
 from fastlog.coordination.groups.modern.results import ConsumerLimits
 from fastlog.coordination.groups.modern.state import ConsumerGroup, Kind, StoredConsumerGroup
-from fastlog.coordination.groups.records import BadGroupRecord, encode_group_key, encode_group_value
+from fastlog.coordination.groups.record_fields import BadGroupRecord
+from fastlog.coordination.groups.records import encode_group_key, encode_group_value
 from fastlog.coordination.groups.results import StoredGroup
 from tests.unit.coordination.groups.modern.world import Client, ConsumerWorld, converge
 
