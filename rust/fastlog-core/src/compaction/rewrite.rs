@@ -183,7 +183,7 @@ impl Rewriter {
     fn marker(&mut self, batch: &BatchView<'_>, rule: &BatchRule, rules: &Rules<'_>) -> Result<Kept<'_>> {
         let mut header = *batch.header();
         if !rule.is_dispensable_marker || header.has_delete_horizon() {
-            return Ok(self.original(&header, header.has_delete_horizon()));
+            return Ok(self.original(&header, rule.is_dispensable_marker));
         }
         let horizon = rules.now_ms.saturating_add(rules.delete_retention_ms);
         let body = self.decompressed.open(batch, self.limit)?;

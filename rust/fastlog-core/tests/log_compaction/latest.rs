@@ -34,9 +34,10 @@ fn the_last_value_of_each_key_stays() {
     let report = log.compact(&everything(&log, 500, NOW_MS)).unwrap();
     assert_eq!(report.records_kept, 20);
     assert_eq!(log.segment_count(), 2);
-    assert_eq!(
-        report.map_bytes_read,
-        log.segments().unwrap()[0].size - report.bytes_kept + report.map_bytes_read
+    assert_eq!(log.segments().unwrap()[0].size, report.bytes_kept);
+    assert!(
+        (1..report.bytes_read).contains(&report.map_bytes_read),
+        "the map is made of the new part alone"
     );
     let seen = committed(&log);
     log.close().unwrap();
