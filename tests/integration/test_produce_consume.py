@@ -156,6 +156,10 @@ def test_errors_are_one_line_with_an_exit_status() -> None:
         f"fastlog: no bootstrap server can be used. 127.0.0.1:{port}: cannot connect: "
         "connection refused (no broker listens there)\n"
     )
+    done = fastlog("consume", "t", "-o", "json", "-b", f"127.0.0.1:{port}", code=3)
+    assert json.loads(done.stderr)["error"]["code"] == "NETWORK_EXCEPTION"
+    done = fastlog("-o", "json", "consume", "t", "-O", "soon", code=2)
+    assert json.loads(done.stderr)["error"]["code"] == "USAGE"
     for args, words in [
         (["consume", "t", "-O", "soon"], "is no position"),
         (["consume", "t", "-f", "%z"], "%z in the format is not known"),

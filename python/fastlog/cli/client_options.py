@@ -9,7 +9,8 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from fastlog.cli.failures import exit_code_of
+from fastlog.cli.failures import UsageProblem, exit_code_of, tell
+from fastlog.cli.session import asks_json
 from fastlog.errors import FastlogError
 
 T = TypeVar("T")
@@ -30,20 +31,20 @@ Bootstrap = Annotated[
 ]
 
 
-def run_client(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a command to its end. An error of the client is one line on stderr, and the exit status for it."""
+def run_client(work: Coroutine[Any, Any, T], output: str) -> T:
+    """Runs a command to its end. An error of the client is told in the form of `output`, and ends it."""
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except FastlogError as error:
-        say(str(error))
+        tell(error, as_json=asks_json(output))
         raise typer.Exit(exit_code_of(error)) from None
 
 
-def bad_usage(problem: str) -> NoReturn:
-    """A wrong command line: one line on stderr and exit status 2."""
-    say(problem)
+def bad_usage(problem: str, output: str) -> NoReturn:
+    """A wrong command line: told in the form of `output`, exit status 2."""
+    tell(UsageProblem(problem), as_json=asks_json(output))
     raise typer.Exit(BAD_USAGE)
 
 

@@ -85,9 +85,9 @@ def consume(
             until = END
         render = _renderer(output, format_text, key_delimiter, delimiter, null)
     except ValueError as error:
-        bad_usage(str(error))
+        bad_usage(str(error), output)
     if isolation not in ("read_uncommitted", "read_committed"):
-        bad_usage(f"--isolation {isolation}: must be read_uncommitted or read_committed")
+        bad_usage(f"--isolation {isolation}: must be read_uncommitted or read_committed", output)
     job = _Job(topics, partition or [], start, until, count, isolation == "read_committed")
     out = _Output(sys.stdout.buffer, render)
 
@@ -96,7 +96,7 @@ def consume(
             await read(cluster, job, out)
 
     try:
-        run_client(work())
+        run_client(work(), output)
     except BrokenPipeError:
         out.reader_left()
 

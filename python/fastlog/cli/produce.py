@@ -78,9 +78,9 @@ def produce(
     Examples: seq 100 | fastlog produce numbers; echo 'user7:login' | fastlog produce events -K : -z zstd
     """
     if acks not in _ACKS:
-        bad_usage(f"--acks {acks}: must be all, 1 or 0")
+        bad_usage(f"--acks {acks}: must be all, 1 or 0", output)
     if output not in ("text", "json"):
-        bad_usage(f"--output {output}: must be text or json")
+        bad_usage(f"--output {output}: must be text or json", output)
     try:
         shape = _Shape(
             topic=topic,
@@ -99,9 +99,9 @@ def produce(
             buffer_memory=2 * _MAX_RECORD,
         )
     except (ValueError, FastlogError) as error:
-        bad_usage(str(error))
+        bad_usage(str(error), output)
     if not ending or shape.key_delimiter == b"":
-        bad_usage("a delimiter must not be empty")
+        bad_usage("a delimiter must not be empty", output)
     if not file and sys.stdin.isatty():
         say("reading records from the terminal, one per line; end with Ctrl-D")
     tally = _Tally()
@@ -113,7 +113,7 @@ def produce(
             await _send_all(producer, source, shape, tally)
 
     try:
-        run_client(work())
+        run_client(work(), output)
     finally:
         if tally.read or tally.connected:
             tally.report(topic, as_json=output == "json")
