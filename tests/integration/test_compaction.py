@@ -101,7 +101,7 @@ def test_compact_and_delete(make: Make) -> None:
         old = topic.roll(timestamp=now - 2 * HOUR)
         if topic is both:
             # Before there is anything new: compaction would put it into one segment with the old.
-            wait_for(lambda old=old, topic=topic: topic.read()[0].offset >= old)
+            wait_for(lambda old=old, topic=topic: all(record.offset >= old for record in topic.read()))
         topic.produce(keyed(20, 500, seed=2), timestamp=now)
         new = topic.roll(timestamp=now)
         topic.wait_clean(new)
