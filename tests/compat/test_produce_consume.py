@@ -30,30 +30,30 @@ LINES = b"".join(b"key%d:value %d\n" % (number % 17, number) for number in range
 
 @dataclass
 class Peer:
-    """A broker of some kind; `transactions` tells whether it serves transactional producers."""
+    """A broker of some kind."""
 
     bootstrap: str
-    transactions: bool
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("fastlog", id="fastlog"),
-        pytest.param(KAFKA_3, id="kafka-3", marks=pytest.mark.java),
-        pytest.param(KAFKA_4, id="kafka-4", marks=pytest.mark.java),
-    ],
-)
+KAFKAS = [
+    pytest.param(KAFKA_3, id="kafka-3", marks=pytest.mark.java),
+    pytest.param(KAFKA_4, id="kafka-4", marks=pytest.mark.java),
+]
+# fastlog serves no transactional producers yet.
+serves_transactions = pytest.mark.parametrize("peer", KAFKAS, indirect=True)
+
+
+@pytest.fixture(scope="module", params=[pytest.param("fastlog", id="fastlog"), *KAFKAS])
 def peer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     directory: Path = tmp_path_factory.mktemp("produce-consume")
     # The data set carries timestamps of years ago, and a record of 1 MB.
     settings = {"num.partitions": "3", "log.retention.ms": "-1", "message.max.bytes": "2000000"}
     if request.param == "fastlog":
         with BrokerProcess(directory, settings=settings) as broker:
-            yield Peer(broker.bootstrap, transactions=False)
+            yield Peer(broker.bootstrap)
     else:
         with ApacheKafka(directory, version=request.param, settings=settings, heap="400m") as kafka:
-            yield Peer(kafka.bootstrap, transactions=True)
+            yield Peer(kafka.bootstrap)
 
 
 def run_kcat(peer: Peer, *args: str, stdin: bytes = b"") -> bytes:
@@ -174,9 +174,8 @@ def test_tombstones_and_empty_values(peer: Peer) -> None:
         assert reader("-e", "-f", r"%k=%s %S\n") == b"a=1 1\na= -1\nb= 0\n"
 
 
+@serves_transactions
 def test_records_of_aborted_transactions_are_left_out_when_asked(peer: Peer) -> None:
-    if not peer.transactions:
-        pytest.skip("this broker serves no transactions yet")
     topic = "transactions"
     fastlog("produce", topic, "-p", "0", stdin=b"before\n", bootstrap=peer.bootstrap)
     producer = ConfluentProducer(
@@ -214,9 +213,8 @@ def test_records_of_aborted_transactions_are_left_out_when_asked(peer: Peer) -> 
     )
 
 
+@serves_transactions
 def test_an_open_transaction_hides_what_is_behind_it(peer: Peer) -> None:
-    if not peer.transactions:
-        pytest.skip("this broker serves no transactions yet")
     topic = "open-transaction"
     fastlog("produce", topic, "-p", "0", stdin=b"before\n", bootstrap=peer.bootstrap)
     producer = ConfluentProducer({"bootstrap.servers": peer.bootstrap, "transactional.id": "opener"})

@@ -17,6 +17,7 @@ import pytest
 import fastlog
 from fastlog.native import Log, LogConfig, build_batch, read_batches
 from tests.fault.compact_once import CONFIG
+from tests.peers import PeerMissingError
 
 # One call at a time: strace counts each kind for itself.
 CALLS = ("rename", "fdatasync", "fsync", "unlink", "pwritev")
@@ -95,7 +96,7 @@ def run(path: Path, written: Written, call: str, step: int, fault: str) -> tuple
     """
     strace = shutil.which("strace")
     if strace is None:
-        pytest.fail("strace is not installed: this test makes system calls fail with it")
+        raise PeerMissingError("strace is not installed: this test makes system calls fail with it")
     report = path.with_suffix(".strace")
     done = subprocess.run(
         [
@@ -112,7 +113,7 @@ def run(path: Path, written: Written, call: str, step: int, fault: str) -> tuple
     )
     words = report.read_text()
     if "ptrace" in done.stderr and not words:
-        pytest.skip(f"strace cannot trace: {done.stderr}")
+        raise PeerMissingError(f"strace cannot trace here: {done.stderr}")
     return done.returncode, "INJECTED" in words or "killed by SIGKILL" in words
 
 

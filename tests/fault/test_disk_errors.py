@@ -20,6 +20,7 @@ from tests.harness.batches import batch
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
 from tests.integration.requests import fetch, metadata, produce
+from tests.peers import PeerMissingError
 
 FAILED = ErrorCode.KAFKA_STORAGE_ERROR
 TOPICS = ("one", "two")
@@ -30,7 +31,7 @@ def failing(process: int, call: str, path: Path) -> Iterator[Path]:
     """Makes `call` fail with EIO on one file of a running process; yields strace's report."""
     strace = shutil.which("strace")
     if strace is None:
-        pytest.fail("strace is not installed: this test makes system calls fail with it")
+        raise PeerMissingError("strace is not installed: this test makes system calls fail with it")
     report = path.parent.parent.parent / "strace"
     with subprocess.Popen(
         [
@@ -43,7 +44,7 @@ def failing(process: int, call: str, path: Path) -> Iterator[Path]:
         while "TracerPid:\t0\n" in Path(f"/proc/{process}/status").read_text():
             if tracer.poll() is not None:
                 assert tracer.stderr is not None
-                pytest.skip(f"strace cannot attach: {tracer.stderr.read().decode()}")
+                raise PeerMissingError(f"strace cannot attach here: {tracer.stderr.read().decode()}")
             assert time.monotonic() < deadline
             time.sleep(0.01)
         try:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.peers import PeerMissingError
 
 
 @contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[Path]:
-    """Mounts a tmpfs of that size on `path`; skips the test where mounting is not permitted."""
+    """Mounts a tmpfs of that size on `path`; raises `PeerMissingError` where mounting is not permitted."""
     path.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "fastlog-test", str(path)],
@@ -22,7 +22,7 @@ def small_disk(path: Path, megabytes: int) -> Iterator[Path]:
         check=False,
     )
     if mounted.returncode != 0:
-        pytest.skip(f"a full disk needs the right to mount a tmpfs: {mounted.stderr.strip()}")
+        raise PeerMissingError(f"a full disk needs the right to mount a tmpfs: {mounted.stderr.strip()}")
     try:
         yield path
     finally:
