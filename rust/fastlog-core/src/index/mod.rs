@@ -7,10 +7,11 @@
 //! |---|---|---|
 //! | `.index` | offset u32, position u32 | a batch at `position` ends with `offset` |
 //! | `.timeindex` | timestamp i64, offset u32 | `timestamp` is the largest up to and including `offset` |
-//! //!
+//!
 //! They are sparse: an entry every `index.interval.bytes` of log. Kafka preallocates them with zeros
 //! while a segment is active and trims them later; here they are never longer than their entries.
 
+mod entries;
 mod sparse;
 #[cfg(test)]
 mod tests;
@@ -18,5 +19,6 @@ mod tests;
 pub mod offset;
 pub mod time;
 
+pub use entries::{Entry, Index};
 pub use offset::{OffsetIndex, OffsetPosition};
 pub use time::{TimeIndex, TimestampedOffset};
