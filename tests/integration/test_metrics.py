@@ -81,6 +81,9 @@ def test_requests_and_bytes_are_counted(broker: RunningBroker, client: RawClient
     create(client, "t", 1)
     port = http_port(broker)
     before = scrape(port)
+    # Prometheus sees an increase only of what is there before.
+    for limit in ("max.connections", "max.connections.per.ip"):
+        assert before.get("fastlog_connections_refused_total", reason=limit) == 0
     records = batch(b"x" * 1000)
     for _ in range(3):
         client.ask(produce("t", records), 9)
