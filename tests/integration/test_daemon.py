@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from fastlog.cli.exit_codes import ExitCode
@@ -60,6 +61,32 @@ def test_json_log(tmp_path: Path) -> None:
     messages = [json.loads(line)["message"] for line in broker.log_text.splitlines()]
     assert f"clients connect to {broker.bootstrap}" in messages
     assert messages[-1] == "stopped"
+
+
+def test_a_hangup_reads_the_configuration_again(tmp_path: Path) -> None:
+    properties = tmp_path / "server.properties"
+    broker = BrokerProcess(tmp_path)
+
+    def reload(text: str, said: str) -> None:
+        properties.write_text(text)
+        broker.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while said not in broker.log_text:
+            assert time.monotonic() < deadline, broker.log_text
+            time.sleep(0.02)
+
+    properties.write_text("fastlog.log.level=INFO\n")
+    broker.start(str(properties))
+    try:
+        reload("fastlog.log.level=DEBUG\nnum.partitions=7\n", "log level DEBUG, was INFO; what waits")
+        assert "for the next start: num.partitions\n" in broker.log_text
+        reload("fastlog.log.level=LOUD\n", "nothing changes, the configuration is not valid")
+        reload("fastlog.log.level=ERROR\n", "ERROR broker: SIGHUP: the configuration was read again")
+        before = broker.log_text
+        assert broker.stop() == ExitCode.STOPPED
+        assert broker.log_text == before
+    finally:
+        broker.kill()
 
 
 def test_a_directory_has_one_broker(tmp_path: Path) -> None:
