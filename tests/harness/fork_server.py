@@ -8,10 +8,13 @@ As a program it is the server: it reads requests from the socket whose descripto
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import io
 import json
 import os
+import pkgutil
 import signal
 import socket
 import subprocess
@@ -129,10 +132,15 @@ def _watch(request: dict[str, object], stdin: int, stdout: int, stderr: int, tol
 
 
 if __name__ == "__main__":
-    from fastlog.cli.main import COMMANDS, main
+    import fastlog
+    from fastlog.cli.main import main, run
 
-    for command in COMMANDS.values():
-        importlib.import_module(command.target.partition(":")[0])
+    # All of them, since most are imported by the function that is called.
+    for module in pkgutil.walk_packages(fastlog.__path__, "fastlog."):
+        importlib.import_module(module.name)
+    # What Typer itself imports when it is first called.
+    with contextlib.redirect_stdout(io.StringIO()):
+        run(["doctor", "-h"])
     gc.freeze()
     if _serve(socket.socket(fileno=int(sys.argv[1]))):
         main()

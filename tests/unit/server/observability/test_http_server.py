@@ -247,6 +247,14 @@ async def test_answers_under_way_make_room_when_they_take_too_long(patience: flo
         await until(lambda: server.connections == (2 if refused else 1))
 
 
+async def test_each_that_comes_has_another_make_room() -> None:
+    async with serving() as (server, port), connected(port), connected(port):
+        await until(lambda: server.connections == 2)
+        # All amid one turn of the loop, in which those that leave are not gone yet.
+        assert [server._make_room(0.0) for _ in range(3)] == [True, True, False]
+        assert server.connections == 0
+
+
 async def test_close_cuts_what_is_open() -> None:
     async with serving() as (server, port), connected(port) as (reader, _):
         await until(lambda: server.connections == 1)
