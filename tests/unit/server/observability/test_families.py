@@ -171,12 +171,13 @@ class Table(list[Any]):
 
 
 def test_storage() -> None:
-    wide = SimpleNamespace(partitions=[SimpleNamespace(replicas=(1, 2, 3))] * 4)
+    wide = SimpleNamespace(partitions=[SimpleNamespace(replicas=(1, 2, 3))] * 5)
     replicas = [
         replica("t", 0),
         replica("t", 1, in_sync=2),
         replica("t", 2, in_sync=1),
         replica("t", 3, in_sync=1, leads=False),
+        replica("t", 4),
     ]
     table = Table([opened("/a", "t", 0, 100), opened("/a", "u", 0, 200), opened("/b", "t", 1, 400)])
     logs = SimpleNamespace(
