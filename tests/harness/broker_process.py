@@ -79,6 +79,7 @@ class BrokerProcess:
                     *settings,
                     *extra,
                 ],
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,

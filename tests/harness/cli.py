@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import subprocess
 import sys
 
+from tests.harness.fork_server import ForkServer
+
 
 def fastlog_command(*args: str) -> list[str]:
-    """The command line."""
+    """The command line, for those that talk to it while it runs."""
     return [sys.executable, "-m", "fastlog.cli.main", *args]
+
+
+@functools.cache
+def _server() -> ForkServer:
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
 
 
 def fastlog(
@@ -19,14 +30,7 @@ def fastlog(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOG_")}
     if bootstrap is not None:
         environment["FASTLOG_BOOTSTRAP_SERVERS"] = bootstrap
-    done = subprocess.run(
-        fastlog_command(*args),
-        input=stdin,
-        env=environment,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
+    done = _server().run(args, stdin, environment, timeout)
     words = done.stderr.decode(errors="replace")
     assert code is None or done.returncode == code, f"fastlog {args} exited with {done.returncode}: {words}"
     assert "Traceback" not in words, words

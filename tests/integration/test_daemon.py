@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from fastlog.cli.exit_codes import ExitCode
@@ -29,6 +30,14 @@ def run(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+def wait_for(broker: BrokerProcess, text: str, times: int = 1) -> None:
+    """Until the broker has said it; its port is open a moment before it tells that it is ready."""
+    deadline = time.monotonic() + 30
+    while broker.log_text.count(text) < times:
+        assert time.monotonic() < deadline, broker.log_text
+        time.sleep(0.02)
+
+
 def last_line(text: str) -> str:
     """The last line, which is what a person sees."""
     return text.rstrip().splitlines()[-1]
@@ -36,8 +45,8 @@ def last_line(text: str) -> str:
 
 def test_start_and_stop_and_start_again(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker:
-        for _ in range(2):
-            assert f"kcat -b {broker.bootstrap} -L" in broker.log_text
+        for number in range(2):
+            wait_for(broker, f"kcat -b {broker.bootstrap} -L", number + 1)
             assert f"ready: node 1 listens on PLAINTEXT://{broker.bootstrap}" in broker.log_text
             assert "durability pagecache" in broker.log_text
             assert broker.stop() == ExitCode.STOPPED
@@ -51,15 +60,39 @@ def test_start_and_stop_and_start_again(tmp_path: Path) -> None:
 
 def test_durability_mode_is_told(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path, settings={"fastlog.durability": "fsync"}) as broker:
-        assert "durability fsync: a write is acknowledged when it is on the disk" in broker.log_text
+        wait_for(broker, "durability fsync: a write is acknowledged when it is on the disk")
 
 
 def test_json_log(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path, settings={"fastlog.log.format": "json"}) as broker:
+        wait_for(broker, "clients connect to")
         broker.stop()
     messages = [json.loads(line)["message"] for line in broker.log_text.splitlines()]
     assert f"clients connect to {broker.bootstrap}" in messages
     assert messages[-1] == "stopped"
+
+
+def test_a_hangup_reads_the_configuration_again(tmp_path: Path) -> None:
+    properties = tmp_path / "server.properties"
+    broker = BrokerProcess(tmp_path)
+
+    def reload(text: str, said: str) -> None:
+        properties.write_text(text)
+        broker.process.send_signal(signal.SIGHUP)
+        wait_for(broker, said)
+
+    properties.write_text("fastlog.log.level=INFO\n")
+    broker.start(str(properties))
+    try:
+        reload("fastlog.log.level=DEBUG\nnum.partitions=7\n", "log level DEBUG, was INFO; what waits")
+        assert "for the next start: num.partitions\n" in broker.log_text
+        reload("fastlog.log.level=LOUD\n", "nothing changes, the configuration is not valid")
+        reload("fastlog.log.level=ERROR\n", "ERROR broker: SIGHUP: the configuration was read again")
+        before = broker.log_text
+        assert broker.stop() == ExitCode.STOPPED
+        assert broker.log_text == before
+    finally:
+        broker.kill()
 
 
 def test_a_directory_has_one_broker(tmp_path: Path) -> None:
@@ -97,7 +130,7 @@ def test_an_address_of_another_machine(tmp_path: Path) -> None:
 
 def test_a_node_id_that_is_not_the_directorys(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path, settings={"node.id": "5"}) as broker:
-        assert "ready: node 5" in broker.log_text
+        wait_for(broker, "ready: node 5")
     code, errors = run(
         "--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(tmp_path / "data"), "--set", "node.id=6"
     )
@@ -105,4 +138,4 @@ def test_a_node_id_that_is_not_the_directorys(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     with BrokerProcess(tmp_path) as broker:
         # Nobody says an id: the one that the directory remembers.
-        assert broker.log_text.count("ready: node 5") == 2
+        wait_for(broker, "ready: node 5", 2)

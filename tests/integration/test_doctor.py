@@ -6,13 +6,13 @@ import json
 import shutil
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness import cli
 from tests.harness.batches import batch
 from tests.integration.requests import make_topic, produce
 from tests.integration.running import RunningBroker
@@ -22,13 +22,8 @@ SETTINGS = {"log.index.interval.bytes": "100", "log.segment.bytes": "8000", "num
 
 
 def fastlog(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fastlog.cli.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = cli.fastlog(*map(str, arguments), code=None)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def examined(directory: Path, status: int) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def test_hostile_bytes_cost_only_their_own_connection(
 
 def test_a_large_request_of_an_api_without_bulk_data_is_not_decoded(broker: RunningBroker) -> None:
     with broker.connect() as hostile:
-        hostile.send(metadata(*(f"t{i}" for i in range(500_000))), 12)
+        hostile.send(metadata(*("t" * 10_000 for _ in range(500))), 12)
         assert hostile.is_closed()
     assert broker.broker.services.metrics.closed["oversized request"] == 1
 

@@ -17,6 +17,8 @@ import typer
 from fastlog.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastlog.config import BrokerConfig
 
 __all__ = ["app", "main"]
@@ -90,8 +92,14 @@ def broker(
             log_format=log_format,
             allow_data_loss=allow_data_loss,
         )
-        settings = load_settings(file=properties, environment=os.environ, flags=flags)
-        config = BrokerConfig.from_settings(settings)
+
+        def read() -> BrokerConfig:
+            return BrokerConfig.from_settings(
+                load_settings(file=properties, environment=os.environ, flags=flags)
+            )
+
+        config = read()
+        settings = config.layers.settings
     except ConfigError as error:
         _fail(str(error))
     if print_config:
@@ -107,11 +115,12 @@ def broker(
         unused = keys_without_effect(config)
         typer.echo("the configuration is valid" + (f"; {len(unused)} keys have no effect" if unused else ""))
         return
-    raise typer.Exit(_run(config))
+    raise typer.Exit(_run(config, read))
 
 
-def _run(config: BrokerConfig) -> int:
+def _run(config: BrokerConfig, read: Callable[[], BrokerConfig]) -> int:
     from fastlog.cli.logging_setup import set_up_logging
+    from fastlog.cli.reloading import reloader
     from fastlog.cli.running import run_broker
     from fastlog.cli.show_config import keys_without_effect
 
@@ -126,7 +135,7 @@ def _run(config: BrokerConfig) -> int:
     from fastlog.server.broker import Broker
 
     try:
-        return run_broker(config, Broker)
+        return run_broker(config, Broker, reloader(config, read))
     except Exception:  # noqa: BLE001 - the last resort: said in the log, and told by the exit code
         _LOG.exception("the broker met a defect and ends")
         return ExitCode.FAILED

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from fastlog.cli.exit_codes import ExitCode
+from fastlog.cli.service_manager import ServiceManager
 from fastlog.cli.start_errors import explain
 from fastlog.config import BrokerConfig, Endpoint
 from fastlog.config.listeners import host_and_port
@@ -44,22 +45,46 @@ class RunnableBroker(Protocol):
         ...
 
 
-def run_broker(config: BrokerConfig, make_broker: Callable[[BrokerConfig], RunnableBroker]) -> int:
-    """Runs until SIGTERM or SIGINT. Returns the exit code."""
-    return asyncio.run(_run(make_broker(config)))
+def run_broker(
+    config: BrokerConfig,
+    make_broker: Callable[[BrokerConfig], RunnableBroker],
+    reload: Callable[[], None] | None = None,
+) -> int:
+    """Runs until SIGTERM or SIGINT. Returns the exit code.
+
+    `reload` is called in a thread at SIGHUP, and says itself what it did. At a terminal SIGHUP means that the
+    terminal is gone, and stops the broker.
+    """
+    return asyncio.run(_run(make_broker(config), reload))
 
 
-async def _run(broker: RunnableBroker) -> int:
+async def _run(broker: RunnableBroker, reload: Callable[[], None] | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    manager = ServiceManager(os.environ)
     for number in _SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, stop)
+    # Who starts it with nohup wants SIGHUP to do nothing.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        if reload is None or _at_terminal():
+            loop.add_signal_handler(signal.SIGHUP, _on_signal, signal.SIGHUP, stop)
+        else:
+            loop.add_signal_handler(signal.SIGHUP, _on_hangup, reload, manager)
+    manager.starting()
+    try:
+        return await _start_and_stop(broker, stop, manager)
+    finally:
+        manager.close()
+
+
+async def _start_and_stop(broker: RunnableBroker, stop: asyncio.Event, manager: ServiceManager) -> int:
     starting = asyncio.ensure_future(broker.start())
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             # A long recovery: given up at the next step, nothing was promised to anybody yet.
+            manager.stopping()
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             _LOG.info("stopped before the start was complete")
@@ -70,9 +95,11 @@ async def _run(broker: RunnableBroker) -> int:
             _LOG.error("cannot start: %s", explain(error, broker.config))
             return ExitCode.CANNOT_START
         announce(broker)
+        manager.ready(f"clients connect to {client_address(broker)}")
         await stopping
     finally:
         stopping.cancel()
+    manager.stopping()
     clean = await broker.stop()
     _LOG.info(
         "stopped%s", "" if clean else "; not everything was flushed, the next start will check the logs"
@@ -87,6 +114,16 @@ def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
         os._exit(128 + number)
     _LOG.info("%s: stops when requests in work are answered; a second signal ends at once", number.name)
     stop.set()
+
+
+def _on_hangup(reload: Callable[[], None], manager: ServiceManager) -> None:
+    manager.reloading()
+    done = asyncio.get_running_loop().run_in_executor(None, reload)
+    done.add_done_callback(lambda _: manager.reloaded())
+
+
+def _at_terminal() -> bool:
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
 
 
 def announce(broker: RunnableBroker) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from typing import Final
 
 from fastlog.histogram import Histogram
+
+# Limits at which a connection is not let in. Each counts from 0 on: the first refusal is an increase.
+REFUSALS: Final = ("max.connections", "max.connections.per.ip")
 
 
 class RequestTimes:
@@ -67,7 +71,7 @@ class BrokerMetrics:
         self.requests: defaultdict[int, int] = defaultdict(int)
         self.errors: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.closed: defaultdict[str, int] = defaultdict(int)
-        self.refused: defaultdict[str, int] = defaultdict(int)
+        self.refused: defaultdict[str, int] = defaultdict(int, dict.fromkeys(REFUSALS, 0))
         self.times: defaultdict[int, RequestTimes] = defaultdict(RequestTimes)
         self.bytes_in = 0
         self.bytes_out = 0

@@ -44,4 +44,5 @@ class ToldBroker:
 if __name__ == "__main__":
     settings = load_settings(flags=[Flag("listeners", "PLAINTEXT://127.0.0.1:0")])
     set_up_logging("INFO", "text")
-    sys.exit(run_broker(BrokerConfig.from_settings(settings), ToldBroker))
+    config = BrokerConfig.from_settings(settings)
+    sys.exit(run_broker(config, ToldBroker, lambda: print("RELOADED", flush=True)))

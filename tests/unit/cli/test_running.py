@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,19 @@ Start = Callable[..., Started]
 def start() -> Iterator[Start]:
     processes: list[Started] = []
 
-    def run(*arguments: str) -> Started:
+    def run(*arguments: str, environment: Mapping[str, str] | None = None) -> Started:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.unit.cli.runner_program", *arguments],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "python"), str(ROOT)])},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(ROOT / "python"), str(ROOT)]),
+                **(environment or {}),
+            },
         )
         processes.append(process)
         return process
@@ -113,3 +118,97 @@ def test_start_errors_are_one_line(start: Start) -> None:
             assert code == ExitCode.CANNOT_START
             assert errors.rstrip().endswith(message)
             assert errors.count("\n") == 1
+
+
+class Manager:
+    """systemd's end of NOTIFY_SOCKET."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(30)
+        self.environment = {"NOTIFY_SOCKET": str(path)}
+
+    def until(self, wanted: str) -> list[str]:
+        """Lines of the messages up to the one that has `wanted`, this one included."""
+        lines: list[str] = []
+        while wanted not in lines:
+            lines += self.socket.recv(4096).decode().split("\n")
+        return lines
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    made = Manager(tmp_path / "notify")
+    with made.socket:
+        yield made
+
+
+def test_systemd_is_told_of_start_reload_and_stop(start: Start, manager: Manager) -> None:
+    process = start("ok", environment={**manager.environment, "WATCHDOG_USEC": "90000"})
+    lines = manager.until("READY=1")
+    assert lines[0] == "STATUS=starting"
+    assert "STOPPING=1" not in lines
+    # Not one of the beats that were sent before the start was over.
+    assert len([line for line in manager.until("WATCHDOG=1") if line.startswith("EXTEND_TIMEOUT")]) == 0
+    process.send_signal(signal.SIGHUP)
+    assert manager.until("RELOADING=1") + manager.until("READY=1")
+    wait_for(process, "RELOADED")
+    process.terminate()
+    manager.until("STOPPING=1")
+    assert process.wait(timeout=30) == ExitCode.STOPPED
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_long_start_asks_for_time_and_feeds_the_watchdog(
+    start: Start, manager: Manager, ours: bool
+) -> None:
+    watchdog = {"WATCHDOG_USEC": "90000"} | ({} if ours else {"WATCHDOG_PID": "1"})
+    process = start("slow-start", environment={**manager.environment, **watchdog})
+    wait_for(process, "STARTING")
+    assert "READY=1" not in manager.until("EXTEND_TIMEOUT_USEC=30000000")
+    if ours:
+        for _ in range(3):
+            manager.until("WATCHDOG=1")
+    process.terminate()
+    lines = manager.until("STOPPING=1")
+    assert "READY=1" not in lines
+    assert ours or "WATCHDOG=1" not in lines
+
+
+def test_a_socket_that_is_gone_is_no_reason_not_to_run(start: Start, tmp_path: Path) -> None:
+    process = start("ok", environment={"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    wait_for(process, "kcat")
+    process.terminate()
+    assert run_to_end(process)[0] == ExitCode.STOPPED
+
+
+def test_at_a_terminal_a_hangup_stops(start: Start) -> None:
+    """There is nobody left who could stop it; and the log has nowhere to go."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.unit.cli.runner_program", "ok"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "python"), str(ROOT)])},
+    )
+    try:
+        wait_for(process, "kcat")
+        process.send_signal(signal.SIGHUP)
+        code, errors = run_to_end(process)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+        process.kill()
+    assert (code, "SIGHUP: stops when" in errors) == (ExitCode.STOPPED, True)
+
+
+def test_the_unit_that_is_shipped_is_one_for_this_program() -> None:
+    unit = (ROOT / "docs" / "systemd" / "fastlog.service").read_text()
+    for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID", "NoNewPrivileges=yes"):
+        assert f"\n{line}\n" in unit
+    forever = f"RestartPreventExitStatus={ExitCode.BAD_CONFIGURATION:d} {ExitCode.CANNOT_START:d}"
+    assert f"\n{forever}\n" in unit

@@ -1,7 +1,8 @@
 """A small HTTP/1.1 server for metrics and health, on the broker's own event loop.
 
 It takes GET and HEAD, one request of a connection at a time, and bounds everything: the head of a request,
-the time to send one, the time to take a piece of an answer, and the number of connections.
+the time to send one, the time to take a piece of an answer, and the number of connections. When there are too
+many, who only waits makes room for who comes: a probe must get its answer however many connections are open.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class HttpLimits:
     idle_seconds: float = 90.0
     head_seconds: float = 10.0
     send_seconds: float = 10.0
+    answer_seconds: float = 30.0
+    """How long an answer may take when others want the place: no scraper waits for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,16 @@ class HttpResponse:
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
+@dataclass(slots=True)
+class _Place:
+    """One connection. `since` is when it began to wait for a request, or to be answered (loop time)."""
+
+    writer: asyncio.StreamWriter
+    since: float
+    answering: bool = False
+    leaving: bool = False
+
+
 class HttpServer:
     """Serves `handler` from `start` to `close`."""
 
@@ -62,12 +75,12 @@ class HttpServer:
         self._handler = handler
         self._limits = limits or HttpLimits()
         self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._connections: dict[asyncio.Task[None], _Place] = {}
 
     @property
     def connections(self) -> int:
         """Open connections."""
-        return len(self._connections)
+        return sum(not place.leaving for place in self._connections.values())
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Takes the address (an empty host: all interfaces) and serves; returns it. Raises OSError."""
@@ -87,25 +100,43 @@ class HttpServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._connections) >= self._limits.connections:
+        loop = asyncio.get_running_loop()
+        if self.connections >= self._limits.connections and not self._make_room(loop.time()):
             writer.transport.abort()
             return
         writer.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="fastlog-http")
-        self._connections[task] = writer
+        place = _Place(writer, loop.time())
+        task = loop.create_task(self._serve(reader, place), name="fastlog-http")
+        self._connections[task] = place
         task.add_done_callback(self._forget)
 
+    def _make_room(self, now: float) -> bool:
+        """Ends whoever has waited longest for a request, or else whoever takes too long over an answer."""
+        patience = self._limits.answer_seconds
+        candidates = [
+            (place.answering, place.since, index, task, place)
+            for index, (task, place) in enumerate(self._connections.items())
+            if not place.leaving and (not place.answering or now - place.since > patience)
+        ]
+        if not candidates:
+            return False
+        *_, task, place = min(candidates)
+        place.leaving = True
+        task.cancel()
+        return True
+
     def _forget(self, task: asyncio.Task[None]) -> None:
-        writer = self._connections.pop(task)
+        writer = self._connections.pop(task).writer
         # Whatever is unsent at the end of a cancelled or failed exchange would never be whole.
         if task.cancelled() or task.exception() is not None:
             writer.transport.abort()
         else:
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, place: _Place) -> None:
+        writer = place.writer
         try:
-            while await self._exchange(reader, writer):
+            while await self._exchange(reader, place):
                 pass
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as error:
             _LOG.debug("a connection to the metrics port ends: %r", error)
@@ -114,9 +145,10 @@ class HttpServer:
             _LOG.exception("an answer on the metrics port was cut short")
             writer.transport.abort()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _exchange(self, reader: asyncio.StreamReader, place: _Place) -> bool:
         """One request and its answer; whether another may follow."""
-        limits = self._limits
+        limits, writer, now = self._limits, place.writer, asyncio.get_running_loop().time
+        place.since, place.answering = now(), False
         async with asyncio.timeout(limits.idle_seconds):
             first = await reader.read(1)
         if not first:
@@ -132,6 +164,7 @@ class HttpServer:
         except HttpRefusal as refusal:
             await self._refuse(reader, writer, refusal)
             return False
+        place.since, place.answering = now(), True
         try:
             response = await self._handler(request)
         except Exception:  # noqa: BLE001 - answered, and logged

@@ -8,17 +8,15 @@ offsets counts these -1, the sum of lags does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastlog.server.observability.exposition import Family, Kind, Sample, escape, labels, pulse
 from fastlog.server.observability.sources import STRIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fastlog.coordination.cluster_view import PartitionState, TopicState
-    from fastlog.coordination.groups.table import GroupEntry
     from fastlog.server.context import BrokerServices
 
 __all__ = ["kafka_families"]
@@ -128,7 +126,11 @@ def _group_families(services: BrokerServices, *, per_partition: bool) -> list[Fa
 
 
 class _Positions:
-    """Groups against the partitions that they consume. High watermarks are looked up once per scrape."""
+    """Groups against the partitions that they consume. High watermarks are looked up once per scrape.
+
+    A group may have committed to all partitions of the broker, and a topic may have thousands: what is gone
+    through before the next line pulses.
+    """
 
     def __init__(self, services: BrokerServices) -> None:
         self._services = services
@@ -136,69 +138,88 @@ class _Positions:
 
     def offsets(self) -> Iterator[Sample]:
         """Per group and partition: the committed offset."""
-        for group, topic, committed in self._consumed():
+        for row in self._consumed():
             yield pulse()
-            for number in range(len(self._marks_of(topic))):
-                offset = committed.get(number, _NOTHING_COMMITTED)
-                yield f'{{consumergroup="{group}",topic="{topic}",partition="{number}"}}', offset
+            if row is not None:
+                for number in range(len(row.marks)):
+                    yield row.labels_of(number), row.committed.get(number, _NOTHING_COMMITTED)
 
     def lags(self) -> Iterator[Sample]:
         """Per group and partition: the lag. Nothing for partitions whose end is not known here."""
-        for group, topic, committed in self._consumed():
+        for row in self._consumed():
             yield pulse()
-            for number, mark in enumerate(self._marks_of(topic)):
-                if mark is not None:
-                    offset = committed.get(number)
-                    lag = _NOTHING_COMMITTED if offset is None else mark - offset
-                    yield f'{{consumergroup="{group}",topic="{topic}",partition="{number}"}}', lag
+            if row is not None:
+                for number, mark in enumerate(row.marks):
+                    if mark is not None:
+                        offset = row.committed.get(number)
+                        yield row.labels_of(number), _NOTHING_COMMITTED if offset is None else mark - offset
 
     def offset_sums(self) -> Iterator[Sample]:
         """Per group and topic: the sum of offsets, where no commit counts as -1."""
-        for group, topic, committed in self._consumed():
+        for row in self._consumed():
             yield pulse()
-            missing = len(self._marks_of(topic)) - len(committed)
-            total = sum(committed.values()) + missing * _NOTHING_COMMITTED
-            yield f'{{consumergroup="{group}",topic="{topic}"}}', total
+            if row is not None:
+                missing = len(row.marks) - len(row.committed)
+                yield row.labels, sum(row.committed.values()) + missing * _NOTHING_COMMITTED
 
     def lag_sums(self) -> Iterator[Sample]:
         """Per group and topic: the sum of lags of what is committed."""
-        for group, topic, committed in self._consumed():
+        for row in self._consumed():
             yield pulse()
-            marks = self._marks_of(topic)
-            known = ((marks[number], offset) for number, offset in committed.items())
-            total = sum(mark - offset for mark, offset in known if mark is not None)
-            yield f'{{consumergroup="{group}",topic="{topic}"}}', total
+            if row is not None:
+                known = ((row.marks[number], offset) for number, offset in row.committed.items())
+                yield row.labels, sum(mark - offset for mark, offset in known if mark is not None)
 
-    def _consumed(self) -> Iterator[tuple[str, str, Mapping[int, int]]]:
-        """(group id as a label value, topic, offset by partition) for topics that exist."""
+    def _consumed(self) -> Iterator[_Consumed | None]:
+        """What groups have committed of topics that exist; None now and then, to pulse."""
         for entry in self._services.groups.table:
+            topics: defaultdict[str, dict[int, int]] = defaultdict(dict)
+            for index, ((topic, partition), committed) in enumerate(list(entry.offsets.committed.items())):
+                if not index % STRIDE:
+                    yield None
+                topics[topic][partition] = committed.offset
             group = escape(entry.group.group_id)
-            for topic, committed in _by_topic(entry).items():
-                count = len(self._marks_of(topic))
-                present = {number: offset for number, offset in committed.items() if 0 <= number < count}
+            for topic, offsets in topics.items():
+                if topic not in self._marks:
+                    yield from self._look_up(topic)
+                marks = self._marks[topic]
+                # A topic that was made anew with fewer partitions leaves such offsets behind for a while.
+                present = {number: offset for number, offset in offsets.items() if 0 <= number < len(marks)}
                 if present:
-                    yield group, topic, present
+                    yield _Consumed(group, topic, present, marks)
 
-    def _marks_of(self, topic: str) -> list[int | None]:
-        marks = self._marks.get(topic)
-        if marks is None:
-            state = self._services.cluster.topics.get(topic)
-            count = 0 if state is None else len(state.partitions)
-            marks = [_offset(self._services, topic, number, newest=True) for number in range(count)]
-            self._marks[topic] = marks
-        return marks
+    def _look_up(self, topic: str) -> Iterator[None]:
+        state = self._services.cluster.topics.get(topic)
+        marks: list[int | None] = []
+        for number in range(0 if state is None else len(state.partitions)):
+            if not number % STRIDE:
+                yield None
+            marks.append(_offset(self._services, topic, number, newest=True))
+        self._marks[topic] = marks
 
 
-def _by_topic(entry: GroupEntry) -> dict[str, dict[int, int]]:
-    topics: dict[str, dict[int, int]] = {}
-    for (topic, partition), committed in sorted(entry.offsets.committed.items()):
-        topics.setdefault(topic, {})[partition] = committed.offset
-    return topics
+class _Consumed(NamedTuple):
+    """One topic of one group: offsets by partition, and the high watermarks of all partitions."""
+
+    group: str
+    """As a label value."""
+    topic: str
+    committed: Mapping[int, int]
+    marks: list[int | None]
+
+    @property
+    def labels(self) -> str:
+        """Those of a sum."""
+        return f'{{consumergroup="{self.group}",topic="{self.topic}"}}'
+
+    def labels_of(self, partition: int) -> str:
+        """Those of one partition."""
+        return f'{{consumergroup="{self.group}",topic="{self.topic}",partition="{partition}"}}'
 
 
 def _topics(services: BrokerServices) -> list[TopicState]:
-    topics = services.cluster.topics
-    return [topics[name] for name in sorted(topics)]
+    # As they come: to sort thousands of names would hold the event loop.
+    return list(services.cluster.topics.values())
 
 
 def _offsets(services: BrokerServices, *, newest: bool) -> Iterator[Sample]:

@@ -47,7 +47,7 @@ async def test_parsers_read_what_is_written(style: Format) -> None:
     histogram = Histogram((0.1, 1.0))
     for value in (0.05, 0.5, 0.5, 7.0):
         histogram.observe(value)
-    odd = ('a "b"', "c\\d", "e\nf", 'all "of" \\ it\n')
+    odd = ('a "b"', "c\\d", "c\\n", "e\nf", 'all "of" \\ it\n')
     families = [
         counter("x_requests", "Requests.", lambda: 7),
         gauge("x_open", "Open.", lambda: 2.5),
@@ -99,6 +99,8 @@ async def test_types_are_declared_as_each_format_wants_it() -> None:
             Format.OPENMETRICS,
         ),
         (f"{OPENMETRICS};version=0.0.1", Format.TEXT),
+        # What does not matter to the client is the newer one, which has units and the end mark.
+        (f"text/plain, {OPENMETRICS}", Format.OPENMETRICS),
         (f"{OPENMETRICS};q=0", Format.TEXT),
         (f"text/plain;q=0.9, {OPENMETRICS};q=0.1", Format.TEXT),
         (f"{OPENMETRICS};q=much", Format.TEXT),

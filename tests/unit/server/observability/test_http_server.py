@@ -195,17 +195,64 @@ async def test_a_client_that_takes_nothing_is_cut() -> None:
         assert made < 1000
 
 
-async def test_there_is_a_limit_to_connections() -> None:
+async def test_who_waits_longest_makes_room() -> None:
+    """A probe gets its answer however many connections are open, and those are not more than allowed."""
     async with serving(limits=HttpLimits(connections=2)) as (server, port):
-        async with connected(port), connected(port):
+        async with connected(port) as (first, _), connected(port) as (second, writer):
             await until(lambda: server.connections == 2)
-            async with connected(port) as (reader, _):
+            # The second has asked since, so that the first has waited longer.
+            writer.write(GET)
+            assert (await answer(second))[0] == 200
+            async with connected(port) as (probe, asking):
+                asking.write(GET)
+                assert (await answer(probe))[0] == 200
+                assert server.connections == 2
                 with contextlib.suppress(ConnectionError):
-                    assert await reader.read() == b""
+                    assert await first.read() == b""
+                writer.write(GET)
+                assert (await answer(second))[0] == 200
         await until(lambda: server.connections == 0)
+
+
+@pytest.mark.parametrize(("patience", "refused"), [(600.0, True), (0.0, False)])
+async def test_answers_under_way_make_room_when_they_take_too_long(patience: float, refused: bool) -> None:
+    asked = 0
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        nonlocal asked
+        asked += 1
+        if request.path == "/slow":
+            await asyncio.Event().wait()
+        return HttpResponse(HTTPStatus.OK, b"")
+
+    limits = HttpLimits(connections=2, answer_seconds=patience)
+    async with (
+        serving(handler, limits) as (server, port),
+        connected(port) as (_, one),
+        connected(port) as (
+            _,
+            two,
+        ),
+    ):
+        for writer in (one, two):
+            writer.write(GET.replace(b" / ", b" /slow "))
+        await until(lambda: asked == 2)
         async with connected(port) as (reader, writer):
             writer.write(GET)
-            assert (await answer(reader))[0] == 200
+            if refused:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+            else:
+                assert (await answer(reader))[0] == 200
+        await until(lambda: server.connections == (2 if refused else 1))
+
+
+async def test_each_that_comes_has_another_make_room() -> None:
+    async with serving() as (server, port), connected(port), connected(port):
+        await until(lambda: server.connections == 2)
+        # All amid one turn of the loop, in which those that leave are not gone yet.
+        assert [server._make_room(0.0) for _ in range(3)] == [True, True, False]
+        assert server.connections == 0
 
 
 async def test_close_cuts_what_is_open() -> None:

@@ -1,0 +1,310 @@
+"""Each number is shown by its own name: a value of its own for every attribute that metrics are read from."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fastlog.clock import ManualClock
+from fastlog.coordination.groups.state import GroupState
+from fastlog.errors import ErrorCode
+from fastlog.histogram import Histogram
+from fastlog.server.metrics import BrokerMetrics
+from fastlog.server.observability.disk_space import Room
+from fastlog.server.observability.exposition import Family, Format, Renderer
+from fastlog.server.observability.group_families import group_families
+from fastlog.server.observability.health import Health
+from fastlog.server.observability.kafka_families import kafka_families
+from fastlog.server.observability.loop_lag import LoopLag
+from fastlog.server.observability.request_families import memory_families, request_families
+from fastlog.server.observability.runtime_families import runtime_families
+from fastlog.server.observability.sources import Sources
+from fastlog.server.observability.storage_families import (
+    cleaner_families,
+    housekeeping_families,
+    partition_families,
+    storage_families,
+)
+from fastlog.storage.cleaner_stats import CleanerStats
+from fastlog.storage.housekeeping import HousekeepingStats
+from fastlog.storage.progress import OpeningProgress
+from fastlog.wire import ApiKey
+
+
+def shown(families: list[Family]) -> dict[str, float]:
+    """Every line but those of buckets: name with labels -> value."""
+    lines = "".join(line for family in families for line in family.lines(Format.TEXT)).splitlines()
+    rows = [line.rsplit(" ", 1) for line in lines if not line.startswith("#") and "_bucket{" not in line]
+    return {name: float(value) for name, value in rows}
+
+
+def test_requests() -> None:
+    metrics = BrokerMetrics()
+    numbers = itertools.count(1)
+    scalars = [
+        name
+        for name in BrokerMetrics.__slots__
+        if name not in ("closed", "errors", "refused", "requests", "times")
+    ]
+    for name in scalars:
+        setattr(metrics, name, next(numbers))
+    metrics.requests[ApiKey.FETCH] = 100
+    metrics.errors[ApiKey.FETCH, ErrorCode.OFFSET_OUT_OF_RANGE] = 101
+    metrics.closed["idle"] = 102
+    metrics.refused["max.connections"] = 103
+    metrics.answered(ApiKey.FETCH, 0.25)
+    metrics.answered_late(ApiKey.FETCH, 7.0, 4.0, 1.0)
+    assert shown(request_families(metrics)) == {
+        'fastlog_requests_total{api="Fetch"}': 100,
+        'fastlog_request_errors_total{api="Fetch",error="OFFSET_OUT_OF_RANGE"}': 101,
+        'fastlog_request_duration_seconds_count{api="Fetch"}': 2,
+        'fastlog_request_duration_seconds_sum{api="Fetch"}': 7.25,
+        'fastlog_request_busy_seconds_count{api="Fetch"}': 2,
+        'fastlog_request_busy_seconds_sum{api="Fetch"}': 2.25,
+        'fastlog_request_stage_seconds_total{api="Fetch",stage="busy"}': 2.25,
+        'fastlog_request_stage_seconds_total{api="Fetch",stage="parked"}': 4,
+        'fastlog_request_stage_seconds_total{api="Fetch",stage="sending"}': 1,
+        "fastlog_received_bytes_total": metrics.bytes_in,
+        "fastlog_sent_bytes_total": metrics.bytes_out,
+        "fastlog_produced_bytes_total": metrics.produce_bytes,
+        "fastlog_fetched_bytes_total": metrics.fetch_bytes,
+        "fastlog_connections": metrics.connections_open,
+        "fastlog_connections_accepted_total": metrics.connections_accepted,
+        'fastlog_connections_refused_total{reason="max.connections"}': 103,
+        'fastlog_connections_refused_total{reason="max.connections.per.ip"}': 0,
+        'fastlog_connections_closed_total{reason="idle"}': 102,
+        "fastlog_reads_paused_total": metrics.reads_paused,
+    }
+
+
+def test_memory() -> None:
+    flushes = Histogram()
+    flushes.observe(0.5)
+    services: Any = SimpleNamespace(
+        response_memory=SimpleNamespace(used=1, limit=2, waiting=3),
+        purgatory=range(4),
+        fetch_sessions=range(5),
+        io=SimpleNamespace(pending=6, flush_seconds=flushes),
+    )
+    memory: Any = SimpleNamespace(whole=7, partial=8, limit=9, waiting=10)
+    assert shown(memory_families(services, memory)) == {
+        "fastlog_response_memory_bytes": 1,
+        "fastlog_response_memory_limit_bytes": 2,
+        "fastlog_response_memory_waiting": 3,
+        "fastlog_parked_requests": 4,
+        "fastlog_fetch_sessions": 5,
+        "fastlog_io_jobs": 6,
+        "fastlog_flush_seconds_count": 1,
+        "fastlog_flush_seconds_sum": 0.5,
+        'fastlog_request_memory_bytes{state="whole"}': 7,
+        'fastlog_request_memory_bytes{state="partial"}': 8,
+        "fastlog_request_memory_limit_bytes": 9,
+        "fastlog_request_memory_waiting": 10,
+    }
+    assert not any("request_memory" in name for name in shown(memory_families(services, None)))
+
+
+async def test_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock()
+    health, renderer = Health(clock.monotonic), Renderer()
+    progress = OpeningProgress()
+    directory = progress.of(Path("/d"))
+    directory.total, directory.done = 7, 3
+    logs: Any = SimpleNamespace(
+        directories=[SimpleNamespace(path=Path("/d"), online=True)], progress=progress
+    )
+    health.watch(logs)
+    clock.advance(1500)
+    lag = LoopLag(clock.monotonic)
+    lag.histogram.observe(0.5)
+    renderer.scrapes, renderer.errors, renderer.longest_slice = 11, 12, 13.5
+    rows = shown(runtime_families(Sources(health, lag, renderer), "1.2.3"))
+    (build,) = [name for name in rows if name.startswith("fastlog_build_info")]
+    assert 'version="1.2.3",python="3.' in build
+    del rows[build]
+    assert rows == {
+        "fastlog_ready": 0,
+        'fastlog_phase{phase="starting"}': 1,
+        'fastlog_phase{phase="serving"}': 0,
+        'fastlog_phase{phase="stopping"}': 0,
+        "fastlog_startup_seconds": 1.5,
+        'fastlog_startup_partitions{log_dir="/d",state="total"}': 7,
+        'fastlog_startup_partitions{log_dir="/d",state="opened"}': 3,
+        "fastlog_event_loop_lag_seconds_count": 1,
+        "fastlog_event_loop_lag_seconds_sum": 0.5,
+        "fastlog_scrapes_total": 11,
+        "fastlog_scrape_errors_total": 12,
+        "fastlog_scrape_longest_slice_seconds": 13.5,
+    }
+
+
+def replica(topic: str, number: int, **what: Any) -> Any:
+    """Three copies are wanted, `in_sync` of them are in sync; two must be."""
+    return SimpleNamespace(
+        key=(topic, number),
+        is_leader=what.get("leads", True),
+        in_sync=range(what.get("in_sync", 3)),
+        settings=SimpleNamespace(min_insync_replicas=2),
+        leader_error=lambda: what.get("error", 0),
+        high_watermark=what.get("high", 0),
+        log=SimpleNamespace(log_start_offset=what.get("start", 0), log_end_offset=1_000_000),
+    )
+
+
+def opened(path: str, topic: str, number: int, base: int) -> Any:
+    log = SimpleNamespace(
+        size_bytes=base, unflushed_bytes=base + 1, segment_count=base + 2, log_end_offset=base + 3
+    )
+    directory = SimpleNamespace(path=Path(path))
+    return SimpleNamespace(topic=topic, partition=number, directory=directory, log=log)
+
+
+class Table(list[Any]):
+    """Open partitions; one is closed."""
+
+    closed = range(9)
+
+
+def test_storage() -> None:
+    wide = SimpleNamespace(partitions=[SimpleNamespace(replicas=(1, 2, 3))] * 5)
+    replicas = [
+        replica("t", 0),
+        replica("t", 1, in_sync=2),
+        replica("t", 2, in_sync=1),
+        replica("t", 3, in_sync=1, leads=False),
+        replica("t", 4),
+    ]
+    table = Table([opened("/a", "t", 0, 100), opened("/a", "u", 0, 200), opened("/b", "t", 1, 400)])
+    logs = SimpleNamespace(
+        table=table,
+        directories=[
+            SimpleNamespace(path=Path("/a"), online=True),
+            SimpleNamespace(path=Path("/b"), online=False),
+        ],
+        housekeeping=SimpleNamespace(stats=HousekeepingStats()),
+        cleaner=SimpleNamespace(stats=CleanerStats()),
+    )
+    services: Any = SimpleNamespace(
+        logs=logs, replicas=replicas, cluster=SimpleNamespace(topics={"t": wide, "u": wide})
+    )
+    disks: Any = SimpleNamespace(rooms={Path("/a"): Room(7, 8)})
+    rows = shown(storage_families(services, disks))
+    assert {name: value for name, value in rows.items() if "cleaner" not in name and value} == {
+        'fastlog_partitions{state="online"}': 3,
+        'fastlog_partitions{state="offline"}': 9,
+        "fastlog_under_replicated_partitions": 2,
+        "fastlog_under_min_isr_partitions": 1,
+        'fastlog_topic_size_bytes{topic="t"}': 500,
+        'fastlog_topic_size_bytes{topic="u"}': 200,
+        'fastlog_log_dir_online{log_dir="/a"}': 1,
+        'fastlog_log_dir_partitions{log_dir="/a"}': 2,
+        'fastlog_log_dir_partitions{log_dir="/b"}': 1,
+        'fastlog_log_dir_size_bytes{log_dir="/a"}': 300,
+        'fastlog_log_dir_size_bytes{log_dir="/b"}': 400,
+        'fastlog_log_dir_unflushed_bytes{log_dir="/a"}': 302,
+        'fastlog_log_dir_unflushed_bytes{log_dir="/b"}': 401,
+        'fastlog_log_dir_free_bytes{log_dir="/a"}': 7,
+        'fastlog_log_dir_capacity_bytes{log_dir="/a"}': 8,
+    }
+    partitions = shown(partition_families(services))
+    assert {name: value for name, value in partitions.items() if 'topic="u"' in name} == {
+        'fastlog_log_size_bytes{topic="u",partition="0"}': 200,
+        'fastlog_log_unflushed_bytes{topic="u",partition="0"}': 201,
+        'fastlog_log_segments{topic="u",partition="0"}': 202,
+        'fastlog_log_end_offset{topic="u",partition="0"}': 203,
+    }
+
+
+def test_background() -> None:
+    stats = HousekeepingStats(
+        retired_segments=1, removals=2, expired_producers=3, checkpoints=4, failed_checkpoints=5
+    )
+    assert shown(housekeeping_families(stats)) == {
+        "fastlog_retention_removed_segments_total": 1,
+        "fastlog_deleted_entries_total": 2,
+        "fastlog_expired_producers_total": 3,
+        'fastlog_checkpoints_total{result="written"}': 4,
+        'fastlog_checkpoints_total{result="failed"}': 5,
+    }
+    assert len(shown(cleaner_families(CleanerStats()))) == 13
+
+
+def test_groups() -> None:
+    def entry(state: GroupState, members: int, offsets: int) -> Any:
+        group = SimpleNamespace(state=state, members=range(members))
+        return SimpleNamespace(group=group, offsets=SimpleNamespace(committed=range(offsets)))
+
+    class Groups(list[Any]):
+        loading = range(5)
+        failed = range(6)
+
+    stable, empty = GroupState.STABLE, GroupState.EMPTY
+    table: Any = Groups([entry(stable, 2, 30), entry(empty, 0, 4), entry(stable, 1, 0)])
+    rows = shown(group_families(table))
+    assert {name: value for name, value in rows.items() if value} == {
+        'fastlog_groups{state="Stable"}': 2,
+        'fastlog_groups{state="Empty"}': 1,
+        "fastlog_group_members": 3,
+        "fastlog_group_offsets": 34,
+        'fastlog_group_partitions{state="loading"}': 5,
+        'fastlog_group_partitions{state="failed"}': 6,
+    }
+    assert {f'fastlog_groups{{state="{state.value}"}}' for state in GroupState} <= set(rows)
+
+
+def test_the_names_of_kafka_exporter_in_a_cluster() -> None:
+    """Three partitions: well; led by another replica than the first, one out of sync; without a leader."""
+    states = [(1, (1, 2), (1, 2)), (1, (2, 1), (1,)), (-1, (2, 3), ())]
+    partitions = [SimpleNamespace(leader=leader, replicas=all_, isr=isr) for leader, all_, isr in states]
+    replicas = {
+        ("t", 0): replica("t", 0, high=10, start=4),
+        ("t", 1): replica("t", 1, high=20, start=5, error=ErrorCode.KAFKA_STORAGE_ERROR),
+    }
+    committed = {("t", 0): SimpleNamespace(offset=7), ("t", 1): SimpleNamespace(offset=1)}
+    group = SimpleNamespace(group_id="g", members=range(2))
+    brokers = [
+        SimpleNamespace(id=1, endpoints={"A": ("::1", 9), "B": ("b", 8)}),
+        SimpleNamespace(id=2, endpoints={"A": ("host", 7)}),
+    ]
+    services: Any = SimpleNamespace(
+        cluster=SimpleNamespace(
+            topics={"t": SimpleNamespace(name="t", partitions=partitions)},
+            broker_ids=lambda: {1, 2},
+            brokers=lambda: brokers,
+        ),
+        replicas=SimpleNamespace(get=lambda topic, number: replicas.get((topic, number))),
+        groups=SimpleNamespace(
+            table=[SimpleNamespace(group=group, offsets=SimpleNamespace(committed=committed))]
+        ),
+    )
+    rows = shown(kafka_families(services, per_partition=True))
+    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for row, value in rows.items():
+        name, _, labels = row.partition("{")
+        if 'partition="' in labels:
+            found[name.removeprefix("kafka_")][labels.split('partition="')[1][0]] = value
+        else:
+            found[row.removeprefix("kafka_")] = {"": value}
+    assert found == {
+        "brokers": {"": 2},
+        'broker_info{id="1",address="[::1]:9"}': {"": 1},
+        'broker_info{id="2",address="host:7"}': {"": 1},
+        'topic_partitions{topic="t"}': {"": 3},
+        "topic_partition_leader": {"0": 1, "1": 1},
+        "topic_partition_current_offset": {"0": 10},
+        "topic_partition_oldest_offset": {"0": 4},
+        "topic_partition_replicas": {"0": 2, "1": 2, "2": 2},
+        "topic_partition_in_sync_replica": {"0": 2, "1": 1, "2": 0},
+        "topic_partition_leader_is_preferred": {"0": 1, "1": 0, "2": 0},
+        "topic_partition_under_replicated_partition": {"0": 0, "1": 1, "2": 1},
+        'consumergroup_members{consumergroup="g"}': {"": 2},
+        "consumergroup_current_offset": {"0": 7, "1": 1, "2": -1},
+        "consumergroup_lag": {"0": 3},
+        'consumergroup_current_offset_sum{consumergroup="g",topic="t"}': {"": 7},
+        'consumergroup_lag_sum{consumergroup="g",topic="t"}': {"": 3},
+    }
