@@ -145,6 +145,14 @@ def test_leaving_starts_a_rebalance_for_the_others() -> None:
     assert world.leave("m1") is ErrorCode.UNKNOWN_MEMBER_ID
 
 
+def test_a_member_that_is_taken_out_while_it_waits_for_its_assignment() -> None:
+    world = GroupWorld()
+    _completing(world)
+    ticket = world.sync("m2")
+    assert world.leave("m2") is ErrorCode.NONE
+    assert world.syncs[ticket].error is ErrorCode.UNKNOWN_MEMBER_ID
+
+
 def test_a_pending_member_may_leave() -> None:
     world = GroupWorld()
     world.join(requires_known_id=True)

@@ -41,6 +41,8 @@ class ConsumerMembership:
     async def heartbeat(self, group_id: str, request: HeartbeatRequest) -> HeartbeatResult:
         """Returns when what the answer rests on is in the log."""
         try:
+            if not group_id:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "GroupId can't be empty.")
             self._check_served(group_id)
             return await self._heartbeat(group_id, request)
         except KafkaError as error_of_request:
