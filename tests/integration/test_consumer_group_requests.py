@@ -197,6 +197,9 @@ def test_other_apis_see_it_as_a_consumer_group(client: RawClient) -> None:
     beat(client, "a")
     (old,) = client.ask(DescribeGroupsRequest(groups=["g"]), 5).groups
     assert (old.error_code, old.group_state) == (0, "Dead")
+    (new,) = client.ask(DescribeGroupsRequest(groups=["g"]), 6).groups
+    assert (new.error_code, new.group_state) == (ErrorCode.GROUP_ID_NOT_FOUND, "Dead")
+    assert new.error_message == "Group g is not a classic group."
 
     def listed(**filters: list[str]) -> list[tuple[str, str, str]]:
         answer = client.ask(ListGroupsRequest(**filters), 5)

@@ -139,7 +139,7 @@ class GroupService:
                 limits, now = self.table.limits(), self.table.now()
             consumer = loaded.consumers.get(group_id)
             if consumer is not None:
-                restored = ConsumerGroup.load(group_id, self.table.consumer_limits(), consumer, now)
+                restored = ConsumerGroup.load(group_id, self.table.consumer_limits(group_id), consumer, now)
                 entry = GroupEntry(restored, partition, GroupOffsets(loaded.offsets.get(group_id)))
                 self.table.put(entry)
                 self.consumer.settle(entry, restored)
