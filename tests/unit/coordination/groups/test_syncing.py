@@ -58,6 +58,22 @@ def test_an_assignment_of_a_former_generation_has_no_effect() -> None:
     assert world.group.state is GroupState.COMPLETING_REBALANCE
 
 
+def test_nobody_gets_an_assignment_while_a_rebalance_is_prepared() -> None:
+    world = GroupWorld()
+    world.stable(2)
+    world.join()
+    assert world.syncs[world.sync("m2")].error is ErrorCode.REBALANCE_IN_PROGRESS
+
+
+def test_a_member_that_asks_twice_gets_its_assignment_once() -> None:
+    world = GroupWorld()
+    _completing(world)
+    first, second = world.sync("m2"), world.sync("m2")
+    assert world.syncs[first].error is ErrorCode.REBALANCE_IN_PROGRESS
+    world.sync("m1", {"m2": b"2"})
+    assert world.syncs[second].assignment == b"2"
+
+
 @pytest.mark.parametrize(
     ("member", "generation", "protocol", "error"),
     [
