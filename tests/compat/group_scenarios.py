@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
 from fastlog.wire import API_VERSIONS, Request
+from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_admin import DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest
 from fastlog.wire.messages.group_offsets import (
@@ -47,6 +48,7 @@ SETTINGS: Final = {
 _MEMBER_ID: Final = re.compile(r"[\w.]+-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 # Version 0 meant offsets in ZooKeeper: Kafka without one refuses it, we keep them where the others are.
 _LOWEST: Final[Mapping[type[Request], int]] = {OffsetCommitRequest: 1, OffsetFetchRequest: 1}
+_OF_SETTINGS: Final = 1 << 10 | 1 << 11
 _MEMBERS_FROM: Final = 3
 _GROUPS_FROM: Final = 8
 
@@ -81,23 +83,29 @@ class Talk:
 
     def note(self, answer: Any, what: str) -> Any:
         """Notes an answer that came otherwise."""
-        self.notes.append((f"{type(answer).__name__} {what}", self._plain(answer)))
+        self.notes.append((f"{type(answer).__name__} {what}", self.plain(answer)))
         return answer
 
-    def _plain(self, value: Any) -> Any:
+    def plain(self, value: Any) -> Any:
         """Member ids become M1, M2 ...; times of throttling and texts for people are left out."""
         if is_dataclass(value) and not isinstance(value, type):
             return {
-                item.name: self._plain(getattr(value, item.name))
+                item.name: self._field(item.name, getattr(value, item.name))
                 for item in fields(value)
                 if item.name not in ("throttle_time_ms", "error_message", "port")
             }
         if isinstance(value, list):
-            rows = [self._plain(item) for item in value]
+            rows = [self.plain(item) for item in value]
             return sorted(rows, key=repr)
         if isinstance(value, str):
             return _MEMBER_ID.sub(lambda found: self._names.setdefault(found[0], self._name()), value)
         return bytes(value) if isinstance(value, (bytes, memoryview)) else value
+
+    def _field(self, name: str, value: Any) -> Any:
+        if name == "authorized_operations" and value != UNKNOWN_OPERATIONS:
+            # Groups have settings since Kafka 4.0.
+            return value & ~_OF_SETTINGS
+        return self.plain(value)
 
     def _name(self) -> str:
         return f"M{len(self._names) + 1}"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -15,15 +16,23 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from fastlog.wire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+)
 from tests.compat.client_programs import ROOT
+from tests.compat.consumer_scenarios import SCENARIOS, ConsumerTalk
+from tests.compat.test_groups_against_kafka import differences, ready_to_coordinate
+from tests.compat.tool_session import ToolSession
 from tests.harness.broker_process import BrokerProcess
+from tests.harness.link import Link
 from tests.peers.apache_kafka import (
+    CONFIG_COMMAND,
     CONSUMER_GROUPS,
     KAFKA_4,
-    TOPIC_COMMAND,
     ApacheKafka,
     JavaTools,
-    console_producer_class,
     dump_log_class,
 )
 from tests.peers.maven import compiled
@@ -37,8 +46,11 @@ SETTINGS: Final = {
     "group.consumer.heartbeat.interval.ms": "300",
     "group.consumer.min.heartbeat.interval.ms": "300",
     "group.consumer.session.timeout.ms": "6000",
-    "group.consumer.min.session.timeout.ms": "6000",
+    "group.consumer.min.session.timeout.ms": "2000",
+    "group.consumer.max.size": "4",
 }
+# Kafka 4.3 makes a new assignment once a second at most (KIP-1263), we with the next heartbeat.
+OF_KAFKA: Final = {**SETTINGS, "group.consumer.assignment.interval.ms": "0"}
 CLASSIC: Final = ("group.protocol=classic", "heartbeat.interval.ms=300", "session.timeout.ms=10000")
 CONSUMER: Final = ("group.protocol=consumer",)
 
@@ -46,14 +58,15 @@ CONSUMER: Final = ("group.protocol=consumer",)
 class Members:
     """A broker, a topic, and members of group g as processes."""
 
-    def __init__(self, broker: BrokerProcess) -> None:
+    def __init__(self, broker: BrokerProcess, topic: str = "t") -> None:
         self.broker = broker
+        self.topic = topic
         self.tools = JavaTools(KAFKA_4)
         self.classes = compiled(ROOT / "tests/compat/clients/GroupMember.java", self.tools.class_path)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.produced = 0
         self.admin = self.new_admin()
-        self.admin.create_topics([NewTopic("t", PARTITIONS, 1)])["t"].result(30)
+        self.admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
 
     def new_admin(self) -> AdminClient:
         """A client with a connection of its own."""
@@ -61,18 +74,32 @@ class Members:
             {"bootstrap.servers": self.broker.bootstrap, "log_level": 2, "reconnect.backoff.max.ms": 500}
         )
 
+    def set_session_timeout(self, milliseconds: int) -> None:
+        """A setting of the group, in force with the next heartbeat of each member."""
+        change = AlterableConfig("consumer.session.timeout.ms", 0, str(milliseconds))
+        request = IncrementalAlterConfigsRequest([AlterConfigsResource(32, "g", [change])])
+        with Link(self.broker.port) as link:
+            assert link.call(request, 1).responses[0].error_code == 0  # type: ignore[attr-defined]
+
     def java(self, name: str, *settings: str) -> None:
         """Starts Apache Kafka's client."""
-        arguments = [self.broker.bootstrap, "g", "t", str(self._file(name)), f"client.id={name}", *settings]
+        arguments = [
+            self.broker.bootstrap,
+            "g",
+            self.topic,
+            str(self._file(name)),
+            f"client.id={name}",
+            *settings,
+        ]
         self._start(
             name,
-            self.tools.command("GroupMember", *arguments, heap="128m", class_path=self.classes),
+            self.tools.command("GroupMember", *arguments, heap="128m", class_path=self.classes, quick=True),
         )
 
     def confluent(self, name: str, kind: str) -> None:
         """Starts librdkafka: `kind` is one of `tests.integration.group_member`."""
         program = [sys.executable, "-m", "tests.integration.group_member", kind]
-        self._start(name, [*program, self.broker.bootstrap, "g", "t", str(self._file(name))])
+        self._start(name, [*program, self.broker.bootstrap, "g", self.topic, str(self._file(name))])
 
     def leave(self, name: str) -> None:
         """Ends a member in order."""
@@ -90,7 +117,7 @@ class Members:
         """So many records over all partitions, each with a number of its own."""
         producer = Producer({"bootstrap.servers": self.broker.bootstrap, "log_level": 2})
         for number in range(self.produced, self.produced + count):
-            producer.produce("t", str(number).encode(), partition=number % PARTITIONS)
+            producer.produce(self.topic, str(number).encode(), partition=number % PARTITIONS)
         assert producer.flush(30) == 0
         self.produced += count
 
@@ -115,7 +142,7 @@ class Members:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                found = self.admin.describe_consumer_groups(["g"])["g"].result(10)
+                found = self.admin.describe_consumer_groups(["g"])["g"].result(3)
                 counts = sorted(len(member.assignment.topic_partitions) for member in found.members)
                 state = (found.type.name, found.state.name, counts)
             except KafkaException as error:
@@ -138,7 +165,7 @@ class Members:
 
     def wait_committed(self, *, seconds: float = 30) -> None:
         """Waits until everything is committed."""
-        wanted = [TopicPartition("t", number) for number in range(PARTITIONS)]
+        wanted = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
         deadline = time.monotonic() + seconds
         while True:
             asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("g", wanted)])
@@ -203,9 +230,12 @@ def test_java_and_librdkafka_share_a_group(members: Members) -> None:
     members.wait_for_epoch(bumps + 1)
     members.broker.kill()
     members.broker.start()
+    members.admin = members.new_admin()
     members.produce(60)
     members.wait()
     members.wait_for("CONSUMER", [2, 2, 2])
+    # From here on it is not long until the others get what a dead member had.
+    members.set_session_timeout(2000)
     members.leave("third")
     members.wait_for("CONSUMER", [3, 3])
 
@@ -262,69 +292,106 @@ def test_regular_expressions_of_the_broker(members: Members) -> None:
     members.wait()
 
 
-@pytest.mark.timeout(180)
-def test_a_group_of_kafka_4_is_taken_over_alive(tmp_path: Path) -> None:
-    """A member of a group at a real Kafka 4.3.1 goes on at ours, on the same data and address."""
-    with ApacheKafka(tmp_path / "kafka", version=KAFKA_4, settings=SETTINGS, heap="384m") as kafka:
-        ours = tmp_path / "ours"
-        ours.mkdir()
-        broker = BrokerProcess(ours, settings=SETTINGS)
-        broker.port = kafka.port
-        members = Members(broker)
-        try:
-            members.produce(60)
-            members.java("java", *CONSUMER)
-            members.wait_for("CONSUMER", [PARTITIONS])
-            members.wait()
-            members.wait_committed()
-            (member,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
-            kafka.stop()
-            kafka.data_dir.rename(broker.data_dir)
-            with broker:
-                # To librdkafka it is another cluster, which it does not look for behind a connection.
-                members.admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
-                members.wait_for("CONSUMER", [PARTITIONS])
-                (same,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
-                assert same.member_id == member.member_id
-                members.produce(60)
-                handled = members.wait()
-                assert max(handled.values()) == 1
-                members.leave("java")
-                assert "Traceback" not in broker.log_text
-                assert "left out" not in broker.log_text
-        finally:
-            for name in list(members.processes):
-                members.kill(name)
+@pytest.fixture(scope="module")
+def kafka_4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """A real Kafka 4.3.1 for the tests below; the last one takes its data away."""
+    directory = tmp_path_factory.mktemp("kafka")
+    with ApacheKafka(directory, version=KAFKA_4, settings=OF_KAFKA, heap="384m", quick=True) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="module")
+def beside_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """Ours, for the same."""
+    directory = tmp_path_factory.mktemp("ours")
+    with BrokerProcess(directory, settings={**SETTINGS, "node.id": "1"}) as broker:
+        yield broker
+        assert "Traceback" not in broker.log_text, broker.log_text[-4000:]
 
 
 @pytest.mark.timeout(240)
-def test_tools_show_what_they_show_of_kafka(tmp_path: Path) -> None:
+def test_tools_show_what_they_show_of_kafka(kafka_4: ApacheKafka, beside_kafka: BrokerProcess) -> None:
     """kafka-consumer-groups 4.3.1 and Kafka's formatter of the log, against ours and a real Kafka 4.3.1."""
-    ours, kafka = tmp_path / "ours", tmp_path / "kafka"
-    with BrokerProcess(ours, settings=SETTINGS) as broker:
-        shown = _story(broker.bootstrap, ours)
-    with ApacheKafka(kafka, version=KAFKA_4, settings=SETTINGS, heap="384m") as real:
-        expected = _story(real.bootstrap, kafka)
-    assert shown == expected
-    records, wanted = _records(ours), _records(kafka)
+    with ToolSession(KAFKA_4) as tools, ThreadPoolExecutor() as both:
+        # The tools run one at a time; the members of both groups start at the same time.
+        stories = [
+            both.submit(_story, tools, broker.bootstrap, broker.directory)
+            for broker in (beside_kafka, kafka_4)
+        ]
+        shown, expected = (story.result() for story in stories)
+        assert shown == expected
+        records, wanted = (_records(tools, broker.directory) for broker in (beside_kafka, kafka_4))
     assert set(records) == set(wanted)
     for kind, fields in records.items():
         # An empty regular expression and one that is left out mean the same.
         assert fields <= wanted[kind], kind
 
 
-def _story(bootstrap: str, directory: Path) -> list[str]:
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_same_answers(kafka_4: ApacheKafka, beside_kafka: BrokerProcess, name: str) -> None:
+    """The same raw requests to both: the same answers, epochs counted from the first one."""
+    notes = []
+    for broker in (kafka_4, beside_kafka):
+        ready_to_coordinate(broker.port)
+        talk = ConsumerTalk(broker.port, name.replace(" ", "-"))
+        try:
+            SCENARIOS[name](talk)
+        finally:
+            talk.close()
+        notes.append(talk.notes)
+    different = [
+        f"{what}{difference}"
+        for (what, theirs), (_, ours) in zip(*notes, strict=True)
+        for difference in differences(theirs, ours)
+    ]
+    assert not different, "\n".join(different)
+
+
+@pytest.mark.timeout(180)
+def test_a_group_of_kafka_4_is_taken_over_alive(kafka_4: ApacheKafka, tmp_path: Path) -> None:
+    """A member of a group at a real Kafka 4.3.1 goes on at ours, on the same data and address."""
+    kafka = kafka_4
+    broker = BrokerProcess(tmp_path, settings=SETTINGS)
+    broker.port = kafka.port
+    members = Members(broker, topic="taken-over")
+    try:
+        members.produce(60)
+        members.java("java", *CONSUMER)
+        members.wait_for("CONSUMER", [PARTITIONS])
+        members.wait()
+        members.wait_committed()
+        (member,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
+        kafka.stop()
+        kafka.data_dir.rename(broker.data_dir)
+        with broker:
+            # To librdkafka it is another cluster, which it does not look for behind a connection.
+            members.admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
+            members.wait_for("CONSUMER", [PARTITIONS])
+            (same,) = members.admin.describe_consumer_groups(["g"])["g"].result(30).members
+            assert same.member_id == member.member_id
+            members.produce(60)
+            handled = members.wait()
+            assert max(handled.values()) == 1
+            members.leave("java")
+            assert "Traceback" not in broker.log_text
+            assert "left out" not in broker.log_text
+    finally:
+        for name in list(members.processes):
+            members.kill(name)
+
+
+def _story(tools: ToolSession, bootstrap: str, directory: Path) -> list[str]:
     """Runs the tool at each turn of a group's life; ids, ports and epochs are taken out of what it says."""
-    tools = JavaTools(KAFKA_4)
     server = ("--bootstrap-server", bootstrap)
-    group = ("--group", "g")
-    classes = compiled(ROOT / "tests/compat/clients/GroupMember.java", tools.class_path)
+    group = ("--group", "tools")
+    java = JavaTools(KAFKA_4)
+    classes = compiled(ROOT / "tests/compat/clients/GroupMember.java", java.class_path)
     said: list[str] = []
 
     def tool(*args: str) -> str:
-        command = tools.command(CONSUMER_GROUPS, *server, *args, heap="128m")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        return done.stdout + done.stderr
+        result = tools.run(CONSUMER_GROUPS, *server, *args)
+        return result.out + result.err
 
     def note(*args: str) -> None:
         text = re.sub(r"127\.0\.0\.1:\d+", "HOST", tool(*args))
@@ -334,13 +401,18 @@ def _story(bootstrap: str, directory: Path) -> list[str]:
         text = re.sub(r"(one +\d+ +)\d+( +\S+ +)\d+", r"\1EPOCH\2EPOCH", text)
         said.append(re.sub(r" +", " ", text))
 
-    tools.run(TOPIC_COMMAND, *server, "--create", "--topic", "t", "--partitions", "1")
-    lines = b"".join(b"%d\n" % number for number in range(10))
-    tools.run(console_producer_class(KAFKA_4), *server, "--topic", "t", stdin=lines)
-    arguments = [bootstrap, "g", "t", str(directory / "one.out"), "client.id=one", *CONSUMER]
-    member = subprocess.Popen(tools.command("GroupMember", *arguments, heap="128m", class_path=classes))
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+    admin.create_topics([NewTopic("tools", 1, 1)])["tools"].result(30)
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 2})
+    for number in range(10):
+        producer.produce("tools", b"%d" % number)
+    assert producer.flush(30) == 0
+    arguments = [bootstrap, "tools", "tools", str(directory / "one.out"), "client.id=one", *CONSUMER]
+    member = subprocess.Popen(
+        java.command("GroupMember", *arguments, heap="128m", class_path=classes, quick=True)
+    )
     try:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 60
         while " 10 " not in (text := tool("--describe", *group)):
             assert time.monotonic() < deadline, text
         note("--describe", *group)
@@ -351,28 +423,46 @@ def _story(bootstrap: str, directory: Path) -> list[str]:
         note("--list", "--type", "consumer")
         note("--list", "--type", "classic")
         note("--delete", *group)
-        note("--delete-offsets", *group, "--topic", "t")
-        note("--reset-offsets", *group, "--topic", "t", "--to-earliest", "--execute")
+        note("--delete-offsets", *group, "--topic", "tools")
+        note("--reset-offsets", *group, "--topic", "tools", "--to-earliest", "--execute")
     finally:
         member.terminate()
         member.wait(30)
     note("--describe", *group, "--state", "--verbose")
     note("--describe", *group, "--members")
-    note("--reset-offsets", *group, "--topic", "t", "--to-earliest", "--execute")
+    note("--reset-offsets", *group, "--topic", "tools", "--to-earliest", "--execute")
     note("--delete", *group)
     note("--list")
+    note("--describe", "--group", "nobody's")
+    return [*said, *_settings(tools, bootstrap)]
+
+
+def _settings(tools: ToolSession, bootstrap: str) -> list[str]:
+    """kafka-configs about a group."""
+    said = []
+    group = ("--entity-type", "groups", "--entity-name", "tools")
+    session, interval = "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
+    for words in (
+        ("--alter", "--add-config", f"{session}=30000,{interval}=700"),
+        ("--describe",),
+        ("--alter", "--add-config", f"{session}=3"),
+        ("--alter", "--delete-config", session),
+        ("--describe",),
+    ):
+        result = tools.run(CONFIG_COMMAND, "--bootstrap-server", bootstrap, *words, *group)
+        # The words for what is wrong are the brokers' own.
+        said.append(f"{result.status} {result.out} {re.findall(r'[A-Z][A-Za-z]+Exception', result.err)}")
     return said
 
 
-def _records(directory: Path) -> dict[str, set[str]]:
-    """Kinds of records in the log, by Kafka's own decoder, with the fields of their values."""
+def _records(tools: ToolSession, directory: Path) -> dict[str, set[str]]:
+    """Kinds of records of the group in the log, by Kafka's own decoder, with the fields of their values."""
     (log,) = directory.glob("**/__consumer_offsets-0/00000000000000000000.log")
-    tools = JavaTools(KAFKA_4)
-    text = tools.run(dump_log_class(KAFKA_4), "--files", str(log), "--offsets-decoder").stdout.decode()
+    text = tools.run(dump_log_class(KAFKA_4), "--files", str(log), "--offsets-decoder").out
     assert "Error" not in text, text[-2000:]
     found: dict[str, set[str]] = {}
-    for kind, value in re.findall(r'key: \{"type":"(\d+)".*?\} payload: (<DELETE>|\{.*\})', text):
+    for kind, key, value in re.findall(r'key: \{"type":"(\d+)"(.*?)\} payload: (<DELETE>|\{.*\})', text):
         # Kafka also removes a record of kind 4 that it wrote in older releases.
-        if kind != "4":
+        if kind != "4" and '"tools"' in key:
             found.setdefault(kind, set()).update(re.findall(r'"(\w+)":', value))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,10 +30,11 @@ class ToolSession:
 
     def __init__(self, version: str) -> None:
         self.version = version
+        self._lock = threading.Lock()
         tools = JavaTools(version)
         classes = compiled(SOURCE, tools.class_path)
         self._process = subprocess.Popen(
-            tools.command("ToolRunner", heap="256m", class_path=classes),
+            tools.command("ToolRunner", heap="256m", class_path=classes, quick=True),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -51,13 +53,14 @@ class ToolSession:
             stream.close()
 
     def run(self, main_class: str, *args: str) -> ToolResult:
-        """Runs one tool to its end. The test's own timeout limits it."""
+        """Runs one tool to its end. The test's own timeout limits it. Threads wait for each other."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert not any("\t" in word or "\n" in word for word in args)
-        self._process.stdin.write("\t".join((main_class, *args)).encode() + b"\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline().decode()
+        with self._lock:
+            self._process.stdin.write("\t".join((main_class, *args)).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline().decode()
         assert line, f"the JVM ended while it ran {main_class} {args}"
         status, out, err = line.rstrip("\n").split("\t")
         return ToolResult(int(status), base64.b64decode(out).decode(), base64.b64decode(err).decode())

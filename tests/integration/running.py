@@ -24,7 +24,7 @@ class RunningBroker:
         self.directory = directory
         self.port = 0
         self.failures: list[str] = []
-        self._settings = dict(settings or {})
+        self.settings = dict(settings or {})
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
         self._thread.start()
@@ -47,7 +47,7 @@ class RunningBroker:
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "log.dirs": str(self.directory),
             "fastlog.http.port": "-1",
-            **self._settings,
+            **self.settings,
         }
         settings = load_settings(flags=[Flag(name, text) for name, text in flags.items()])
         self._broker = Broker(

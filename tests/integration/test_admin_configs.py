@@ -11,15 +11,17 @@ from fastlog.errors import ErrorCode
 from fastlog.wire import API_VERSIONS, ApiKey
 from fastlog.wire.messages import alter_configs as legacy
 from fastlog.wire.messages import incremental_alter_configs as incremental
+from fastlog.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 from fastlog.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from tests.harness.batches import batch
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import make_topic, produce
 from tests.integration.running import RawClient
 
-TOPIC, BROKER, LOGGER, METRICS = 2, 4, 8, 16
+TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
-FROM_TOPIC, FROM_BROKER, FROM_CLUSTER, STATIC, DEFAULT, FROM_LOGGER = 1, 2, 3, 4, 5, 6
+FROM_TOPIC, FROM_BROKER, FROM_CLUSTER, STATIC, DEFAULT, FROM_LOGGER, FROM_GROUP = 1, 2, 3, 4, 5, 6, 8
 Change = tuple[str, int, str | None]
 
 
@@ -110,6 +112,7 @@ def test_describe_broker(start_broker: BrokerFactory) -> None:
         (BROKER, "99", ErrorCode.INVALID_REQUEST),
         (BROKER, "me", ErrorCode.INVALID_REQUEST),
         (LOGGER, "", ErrorCode.INVALID_REQUEST),
+        (GROUP, "", ErrorCode.INVALID_REQUEST),
         (77, "x", ErrorCode.INVALID_REQUEST),
     ],
 )
@@ -161,6 +164,11 @@ def test_alter_topic_step_by_step(client: RawClient, version: int) -> None:
         (BROKER, "1", [("message.max.bytes", SET, "many")], ErrorCode.INVALID_REQUEST),
         (BROKER, "", [("listeners", SET, "PLAINTEXT://:1")], ErrorCode.INVALID_REQUEST),
         (METRICS, "x", [("metrics", SET, "1")], ErrorCode.INVALID_REQUEST),
+        (GROUP, "", [("consumer.session.timeout.ms", SET, "50000")], ErrorCode.INVALID_REQUEST),
+        (GROUP, "g", [("consumer.session.timeout.ms", SET, "10")], ErrorCode.INVALID_CONFIG),
+        (GROUP, "g", [("consumer.session.timeout.ms", APPEND, "50000")], ErrorCode.INVALID_CONFIG),
+        (GROUP, "g", [("consumer.session.timeout.ms", SET, None)], ErrorCode.INVALID_REQUEST),
+        (GROUP, "g", [("retention.ms", SET, "50000")], ErrorCode.INVALID_CONFIG),
     ],
 )
 def test_changes_that_are_refused(
@@ -244,3 +252,42 @@ def test_topic_changes_survive_a_restart(start_broker: BrokerFactory) -> None:
     broker.start()
     with broker.connect() as client:
         assert value(client, TOPIC, "t", "fastlog.durability") == ("fsync", FROM_TOPIC)
+
+
+def test_settings_of_groups(start_broker: BrokerFactory) -> None:
+    """They take effect with the next heartbeat, last, and fall away when the broker's bounds change."""
+    key, bound = "consumer.heartbeat.interval.ms", "group.consumer.min.heartbeat.interval.ms"
+    settings = {"offsets.topic.num.partitions": "1", bound: "100"}
+    broker = start_broker(**settings)
+
+    def interval(client: RawClient, epoch: int = 0) -> int:
+        joins = {"rebalance_timeout_ms": 5000, "subscribed_topic_names": ["t"], "topic_partitions": []}
+        request = ConsumerGroupHeartbeatRequest("g", "m", epoch, **(joins if epoch == 0 else {}))
+        while (answer := client.ask(request, 1)).error_code == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+            pass
+        assert answer.error_code == 0
+        return int(answer.heartbeat_interval_ms)
+
+    with broker.connect() as client:
+        client.ask(FindCoordinatorRequest(key="g"), 0)
+        assert value(client, GROUP, "g", key) == ("5000", DEFAULT)
+        assert interval(client) == 5000
+        assert alter(client, GROUP, "g", (key, SET, "150"), check=True)[0] is ErrorCode.NONE
+        assert interval(client, 1) == 5000
+        assert alter(client, GROUP, "g", (key, SET, "150"))[0] is ErrorCode.NONE
+        assert interval(client, 1) == 150
+        assert value(client, GROUP, "g", key) == ("150", FROM_GROUP)
+        assert value(client, GROUP, "other", key) == ("5000", DEFAULT)
+    broker.stop()
+    broker.start()
+    with broker.connect() as client:
+        assert interval(client, 1) == 150
+        assert replace(client, GROUP, "g", {}) is ErrorCode.NONE
+        assert interval(client, 1) == 5000
+        assert replace(client, GROUP, "g", {key: "200"}) is ErrorCode.NONE
+        assert interval(client, 1) == 200
+    broker.stop()
+    broker.settings[bound] = "201"
+    broker.start()
+    with broker.connect() as client:
+        assert interval(client, 1) == 5000

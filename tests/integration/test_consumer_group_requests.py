@@ -10,6 +10,7 @@ import pytest
 
 from fastlog.coordination.groups.modern import heartbeat
 from fastlog.coordination.groups.modern.patterns import Pattern, compile_pattern
+from fastlog.coordination.groups.modern.state import ConsumerGroup
 from fastlog.errors import ErrorCode
 from fastlog.server.authorized_operations import GROUP_OPERATIONS
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
@@ -143,7 +144,7 @@ def test_version_0_gets_its_member_id_from_the_broker(client: RawClient) -> None
 
 def test_heartbeats_that_are_refused(client: RawClient) -> None:
     assert beat(client, "a", 1).error_code == ErrorCode.GROUP_ID_NOT_FOUND
-    assert beat(client, "a", group_id="").error_code == ErrorCode.INVALID_GROUP_ID
+    assert beat(client, "a", group_id="").error_code == ErrorCode.INVALID_REQUEST
     assert beat(client, "").error_code == ErrorCode.INVALID_REQUEST
     assert beat(client, "a", server_assignor="own").error_code == ErrorCode.UNSUPPORTED_ASSIGNOR
     bad = beat(client, "a", subscribed_topic_regex="(")
@@ -196,6 +197,9 @@ def test_other_apis_see_it_as_a_consumer_group(client: RawClient) -> None:
     beat(client, "a")
     (old,) = client.ask(DescribeGroupsRequest(groups=["g"]), 5).groups
     assert (old.error_code, old.group_state) == (0, "Dead")
+    (new,) = client.ask(DescribeGroupsRequest(groups=["g"]), 6).groups
+    assert (new.error_code, new.group_state) == (ErrorCode.GROUP_ID_NOT_FOUND, "Dead")
+    assert new.error_message == "Group g is not a classic group."
 
     def listed(**filters: list[str]) -> list[tuple[str, str, str]]:
         answer = client.ask(ListGroupsRequest(**filters), 5)
@@ -226,6 +230,39 @@ def test_a_restart_changes_nothing(start_broker: BrokerFactory) -> None:
         after.members.sort(key=lambda member: member.member_id)
         assert after == before
         assert beat(client, "a", before.group_epoch).error_code == 0
+
+
+def test_groups_that_cannot_be_restored_do_not_keep_others_from_it(
+    start_broker: BrokerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "a" and "b" are in different partitions."""
+    broker = start_broker(**{**FAST, "offsets.topic.num.partitions": "2"})
+    with broker.connect() as client:
+        client.ask(FindCoordinatorRequest(key="a"), 0)
+        make_topic(client, "t")
+        for group_id in ("a", "b"):
+            assert beat(client, "m", group_id=group_id).error_code == 0
+    broker.stop()
+    load = ConsumerGroup.load
+
+    def broken(group_id: str, *rest: Any) -> ConsumerGroup:
+        if group_id == "b":
+            raise LookupError("no such thing")
+        return load(group_id, *rest)
+
+    monkeypatch.setattr(ConsumerGroup, "load", broken)
+    broker.start()
+    with broker.connect() as client:
+        while (
+            code := beat(client, "m", 1, group_id="a").error_code
+        ) == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+            pass
+        assert code == 0
+        while (
+            code := beat(client, "m", 1, group_id="b").error_code
+        ) == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
+            pass
+        assert code == ErrorCode.NOT_COORDINATOR
 
 
 def test_a_live_group_goes_to_the_consumer_protocol_and_back(
@@ -304,6 +341,9 @@ def test_owned_partitions_are_read_by_topic_id(client: RawClient) -> None:
     topic_id = bytes(joined.assignment.topic_partitions[0].topic_id)
     changed = beat(client, "a", 1, subscribed_topic_names=["none"])
     assert changed.member_epoch == 1
+    (member,) = describe(client).members
+    assert member.assignment.topic_partitions[0].partitions == [0], "it is not given up yet"
+    assert member.target_assignment.topic_partitions == []
     holds = beat(client, "a", 1, topic_partitions=[TopicPartitions(topic_id, [0])])
     assert holds.member_epoch == 1
     assert beat(client, "a", 1, topic_partitions=[]).member_epoch == 2

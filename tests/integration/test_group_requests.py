@@ -10,7 +10,9 @@ import pytest
 
 from fastlog.coordination.groups.commits import Commits
 from fastlog.errors import ErrorCode
+from fastlog.server.authorized_operations import GROUP_OPERATIONS
 from fastlog.wire import API_VERSIONS, ApiKey
+from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_admin import (
     DeleteGroupsRequest,
@@ -220,7 +222,11 @@ def test_describe(client: RawClient, version: int) -> None:
     (member,) = group.members
     assert (member.member_id, member.client_id, member.client_host) == (member_id, "raw", "/127.0.0.1")
     assert (member.member_metadata, member.member_assignment) == (b"url", b"work")
-    assert (missing.error_code, missing.group_state, missing.members) == (0, "Dead", [])
+    assert (missing.group_state, missing.members) == ("Dead", [])
+    # Since KIP-1043.
+    error = (ErrorCode.GROUP_ID_NOT_FOUND, "Group none not found.") if version >= 6 else (0, None)
+    assert (missing.error_code, missing.error_message) == error
+    assert missing.authorized_operations == (GROUP_OPERATIONS if 3 <= version < 6 else UNKNOWN_OPERATIONS)
 
 
 @pytest.mark.parametrize("version", versions(ApiKey.LIST_GROUPS))

@@ -15,6 +15,9 @@ from tests.peers.maven import class_path, java
 KAFKA_3 = "3.9.1"
 KAFKA_4 = "4.3.1"
 
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""The JVM compiles once and not well, and collects garbage with one thread."""
+
 CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 PRODUCER_PERFORMANCE = "org.apache.kafka.tools.ProducerPerformance"
 CONSUMER_PERFORMANCE = "org.apache.kafka.tools.ConsumerPerformance"
@@ -54,10 +57,16 @@ class JavaTools:
         )
 
     def command(
-        self, main_class: str, *args: str, heap: str = "512m", class_path: str | None = None
+        self,
+        main_class: str,
+        *args: str,
+        heap: str = "512m",
+        class_path: str | None = None,
+        quick: bool = False,
     ) -> list[str]:
-        """The command line of one tool."""
-        return [self.java, f"-Xmx{heap}", "-cp", class_path or self.class_path, main_class, *args]
+        """The command line of one tool. `quick`: it starts with half the CPU, and is not for measurements."""
+        flags = QUICK if quick else ()
+        return [self.java, f"-Xmx{heap}", *flags, "-cp", class_path or self.class_path, main_class, *args]
 
     def run(
         self, main_class: str, *args: str, stdin: bytes = b"", timeout: float = 120, heap: str = "512m"
@@ -86,12 +95,15 @@ class ApacheKafka:
         version: str = KAFKA_3,
         settings: Mapping[str, str] | None = None,
         heap: str = "1g",
+        quick: bool = False,
     ) -> None:
         self.tools = JavaTools(version)
         self.directory = directory
         self.data_dir = directory / "data"
         self.port = free_port()
         self.heap = heap
+        self.quick = quick
+        """It starts with half the CPU, and is not for measurements."""
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -143,7 +155,7 @@ class ApacheKafka:
         began = time.monotonic()
         with (self.directory / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
-                self.tools.command("kafka.Kafka", str(config), heap=self.heap),
+                self.tools.command("kafka.Kafka", str(config), heap=self.heap, quick=self.quick),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,

@@ -49,7 +49,7 @@ NOT_IN_KAFKA_PYTHON = {
 NOT_IN_KIO = {
     (f"ConsumerGroup{name}", 1)
     for name in ("HeartbeatRequest", "HeartbeatResponse", "DescribeRequest", "DescribeResponse")
-}
+} | {("DescribeGroupsRequest", 6), ("DescribeGroupsResponse", 6)}
 
 
 def encode(message: Message, version: int) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.definitions import BROKER_KEYS
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
+from fastlog.config.group_config import GROUP_KEYS, GroupConfig
 from fastlog.config.keys import ConfigKey
 from fastlog.config.layers import ConfigSource, Layers
 from fastlog.config.listeners import Endpoint, SecurityProtocol
@@ -22,6 +23,7 @@ from fastlog.config.types import ConfigType
 
 __all__ = [
     "BROKER_KEYS",
+    "GROUP_KEYS",
     "TOPIC_KEYS",
     "BrokerConfig",
     "ConfigKey",
@@ -30,6 +32,7 @@ __all__ = [
     "ConfigurationRules",
     "Endpoint",
     "Flag",
+    "GroupConfig",
     "Layers",
     "LiveConfig",
     "LogConfigArguments",

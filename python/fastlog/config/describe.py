@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.definitions import BROKER_KEYS, find_key
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
+from fastlog.config.group_config import BROKER_PREFIX, GROUP_KEYS
 from fastlog.config.keys import ConfigKey
 from fastlog.config.layers import ConfigSource, SourcedText
 from fastlog.config.topic_config import TopicConfig
 from fastlog.config.types import Value, format_value
 
-__all__ = ["ConfigEntry", "Synonym", "describe_broker", "describe_cluster_defaults", "describe_topic"]
+__all__ = [
+    "ConfigEntry",
+    "Synonym",
+    "describe_broker",
+    "describe_cluster_defaults",
+    "describe_group",
+    "describe_topic",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,21 @@ def describe_topic(overrides: Mapping[str, str], config: BrokerConfig) -> list[C
         if name in overrides:
             synonyms = (Synonym(name, text, ConfigSource.TOPIC), *synonyms)
         entries.append(ConfigEntry(entry.key, text, _source(synonyms), read_only=False, synonyms=synonyms))
+    return entries
+
+
+def describe_group(overrides: Mapping[str, str], config: BrokerConfig) -> list[ConfigEntry]:
+    """All keys of a group with these overrides, by name. A group need not exist to have them."""
+    entries = []
+    for name, key in sorted(GROUP_KEYS.items()):
+        texts = config.layers.with_synonyms(BROKER_PREFIX + name)
+        if name in overrides:
+            text = _shown(key, key.parse(overrides[name])) or ""
+            texts = [SourcedText(name, text, ConfigSource.GROUP), *texts]
+        synonyms = _synonyms(key, texts)
+        entries.append(
+            ConfigEntry(key, synonyms[0].value, _source(synonyms), read_only=False, synonyms=synonyms)
+        )
     return entries
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.definitions import BROKER_KEYS, find_key, unknown_key
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
+from fastlog.config.group_config import GroupConfig
 from fastlog.config.keys import ConfigKey, UpdateMode
 from fastlog.config.topic_config import TopicConfig
 from fastlog.config.topic_defaults import topic_default
@@ -31,6 +32,10 @@ class ConfigurationRules:
     def check_topic(self, configs: Mapping[str, str]) -> None:
         """Raises KafkaError(INVALID_CONFIG) unless a topic may have these overrides."""
         TopicConfig.validate(configs, self._current().layers)
+
+    def check_group(self, configs: Mapping[str, str]) -> None:
+        """Raises KafkaError(INVALID_CONFIG) unless a group may have these overrides."""
+        GroupConfig.validate(configs, self._current().layers)
 
     def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         """Raises KafkaError(INVALID_REQUEST) unless these may be the run-time overrides of a broker, or all.

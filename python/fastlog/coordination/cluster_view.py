@@ -55,6 +55,8 @@ class ClusterSnapshot:
     broker_configs: Mapping[int | None, Mapping[str, str]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    # Overrides of groups, whether or not there is such a group now.
+    group_configs: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class ClusterView:
@@ -139,6 +141,11 @@ class ClusterView:
         """Replaces the run-time broker overrides."""
         frozen = {key: MappingProxyType(dict(values)) for key, values in configs.items()}
         self._publish(replace(self._snapshot, broker_configs=MappingProxyType(frozen)))
+
+    def set_group_configs(self, configs: Mapping[str, Mapping[str, str]]) -> None:
+        """Replaces the overrides of groups."""
+        frozen = {key: MappingProxyType(dict(values)) for key, values in configs.items()}
+        self._publish(replace(self._snapshot, group_configs=MappingProxyType(frozen)))
 
     def _publish_topics(self, topics: dict[str, TopicState], by_id: dict[bytes, TopicState]) -> None:
         snapshot = replace(

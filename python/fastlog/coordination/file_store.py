@@ -164,6 +164,15 @@ class FileMetadataStore:
             metadata = replace(self._metadata, broker_configs=MappingProxyType(brokers))
             await self._write(metadata, self._topic_lines)
 
+    async def set_group_configs(self, group_id: str, configs: Mapping[str, str]) -> None:
+        """See `MetadataStore.set_group_configs`."""
+        async with self._lock:
+            groups = {**self._metadata.group_configs, group_id: MappingProxyType(dict(configs))}
+            if not configs:
+                del groups[group_id]
+            metadata = replace(self._metadata, group_configs=MappingProxyType(groups))
+            await self._write(metadata, self._topic_lines)
+
     async def allocate_producer_ids(self, count: int, *, at_least: int = 0) -> int:
         """See `MetadataStore.allocate_producer_ids`."""
         async with self._lock:

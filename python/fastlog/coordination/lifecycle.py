@@ -62,6 +62,10 @@ class ConfigRules(Protocol):
         """Whether these overrides of a topic are all known and hold legal values."""
         ...
 
+    def check_group(self, configs: Mapping[str, str]) -> None:
+        """Whether these overrides of a group are all known and hold legal values."""
+        ...
+
     def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         """Whether these broker settings may be changed at run time to these values."""
         ...

@@ -1,13 +1,14 @@
 """The bytes of the metadata file, `fastlog.metadata`.
 
-| line | content                                                          |
-|------|------------------------------------------------------------------|
-| 1    | `fastlog metadata`                                               |
-| 2    | `version 1`                                                      |
-| 3    | `crc32 ` and 8 lower-case hex digits: zlib CRC of all that follows |
-| 4    | `records ` and the number of lines that follow                   |
-| 5    | JSON: cluster id, next producer id, run-time broker configs      |
-| 6... | JSON: one topic each, in name order                              |
+| line | content                                                                   |
+|------|---------------------------------------------------------------------------|
+| 1    | `fastlog metadata`                                                        |
+| 2    | `version 1`                                                               |
+| 3    | `crc32 ` and 8 lower-case hex digits: zlib CRC of all that follows        |
+| 4    | `records ` and the number of lines that follow                            |
+| 5    | JSON: cluster id, next producer id, run-time configs of brokers, and (where |
+|      | there are any) of groups                                                  |
+| 6... | JSON: one topic each, in name order                                       |
 
 Every line ends with a newline. A partition is `[replicas, isr, leader, leader epoch]`.
 """
@@ -54,11 +55,14 @@ def encode(metadata: ClusterMetadata, topic_lines: Iterable[bytes] | None = None
         _DEFAULT_BROKER if node_id is None else str(node_id): dict(configs)
         for node_id, configs in metadata.broker_configs.items()
     }
-    cluster = {
+    cluster: dict[str, Any] = {
         "cluster_id": metadata.cluster_id,
         "next_producer_id": metadata.next_producer_id,
         "broker_configs": brokers,
     }
+    if metadata.group_configs:
+        # Left out when there are none: the file is then as earlier releases wrote it.
+        cluster["group_configs"] = {name: dict(values) for name, values in metadata.group_configs.items()}
     lines = [_line(cluster), *topic_lines]
     body = b"".join([f"records {len(lines)}\n".encode("ascii"), *lines])
     return b"".join([_MAGIC, _VERSION, f"crc32 {zlib.crc32(body):08x}\n".encode("ascii"), body])
@@ -102,11 +106,13 @@ def _decode_records(lines: list[bytes]) -> ClusterMetadata:
         None if name == _DEFAULT_BROKER else int(name): _configs(values)
         for name, values in cluster["broker_configs"].items()
     }
+    groups = {str(name): _configs(values) for name, values in cluster.get("group_configs", {}).items()}
     return ClusterMetadata(
         cluster_id=str(cluster["cluster_id"]),
         topics=MappingProxyType(topics),
         broker_configs=MappingProxyType(brokers),
         next_producer_id=int(cluster["next_producer_id"]),
+        group_configs=MappingProxyType(groups),
     )
 
 

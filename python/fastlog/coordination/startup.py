@@ -53,6 +53,7 @@ async def start_topics(parts: Coordination, logs: LogManager, preparation: Prepa
     await logs.confirm_identity(metadata.cluster_id, parts.node_id)
     parts.view.set_identity(metadata.cluster_id, parts.node_id)
     parts.view.set_broker_configs(metadata.broker_configs)
+    parts.view.set_group_configs(metadata.group_configs)
     plan = plan_startup(metadata.topics, preparation.partitions, parts.node_id)
     _report(plan)
     for entry in plan.remove:

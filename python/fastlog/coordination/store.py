@@ -15,6 +15,7 @@ conditional `setData` does; `ANY_VERSION` writes unconditionally.
 | delete_topic          | removes all of the above                                                 |
 | set_topic_configs     | /config/topics/T                                                         |
 | set_broker_configs    | /config/brokers/ID or /config/brokers/<default>                          |
+| set_group_configs     | /config/groups/G (Kafka keeps these in KRaft alone)                      |
 | allocate_producer_ids | /latest_producer_id_block                                                |
 """
 
@@ -88,6 +89,7 @@ class ClusterMetadata:
         default_factory=lambda: MappingProxyType({})
     )
     next_producer_id: int = 0
+    group_configs: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class MetadataStore(Protocol):
@@ -134,6 +136,10 @@ class MetadataStore(Protocol):
 
     async def set_broker_configs(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         """Replaces run-time broker overrides: of one broker, or (None) the cluster-wide ones."""
+        ...
+
+    async def set_group_configs(self, group_id: str, configs: Mapping[str, str]) -> None:
+        """Replaces a group's overrides. The group itself is not known here."""
         ...
 
     async def allocate_producer_ids(self, count: int, *, at_least: int = 0) -> int:

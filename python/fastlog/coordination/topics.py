@@ -221,6 +221,30 @@ class TopicService:
             lambda: self._set_broker_configs(node_id, dict(configs), validate_only)
         )
 
+    async def alter_group_configs(
+        self, group_id: str, ops: Sequence[ConfigOp], validate_only: bool = False
+    ) -> dict[str, str]:
+        """Changes some of a group's overrides, and returns those then in force. The group need not exist.
+
+        Errors: INVALID_CONFIG, INVALID_REQUEST, KAFKA_STORAGE_ERROR.
+        """
+
+        async def change() -> dict[str, str]:
+            current = self._view.snapshot.group_configs.get(group_id, {})
+            return await self._set_group_configs(
+                group_id, apply_ops(current, ops, self._rules), validate_only
+            )
+
+        return await self._changes.run(change)
+
+    async def replace_group_configs(
+        self, group_id: str, configs: Mapping[str, str], validate_only: bool = False
+    ) -> dict[str, str]:
+        """Sets all of a group's overrides (the older AlterConfigs). Errors as `alter_group_configs`."""
+        return await self._changes.run(
+            lambda: self._set_group_configs(group_id, dict(configs), validate_only)
+        )
+
     async def finish_changes(self) -> int:
         """Carries on with creations, deletions and leaderships that a crash or an obstacle left unfinished.
 
@@ -358,6 +382,16 @@ class TopicService:
         overrides = {**self._view.snapshot.broker_configs, node_id: configs}
         self._view.set_broker_configs({key: values for key, values in overrides.items() if values})
         await self._lifecycle.on_broker_config_changed(node_id, configs)
+        return configs
+
+    async def _set_group_configs(
+        self, group_id: str, configs: dict[str, str], validate_only: bool
+    ) -> dict[str, str]:
+        self._rules.check_group(configs)
+        if not validate_only:
+            await self._store.set_group_configs(group_id, configs)
+            overrides = {**self._view.snapshot.group_configs, group_id: configs}
+            self._view.set_group_configs({key: values for key, values in overrides.items() if values})
         return configs
 
 

@@ -38,8 +38,14 @@ TOPIC_OPERATIONS: Final = _bits(
     AclOperation.DESCRIBE_CONFIGS,
     AclOperation.ALTER_CONFIGS,
 )
-# As Kafka 3.9 says it; with 4.0 groups got configurations, and two more operations.
-GROUP_OPERATIONS: Final = _bits(AclOperation.READ, AclOperation.DELETE, AclOperation.DESCRIBE)
+# The last two came with the configurations of groups in Kafka 4.0.
+GROUP_OPERATIONS: Final = _bits(
+    AclOperation.READ,
+    AclOperation.DELETE,
+    AclOperation.DESCRIBE,
+    AclOperation.DESCRIBE_CONFIGS,
+    AclOperation.ALTER_CONFIGS,
+)
 CLUSTER_OPERATIONS: Final = _bits(
     AclOperation.CREATE,
     AclOperation.ALTER,

@@ -1,4 +1,4 @@
-"""Resources of the configuration APIs: topics, brokers and broker loggers (`ConfigResource.Type`)."""
+"""Resources of the configuration APIs: topics, brokers, broker loggers and groups (`ConfigResource.Type`)."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def broker_resource(ctx: RequestContext, name: str) -> int | None:
     if not name.isascii() or not name.isdigit() or int(name) != own:
         raise KafkaError(ErrorCode.INVALID_REQUEST, f"'{name}' is not the id of this broker, which is {own}")
     return own
+
+
+def group_resource(name: str) -> str:
+    """The group's id, which no group need have; raises KafkaError(INVALID_REQUEST) for an empty one."""
+    if not name:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "the name of a group must not be empty")
+    return name
 
 
 def unsupported(resource_type: int) -> KafkaError:

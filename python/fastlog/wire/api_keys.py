@@ -113,7 +113,7 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.HEARTBEAT: Api("Heartbeat", 4, 4, "groups"),
     ApiKey.LEAVE_GROUP: Api("LeaveGroup", 5, 4, "groups"),
     ApiKey.SYNC_GROUP: Api("SyncGroup", 5, 4, "groups"),
-    ApiKey.DESCRIBE_GROUPS: Api("DescribeGroups", 5, 5, "group_admin"),
+    ApiKey.DESCRIBE_GROUPS: Api("DescribeGroups", 6, 5, "group_admin"),
     ApiKey.LIST_GROUPS: Api("ListGroups", 5, 3, "group_admin"),
     ApiKey.SASL_HANDSHAKE: Api("SaslHandshake", 1, None, "sasl"),
     ApiKey.API_VERSIONS: Api("ApiVersions", 4, 3, "api_versions"),

@@ -60,6 +60,8 @@ async def test_every_change_is_there_after_a_restart(tmp_path: Path) -> None:
     await store.mark_deleting("b", 0)
     await store.set_broker_configs(None, {"k": "v"})
     await store.set_broker_configs(1, {"own": "x"})
+    await store.set_group_configs("g", {"one": "1"})
+    await store.set_group_configs("h", {"two": "2"})
     assert await store.allocate_producer_ids(1000) == 0
     await store.close()
     metadata = await FileMetadataStore([tmp_path]).load()
@@ -68,15 +70,18 @@ async def test_every_change_is_there_after_a_restart(tmp_path: Path) -> None:
     )
     assert metadata.topics["b"].deleting
     assert metadata.broker_configs == {None: {"k": "v"}, 1: {"own": "x"}}
+    assert metadata.group_configs == {"g": {"one": "1"}, "h": {"two": "2"}}
     again = await loaded(tmp_path)
     assert await again.allocate_producer_ids(1000) == 1000
     assert await again.allocate_producer_ids(1000, at_least=50_000) == 50_000
     await again.delete_topic("b")
     await again.delete_topic("b")
     await again.set_broker_configs(1, {})
+    await again.set_group_configs("g", {})
     metadata = await FileMetadataStore([tmp_path]).load()
     assert list(metadata.topics) == ["a"]
     assert metadata.broker_configs == {None: {"k": "v"}}
+    assert metadata.group_configs == {"h": {"two": "2"}}
 
 
 async def test_conditions_are_checked(tmp_path: Path) -> None:

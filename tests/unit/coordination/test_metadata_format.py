@@ -34,9 +34,13 @@ RECORDS = st.builds(
 
 
 def _metadata(
-    records: list[TopicRecord], brokers: dict[int | None, dict[str, str]], cluster_id: str, ids: int
+    records: list[TopicRecord],
+    brokers: dict[int | None, dict[str, str]],
+    cluster_id: str,
+    ids: int,
+    groups: dict[str, dict[str, str]],
 ) -> ClusterMetadata:
-    return ClusterMetadata(cluster_id, {record.name: record for record in records}, brokers, ids)
+    return ClusterMetadata(cluster_id, {record.name: record for record in records}, brokers, ids, groups)
 
 
 METADATA = st.builds(
@@ -45,6 +49,7 @@ METADATA = st.builds(
     st.dictionaries(st.none() | NODES, CONFIGS, max_size=3),
     st.text(),
     st.integers(0, 2**63 - 1),
+    st.dictionaries(st.text(), CONFIGS, max_size=3),
 )
 
 SAMPLE = ClusterMetadata(
@@ -76,6 +81,7 @@ def test_the_file_is_readable_text() -> None:
     assert lines[2].startswith("crc32 ")
     assert lines[3] == "records 3"
     assert '"topic":"orders"' in lines[6]
+    assert "group_configs" not in lines[4], "as earlier releases wrote it, as long as there are none"
 
 
 def test_any_flipped_bit_is_refused() -> None:

@@ -165,6 +165,24 @@ async def test_broker_configs_are_kept(world: World) -> None:
     await again.stop()
 
 
+async def test_group_configs_are_kept(world: World) -> None:
+    broker = await world.start()
+    key = "consumer.session.timeout.ms"
+    ops = [ConfigOp(key, ConfigOpType.SET, "7")]
+    assert await broker.topics.alter_group_configs("g", ops, validate_only=True) == {key: "7"}
+    assert broker.view.snapshot.group_configs == {}
+    await broker.topics.alter_group_configs("g", ops)
+    await broker.topics.replace_group_configs("h", {key: "8"})
+    bad = [ConfigOp("bad", ConfigOpType.SET, "1")]
+    assert await code_of(broker.topics.alter_group_configs("g", bad)) is ErrorCode.INVALID_CONFIG
+    await broker.stop()
+    again = await world.start()
+    assert again.view.snapshot.group_configs == {"g": {key: "7"}, "h": {key: "8"}}
+    await again.topics.alter_group_configs("g", [ConfigOp(key, ConfigOpType.DELETE)])
+    assert again.view.snapshot.group_configs == {"h": {key: "8"}}
+    await again.stop()
+
+
 async def test_changes_run_one_at_a_time(world: World) -> None:
     broker = await world.start()
     results = await asyncio.gather(

@@ -44,6 +44,10 @@ class Rules:
     def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         self.check_topic(configs)
 
+    def check_group(self, configs: Mapping[str, str]) -> None:
+        if set(configs) - {"consumer.session.timeout.ms"}:
+            raise KafkaError(ErrorCode.INVALID_CONFIG, "not known")
+
     def is_list(self, key: str) -> bool:
         return key == "cleanup.policy"
 

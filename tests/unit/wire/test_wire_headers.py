@@ -39,8 +39,9 @@ KAFKA_3_9 = {
 }  # fmt: skip
 
 
-# Clients of Kafka 4 choose their member ids, which came with version 1.
-NEWER = {"CONSUMER_GROUP_HEARTBEAT": 1, "CONSUMER_GROUP_DESCRIBE": 1}
+# Clients of Kafka 4 choose their member ids, which came with version 1. They learn from version 6 of
+# DescribeGroups that there is no such group.
+NEWER = {"CONSUMER_GROUP_HEARTBEAT": 1, "CONSUMER_GROUP_DESCRIBE": 1, "DESCRIBE_GROUPS": 6}
 
 
 def test_versions_are_those_of_kafka_3_9() -> None:

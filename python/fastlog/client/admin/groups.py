@@ -220,7 +220,9 @@ async def _describe_classic(cluster: Cluster, group_id: str) -> GroupDescription
     body = classic.DescribeGroupsRequest(groups=[group_id])
     answer = await cluster.coordinator_request(group_id, body, classic.DescribeGroupsResponse)
     (row,) = _only(answer.groups)
-    check(row.error_code, None, body.API)
+    # From version 6 on a group that does not exist is an error, too; before it was in state Dead only.
+    if row.error_code != ErrorCode.GROUP_ID_NOT_FOUND:
+        check(row.error_code, row.error_message, body.API)
     is_consumer = row.protocol_type == "consumer"
     return GroupDescription(
         group_id=group_id,

@@ -31,7 +31,10 @@ class GroupSummary:
 
 @dataclass(frozen=True, slots=True)
 class GroupDescription:
-    """One group with its members; metadata is only shown for a chosen protocol (state Stable)."""
+    """One group with its members; metadata is only shown for a chosen protocol (state Stable).
+
+    `why_dead` goes with state Dead.
+    """
 
     error: ErrorCode
     group_id: str
@@ -39,6 +42,7 @@ class GroupDescription:
     protocol_type: str = ""
     protocol: str = ""
     members: tuple[Member, ...] = ()
+    why_dead: str | None = None
 
 
 class GroupAdmin:
@@ -49,14 +53,16 @@ class GroupAdmin:
         self._commits = commits
 
     def describe(self, group_id: str) -> GroupDescription:
-        """One that does not exist is Dead, without an error, as Kafka has it up to version 5."""
+        """One that does not exist is Dead, without an error."""
         error = self._table.error(group_id, may_be_empty=True)
         if error is not ErrorCode.NONE:
             return GroupDescription(error, group_id)
         entry = self._table.get(group_id)
-        if entry is None or isinstance(entry.group, ConsumerGroup):
+        if entry is None or isinstance(entry.group, ConsumerGroup) or entry.group.state is GroupState.DEAD:
             # Groups of the other protocol have an API of their own to be described with.
-            return GroupDescription(ErrorCode.NONE, group_id, GroupState.DEAD.value)
+            is_other = entry is not None and entry.group.state is not GroupState.DEAD
+            why = f"Group {group_id} " + ("is not a classic group." if is_other else "not found.")
+            return GroupDescription(ErrorCode.NONE, group_id, GroupState.DEAD.value, why_dead=why)
         group = entry.group
         stable = group.state is GroupState.STABLE
         return GroupDescription(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.batches import KeyValue, take_latest
+from fastlog.coordination.groups.batches import KeyValue
 from fastlog.coordination.groups.modern import records as modern_records
 from fastlog.coordination.groups.modern.state import Kind, StoredConsumerGroup
 from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
@@ -21,6 +21,7 @@ from fastlog.coordination.groups.records import (
     encode_offset_key,
 )
 from fastlog.coordination.groups.results import StoredGroup
+from fastlog.coordination.groups.transactions import LatestRecords
 from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
@@ -119,18 +120,18 @@ def load_partition(log: Log, end_offset: int, read_bytes: int) -> LoadedPartitio
     be read.
     """
     loaded = LoadedPartition()
-    latest: dict[bytes, bytes | None] = {}
+    latest = LatestRecords()
     total = 0
     offset = log.log_start_offset
     while offset < end_offset:
         data = bytes(log.read(offset, read_bytes, max_offset=end_offset))
         if not data:
             break
-        count, next_offset = take_latest(data, latest)
+        count, next_offset = latest.take(data)
         total += count
         if next_offset <= offset:
             raise FastlogError(f"no whole batch at offset {offset} of {log.path}")
         offset = next_offset
-    loaded.apply(latest.items())
+    loaded.apply(latest.values.items())
     loaded.records = total
     return loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastlog.coordination.groups.members import Member
-from fastlog.coordination.groups.results import UNKNOWN_MEMBER, JoinResult, Now
+from fastlog.coordination.groups.results import UNKNOWN_MEMBER, JoinResult, Now, SyncResult
 from fastlog.coordination.groups.state import Group, GroupState
 from fastlog.errors import ErrorCode
 
@@ -84,8 +84,10 @@ def complete(group: Group, now: Now) -> None:
 
 def remove(group: Group, member: Member) -> None:
     """Takes a member out, without a rebalance."""
-    # A new member may be given up while its request still waits: it is told to start anew.
+    # A new member may be given up while its request still waits: it is told to start anew. So is one that an
+    # administrator takes out while it waits for its assignment.
     group.answer_join(member, JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, UNKNOWN_MEMBER))
+    group.answer_sync(member, SyncResult(ErrorCode.UNKNOWN_MEMBER_ID))
     group.members.remove(member.member_id)
     group.pending_sync.discard(member.member_id)
 

@@ -119,11 +119,13 @@ class GroupService:
                         replica.log.log_end_offset,
                         self._config().offsets_load_buffer_size,
                     )
+                    await self._adopt(partition, loaded)
                 except (FastlogError, FastlogNativeError, OSError) as error:
                     self.table.failed.add(partition)
                     _LOG.error("groups of %s-%d cannot be loaded: %s", *replica.key, error)
-                else:
-                    await self._adopt(partition, loaded)
+                except Exception:  # noqa: BLE001 - a defect: the other groups are served all the same
+                    self.table.failed.add(partition)
+                    _LOG.exception("groups of %s-%d cannot be loaded", *replica.key)
             self.table.loading.discard(partition)
         count = await self.commits.forget_missing_topics(self._view.topics)
         if count:
@@ -137,7 +139,7 @@ class GroupService:
                 limits, now = self.table.limits(), self.table.now()
             consumer = loaded.consumers.get(group_id)
             if consumer is not None:
-                restored = ConsumerGroup.load(group_id, self.table.consumer_limits(), consumer, now)
+                restored = ConsumerGroup.load(group_id, self.table.consumer_limits(group_id), consumer, now)
                 entry = GroupEntry(restored, partition, GroupOffsets(loaded.offsets.get(group_id)))
                 self.table.put(entry)
                 self.consumer.settle(entry, restored)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fastlog.config import GroupConfig
 from fastlog.coordination.groups.modern.assignors import assignor_names
 from fastlog.coordination.groups.modern.results import ConsumerLimits
 from fastlog.coordination.groups.modern.state import ConsumerGroup
@@ -14,7 +16,7 @@ from fastlog.coordination.groups.offsets import GroupOffsets
 from fastlog.coordination.groups.results import GroupLimits, Now
 from fastlog.coordination.groups.state import Group
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
-from fastlog.errors import ErrorCode
+from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     import asyncio
@@ -94,13 +96,21 @@ class GroupTable:
             max_size=config.group_max_size,
         )
 
-    def consumer_limits(self) -> ConsumerLimits:
-        """What the configuration in force says about groups of the consumer protocol."""
+    def consumer_limits(self, group_id: str) -> ConsumerLimits:
+        """What the configuration in force says about this group of the consumer protocol."""
         config = self._config()
         policy = config.group_consumer_migration_policy.lower()
+        session_timeout_ms = config.group_consumer_session_timeout_ms
+        heartbeat_interval_ms = config.group_consumer_heartbeat_interval_ms
+        overrides = self._view.snapshot.group_configs.get(group_id)
+        if overrides is not None:
+            # Those that the broker's bounds of today do not allow any more are not in force.
+            with suppress(KafkaError):
+                own = GroupConfig.effective(overrides, config.layers)
+                session_timeout_ms, heartbeat_interval_ms = own.session_timeout_ms, own.heartbeat_interval_ms
         return ConsumerLimits(
-            session_timeout_ms=config.group_consumer_session_timeout_ms,
-            heartbeat_interval_ms=config.group_consumer_heartbeat_interval_ms,
+            session_timeout_ms=session_timeout_ms,
+            heartbeat_interval_ms=heartbeat_interval_ms,
             max_size=config.group_consumer_max_size,
             assignors=assignor_names(config.group_consumer_assignors),
             may_upgrade=policy in ("upgrade", "bidirectional"),

@@ -1,8 +1,8 @@
-"""AlterConfigs (33): replaces all overrides of a topic or broker at once. Versions 0 to 2.
+"""AlterConfigs (33): replaces all overrides of a topic, broker or group at once. Versions 0 to 2.
 
 The older way, kept for older tools: what the request leaves out falls back to its default. INVALID_REQUEST
 for a null value, a resource or a key that stands twice, and (KAFKA-13609) whatever a broker may not be set
-to; INVALID_CONFIG for what a topic may not be set to (`ConfigAdminManager.preprocess`).
+to; INVALID_CONFIG for what a topic or group may not be set to (`ConfigAdminManager.preprocess`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.admin_errors import outcome, repeated, repeated_error
-from fastlog.server.config_resources import ResourceType, broker_resource, topic_resource, unsupported
+from fastlog.server.config_resources import (
+    ResourceType,
+    broker_resource,
+    group_resource,
+    topic_resource,
+    unsupported,
+)
 from fastlog.server.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.alter_configs import (
@@ -52,6 +58,9 @@ async def _replace(ctx: RequestContext, item: AlterConfigsResource, validate_onl
         case ResourceType.BROKER:
             node_id = broker_resource(ctx, item.resource_name)
             await ctx.broker.topics.replace_broker_configs(node_id, configs, validate_only)
+        case ResourceType.GROUP:
+            group_id = group_resource(item.resource_name)
+            await ctx.broker.topics.replace_group_configs(group_id, configs, validate_only)
         case other:
             raise unsupported(other)
 

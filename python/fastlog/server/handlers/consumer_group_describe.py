@@ -1,7 +1,8 @@
 """ConsumerGroupDescribe (69): state, epochs and members of groups of the consumer protocol. Versions 0 and 1.
 
 A group that does not exist, or uses the classic protocol, gets GROUP_ID_NOT_FOUND: clients then ask with
-DescribeGroups. Version 1 tells which protocol each member uses. Topics that are gone are left out.
+DescribeGroups. Version 1 tells which protocol each member uses. A member's assignment has also the partitions
+that it still has to give up. Topics that are gone are left out.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _member(group: ConsumerGroup, member: ConsumerMember, topics: Topics) -> Mem
         client_host=details.client_host,
         subscribed_topic_names=list(details.topics),
         subscribed_topic_regex=details.regex,
-        assignment=_assignment(member.position.assigned, topics),
+        assignment=_assignment(member.position.owns(), topics),
         target_assignment=_assignment(group.target(member.member_id), topics),
         member_type=0 if member.is_classic else 1,
     )

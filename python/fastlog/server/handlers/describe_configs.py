@@ -1,8 +1,9 @@
-"""DescribeConfigs (32): settings of topics and of this broker, with where they come from. Versions 0 to 4.
+"""DescribeConfigs (32): settings of topics, groups and this broker, and their sources. Versions 0 to 4.
 
 Version 0 tells only whether a value is the default; 1 adds sources and synonyms, 3 types and documentation.
 Passwords are null. A BROKER with an empty name stands for the run-time overrides of all brokers.
-BROKER_LOGGER lists the loggers with their levels, which cannot be changed over the wire.
+BROKER_LOGGER lists the loggers with their levels, which cannot be changed over the wire. A GROUP need
+not exist.
 """
 
 from __future__ import annotations
@@ -10,11 +11,23 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from fastlog.config.describe import ConfigEntry, describe_broker, describe_cluster_defaults, describe_topic
+from fastlog.config.describe import (
+    ConfigEntry,
+    describe_broker,
+    describe_cluster_defaults,
+    describe_group,
+    describe_topic,
+)
 from fastlog.config.layers import ConfigSource
 from fastlog.config.types import ConfigType
 from fastlog.errors import KafkaError
-from fastlog.server.config_resources import ResourceType, broker_resource, topic_resource, unsupported
+from fastlog.server.config_resources import (
+    ResourceType,
+    broker_resource,
+    group_resource,
+    topic_resource,
+    unsupported,
+)
 from fastlog.server.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.describe_configs import (
@@ -65,6 +78,9 @@ def _entries(ctx: RequestContext, resource: DescribeConfigsResource) -> list[Con
             if broker_resource(ctx, resource.resource_name) is None:
                 return describe_cluster_defaults(config)
             return describe_broker(config)
+        case ResourceType.GROUP:
+            overrides = ctx.broker.cluster.snapshot.group_configs
+            return describe_group(overrides.get(group_resource(resource.resource_name), {}), config)
         case other:
             raise unsupported(other)
 

@@ -1,12 +1,14 @@
-"""DescribeGroups (15): state, protocol and members of groups. Versions 0 to 5.
+"""DescribeGroups (15): state, protocol and members of groups. Versions 0 to 6.
 
-A group that does not exist is in state Dead, without an error.
+A group that does not exist, or uses the consumer protocol, is in state Dead: without an error up to version
+5, with GROUP_ID_NOT_FOUND from 6 on (KIP-1043).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from fastlog.coordination.groups.state import GroupState
 from fastlog.errors import ErrorCode
 from fastlog.server.authorized_operations import GROUP_OPERATIONS
 from fastlog.server.registry import handles
@@ -24,11 +26,15 @@ if TYPE_CHECKING:
     from fastlog.server.context import RequestContext
 
 
+_NOT_FOUND_FROM: Final = 6
+
+
 @handles(ApiKey.DESCRIBE_GROUPS)
 def handle(ctx: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
     """One description for each group."""
     admin = ctx.broker.groups.admin
-    groups = [_described(admin.describe(group_id)) for group_id in request.groups]
+    names_missing = ctx.header.api_version >= _NOT_FOUND_FROM
+    groups = [_described(admin.describe(group_id), names_missing) for group_id in request.groups]
     if request.include_authorized_operations:
         for group in groups:
             if group.error_code == ErrorCode.NONE:
@@ -36,9 +42,11 @@ def handle(ctx: RequestContext, request: DescribeGroupsRequest) -> DescribeGroup
     return DescribeGroupsResponse(groups=groups)
 
 
-def _described(group: GroupDescription) -> DescribedGroup:
+def _described(group: GroupDescription, names_missing: bool) -> DescribedGroup:
+    is_missing = names_missing and group.state == GroupState.DEAD.value
     return DescribedGroup(
-        error_code=int(group.error),
+        error_code=int(ErrorCode.GROUP_ID_NOT_FOUND if is_missing else group.error),
+        error_message=group.why_dead if is_missing else None,
         group_id=group.group_id,
         group_state=group.state,
         protocol_type=group.protocol_type,

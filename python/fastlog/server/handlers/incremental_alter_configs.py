@@ -1,9 +1,10 @@
-"""IncrementalAlterConfigs (44): changes single settings of topics and brokers (KIP-339). Versions 0 and 1.
+"""IncrementalAlterConfigs (44): changes single settings of topics, brokers, groups (KIP-339). Versions 0, 1.
 
 Operations: SET, DELETE, and for lists APPEND and SUBTRACT (INVALID_CONFIG for other keys). INVALID_REQUEST
 for a null value, a resource or a key that stands twice, an unknown operation, and (KAFKA-13609) whatever a
-broker may not be set to; INVALID_CONFIG for what a topic may not be set to. Topics take effect at once; of
-broker settings only those that Kafka calls dynamic and that have an effect here may be changed.
+broker may not be set to; INVALID_CONFIG for what a topic or group may not be set to. Topics take effect at
+once, groups with the next heartbeat of each member; of broker settings only those that Kafka calls dynamic
+and that have an effect here may be changed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ from typing import TYPE_CHECKING
 from fastlog.coordination.lifecycle import ConfigOp, ConfigOpType
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.admin_errors import outcome, repeated_error
-from fastlog.server.config_resources import ResourceType, broker_resource, topic_resource, unsupported
+from fastlog.server.config_resources import (
+    ResourceType,
+    broker_resource,
+    group_resource,
+    topic_resource,
+    unsupported,
+)
 from fastlog.server.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.incremental_alter_configs import (
@@ -56,6 +63,9 @@ async def _alter(ctx: RequestContext, item: AlterConfigsResource, validate_only:
         case ResourceType.BROKER:
             node_id = broker_resource(ctx, item.resource_name)
             await ctx.broker.topics.alter_broker_configs(node_id, ops, validate_only)
+        case ResourceType.GROUP:
+            group_id = group_resource(item.resource_name)
+            await ctx.broker.topics.alter_group_configs(group_id, ops, validate_only)
         case other:
             raise unsupported(other)
 

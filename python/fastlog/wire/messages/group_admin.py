@@ -33,9 +33,11 @@ class DescribedGroupMember:
 
 @dataclass(slots=True)
 class DescribedGroup:
-    """State, protocol and members of a group; one that does not exist is in state "Dead"."""
+    """State, protocol and members of a group. One that does not exist is in state "Dead", and from version
+    6 on an error (KIP-1043)."""
 
     error_code: int = int16()
+    error_message: str | None = string("6+", nullable="6+", default=None, ignorable=True)
     group_id: str = string()
     group_state: str = string()
     protocol_type: str = string()

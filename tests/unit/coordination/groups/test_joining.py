@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from fastlog.coordination.groups.rebalance import NEW_MEMBER_JOIN_TIMEOUT_MS
 from fastlog.coordination.groups.results import NO_GENERATION
 from fastlog.coordination.groups.state import GroupState
 from fastlog.errors import ErrorCode
@@ -159,3 +162,29 @@ def test_an_unknown_member_cannot_join() -> None:
     world.stable(1)
     assert world.joins[world.join("nobody")].error is ErrorCode.UNKNOWN_MEMBER_ID
     assert world.joins[world.join("m1", instance_id="i9")].error is ErrorCode.UNKNOWN_MEMBER_ID
+
+
+def test_a_limit_that_was_lowered_holds_for_the_next_generation() -> None:
+    world = GroupWorld(max_size=3)
+    world.stable(3)
+    world.group.limits = replace(world.group.limits, max_size=2)
+    world.join("m1")
+    world.join("m2")
+    assert world.joins[world.join("m3")].error is ErrorCode.GROUP_MAX_SIZE_REACHED
+    again = world.join("m2")
+    world.pass_time(SESSION_MS)
+    assert world.joins[again].generation == 2
+    assert [member.member_id for member in world.group.members] == ["m1", "m2"]
+
+
+def test_a_new_member_is_given_up_when_its_generation_does_not_come() -> None:
+    world = GroupWorld()
+    world.stable(1)
+    (old,) = world.group.members
+    old.rebalance_timeout_ms = 2 * NEW_MEMBER_JOIN_TIMEOUT_MS
+    ticket = world.join()
+    for _ in range(NEW_MEMBER_JOIN_TIMEOUT_MS // 5000):
+        assert ticket not in world.joins
+        world.heartbeat("m1")
+        world.pass_time(5000)
+    assert world.joins[ticket].error is ErrorCode.UNKNOWN_MEMBER_ID

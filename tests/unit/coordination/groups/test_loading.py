@@ -18,7 +18,9 @@ from fastlog.coordination.groups.records import (
     encode_offsets,
 )
 from fastlog.coordination.groups.results import StoredGroup
-from fastlog.native import Log, LogConfig
+from fastlog.coordination.groups.transactions import LatestRecords
+from fastlog.native import Log, LogConfig, build_batch, crc32c
+from fastlog.native.shapes import BuildRecord
 
 GROUPS, TOPICS = ("a", "b", "a\0b"), ("t", "tt")
 Step = tuple[str, str, int, int | None]
@@ -113,3 +115,57 @@ def test_a_commit_is_encoded_as_its_single_records() -> None:
         (encode_offset_key("g", *position), encode_offset_value(offset))
         for position, offset in committed.items()
     ]
+
+
+MARKER_AT = 61 + 5
+"""Where the key of a control record begins: the header, then five fields of one byte each."""
+
+
+def transactional(producer_id: int, *steps: Step) -> bytes:
+    """A batch of a transaction."""
+    rows: list[BuildRecord] = [(*record(step), [], 1) for step in steps]
+    return build_batch(rows, producer_id=producer_id, producer_epoch=0, base_sequence=0, transactional=True)
+
+
+def marker(producer_id: int, *, commits: bool) -> bytes:
+    """The control batch that ends a transaction, as Kafka's coordinator writes it."""
+    key = b"\0\0" + (b"\0\1" if commits else b"\0\0")
+    batch = bytearray(build_batch([(key, bytes(6), [], 1)], producer_id=producer_id, producer_epoch=0))
+    assert batch[MARKER_AT : MARKER_AT + 4] == key
+    batch[21:23] = b"\0\x30"
+    batch[17:21] = crc32c(bytes(batch[21:])).to_bytes(4, "big")
+    return bytes(batch)
+
+
+def loaded_offsets(*batches: bytes) -> dict[TopicPartition, int]:
+    """The offsets of group a, with the batches taken in one by one and all at once."""
+    found = []
+    for pieces in (list(batches), [b"".join(batches)]):
+        latest = LatestRecords()
+        for piece in pieces:
+            assert latest.take(piece)[1] == 1
+        loaded = LoadedPartition()
+        loaded.apply(latest.values.items())
+        assert loaded.skipped == 0
+        found.append({position: at.offset for position, at in loaded.offsets.get("a", {}).items()})
+    assert found[0] == found[1]
+    return found[0]
+
+
+def test_offsets_of_transactions_count_when_these_commit() -> None:
+    first, second = ("a", "t", 0, 5), ("a", "t", 1, 6)
+    plain = make_batch([record(("a", "t", 0, 3))], 1)
+    inside = transactional(7, first)
+    assert loaded_offsets(inside, marker(7, commits=True)) == {("t", 0): 5}
+    assert loaded_offsets(inside, marker(7, commits=False)) == {}
+    assert loaded_offsets(inside) == {}
+    assert loaded_offsets(plain, inside) == {("t", 0): 3}
+    assert loaded_offsets(plain, inside, marker(7, commits=True)) == {("t", 0): 5}
+    # A commit from outside that came later.
+    assert loaded_offsets(inside, plain, marker(7, commits=True)) == {("t", 0): 3}
+    other = transactional(8, second)
+    both = (inside, other, marker(8, commits=True), marker(7, commits=False))
+    assert loaded_offsets(*both) == {("t", 1): 6}
+    again = transactional(7, ("a", "t", 0, 9))
+    both = (inside, marker(7, commits=True), again, marker(7, commits=False))
+    assert loaded_offsets(*both) == {("t", 0): 5}

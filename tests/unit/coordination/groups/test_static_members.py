@@ -7,7 +7,7 @@ import pytest
 from fastlog.coordination.groups.results import StoreReason
 from fastlog.coordination.groups.state import GroupState
 from fastlog.errors import ErrorCode
-from tests.unit.coordination.groups.world import SESSION_MS, GroupWorld
+from tests.unit.coordination.groups.world import DELAY_MS, REBALANCE_MS, SESSION_MS, GroupWorld
 
 
 def test_a_follower_that_restarts_keeps_its_assignment() -> None:
@@ -108,3 +108,71 @@ def test_a_static_member_that_is_away_stays_until_its_session_ends() -> None:
     world.heartbeat("m1", instance_id="i1")
     world.pass_time(1)
     assert world.group.members.static_id("i2") is None
+
+
+def _completing(world: GroupWorld, count: int = 2) -> None:
+    for index in range(count):
+        world.join(instance_id=f"i{index + 1}")
+    world.pass_time(2 * DELAY_MS)
+    assert world.group.state is GroupState.COMPLETING_REBALANCE
+
+
+def test_a_member_that_comes_back_has_a_session_from_then_on() -> None:
+    world = GroupWorld()
+    world.stable(2, instances=True)
+    world.pass_time(SESSION_MS - 1)
+    world.heartbeat("m1", instance_id="i1")
+    back = world.joins[world.join(instance_id="i2")].member_id
+    world.pass_time(SESSION_MS - 1)
+    assert world.heartbeat(back, instance_id="i2") is ErrorCode.NONE
+
+
+def test_a_member_that_comes_back_has_to_sync_in_time() -> None:
+    world = GroupWorld()
+    _completing(world)
+    world.sync("m1", {"m1": b"1", "m2": b"2"})
+    back = world.joins[world.join(instance_id="i2")].member_id
+    assert back != "m2"
+    for _ in range(REBALANCE_MS // 5000):
+        world.heartbeat("m1", instance_id="i1")
+        world.heartbeat(back, instance_id="i2")
+        world.pass_time(5000)
+    assert world.heartbeat(back, instance_id="i2") is ErrorCode.UNKNOWN_MEMBER_ID
+
+
+def test_a_leader_that_comes_back_before_its_assignment_is_there_starts_a_rebalance() -> None:
+    world = GroupWorld()
+    _completing(world)
+    waits = world.sync("m2", instance_id="i2")
+    world.join(instance_id="i1")
+    assert world.group.state is GroupState.PREPARING_REBALANCE
+    assert world.syncs[waits].error is ErrorCode.REBALANCE_IN_PROGRESS
+
+
+def test_a_member_that_does_not_join_in_time_keeps_its_place() -> None:
+    world = GroupWorld()
+    world.stable(3, instances=True)
+    world.join("m1", instance_id="i1")
+    ticket = world.join("m2", instance_id="i2")
+    for _ in range(REBALANCE_MS // 5000):
+        assert ticket not in world.joins
+        world.heartbeat("m3", instance_id="i3")
+        world.pass_time(5000)
+    assert world.joins[ticket].generation == 2
+    assert [member.member_id for member in world.group.members] == ["m1", "m2", "m3"]
+
+
+def test_a_rebalance_that_begins_while_the_new_id_is_stored_answers_the_member() -> None:
+    world = GroupWorld(store_by_hand=True)
+    _completing(world, 3)
+    for member_id in ("m2", "m3"):
+        world.sync(member_id)
+    world.sync("m1", {})
+    world.finish_store()
+    ticket = world.join(instance_id="i2")
+    world.join("m1", instance_id="i1")
+    assert world.group.state is GroupState.PREPARING_REBALANCE
+    world.finish_store()
+    assert ticket not in world.joins
+    world.join("m3", instance_id="i3")
+    assert world.joins[ticket].generation == 2

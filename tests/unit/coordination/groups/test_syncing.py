@@ -58,6 +58,22 @@ def test_an_assignment_of_a_former_generation_has_no_effect() -> None:
     assert world.group.state is GroupState.COMPLETING_REBALANCE
 
 
+def test_nobody_gets_an_assignment_while_a_rebalance_is_prepared() -> None:
+    world = GroupWorld()
+    world.stable(2)
+    world.join()
+    assert world.syncs[world.sync("m2")].error is ErrorCode.REBALANCE_IN_PROGRESS
+
+
+def test_a_member_that_asks_twice_gets_its_assignment_once() -> None:
+    world = GroupWorld()
+    _completing(world)
+    first, second = world.sync("m2"), world.sync("m2")
+    assert world.syncs[first].error is ErrorCode.REBALANCE_IN_PROGRESS
+    world.sync("m1", {"m2": b"2"})
+    assert world.syncs[second].assignment == b"2"
+
+
 @pytest.mark.parametrize(
     ("member", "generation", "protocol", "error"),
     [
@@ -143,6 +159,14 @@ def test_leaving_starts_a_rebalance_for_the_others() -> None:
     ticket = world.join("m2")
     assert (world.joins[ticket].leader, world.joins[ticket].generation) == ("m2", 2)
     assert world.leave("m1") is ErrorCode.UNKNOWN_MEMBER_ID
+
+
+def test_a_member_that_is_taken_out_while_it_waits_for_its_assignment() -> None:
+    world = GroupWorld()
+    _completing(world)
+    ticket = world.sync("m2")
+    assert world.leave("m2") is ErrorCode.NONE
+    assert world.syncs[ticket].error is ErrorCode.UNKNOWN_MEMBER_ID
 
 
 def test_a_pending_member_may_leave() -> None:

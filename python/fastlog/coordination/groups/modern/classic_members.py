@@ -111,7 +111,10 @@ def heartbeat(
 
 
 def leave(group: ConsumerGroup, identities: list[tuple[str, str | None]], topics: Topics) -> list[ErrorCode]:
-    """Takes LeaveGroup: (member id or "", instance id or None) of each that goes. One code for each."""
+    """Takes LeaveGroup: (member id or "", instance id or None) of each that goes. One code for each.
+
+    Administrators remove members of the consumer protocol with it, too.
+    """
     codes, gone = [], []
     for member_id, instance_id in identities:
         try:
@@ -130,18 +133,22 @@ def leave(group: ConsumerGroup, identities: list[tuple[str, str | None]], topics
 def _leaver(group: ConsumerGroup, member_id: str, instance_id: str | None) -> ConsumerMember:
     if not member_id and instance_id is not None:
         member_id = group.static.get(instance_id, "")
-    return _classic_member(group, member_id, instance_id)[0]
+    return _member(group, member_id, instance_id)
 
 
-def _classic_member(
-    group: ConsumerGroup, member_id: str, instance_id: str | None
-) -> tuple[ConsumerMember, ClassicInfo]:
+def _member(group: ConsumerGroup, member_id: str, instance_id: str | None) -> ConsumerMember:
     if instance_id is not None:
         static = group.static_member(instance_id)
         if static is None:
             raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID)
         check_instance(static, member_id)
-    member = group.member(member_id)
+    return group.member(member_id)
+
+
+def _classic_member(
+    group: ConsumerGroup, member_id: str, instance_id: str | None
+) -> tuple[ConsumerMember, ClassicInfo]:
+    member = _member(group, member_id, instance_id)
     if member.details.classic is None:
         raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"{member_id!r} does not use the classic protocol")
     return member, member.details.classic

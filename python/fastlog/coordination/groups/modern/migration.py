@@ -133,9 +133,12 @@ def _check_upgrade(
         raise KafkaError(ErrorCode.GROUP_MAX_SIZE_REACHED)
     parts = []
     for member in group.members:
-        metadata = member.metadata(group.protocol_name) or member.protocols[0][1]
+        first = member.protocols[0][1]
         try:
             assigned, user_data = decode_assignment(member.assignment)
+            # The first protocol's is looked at for as long as the member stays.
+            decode_subscription(first)
+            metadata = member.metadata(group.protocol_name) or first
             parts.append((member, decode_subscription(metadata), assigned))
         except BadProtocolMessage as error:
             raise _stays(group, f"the metadata of {member.member_id!r} is malformed: {error}") from error

@@ -4,6 +4,7 @@
 |------------------------------|-------------------------------------------------------|
 | ("chars", bits)              | one character whose bit is set                        |
 | ("start",), ("end",)         | nothing, at the start or the end of the name          |
+| ("boundary", is_one)         | nothing, where a word begins or ends (or does not)    |
 | ("all of", [nodes])          | one after the other                                   |
 | ("any of", [nodes])          | one of them                                           |
 | ("repeat", node, low, high)  | so many times; high is None for any number            |
@@ -14,48 +15,26 @@ from __future__ import annotations
 import string
 from typing import Any, Final, TypeAlias
 
+from fastlog.coordination.groups.modern.pattern_classes import (
+    ALL,
+    CLASSES,
+    CONTROLS,
+    NAMED,
+    bits,
+    unicode_class,
+)
 from fastlog.errors import FastlogError
 
 Node: TypeAlias = tuple[Any, ...]
 
 _MAX_REPEAT: Final = 1000
 _MAX_DEPTH: Final = 100
-_ALL: Final = (1 << 128) - 1
+_MAX_CODE: Final = 0x10FFFF
+_OCTAL: Final = "01234567"
 
 
 class BadPattern(FastlogError):
     """A regular expression that is not valid here; the text says why."""
-
-
-def _bits(characters: str) -> int:
-    return sum(1 << ord(character) for character in set(characters))
-
-
-_DIGITS: Final = _bits(string.digits)
-_WORD: Final = _bits(string.ascii_letters + string.digits + "_")
-_SPACE: Final = _bits("\t\n\f\r ")
-_CLASSES: Final = {
-    "d": _DIGITS,
-    "D": _ALL & ~_DIGITS,
-    "w": _WORD,
-    "W": _ALL & ~_WORD,
-    "s": _SPACE,
-    "S": _ALL & ~_SPACE,
-}
-_NAMED: Final = {
-    "alnum": _bits(string.ascii_letters + string.digits),
-    "alpha": _bits(string.ascii_letters),
-    "ascii": _ALL,
-    "blank": _bits("\t "),
-    "digit": _DIGITS,
-    "lower": _bits(string.ascii_lowercase),
-    "punct": _bits(string.punctuation),
-    "space": _SPACE | _bits("\v"),
-    "upper": _bits(string.ascii_uppercase),
-    "word": _WORD,
-    "xdigit": _bits(string.hexdigits),
-}
-_CONTROLS: Final = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 
 
 class Parser:
@@ -66,6 +45,7 @@ class Parser:
         self._at = 0
         self._depth = 0
         self._any_case = False
+        self._names: set[str] = set()
 
     def parse(self) -> Node:
         """The whole pattern."""
@@ -104,19 +84,30 @@ class Parser:
     def _sequence(self) -> Node:
         parts: list[Node] = []
         while self._peek() not in ("", "|", ")"):
-            parts.append(self._repeated())
+            if self._skip("\\Q"):
+                quoted = self._quoted()
+                parts += [("chars", self._one(each)) for each in quoted[:-1]]
+                if quoted:
+                    # Of a quoted text the last character is what a repetition is about.
+                    parts.append(self._repeated(("chars", self._one(quoted[-1]))))
+            else:
+                parts.append(self._repeated(self._atom()))
         return ("all of", parts)
 
-    def _repeated(self) -> Node:
-        node = self._atom()
+    def _quoted(self) -> str:
+        end = self._text.find("\\E", self._at)
+        quoted = self._text[self._at : end if end >= 0 else len(self._text)]
+        self._at += len(quoted) + (2 if end >= 0 else 0)
+        return quoted
+
+    def _repeated(self, node: Node) -> Node:
         times = self._times()
-        while times is not None:
-            self._skip("?")  # to match as little as possible makes no difference to what matches in all
-            if self._peek() == "+":
-                raise BadPattern("possessive repetition is not known")
-            node = ("repeat", node, *times)
-            times = self._times()
-        return node
+        if times is None:
+            return node
+        self._skip("?")  # to match as little as possible makes no difference to what matches in all
+        if self._times() is not None:
+            raise BadPattern("a repetition of a repetition")
+        return ("repeat", node, *times)
 
     def _times(self) -> tuple[int, int | None] | None:
         for mark, times in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
@@ -144,7 +135,7 @@ class Parser:
             case "[":
                 return ("chars", self._set())
             case ".":
-                return ("chars", _ALL & ~_bits("\n"))
+                return ("chars", ALL & ~bits("\n"))
             case "^":
                 return ("start",)
             case "$":
@@ -159,10 +150,7 @@ class Parser:
         any_case = self._any_case
         if self._skip("?"):
             if self._skip("P<") or self._skip("<"):
-                name = self._text[self._at : self._text.find(">", self._at)]
-                if not name.isidentifier():
-                    raise BadPattern("a group without a proper name")
-                self._at += len(name) + 1
+                self._group_name()
             elif not self._flags():
                 return ("all of", [])
         node = self._alternatives()
@@ -171,12 +159,25 @@ class Parser:
             raise BadPattern("a ')' is missing")
         return node
 
+    def _group_name(self) -> None:
+        name = self._text[self._at : self._text.find(">", self._at)]
+        if not name.isascii() or not name.replace("_", "a").isalnum():
+            raise BadPattern("a group without a proper name")
+        if name in self._names:
+            raise BadPattern(f"two groups have the name '{name}'")
+        self._names.add(name)
+        self._at += len(name) + 1
+
     def _flags(self) -> bool:
         """Reads `i:` and the like; False when the flags stand alone, as in `(?i)`."""
-        on = True
+        on, is_dash_last = True, False
         while True:
-            match self._take():
-                case "-":
+            character = self._take()
+            if is_dash_last and character in "-:)":
+                raise BadPattern("a '-' that turns no flag off")
+            is_dash_last = character == "-"
+            match character:
+                case "-" if on:
                     on = False
                 case "i":
                     self._any_case = on
@@ -195,51 +196,89 @@ class Parser:
             return ("start",)
         if character == "z":
             return ("end",)
-        if character == "Q":
-            end = self._text.find("\\E", self._at)
-            quoted = self._text[self._at : end if end >= 0 else len(self._text)]
-            self._at += len(quoted) + (2 if end >= 0 else 0)
-            return ("all of", [("chars", self._one(each)) for each in quoted])
+        if character in "bB":
+            return ("boundary", character == "b")
         return ("chars", self._escaped_bits(character))
 
     def _escaped_bits(self, character: str) -> int:
-        if character in _CLASSES:
-            return _CLASSES[character]
-        if character in _CONTROLS:
-            return _bits(_CONTROLS[character])
+        if character in CLASSES:
+            return CLASSES[character]
+        if character in CONTROLS:
+            return bits(CONTROLS[character])
+        if character in "pP":
+            return self._unicode(negated=character == "P")
         if character == "x":
-            digits = self._take() + self._take()
-            if not all(digit in string.hexdigits for digit in digits):
-                raise BadPattern("'\\x' needs two hexadecimal digits")
-            return self._one(chr(int(digits, 16)))
-        if character.isalnum():
+            return self._one(self._hexadecimal())
+        if character == "0" or (character in _OCTAL and self._peek() and self._peek() in _OCTAL):
+            return self._one(self._octal(character))
+        if character.isascii() and character.isalnum():
             raise BadPattern(f"'\\{character}' is not known")
         return self._one(character)
 
+    def _unicode(self, *, negated: bool) -> int:
+        name = self._take()
+        if name == "{":
+            name = self._until("}")
+            if name.startswith("^"):
+                negated, name = not negated, name[1:]
+        found = unicode_class(name)
+        if found is None:
+            raise BadPattern(f"the class of characters '{name}' is not known")
+        return ALL & ~found if negated else found
+
+    def _hexadecimal(self) -> str:
+        digits = self._until("}") if self._skip("{") else self._take() + self._take()
+        if (
+            not digits
+            or not all(digit in string.hexdigits for digit in digits)
+            or int(digits, 16) > _MAX_CODE
+        ):
+            raise BadPattern("'\\x' needs two hexadecimal digits, or the number of a character in braces")
+        return chr(int(digits, 16))
+
+    def _octal(self, digits: str) -> str:
+        while len(digits) < 3 and self._peek() and self._peek() in _OCTAL:
+            digits += self._take()
+        return chr(int(digits, 8))
+
+    def _until(self, end: str) -> str:
+        at = self._text.find(end, self._at)
+        if at < 0:
+            raise BadPattern(f"'{end}' is missing")
+        text = self._text[self._at : at]
+        self._at = at + len(end)
+        return text
+
     def _set(self) -> int:
         negated = self._skip("^")
-        bits, first = 0, True
+        found, first = 0, True
         while first or self._peek() != "]":
             first = False
-            if self._skip("[:"):
-                bits |= self._named()
+            if self._text.startswith("[:", self._at) and ":]" in self._text[self._at :]:
+                self._at += 2
+                found |= self._named()
                 continue
+            # A dash after a class of characters stands for itself.
+            is_class = self._text.startswith(
+                ("\\d", "\\D", "\\s", "\\S", "\\w", "\\W", "\\p", "\\P"), self._at
+            )
             low = self._element()
-            if self._peek() == "-" and self._text[self._at + 1 : self._at + 2] not in ("", "]"):
+            is_range = self._peek() == "-" and self._text[self._at + 1 : self._at + 2] not in ("", "]")
+            if is_range and not is_class:
                 self._at += 1
-                bits |= self._range(low, self._element())
+                found |= self._range(low, self._element())
             else:
-                bits |= low
+                found |= low
         self._at += 1
-        return _ALL & ~bits if negated else bits
+        return ALL & ~found if negated else found
 
     def _named(self) -> int:
         negated = self._skip("^")
         name = self._text[self._at : self._text.find(":]", self._at)]
-        if name not in _NAMED:
+        if name not in NAMED:
             raise BadPattern(f"'[:{name}:]' is not known")
         self._at += len(name) + 2
-        return _ALL & ~_NAMED[name] if negated else _NAMED[name]
+        return ALL & ~NAMED[name] if negated else NAMED[name]
 
     def _element(self) -> int:
         character = self._take()
@@ -247,21 +286,21 @@ class Parser:
 
     def _range(self, low: int, high: int) -> int:
         # With (?i) an end stands for a letter in both cases; the range is made of each pair.
-        if any(bits.bit_count() not in (1, 2) for bits in (low, high)):
+        if any(end.bit_count() not in (1, 2) for end in (low, high)):
             raise BadPattern("a range between sets of characters")
-        bits = 0
+        found = 0
         for first, last in zip(_positions(low), _positions(high), strict=False):
             if last < first:
                 raise BadPattern("a range that runs backwards")
-            bits |= (1 << last + 1) - (1 << first)
-        return bits
+            found |= (1 << last + 1) - (1 << first)
+        return found
 
     def _one(self, character: str) -> int:
         if ord(character) > 127:
             # No topic's name has it: it matches nothing.
             return 0
-        return _bits(character.lower() + character.upper()) if self._any_case else _bits(character)
+        return bits(character.lower() + character.upper()) if self._any_case else bits(character)
 
 
-def _positions(bits: int) -> list[int]:
-    return [position for position in range(128) if bits >> position & 1]
+def _positions(found: int) -> list[int]:
+    return [position for position in range(128) if found >> position & 1]

@@ -2,8 +2,8 @@
 
 Python's `re` tries alternatives one after the other: a short pattern of a client could hold the broker for
 hours. Here a pattern becomes an automaton whose states are followed all at once, as RE2 does it. What RE2
-does not have (back references, look-around) is an error here too. Topic names are ASCII; classes of Unicode
-(`\\pL`) are not known.
+does not have (back references, look-around) is an error here too. Topic names are ASCII, so is all that a
+pattern can match.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from fastlog.coordination.groups.modern.pattern_classes import WORD
 from fastlog.coordination.groups.modern.pattern_syntax import BadPattern, Node, Parser
 
 __all__ = ["MAX_PATTERN", "BadPattern", "Pattern", "compile_pattern", "matching"]
@@ -26,6 +27,12 @@ _ALPHABET: Final = 128
 _START: Final = 0
 _FINAL: Final = 1
 
+# What is beside a position of the name: the name's start or end, another character, or one of a word.
+_END: Final = 0
+_OTHER: Final = 1
+_A_WORD: Final = 2
+_KINDS: Final = 3
+
 
 class Pattern:
     """A compiled pattern. `fullmatch` is for one thread at a time."""
@@ -37,50 +44,59 @@ class Pattern:
         """By state: states that are reached without a character."""
         self._at_start: list[list[int]] = [[], []]
         self._at_end: list[list[int]] = [[], []]
+        self._at_boundary: list[list[int]] = [[], []]
+        self._elsewhere: list[list[int]] = [[], []]
         self._build(Parser(text).parse(), _START, _FINAL)
         self._steps: dict[tuple[frozenset[int], int], frozenset[int]] = {}
 
     def fullmatch(self, name: str) -> bool:
         """Whether all of `name` matches."""
-        current = self._closure({_START}, is_start=True, is_end=not name)
-        for index, character in enumerate(name):
-            code = ord(character)
-            if code >= _ALPHABET:
-                return False
-            current = self._step(current, code, is_end=index == len(name) - 1)
+        codes = [ord(character) for character in name]
+        if any(code >= _ALPHABET for code in codes):
+            return False
+        following = [*(_OTHER + (WORD >> code & 1) for code in codes), _END]
+        current = self._closure({_START}, is_start=True, before=_END, after=following[0])
+        for code, after in zip(codes, following[1:], strict=True):
+            current = self._step(current, code, after)
             if not current:
                 return False
         return _FINAL in current
 
-    def _step(self, states: frozenset[int], code: int, *, is_end: bool) -> frozenset[int]:
-        key = (states, code | (_ALPHABET if is_end else 0))
+    def _step(self, states: frozenset[int], code: int, after: int) -> frozenset[int]:
+        key = (states, code * _KINDS + after)
         found = self._steps.get(key)
         if found is None:
             reached = {target for state in states for bits, target in self._edges[state] if bits >> code & 1}
             if len(self._steps) >= _MAX_CACHED_SETS:
                 self._steps.clear()
-            found = self._steps[key] = self._closure(reached, is_start=False, is_end=is_end)
+            before = _OTHER + (WORD >> code & 1)
+            found = self._steps[key] = self._closure(reached, is_start=False, before=before, after=after)
         return found
 
-    def _closure(self, states: set[int], *, is_start: bool, is_end: bool) -> frozenset[int]:
+    def _closure(self, states: set[int], *, is_start: bool, before: int, after: int) -> frozenset[int]:
+        tables = [
+            self._free,
+            self._at_boundary if (before == _A_WORD) != (after == _A_WORD) else self._elsewhere,
+        ]
+        if is_start:
+            tables.append(self._at_start)
+        if after == _END:
+            tables.append(self._at_end)
         todo = list(states)
         while todo:
             state = todo.pop()
-            reached = [*self._free[state]]
-            if is_start:
-                reached += self._at_start[state]
-            if is_end:
-                reached += self._at_end[state]
-            for target in reached:
-                if target not in states:
-                    states.add(target)
-                    todo.append(target)
+            for table in tables:
+                for target in table[state]:
+                    if target not in states:
+                        states.add(target)
+                        todo.append(target)
         return frozenset(states)
 
     def _new(self) -> int:
         if len(self._edges) >= _MAX_STATES:
             raise BadPattern("it is too large")
-        for table in (self._edges, self._free, self._at_start, self._at_end):
+        self._edges.append([])
+        for table in (self._free, self._at_start, self._at_end, self._at_boundary, self._elsewhere):
             table.append([])
         return len(self._edges) - 1
 
@@ -93,6 +109,8 @@ class Pattern:
                 self._at_start[start].append(end)
             case ("end",):
                 self._at_end[start].append(end)
+            case ("boundary", bool(is_one)):
+                (self._at_boundary if is_one else self._elsewhere)[start].append(end)
             case ("any of", list(branches)):
                 for branch in branches:
                     inner = self._new()

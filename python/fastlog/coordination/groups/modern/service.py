@@ -41,13 +41,15 @@ class ConsumerMembership:
     async def heartbeat(self, group_id: str, request: HeartbeatRequest) -> HeartbeatResult:
         """Returns when what the answer rests on is in the log."""
         try:
+            if not group_id:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "GroupId can't be empty.")
             self._check_served(group_id)
             return await self._heartbeat(group_id, request)
         except KafkaError as error_of_request:
             return HeartbeatResult(error_of_request.code, error_of_request.message)
 
     async def _heartbeat(self, group_id: str, request: HeartbeatRequest) -> HeartbeatResult:
-        limits = self._table.consumer_limits()
+        limits = self._table.consumer_limits(group_id)
         if request.regex:
             # To read a pattern may take some ten milliseconds: not on the event loop.
             await asyncio.to_thread(heartbeat.check_request, request, limits)
@@ -76,7 +78,7 @@ class ConsumerMembership:
 
     async def join(self, entry: GroupEntry, group: ConsumerGroup, request: JoinRequest) -> JoinResult:
         """JoinGroup of a classic member. Raises KafkaError."""
-        group.limits = self._table.consumer_limits()
+        group.limits = self._table.consumer_limits(group.group_id)
         now, topics = self._table.now(), self._table.topics()
         result = classic_members.join(group, request, now, topics)
         await self._stored(self.settle(entry, group, call_members=False))
@@ -149,7 +151,7 @@ class ConsumerMembership:
 
     def _enter(self, group_id: str, request: HeartbeatRequest) -> tuple[GroupEntry, ConsumerGroup]:
         """The group that the request is for; made, or upgraded, when a member joins."""
-        limits = self._table.consumer_limits()
+        limits = self._table.consumer_limits(group_id)
         entry = self._table.get(group_id)
         if entry is not None and isinstance(entry.group, ConsumerGroup):
             entry.group.limits = limits

@@ -118,15 +118,22 @@ class ConsumerGroup:
     def load(
         cls, group_id: str, limits: ConsumerLimits, stored: StoredConsumerGroup, now: Now
     ) -> ConsumerGroup:
-        """A group as the log has it: nothing moves. Members have one session from now to show up."""
+        """A group as the log has it: nothing moves. Members have one session from now to show up.
+
+        Records that could not be read may leave a gap. Epochs never run backwards for it, and a partition
+        never gets two owners: the member that is the second to claim it has to join anew.
+        """
         group = cls(group_id, limits)
-        group.epoch = stored.epoch
+        epochs = [position.epoch for position in stored.positions.values()]
+        group.epoch = max(stored.epoch, stored.assignment_epoch, *epochs, 0)
         group.metadata_hash = stored.metadata_hash
         group.assignment_epoch = stored.assignment_epoch
         group.regexes = dict(stored.regexes)
         group.targets = {name: target for name, target in stored.targets.items() if name in stored.details}
         for member_id, details in stored.details.items():
             position = stored.positions.get(member_id, Position())
+            if not group.owners.keys().isdisjoint(position.owns()):
+                position = Position()
             group.put(ConsumerMember(member_id, details, position))
         for member in group.members.values():
             group.start_session(member, now)

@@ -116,7 +116,12 @@ class GroupWriter:
         if failure is not None:
             pending.owed = {**batch, **pending.owed}
         queued, pending.queued = pending.queued, None
-        if queued is not None:
+        if isinstance(entry.group, ConsumerGroup) and entry.group.is_dead:
+            # Whoever deleted it has written tombstones already: what is owed must not come after them.
+            del self._pending[entry.group.group_id]
+            if queued is not None and not queued.done():
+                queued.set_result(None)
+        elif queued is not None:
             self._write(entry, pending).add_done_callback(lambda later: _pass_on(later, queued))
         elif not pending.owed:
             del self._pending[entry.group.group_id]

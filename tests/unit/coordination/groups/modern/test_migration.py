@@ -159,6 +159,14 @@ def test_groups_that_cannot_be_upgraded() -> None:
     malformed.join()
     assert code_of(upgraded, world, malformed) is refused
     assert malformed.group.state is not GroupState.DEAD
+    # Whatever protocol the group has chosen, the first one of each member is looked at later.
+    mixed = GroupWorld()
+    protocols = (("own", b"?"), ("range", subscription("t")))
+    mixed.join(protocols=protocols)
+    mixed.join(protocols=protocols[1:])
+    mixed.pass_time(10_000)
+    assert mixed.group.protocol_name == "range"
+    assert code_of(upgraded, world, mixed) is refused
 
 
 def test_downgrade_hands_the_target_over() -> None:
@@ -236,11 +244,22 @@ def test_classic_requests_that_are_refused() -> None:
     new.beat()
     assert code_of(sync, world, "old", generation) is ErrorCode.REBALANCE_IN_PROGRESS
     codes = classic_members.leave(
-        world.group, [("new", None), ("old", "i"), ("", "i"), ("old", None)], world.topics
+        world.group, [("nobody", None), ("old", "i"), ("", "i"), ("old", None)], world.topics
     )
     unknown = ErrorCode.UNKNOWN_MEMBER_ID
     assert codes == [unknown, unknown, unknown, ErrorCode.NONE]
     assert set(world.group.members) == {"new"}
+
+
+def test_administrators_remove_members_of_either_protocol() -> None:
+    world = ConsumerWorld(t=2)
+    new, static = Client(world, "new"), Client(world, "static", instance_id="i")
+    converge(new, static)
+    fenced = classic_members.leave(world.group, [("new", "i")], world.topics)
+    assert fenced == [ErrorCode.FENCED_INSTANCE_ID]
+    assert classic_members.leave(world.group, [("new", None)], world.topics) == [ErrorCode.NONE]
+    assert classic_members.leave(world.group, [("", "i")], world.topics) == [ErrorCode.NONE]
+    assert not world.group.members
 
 
 def test_classic_members_that_do_not_join_or_sync_in_time() -> None:

@@ -27,6 +27,7 @@ from fastlog.coordination.groups.modern.state import ConsumerGroup, Kind, Stored
 from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import encode_group_key, encode_group_value
 from fastlog.coordination.groups.results import StoredGroup
+from fastlog.errors import ErrorCode
 from tests.unit.coordination.groups.modern.world import Client, ConsumerWorld, converge
 
 TEXT = st.text(max_size=200)
@@ -129,3 +130,34 @@ def test_partition_metadata_of_older_kafka_is_removed() -> None:
     world.restart()
     world.store()
     assert encode_key("g", (Kind.PARTITION_METADATA, "")) not in world.log
+
+
+def test_records_that_contradict_each_other_give_nothing_two_owners() -> None:
+    world = ConsumerWorld(t=2)
+    one, two = Client(world, "a"), Client(world, "b")
+    converge(one, two)
+    position = world.log[encode_key("g", (Kind.POSITION, "a"))]
+    world.log[encode_key("g", (Kind.POSITION, "b"))] = position
+    world.restart()
+    assert world.group.owners == dict.fromkeys(world.group.members["a"].position.assigned, "a")
+    assert world.refusal(two.request()) is ErrorCode.FENCED_MEMBER_EPOCH
+    two.epoch, two.owned, two.is_unsure = 0, set(), True
+    converge(one, two)
+    assert sorted([*one.numbers(), *two.numbers()]) == [0, 1]
+
+
+def test_epochs_go_on_when_the_record_of_the_group_is_lost() -> None:
+    world = ConsumerWorld(t=2)
+    one = Client(world, "a")
+    converge(one)
+    world.topics.put("t", 3)
+    converge(one)
+    assert one.epoch == 2
+    for lost in (Kind.GROUP, Kind.TARGET_EPOCH):
+        del world.log[encode_key("g", (lost, ""))]
+        world.restart()
+        assert world.group.epoch == 2
+    world.topics.put("t", 4)
+    converge(one)
+    assert one.epoch > 2
+    assert one.numbers() == [0, 1, 2, 3]

@@ -127,3 +127,22 @@ def test_a_group_that_moves_does_not_wait() -> None:
         assert world.flush() is None
 
     run(test())
+
+
+def test_nothing_is_written_after_the_tombstones_of_a_group() -> None:
+    async def test() -> None:
+        world = World()
+        world.group.set_epoch(1)
+        world.flush()
+        world.group.set_epoch(2)
+        waiting = world.flush()
+        # It is deleted: whoever does that writes the tombstones.
+        world.group.die()
+        assert (Kind.GROUP, "") in world.group.take_touched()
+        await world.log.end(0)
+        assert len(world.log.batches) == 1
+        assert waiting is not None
+        assert waiting.done()
+        assert world.flush() is None
+
+    run(test())
