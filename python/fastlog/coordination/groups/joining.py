@@ -75,7 +75,7 @@ def _join_new(group: Group, request: JoinRequest, now: Now) -> None:
             _add(group, request, request.new_member_id, now)
     elif request.requires_known_id:
         # The member must come again with its id: a lost answer then leaves no unknown member behind.
-        group.pending[request.new_member_id] = now.monotonic + request.session_timeout_ms / 1000
+        group.give_out(request.new_member_id, now.monotonic + request.session_timeout_ms / 1000)
         _refuse(group, request, ErrorCode.MEMBER_ID_REQUIRED, request.new_member_id)
     else:
         _add(group, request, request.new_member_id, now)
@@ -113,10 +113,10 @@ def _join_again(group: Group, request: JoinRequest, member: Member, now: Now) ->
 def _update(group: Group, request: JoinRequest, member: Member) -> None:
     # A request of the same member that still waits is answered: its connection may be the one that is gone.
     group.answer_join(member, JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
-    member.protocols = request.protocols
+    group.members.set_protocols(member, request.protocols)
     member.session_timeout_ms = request.session_timeout_ms
     member.rebalance_timeout_ms = request.rebalance_timeout_ms
-    member.join_ticket = request.ticket
+    group.members.wait_for_generation(member, request.ticket)
 
 
 def _replace_static(group: Group, request: JoinRequest, member: Member, now: Now) -> None:
@@ -170,7 +170,7 @@ def on_replacement_stored(group: Group, store: Store, error: ErrorCode, now: Now
             replacement.former_leader,
         )
         group.answer_join(member, result)
-        member.protocols = replacement.old_protocols
+        group.members.set_protocols(member, replacement.old_protocols)
         member.rebalance_timeout_ms = replacement.old_rebalance_timeout_ms
         member.session_timeout_ms = replacement.old_session_timeout_ms
         group.members.rename(member, replacement.old_member_id)
