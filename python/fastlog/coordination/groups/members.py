@@ -161,11 +161,13 @@ class MemberTable:
     def set_deadline(self, member: Member, deadline: float) -> None:
         """The member counts as failed from then on."""
         member.deadline = deadline
-        self.expect(deadline)
+        if deadline < self.soonest:
+            self.soonest = deadline
 
     def expect(self, deadline: float) -> None:
         """`soonest` is to be no later."""
-        self.soonest = min(self.soonest, deadline)
+        if deadline < self.soonest:
+            self.soonest = deadline
 
     def find_soonest(self, others: Iterable[float]) -> None:
         """Looks at the deadlines of all members, and `others`. Only this lets `soonest` move on."""
@@ -199,6 +201,11 @@ class MemberTable:
         """Protocols that all members support; none of no members."""
         everybody = len(self._members)
         return {name for name, count in self._supporters.items() if count == everybody}
+
+    def all_support_one_of(self, names: Iterable[str]) -> bool:
+        """Whether one of these protocols is common to all members."""
+        supporters, everybody = self._supporters, len(self._members)
+        return any(supporters.get(name) == everybody for name in names)
 
     def select_protocol(self) -> str:
         """Each member votes for the first of its protocols that all support; most votes win.

@@ -15,6 +15,7 @@ Nothing here does I/O or asks for the time. `effects` collects what is to be don
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from enum import Enum
 
 from fastlog.coordination.groups.members import Member, MemberTable
@@ -102,11 +103,11 @@ class Group:
 
     # -- questions --------------------
 
-    def supports(self, protocol_type: str, names: set[str]) -> bool:
+    def supports(self, protocol_type: str, names: Collection[str]) -> bool:
         """Whether somebody with these protocols can be a member."""
         if self.state is GroupState.EMPTY or not len(self.members):
             return bool(protocol_type) and bool(names)
-        return protocol_type == self.protocol_type and not names.isdisjoint(self.members.common_protocols())
+        return protocol_type == self.protocol_type and self.members.all_support_one_of(names)
 
     def identity_error(self, member_id: str, instance_id: str | None) -> ErrorCode:
         """UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID, or NONE for a member of this group."""
