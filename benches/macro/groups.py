@@ -2,7 +2,7 @@
 
 One load generator for both: raw requests, encoded beforehand, pipelined over several connections. Each broker
 gets many groups of one member each; every group commits all its partitions in one request, again and again;
-then the broker is restarted, and answers for all groups. One more group of many members measures a rebalance.
+then the broker is restarted, and answers for all groups. One more group of many members measures rebalances.
 CPU time is that of the broker's process: on a shared machine it is steadier than the time on the wall.
 """
 
@@ -15,45 +15,45 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from benches.macro.group_requests import (
+    COMMIT,
+    FETCH,
+    JOIN,
+    SETTINGS,
+    SYNC,
+    TOPIC,
+    commit_request,
+    decode,
+    fetch_request,
+    frame,
+    join_request,
+    sync_request,
+)
 from benches.macro.pipelines import Pipelines
+from benches.macro.rebalances import (
+    RebalanceFigures,
+    measure,
+    rebalance_rows,
+    wait_for_coordinator,
+)
 from benches.table import print_table
 from fastlog.coordination.groups.table import partition_of
-from fastlog.wire import Request, decode_response, encode_request
-from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
-from fastlog.wire.messages.group_admin import DescribeGroupsRequest
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
-    OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic,
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
 )
-from fastlog.wire.messages.groups import (
-    JoinGroupRequest,
-    JoinGroupRequestProtocol,
-    LeaveGroupRequest,
-    MemberIdentity,
-    SyncGroupRequest,
-    SyncGroupRequestAssignment,
-)
+from fastlog.wire.messages.groups import JoinGroupRequest, SyncGroupRequest
 from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest
 from tests.harness.broker_process import BrokerProcess
 from tests.peers.apache_kafka import KAFKA_3, ApacheKafka
 
-TOPIC = "positions"
-SESSION_MS = 30 * 60 * 1000
 GROUP_PARTITIONS = 50
-# Groups must not wait for members that do not come, and sessions outlive the run.
-SETTINGS = {"group.initial.rebalance.delay.ms": "0", "group.max.session.timeout.ms": str(SESSION_MS)}
-JOIN, SYNC, COMMIT, FETCH = 2, 2, 7, 8
-"""Versions of the requests; JoinGroup 2 is the last that gives out member ids at once."""
 
 
 @dataclass(slots=True)
@@ -64,13 +64,13 @@ class Figures:
     commits_per_second: list[float] = field(default_factory=list)
     cpu_us_per_commit: list[float] = field(default_factory=list)
     fetches_per_second: list[float] = field(default_factory=list)
-    rebalance_ms: list[float] = field(default_factory=list)
     load_from_start: list[float] = field(default_factory=list)
     load_from_port: list[float] = field(default_factory=list)
     load_cpu: list[float] = field(default_factory=list)
     bytes_per_group: list[float] = field(default_factory=list)
     resident_mb: list[float] = field(default_factory=list)
     heap_mb: list[float] = field(default_factory=list)
+    rebalances: RebalanceFigures = field(default_factory=RebalanceFigures)
 
 
 class Turn:
@@ -82,7 +82,6 @@ class Turn:
         self._into = into
         self._groups = [f"group-{index}" for index in range(given.groups)]
         self._members: list[tuple[int, str]] = []
-        self._large: list[str] = []
 
     def run(self) -> None:
         """All of it."""
@@ -98,8 +97,8 @@ class Turn:
             self._commit(lines, number, measured=number > self._given.warm_up)
         self._fetch(lines, self._given.rounds)
         lines.close()
-        for _ in range(self._given.rebalances):
-            self._rebalance()
+        warm_up = self._given.rebalances // 2
+        measure(self._broker, self._given.members, warm_up, self._given.rebalances, self._into.rebalances)
         self._broker.stop()
         self._load()
         self._settle()
@@ -128,30 +127,28 @@ class Turn:
     def _prepare(self) -> None:
         lines = Pipelines(self._broker.port, 1)
         topic = CreatableTopic(TOPIC, self._given.partitions, 1)
-        _, (created,) = lines.spread([_frame(CreateTopicsRequest(topics=[topic], timeout_ms=30_000), 5)])
-        assert _decode(CreateTopicsRequest, 5, created).topics[0].error_code == 0
-        find = FindCoordinatorRequest(key="group-0")
-        while _decode(FindCoordinatorRequest, 1, lines.spread([_frame(find, 1)])[1][0]).error_code:
-            time.sleep(0.1)
+        _, (created,) = lines.spread([frame(CreateTopicsRequest(topics=[topic], timeout_ms=30_000), 5)])
+        assert decode(CreateTopicsRequest, 5, created).topics[0].error_code == 0
         lines.close()
+        wait_for_coordinator(self._broker.port)
 
     def _join(self, lines: Pipelines) -> None:
         """Every group gets one member, which owns all partitions."""
-        seconds, answers = lines.spread([_frame(_join_request(group), JOIN) for group in self._groups])
-        joined = [_decode(JoinGroupRequest, JOIN, answer) for answer in answers]
+        seconds, answers = lines.spread([frame(join_request(group), JOIN) for group in self._groups])
+        joined = [decode(JoinGroupRequest, JOIN, answer) for answer in answers]
         assert all(answer.error_code == 0 for answer in joined), joined[0]
         self._members = [(answer.generation_id, answer.member_id) for answer in joined]
         syncs = [
-            _frame(_sync_request(group, *member, [member[1]]), SYNC)
+            frame(sync_request(group, *member, [member[1]]), SYNC)
             for group, member in zip(self._groups, self._members, strict=True)
         ]
         more, answers = lines.spread(syncs)
-        assert all(_decode(SyncGroupRequest, SYNC, answer).error_code == 0 for answer in answers)
+        assert all(decode(SyncGroupRequest, SYNC, answer).error_code == 0 for answer in answers)
         self._into.joins_per_second.append(len(self._groups) / (seconds + more))
 
     def _commit(self, lines: Pipelines, number: int, *, measured: bool) -> None:
         frames = [
-            _frame(_commit_request(group, *member, number, self._given.partitions), COMMIT)
+            frame(commit_request(group, *member, number, self._given.partitions), COMMIT)
             for group, member in zip(self._groups, self._members, strict=True)
         ]
         before = self._cpu()
@@ -159,78 +156,21 @@ class Turn:
         cpu = self._cpu() - before
         # All answers are alike but for the correlation id, which is the same too.
         assert len(set(answers)) == 1, len(set(answers))
-        (topic,) = _decode(OffsetCommitRequest, COMMIT, answers[0]).topics
+        (topic,) = decode(OffsetCommitRequest, COMMIT, answers[0]).topics
         assert [item.error_code for item in topic.partitions] == [0] * self._given.partitions
         if measured:
             self._into.commits_per_second.append(len(frames) / seconds)
             self._into.cpu_us_per_commit.append(cpu / len(frames) * 1e6)
 
     def _fetch(self, lines: Pipelines, number: int) -> float:
-        seconds, answers = lines.spread([_frame(_fetch_request(group), FETCH) for group in self._groups])
+        seconds, answers = lines.spread([frame(fetch_request(group), FETCH) for group in self._groups])
         for answer in answers:
-            (group,) = _decode(OffsetFetchRequest, FETCH, answer).groups
+            (group,) = decode(OffsetFetchRequest, FETCH, answer).groups
             (topic,) = group.topics
             assert group.error_code == 0
             assert [item.committed_offset for item in topic.partitions] == [number] * self._given.partitions
         self._into.fetches_per_second.append(len(self._groups) / seconds)
         return seconds
-
-    def _rebalance(self) -> None:
-        """A group that is stable with many members is joined by one more: from the others' joining again."""
-        count = self._given.members
-        lines = Pipelines(self._broker.port, count + 1)
-        # The first one leads; the others wait until it joins again, and all are in the next generation.
-        first = _decode(JoinGroupRequest, JOIN, lines.spread([_frame(_join_request("large"), JOIN)])[1][0])
-        members = [first.member_id] + [""] * (count - 1)
-        members, _ = self._next_generation(lines, members)
-        _, seconds = self._next_generation(lines, [*members, ""])
-        self._into.rebalance_ms.append(seconds * 1000)
-        # A member that is gone with its connection would be waited for.
-        with_all = LeaveGroupRequest(group_id="large", members=[MemberIdentity(name) for name in self._large])
-        assert _decode(LeaveGroupRequest, 3, lines.spread([_frame(with_all, 3)])[1][0]).error_code == 0
-        lines.close()
-
-    def _next_generation(self, lines: Pipelines, members: list[str]) -> tuple[list[str], float]:
-        """New members (no id) wait, then all others join; (ids, seconds from then until all are told)."""
-        new = [index for index, member in enumerate(members) if not member]
-        lines.send({index: [_frame(_join_request("large"), JOIN)] for index in new})
-        watcher = Pipelines(self._broker.port, 1)
-        describe = _frame(DescribeGroupsRequest(groups=["large"]), 1)
-        while True:
-            (group,) = _decode(DescribeGroupsRequest, 1, watcher.spread([describe])[1][0]).groups
-            if len(group.members) == len(members):
-                break
-            time.sleep(0.01)
-        watcher.close()
-        began = time.perf_counter()
-        again = {
-            index: [_frame(_join_request("large", member), JOIN)]
-            for index, member in enumerate(members)
-            if member
-        }
-        answers = lines.exchange(again, expected=dict.fromkeys(range(len(members)), 1))[1]
-        joined = [_decode(JoinGroupRequest, JOIN, answers[index][0]) for index in range(len(members))]
-        assert {(answer.error_code, answer.generation_id) for answer in joined} == {
-            (0, joined[0].generation_id)
-        }
-        requests = {
-            index: [
-                _frame(
-                    _sync_request(
-                        *("large", answer.generation_id, answer.member_id),
-                        [item.member_id for item in answer.members],
-                    ),
-                    SYNC,
-                )
-            ]
-            for index, answer in enumerate(joined)
-        }
-        answers = lines.exchange(requests)[1]
-        seconds = time.perf_counter() - began
-        for (answer,) in answers.values():
-            assert _decode(SyncGroupRequest, SYNC, answer).error_code == 0
-        self._large = [answer.member_id for answer in joined]
-        return self._large, seconds
 
     def _load(self) -> None:
         """Starts with all groups in the log; from then until one group of each partition answers."""
@@ -243,8 +183,8 @@ class Turn:
         waiting = sentinels
         while waiting:
             groups = [OffsetFetchRequestGroup(group, topics=None) for group in waiting]
-            _, (answer,) = lines.spread([_frame(OffsetFetchRequest(groups=groups), FETCH)])
-            rows = _decode(OffsetFetchRequest, FETCH, answer).groups
+            _, (answer,) = lines.spread([frame(OffsetFetchRequest(groups=groups), FETCH)])
+            rows = decode(OffsetFetchRequest, FETCH, answer).groups
             waiting = [row.group_id for row in rows if row.error_code]
             if waiting:
                 time.sleep(0.005)
@@ -270,53 +210,6 @@ class Turn:
             self._into.heap_mb.append(int(match[1]) / 1024)
 
 
-def _frame(request: Request, version: int) -> bytes:
-    return bytes(encode_request(request, version, 1, "bench"))
-
-
-def _decode(request: type[Request], version: int, frame: bytes) -> Any:
-    return decode_response(request.API, version, frame)[1]
-
-
-def _join_request(group: str, member_id: str = "") -> JoinGroupRequest:
-    # What a consumer of one topic says of itself.
-    subscription = b"\0\1\0\0\0\1\0\x09" + TOPIC.encode() + b"\xff\xff\xff\xff\0\0\0\0"
-    return JoinGroupRequest(
-        group_id=group,
-        session_timeout_ms=SESSION_MS,
-        rebalance_timeout_ms=SESSION_MS,
-        member_id=member_id,
-        protocol_type="consumer",
-        protocols=[JoinGroupRequestProtocol("range", subscription)],
-    )
-
-
-def _sync_request(group: str, generation: int, member_id: str, owners: Sequence[str]) -> SyncGroupRequest:
-    assignment = b"\0\1\0\0\0\1\0\x09" + TOPIC.encode() + bytes(4 + 4 * 10 + 4)
-    return SyncGroupRequest(
-        group_id=group,
-        generation_id=generation,
-        member_id=member_id,
-        assignments=[SyncGroupRequestAssignment(owner, assignment) for owner in owners],
-    )
-
-
-def _commit_request(
-    group: str, generation: int, member_id: str, offset: int, partitions: int
-) -> OffsetCommitRequest:
-    rows = [OffsetCommitRequestPartition(index, offset, 0, -1, "") for index in range(partitions)]
-    return OffsetCommitRequest(
-        group_id=group,
-        generation_id_or_member_epoch=generation,
-        member_id=member_id,
-        topics=[OffsetCommitRequestTopic(TOPIC, rows)],
-    )
-
-
-def _fetch_request(group: str) -> OffsetFetchRequest:
-    return OffsetFetchRequest(groups=[OffsetFetchRequestGroup(group, topics=None)])
-
-
 def main() -> None:
     """Runs all turns and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -326,7 +219,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="how often every group commits")
     parser.add_argument("--warm-up", type=int, default=3, help="rounds that are not measured")
     parser.add_argument("--members", type=int, default=100, help="members of the group that rebalances")
-    parser.add_argument("--rebalances", type=int, default=5)
+    parser.add_argument("--rebalances", type=int, default=20, help="two times so many")
     parser.add_argument("--turns", type=int, default=1, help="how often each broker runs all of it")
     parser.add_argument("--kafka", default=KAFKA_3, help="the release of Apache Kafka")
     parser.add_argument("--only", choices=("fastlog", "kafka"), help="without a comparison")
@@ -365,9 +258,10 @@ def _report(given: argparse.Namespace, ours: Figures, theirs: Figures) -> None:
             ("CPU s until loaded", ours.load_cpu, theirs.load_cpu, False),
             ("resident memory when loaded, MiB", ours.resident_mb, theirs.resident_mb, False),
             ("resident bytes per group", ours.bytes_per_group, theirs.bytes_per_group, False),
-            (f"rebalance of {given.members} members, ms", ours.rebalance_ms, theirs.rebalance_ms, False),
         )
     ]
+    for what, *cells in rebalance_rows(ours.rebalances, theirs.rebalances):
+        rows.append((f"{given.members} members, ms: {what}", *cells))
     print_table(("measure", "fastlog", f"Apache Kafka {given.kafka}", "times better"), rows)
     if theirs.heap_mb:
         print(f"\nApache Kafka's heap after a full collection: {statistics.median(theirs.heap_mb):.0f} MiB")

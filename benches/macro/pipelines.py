@@ -57,11 +57,11 @@ class Pipelines:
         received = {index: bytearray() for index in counts}
         answers: dict[int, list[bytes]] = {index: [] for index in counts}
         left = sum(counts.values())
-        began = time.perf_counter()
         with selectors.DefaultSelector() as selector:
             for index in counts:
-                write = selectors.EVENT_WRITE if index in out else 0
-                selector.register(self._sockets[index], selectors.EVENT_READ | write, index)
+                selector.register(self._sockets[index], selectors.EVENT_READ, index)
+            began = time.perf_counter()
+            self._start(out, selector)
             while left:
                 if time.perf_counter() - began > self._timeout:
                     raise TimeoutError(f"{left} requests have no answer")
@@ -80,6 +80,13 @@ class Pipelines:
                         answers[index] += found
                         left -= len(found)
         return time.perf_counter() - began, answers
+
+    def _start(self, out: dict[int, memoryview], selector: selectors.BaseSelector) -> None:
+        # What is small goes out at once: to wait for room first would cost more than sending it.
+        for index, data in out.items():
+            out[index] = data[self._sockets[index].send(data[:_READ]) :]
+            if len(out[index]):
+                selector.modify(self._sockets[index], selectors.EVENT_READ | selectors.EVENT_WRITE, index)
 
 
 def _take_frames(buffer: bytearray) -> list[bytes]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,7 +124,17 @@ class Dispatcher:
             task.add_done_callback(self._tasks.discard)
             return
         try:
-            self._answer(exchange, registration.handle(context, request))
+            if registration.later_handler is not None:
+                answer = partial(self._answer_later, registration, exchange)
+                registration.later_handler(context, request, answer)
+            else:
+                self._answer(exchange, registration.handle(context, request))
+        except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
+            self._fail(registration, exchange, error)
+
+    def _answer_later(self, registration: Registration, exchange: Exchange, response: Response) -> None:
+        try:
+            self._answer(exchange, response)
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail(registration, exchange, error)
 

@@ -3,10 +3,12 @@
     @handles(ApiKey.METADATA)
     async def handle(ctx: RequestContext, request: MetadataRequest) -> MetadataResponse: ...
 
-Three kinds of handlers:
+Four kinds of handlers:
 
 * a coroutine function: the next request of the connection starts when it has returned;
 * a plain function: the same without a task, for answers that come from memory;
+* a plain function with a third parameter, `answer`, that it calls once, at once or later (`@handles_later`);
+  then the next request starts. For requests that wait for each other in large numbers: none needs a task;
 * a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the
   next request may start (`proceed`) and what the answer is (`reply`): Produce and Fetch.
 """
@@ -34,8 +36,11 @@ DECODED_MAX_BYTES: Final = 4 * 1024 * 1024
 FRAME_MAX_BYTES: Final = 2**31 - 1
 
 AnyHandler = Callable[..., "Response | EncodedResponse | Coroutine[Any, Any, Response | EncodedResponse]"]
+Answer = Callable[["Response"], None]
+LaterHandler = Callable[..., None]
 FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
 H = TypeVar("H", bound=Callable[..., Any])
+L = TypeVar("L", bound=LaterHandler)
 F = TypeVar("F", bound=FrameHandler)
 
 
@@ -49,7 +54,7 @@ class EncodedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One API: its versions, the largest frame that is looked into, and one of the two kinds of callables."""
+    """One API: its versions, the largest frame that is looked into, and one of the three callables."""
 
     api_key: ApiKey
     min_version: int
@@ -57,12 +62,13 @@ class Registration:
     max_bytes: int
     handler: AnyHandler | None = None
     is_coroutine: bool = False
+    later_handler: LaterHandler | None = None
     frame_handler: FrameHandler | None = None
 
     def handle(self, context: RequestContext, request: Request) -> Any:
         """The answer to a decoded request, or a coroutine that makes it (`is_coroutine`)."""
         if self.handler is None:
-            raise TypeError(f"{self.api_key.name} has a handler of frames only")
+            raise TypeError(f"{self.api_key.name} has a handler of another kind")
         return self.handler(context, request)
 
 
@@ -92,6 +98,23 @@ def handles(
                 is_coroutine=inspect.iscoroutinefunction(function),
             )
         )
+        return function
+
+    return register
+
+
+def handles_later(
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = DECODED_MAX_BYTES,
+) -> Callable[[L], L]:
+    """Registers a handler that calls back with the answer; see the module's text."""
+
+    def register(function: L) -> L:
+        low, high = _versions(api_key, min_version, max_version)
+        _add(Registration(api_key, low, high, max_bytes, later_handler=function))
         return function
 
     return register

@@ -16,6 +16,8 @@ from fastlog.wire.errors import MalformedMessage, UnencodableMessage, Unsupporte
 from fastlog.wire.primitives import MAX_STRING, skip_tags
 
 _FIXED = Struct(">hhih")
+# A look-up costs a tenth of what the call of an enum's class does.
+_KEYS = {int(key): (key, api) for key, api in APIS.items()}
 
 
 @dataclass(slots=True)
@@ -54,9 +56,8 @@ def decode_request_header(buf: bytes | memoryview) -> tuple[RequestHeader, int]:
     key, version, correlation_id, length = _FIXED.unpack_from(buf, 0)
     p, end = _FIXED.size, len(buf)
     try:
-        api_key = ApiKey(key)
-        api = APIS[api_key]
-    except (KeyError, ValueError):
+        api_key, api = _KEYS[key]
+    except KeyError:
         raise UnsupportedVersion(key, version, correlation_id) from None
     if not 0 <= version <= api.max_version:
         raise UnsupportedVersion(key, version, correlation_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastlog.coordination.groups.members import Member
 from fastlog.coordination.groups.rebalance import (
     NEW_MEMBER_JOIN_TIMEOUT_MS,
@@ -32,7 +30,7 @@ def join(group: Group, request: JoinRequest, now: Now) -> None:
         _refuse(group, request, ErrorCode.COORDINATOR_NOT_AVAILABLE)
     elif not _has_room(group, request.member_id):
         _refuse(group, request, ErrorCode.GROUP_MAX_SIZE_REACHED, UNKNOWN_MEMBER)
-    elif not group.supports(request.protocol_type, {name for name, _ in request.protocols}):
+    elif not group.supports(request.protocol_type, [name for name, _ in request.protocols]):
         _refuse(group, request, ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
     elif not request.member_id:
         _join_new(group, request, now)
@@ -75,7 +73,7 @@ def _join_new(group: Group, request: JoinRequest, now: Now) -> None:
             _add(group, request, request.new_member_id, now)
     elif request.requires_known_id:
         # The member must come again with its id: a lost answer then leaves no unknown member behind.
-        group.pending[request.new_member_id] = now.monotonic + request.session_timeout_ms / 1000
+        group.give_out(request.new_member_id, now.monotonic + request.session_timeout_ms / 1000)
         _refuse(group, request, ErrorCode.MEMBER_ID_REQUIRED, request.new_member_id)
     else:
         _add(group, request, request.new_member_id, now)
@@ -112,11 +110,12 @@ def _join_again(group: Group, request: JoinRequest, member: Member, now: Now) ->
 
 def _update(group: Group, request: JoinRequest, member: Member) -> None:
     # A request of the same member that still waits is answered: its connection may be the one that is gone.
-    group.answer_join(member, JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
-    member.protocols = request.protocols
+    if member.join_ticket is not None:
+        group.answer_join(member, JoinResult(ErrorCode.REBALANCE_IN_PROGRESS, member.member_id))
+    group.members.set_protocols(member, request.protocols)
     member.session_timeout_ms = request.session_timeout_ms
     member.rebalance_timeout_ms = request.rebalance_timeout_ms
-    member.join_ticket = request.ticket
+    group.members.wait_for_generation(member, request.ticket)
 
 
 def _replace_static(group: Group, request: JoinRequest, member: Member, now: Now) -> None:
@@ -170,7 +169,7 @@ def on_replacement_stored(group: Group, store: Store, error: ErrorCode, now: Now
             replacement.former_leader,
         )
         group.answer_join(member, result)
-        member.protocols = replacement.old_protocols
+        group.members.set_protocols(member, replacement.old_protocols)
         member.rebalance_timeout_ms = replacement.old_rebalance_timeout_ms
         member.session_timeout_ms = replacement.old_session_timeout_ms
         group.members.rename(member, replacement.old_member_id)
@@ -179,9 +178,9 @@ def on_replacement_stored(group: Group, store: Store, error: ErrorCode, now: Now
     result = group.joined_members(member.member_id)
     leads = group.members.leader == member.member_id
     if replacement.can_skip:
-        result = replace(result, skip_assignment=leads)
+        result = result._replace(skip_assignment=leads)
     else:
         # Before version 9 a leader must not know that it leads: it would assign anew, to no effect.
-        result = replace(result, leader=replacement.former_leader, members=())
+        result = result._replace(leader=replacement.former_leader, members=())
     group.answer_join(member, result)
     member.is_new = False

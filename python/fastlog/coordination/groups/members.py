@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fastlog.coordination.groups.results import JoinedMember, JoinRequest, Protocols, StoredMember
@@ -11,7 +12,10 @@ from fastlog.coordination.groups.results import JoinedMember, JoinRequest, Proto
 
 @dataclass(slots=True)
 class Member:
-    """One member. `join_ticket` and `sync_ticket` are its requests that wait, if any."""
+    """One member. `join_ticket` and `sync_ticket` are its requests that wait, if any.
+
+    Of a member of a `MemberTable`, that table sets `join_ticket`, `protocols` and `deadline`.
+    """
 
     member_id: str
     instance_id: str | None
@@ -65,12 +69,21 @@ class Member:
 
 
 class MemberTable:
-    """Members in the order in which they came."""
+    """Members in the order in which they came.
+
+    What each request asks of all members is kept up to date instead of counted again: a rebalance costs time
+    linear to the number of members.
+    """
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}
         self._static: dict[str, str] = {}
+        self._waiting = 0
+        self._supporters: Counter[str] = Counter()
+        """How many members support each protocol."""
         self.leader: str | None = None
+        self.soonest = math.inf
+        """No deadline is earlier; it may be that none is so early any more. See `find_soonest`."""
 
     def __len__(self) -> int:
         return len(self._members)
@@ -92,6 +105,10 @@ class MemberTable:
     def add(self, member: Member) -> None:
         """Adds a member; the first one leads."""
         self._members[member.member_id] = member
+        self._waiting += member.join_ticket is not None
+        self._count(member.protocols, 1)
+        if member.deadline is not None:
+            self.expect(member.deadline)
         if member.instance_id is not None:
             self._static[member.instance_id] = member.member_id
         if self.leader is None:
@@ -102,6 +119,8 @@ class MemberTable:
         member = self._members.pop(member_id, None)
         if member is None:
             return None
+        self._waiting -= member.join_ticket is not None
+        self._count(member.protocols, -1)
         if member.instance_id is not None and self._static.get(member.instance_id) == member_id:
             del self._static[member.instance_id]
         if self.leader == member_id:
@@ -119,6 +138,42 @@ class MemberTable:
         if self.leader == old_member_id:
             self.leader = new_member_id
 
+    def wait_for_generation(self, member: Member, ticket: int) -> None:
+        """The member's JoinGroup request waits. None of it may wait already."""
+        member.join_ticket = ticket
+        self._waiting += 1
+
+    def end_wait(self, member: Member) -> int | None:
+        """The ticket of the member's JoinGroup request, which waits no more, or None."""
+        ticket = member.join_ticket
+        if ticket is not None:
+            member.join_ticket = None
+            self._waiting -= 1
+        return ticket
+
+    def set_protocols(self, member: Member, protocols: Protocols) -> None:
+        """The member now supports these."""
+        if protocols != member.protocols:
+            self._count(member.protocols, -1)
+            member.protocols = protocols
+            self._count(protocols, 1)
+
+    def set_deadline(self, member: Member, deadline: float) -> None:
+        """The member counts as failed from then on."""
+        member.deadline = deadline
+        if deadline < self.soonest:
+            self.soonest = deadline
+
+    def expect(self, deadline: float) -> None:
+        """`soonest` is to be no later."""
+        if deadline < self.soonest:
+            self.soonest = deadline
+
+    def find_soonest(self, others: Iterable[float]) -> None:
+        """Looks at the deadlines of all members, and `others`. Only this lets `soonest` move on."""
+        mine = (member.deadline for member in self._members.values() if member.deadline is not None)
+        self.soonest = min(min(mine, default=math.inf), min(others, default=math.inf))
+
     def elect_joined_leader(self) -> bool:
         """Sees to it that the leader is one that has joined; False when nobody has."""
         leader = self._members.get(self.leader or "")
@@ -132,26 +187,25 @@ class MemberTable:
 
     def all_joined(self) -> bool:
         """Whether every member's JoinGroup request waits."""
-        return all(member.join_ticket is not None for member in self._members.values())
+        return self._waiting == len(self._members)
 
     def waiting_to_join(self) -> int:
         """How many members' JoinGroup requests wait."""
-        return sum(member.join_ticket is not None for member in self._members.values())
+        return self._waiting
 
     def rebalance_timeout_ms(self) -> int:
         """The longest of all members."""
         return max((member.rebalance_timeout_ms for member in self._members.values()), default=0)
 
     def common_protocols(self) -> set[str]:
-        """Protocols that all members support."""
-        members = iter(self._members.values())
-        first = next(members, None)
-        if first is None:
-            return set()
-        common = {name for name, _ in first.protocols}
-        for member in members:
-            common.intersection_update(name for name, _ in member.protocols)
-        return common
+        """Protocols that all members support; none of no members."""
+        everybody = len(self._members)
+        return {name for name, count in self._supporters.items() if count == everybody}
+
+    def all_support_one_of(self, names: Iterable[str]) -> bool:
+        """Whether one of these protocols is common to all members."""
+        supporters, everybody = self._supporters, len(self._members)
+        return any(supporters.get(name) == everybody for name in names)
 
     def select_protocol(self) -> str:
         """Each member votes for the first of its protocols that all support; most votes win.
@@ -159,9 +213,18 @@ class MemberTable:
         Raises ValueError when there is none, which joining rules out.
         """
         common = self.common_protocols()
-        votes: Counter[str] = Counter()
-        for member in self._members.values():
-            votes.update([next(name for name, _ in member.protocols if name in common)] if common else [])
-        if not votes:
+        if not common:
             raise ValueError("the members have no protocol in common")
+        votes = Counter(
+            next(name for name, _ in member.protocols if name in common) for member in self._members.values()
+        )
         return votes.most_common(1)[0][0]
+
+    def _count(self, protocols: Protocols, step: int) -> None:
+        # A protocol counts once even if a member names it twice.
+        for name in {name for name, _ in protocols}:
+            count = self._supporters[name] + step
+            if count:
+                self._supporters[name] = count
+            else:
+                del self._supporters[name]

@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fastlog.coordination.groups import joining, rebalance, syncing
 from fastlog.coordination.groups.modern.state import ConsumerGroup
@@ -18,6 +19,7 @@ from fastlog.coordination.groups.results import (
     JoinAnswer,
     JoinRequest,
     JoinResult,
+    Now,
     Store,
     SyncAnswer,
     SyncRequest,
@@ -32,8 +34,13 @@ if TYPE_CHECKING:
     from fastlog.coordination.groups.modern.service import ConsumerMembership
     from fastlog.coordination.groups.table import GroupEntry, GroupTable
 
+ThenJoin: TypeAlias = Callable[[JoinResult], None]
+ThenSync: TypeAlias = Callable[[SyncResult], None]
+"""What is called, once, with the outcome of a request. It raises nothing."""
+
 _LOG: Final = logging.getLogger(__name__)
-T = TypeVar("T")
+# Answers of one group that are given before other work of the event loop gets a turn.
+_ANSWERS_PER_TURN: Final = 64
 
 
 class Membership:
@@ -48,12 +55,21 @@ class Membership:
         self._consumer = consumer
         consumer.settle_classic = self.settle
         self._tickets = itertools.count(1)
-        self._joins: dict[int, asyncio.Future[JoinResult]] = {}
-        self._syncs: dict[int, asyncio.Future[SyncResult]] = {}
+        self._joins: dict[int, ThenJoin] = {}
+        self._syncs: dict[int, ThenSync] = {}
+        self._answers: deque[Callable[[], None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def join(self, group_id: str, request: JoinRequest) -> JoinResult:
-        """Returns when the generation has begun, or the request is refused. `ticket` and the new member's id
-        in the request are filled in here."""
+    def new_ticket(self) -> int:
+        """The ticket of another request."""
+        return next(self._tickets)
+
+    def new_member_id(self, name: str) -> str:
+        """An id for a member of which `name` (its instance or client id) is known."""
+        return f"{name}-{uuid.uuid4()}"
+
+    def join(self, group_id: str, request: JoinRequest, then: ThenJoin) -> None:
+        """Calls `then` when the generation has begun, or the request is refused."""
         error = self._table.error(group_id)
         limits = self._table.limits()
         if error is ErrorCode.NONE and not (
@@ -63,47 +79,44 @@ class Membership:
         if error is ErrorCode.NONE and request.member_id and self._table.get(group_id) is None:
             error = ErrorCode.UNKNOWN_MEMBER_ID
         if error is not ErrorCode.NONE:
-            return JoinResult(error, request.member_id)
+            then(JoinResult(error, request.member_id))
+            return
         entry = self._table.get_or_add(group_id)
-        ticket = next(self._tickets)
-        new_member_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
-        request = replace(request, ticket=ticket, new_member_id=new_member_id)
         group = entry.group
         if isinstance(group, ConsumerGroup):
             if group.members:
-                return await self._join_consumer_group(entry, group, request)
+                self._run(self._join_consumer_group(entry, group, request, then))
+                return
             if request.member_id:
-                return JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id)
+                then(JoinResult(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id))
+                return
             group = self._consumer.make_classic(entry, group)
         group.limits = limits
-        future: asyncio.Future[JoinResult] = asyncio.get_running_loop().create_future()
-        self._joins[ticket] = future
-        joining.join(group, request, self._table.now())
-        self.settle(entry)
-        return await future
+        self._joins[request.ticket] = then
+        now = self._table.now()
+        joining.join(group, request, now)
+        self.settle(entry, now)
 
-    async def sync(self, group_id: str, request: SyncRequest) -> SyncResult:
-        """Returns when the assignment is stored, or the request is refused."""
+    def sync(self, group_id: str, request: SyncRequest, then: ThenSync) -> None:
+        """Calls `then` when the assignment is stored, or the request is refused."""
         error = self._table.error(group_id)
         if error is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS:
             # Older clients do not expect that code here; joining again is what they have to do anyway.
-            return SyncResult(ErrorCode.REBALANCE_IN_PROGRESS)
+            then(SyncResult(ErrorCode.REBALANCE_IN_PROGRESS))
+            return
         entry = self._table.get(group_id)
         if error is ErrorCode.NONE and entry is None:
             error = ErrorCode.UNKNOWN_MEMBER_ID
         if error is not ErrorCode.NONE or entry is None:
-            return SyncResult(error)
+            then(SyncResult(error))
+            return
         if isinstance(entry.group, ConsumerGroup):
-            try:
-                return await self._consumer.sync(entry, entry.group, request)
-            except KafkaError as refusal:
-                return SyncResult(refusal.code)
-        ticket = next(self._tickets)
-        future: asyncio.Future[SyncResult] = asyncio.get_running_loop().create_future()
-        self._syncs[ticket] = future
-        syncing.sync(entry.group, replace(request, ticket=ticket), self._table.now())
-        self.settle(entry)
-        return await future
+            self._run(self._sync_consumer_group(entry, entry.group, request, then))
+            return
+        self._syncs[request.ticket] = then
+        now = self._table.now()
+        syncing.sync(entry.group, request, now)
+        self.settle(entry, now)
 
     def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
         """A sign of life. Its deadline only moves on, so the group's timer may stay as it is."""
@@ -148,28 +161,66 @@ class Membership:
                 entry.timer.cancel()
                 entry.timer = None
 
-    async def _join_consumer_group(
-        self, entry: GroupEntry, group: ConsumerGroup, request: JoinRequest
-    ) -> JoinResult:
-        try:
-            return await self._consumer.join(entry, group, request)
-        except KafkaError as refusal:
-            return JoinResult(refusal.code, request.member_id)
+    async def close(self) -> None:
+        """Ends requests of consumer groups that are still under way when nothing more is written."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def settle(self, entry: GroupEntry) -> None:
-        """Carries out what a classic group asks for, and sets its timer."""
+    def _run(self, request: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(request, name="fastlog-groups-request")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _join_consumer_group(
+        self, entry: GroupEntry, group: ConsumerGroup, request: JoinRequest, then: ThenJoin
+    ) -> None:
+        try:
+            result = await self._consumer.join(entry, group, request)
+        except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
+            result = JoinResult(_code_of_failure(error, group), request.member_id)
+        then(result)
+
+    async def _sync_consumer_group(
+        self, entry: GroupEntry, group: ConsumerGroup, request: SyncRequest, then: ThenSync
+    ) -> None:
+        try:
+            result = await self._consumer.sync(entry, group, request)
+        except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
+            result = SyncResult(_code_of_failure(error, group))
+        then(result)
+
+    def settle(self, entry: GroupEntry, now: Now | None = None) -> None:
+        """Carries out what a classic group asks for, and sets its timer.
+
+        Answers are given in the next turn of the event loop: what they set off must not meet a group that is
+        half settled.
+        """
         group = entry.group
         if isinstance(group, ConsumerGroup):
             return
         for effect in group.take_effects():
             if isinstance(effect, JoinAnswer):
-                _finish(self._joins.pop(effect.ticket), effect.result)
+                self._answer(partial(self._joins.pop(effect.ticket), effect.result))
             elif isinstance(effect, SyncAnswer):
-                _finish(self._syncs.pop(effect.ticket), effect.result)
+                self._answer(partial(self._syncs.pop(effect.ticket), effect.result))
             else:
                 self._store(entry, group, effect)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
-        arm(entry, deadline, self._table.now().monotonic, self._on_timer)
+        arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer)
+
+    def _answer(self, answer: Callable[[], None]) -> None:
+        if not self._answers:
+            asyncio.get_running_loop().call_soon(self._give_answers)
+        self._answers.append(answer)
+
+    def _give_answers(self) -> None:
+        try:
+            for _ in range(min(len(self._answers), _ANSWERS_PER_TURN)):
+                self._answers.popleft()()
+        finally:
+            if self._answers:
+                asyncio.get_running_loop().call_soon(self._give_answers)
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
@@ -207,10 +258,11 @@ class Membership:
         self.settle(entry)
 
 
-def _finish(future: asyncio.Future[T], result: T) -> None:
-    # It may have been cancelled with the request that waits for it.
-    if not future.done():
-        future.set_result(result)
+def _code_of_failure(error: Exception, group: ConsumerGroup) -> ErrorCode:
+    if isinstance(error, KafkaError):
+        return error.code
+    _LOG.error("a request of a classic member of group %s failed", group.group_id, exc_info=error)
+    return ErrorCode.UNKNOWN_SERVER_ERROR
 
 
 def _code_of(done: asyncio.Future[None]) -> ErrorCode:

@@ -124,7 +124,7 @@ def leave(group: Group, member_id: str, instance_id: str | None, now: Now) -> Er
 
 
 def on_time(group: Group, now: Now) -> None:
-    """Does what deadlines that have passed ask for. Harmless when none has."""
+    """Does what deadlines that have passed ask for, and finds the next one. Harmless when none has."""
     moment = now.monotonic
     if group.state is GroupState.DEAD:
         return
@@ -144,6 +144,7 @@ def on_time(group: Group, now: Now) -> None:
         _expire_sync(group, now)
     if group.join_deadline is not None and group.join_deadline <= moment:
         _expire_join(group, now)
+    group.members.find_soonest(group.pending.values())
 
 
 def _expire_join(group: Group, now: Now) -> None:

@@ -86,6 +86,7 @@ class GroupService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.consumer.close()
         await self._log.close()
+        await self.membership.close()
 
     async def ensure_topic(self) -> None:
         """Makes the topic if there is none yet. Raises KafkaError."""

@@ -14,6 +14,8 @@ Nothing here does I/O or asks for the time. `effects` collects what is to be don
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from enum import Enum
 
 from fastlog.coordination.groups.members import Member, MemberTable
@@ -101,11 +103,11 @@ class Group:
 
     # -- questions --------------------
 
-    def supports(self, protocol_type: str, names: set[str]) -> bool:
+    def supports(self, protocol_type: str, names: Collection[str]) -> bool:
         """Whether somebody with these protocols can be a member."""
         if self.state is GroupState.EMPTY or not len(self.members):
             return bool(protocol_type) and bool(names)
-        return protocol_type == self.protocol_type and not names.isdisjoint(self.members.common_protocols())
+        return protocol_type == self.protocol_type and self.members.all_support_one_of(names)
 
     def identity_error(self, member_id: str, instance_id: str | None) -> ErrorCode:
         """UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID, or NONE for a member of this group."""
@@ -127,14 +129,16 @@ class Group:
         return error
 
     def next_deadline(self) -> float | None:
-        """When `rebalance.on_time` has something to do, on the monotonic clock."""
-        deadlines = [member.deadline for member in self.members if member.deadline is not None]
-        deadlines.extend(self.pending.values())
+        """When `rebalance.on_time` may have something to do, on the monotonic clock.
+
+        Not before; perhaps it has nothing to do yet, as members showed signs of life meanwhile.
+        """
+        deadline = self.members.soonest
         if self.join_deadline is not None:
-            deadlines.append(self.join_deadline)
+            deadline = min(deadline, self.join_deadline)
         if self.sync_deadline is not None:
-            deadlines.append(self.sync_deadline)
-        return min(deadlines, default=None)
+            deadline = min(deadline, self.sync_deadline)
+        return deadline if deadline < math.inf else None
 
     # -- requests that are answered at once --------------------
 
@@ -181,7 +185,12 @@ class Group:
 
     def extend(self, member: Member, now: Now) -> None:
         """The member is alive: its session starts anew."""
-        member.deadline = now.monotonic + member.session_timeout_ms / 1000
+        self.members.set_deadline(member, now.monotonic + member.session_timeout_ms / 1000)
+
+    def give_out(self, member_id: str, deadline: float) -> None:
+        """Somebody was told to join under this id, and is waited for until then."""
+        self.pending[member_id] = deadline
+        self.members.expect(deadline)
 
     def joined_members(self, member_id: str) -> JoinResult:
         """What a member of the current generation is told; only the leader gets the list of members."""
@@ -198,9 +207,9 @@ class Group:
 
     def answer_join(self, member: Member, result: JoinResult) -> None:
         """Answers the JoinGroup request of a member, if one waits."""
-        if member.join_ticket is not None:
-            self.effects.append(JoinAnswer(member.join_ticket, result))
-            member.join_ticket = None
+        ticket = self.members.end_wait(member)
+        if ticket is not None:
+            self.effects.append(JoinAnswer(ticket, result))
 
     def answer_sync(self, member: Member, result: SyncResult) -> bool:
         """Answers the SyncGroup request of a member, if one waits; whether one did."""

@@ -30,7 +30,8 @@ def sync(group: Group, request: SyncRequest, now: Now) -> None:
         group.effects.append(SyncAnswer(request.ticket, _assigned(group, member.assignment)))
         group.extend(member, now)
         return
-    group.answer_sync(member, SyncResult(ErrorCode.REBALANCE_IN_PROGRESS))
+    if member.sync_ticket is not None:
+        group.answer_sync(member, SyncResult(ErrorCode.REBALANCE_IN_PROGRESS))
     member.sync_ticket = request.ticket
     if group.members.leader == member.member_id:
         record = group.stored(request.assignments)

@@ -75,6 +75,7 @@ class GroupTable:
         self.failed: set[int] = set()
         """Partitions whose records could not be read: to act as if they were empty would lose offsets."""
         self.closed = False
+        self._limits: tuple[BrokerConfig, GroupLimits] | None = None
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -89,12 +90,17 @@ class GroupTable:
     def limits(self) -> GroupLimits:
         """What the configuration in force says about members."""
         config = self._config()
-        return GroupLimits(
+        if self._limits is not None and self._limits[0] is config:
+            return self._limits[1]
+        limits = GroupLimits(
             initial_rebalance_delay_ms=max(0, config.group_initial_rebalance_delay_ms),
             min_session_timeout_ms=config.group_min_session_timeout_ms,
             max_session_timeout_ms=config.group_max_session_timeout_ms,
             max_size=config.group_max_size,
         )
+        # A configuration never changes: another one takes its place.
+        self._limits = config, limits
+        return limits
 
     def consumer_limits(self, group_id: str) -> ConsumerLimits:
         """What the configuration in force says about this group of the consumer protocol."""

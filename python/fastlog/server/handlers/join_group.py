@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.results import JoinRequest
-from fastlog.server.registry import FRAME_MAX_BYTES, handles
+from fastlog.coordination.groups.results import JoinRequest, JoinResult
+from fastlog.server.registry import FRAME_MAX_BYTES, Answer, handles_later
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
 
@@ -25,18 +25,25 @@ _NULL_PROTOCOL_FROM: Final = 7
 _SKIP_FROM: Final = 9
 
 
-@handles(ApiKey.JOIN_GROUP, max_bytes=FRAME_MAX_BYTES)
-async def handle(ctx: RequestContext, request: JoinGroupRequest) -> JoinGroupResponse:
-    """Waits for the generation."""
+@handles_later(ApiKey.JOIN_GROUP, max_bytes=FRAME_MAX_BYTES)
+def handle(ctx: RequestContext, request: JoinGroupRequest, answer: Answer) -> None:
+    """Answers when the generation begins."""
     version = ctx.header.api_version
     own_timeout = version >= _REBALANCE_TIMEOUT_FROM
-    result = await ctx.broker.groups.membership.join(
+
+    def then(result: JoinResult) -> None:
+        answer(_response(result, version))
+
+    membership = ctx.broker.groups.membership
+    client_id = ctx.header.client_id or ""
+    member_id = request.member_id
+    membership.join(
         request.group_id,
         JoinRequest(
-            ticket=0,
-            member_id=request.member_id,
+            ticket=membership.new_ticket(),
+            member_id=member_id,
             instance_id=request.group_instance_id,
-            client_id=ctx.header.client_id or "",
+            client_id=client_id,
             client_host=f"/{ctx.peer}",
             session_timeout_ms=request.session_timeout_ms,
             rebalance_timeout_ms=request.rebalance_timeout_ms if own_timeout else request.session_timeout_ms,
@@ -44,8 +51,15 @@ async def handle(ctx: RequestContext, request: JoinGroupRequest) -> JoinGroupRes
             protocols=tuple((protocol.name, bytes(protocol.metadata)) for protocol in request.protocols),
             requires_known_id=version >= _KNOWN_ID_FROM and request.group_instance_id is None,
             can_skip=version >= _SKIP_FROM,
+            new_member_id=(
+                "" if member_id else membership.new_member_id(request.group_instance_id or client_id)
+            ),
         ),
+        then,
     )
+
+
+def _response(result: JoinResult, version: int) -> JoinGroupResponse:
     protocol_name = result.protocol_name
     if protocol_name is None and version < _NULL_PROTOCOL_FROM:
         protocol_name = ""

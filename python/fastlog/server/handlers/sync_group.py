@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.results import SyncRequest
+from fastlog.coordination.groups.results import SyncRequest, SyncResult
 from fastlog.errors import ErrorCode
-from fastlog.server.registry import FRAME_MAX_BYTES, handles
+from fastlog.server.registry import FRAME_MAX_BYTES, Answer, handles_later
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import SyncGroupRequest, SyncGroupResponse
 
@@ -21,16 +21,29 @@ if TYPE_CHECKING:
 _PROTOCOL_FROM: Final = 5
 
 
-@handles(ApiKey.SYNC_GROUP, max_bytes=FRAME_MAX_BYTES)
-async def handle(ctx: RequestContext, request: SyncGroupRequest) -> SyncGroupResponse:
-    """Waits for the assignment."""
+@handles_later(ApiKey.SYNC_GROUP, max_bytes=FRAME_MAX_BYTES)
+def handle(ctx: RequestContext, request: SyncGroupRequest, answer: Answer) -> None:
+    """Answers when the assignment is stored."""
     named = request.protocol_type is not None and request.protocol_name is not None
     if ctx.header.api_version >= _PROTOCOL_FROM and not named:
-        return SyncGroupResponse(error_code=int(ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
-    result = await ctx.broker.groups.membership.sync(
+        answer(SyncGroupResponse(error_code=int(ErrorCode.INCONSISTENT_GROUP_PROTOCOL)))
+        return
+
+    def then(result: SyncResult) -> None:
+        answer(
+            SyncGroupResponse(
+                error_code=int(result.error),
+                protocol_type=result.protocol_type,
+                protocol_name=result.protocol_name,
+                assignment=result.assignment,
+            )
+        )
+
+    membership = ctx.broker.groups.membership
+    membership.sync(
         request.group_id,
         SyncRequest(
-            ticket=0,
+            ticket=membership.new_ticket(),
             member_id=request.member_id,
             instance_id=request.group_instance_id,
             generation=request.generation_id,
@@ -38,10 +51,5 @@ async def handle(ctx: RequestContext, request: SyncGroupRequest) -> SyncGroupRes
             protocol_name=request.protocol_name,
             assignments={item.member_id: bytes(item.assignment) for item in request.assignments},
         ),
-    )
-    return SyncGroupResponse(
-        error_code=int(result.error),
-        protocol_type=result.protocol_type,
-        protocol_name=result.protocol_name,
-        assignment=result.assignment,
+        then,
     )

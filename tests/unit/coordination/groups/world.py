@@ -116,9 +116,12 @@ class GroupWorld:
         while (deadline := self.group.next_deadline()) is not None and deadline <= end:
             step = round((deadline - self.clock.monotonic()) * 1000)
             self.clock.advance(max(step, 0))
+            if self.clock.monotonic() < deadline:
+                # By a rounding error of sums of seconds.
+                self.clock.advance(1)
             rebalance.on_time(self.group, self.now())
             self._settle()
-        self.clock.advance(round((end - self.clock.monotonic()) * 1000))
+        self.clock.advance(max(round((end - self.clock.monotonic()) * 1000), 0))
 
     def finish_store(self, error: ErrorCode = ErrorCode.NONE) -> None:
         """The oldest store is carried out."""

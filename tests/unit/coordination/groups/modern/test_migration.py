@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from struct import pack
 
 import pytest
@@ -47,7 +46,7 @@ def join(
         protocols=(("range", metadata),),
         new_member_id=member_id if new else "",
     )
-    result = classic_members.join(world.group, replace(request, **how), world.now(), world.topics)
+    result = classic_members.join(world.group, request._replace(**how), world.now(), world.topics)
     world.store()
     return result
 
@@ -55,7 +54,7 @@ def join(
 def sync(world: ConsumerWorld, member_id: str, generation: int, **how: object) -> list[int]:
     """SyncGroup; returns the partition numbers."""
     request = SyncRequest(1, member_id, None, generation, None, None, {})
-    result = classic_members.sync(world.group, replace(request, **how), world.now(), world.topics)
+    result = classic_members.sync(world.group, request._replace(**how), world.now(), world.topics)
     return [number for _, number in decode_assignment(result.assignment)[0]]
 
 
