@@ -260,8 +260,8 @@ def _report(given: argparse.Namespace, ours: Figures, theirs: Figures) -> None:
             ("resident bytes per group", ours.bytes_per_group, theirs.bytes_per_group, False),
         )
     ]
-    for what, *cells in rebalance_rows(ours.rebalances, theirs.rebalances):
-        rows.append((f"{given.members} members, ms: {what}", *cells))
+    for what, mine, other, ratio in rebalance_rows(ours.rebalances, theirs.rebalances):
+        rows.append((f"{given.members} members, ms: {what}", mine, other, ratio))
     print_table(("measure", "fastlog", f"Apache Kafka {given.kafka}", "times better"), rows)
     if theirs.heap_mb:
         print(f"\nApache Kafka's heap after a full collection: {statistics.median(theirs.heap_mb):.0f} MiB")

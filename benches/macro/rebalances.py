@@ -61,8 +61,7 @@ class LargeGroup:
         self._lines = Pipelines(port, members + 1)
         self._count = members
         # The first one leads; the others wait until it joins again, and all are in the next generation.
-        (answer,) = self._lines.spread([frame(join_request(_GROUP), JOIN)])[1]
-        self._members = [decode(JoinGroupRequest, JOIN, answer).member_id]
+        self._members = [self._first()]
         self._come(members - 1)
         self._next_generation(RebalanceFigures())
 
@@ -80,6 +79,15 @@ class LargeGroup:
         self._leave(self._members)
         self._lines.close()
         self._watcher.close()
+
+    def _first(self) -> str:
+        """One member joins, as soon as the coordinator has loaded what it has stored."""
+        while True:
+            (answer,) = self._lines.spread([frame(join_request(_GROUP), JOIN)])[1]
+            joined = decode(JoinGroupRequest, JOIN, answer)
+            if not joined.error_code:
+                return str(joined.member_id)
+            time.sleep(0.1)
 
     def _come(self, count: int) -> None:
         """So many new members ask to join, and wait for the others."""
@@ -212,7 +220,7 @@ def rebalance_rows(ours: RebalanceFigures, theirs: RebalanceFigures) -> list[tup
         ("CPU of the load generator", "client_cpu"),
     ):
         mine, other = _median(getattr(ours, name)), _median(getattr(theirs, name))
-        cells = [_cell(getattr(figures, name)) for figures in (ours, theirs)]
+        cells = _cell(getattr(ours, name)), _cell(getattr(theirs, name))
         rows.append((what, *cells, f"{other / mine:.2f}"))
     return rows
 
