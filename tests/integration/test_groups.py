@@ -66,12 +66,15 @@ class GroupTest:
     def __init__(self, broker: BrokerProcess) -> None:
         self.broker = broker
         self.members: list[Member] = []
-        # By default librdkafka waits up to ten seconds before it connects to a restarted broker again.
-        self.admin = AdminClient(
-            {"bootstrap.servers": broker.bootstrap, "log_level": 2, "reconnect.backoff.max.ms": 500}
-        )
+        self.admin = self.new_admin()
         self.admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(30)
         self.produced = 0
+
+    def new_admin(self) -> AdminClient:
+        """By default librdkafka waits up to ten seconds before it connects to a restarted broker again."""
+        return AdminClient(
+            {"bootstrap.servers": self.broker.bootstrap, "log_level": 2, "reconnect.backoff.max.ms": 500}
+        )
 
     def add(self, kind: str) -> Member:
         """One more member."""
@@ -106,10 +109,12 @@ class GroupTest:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                found = self.admin.describe_consumer_groups([GROUP])[GROUP].result(30)
-            except KafkaException as error:
-                # On a busy machine one request of the admin client may take longer than it waits.
+                found = self.admin.describe_consumer_groups([GROUP])[GROUP].result(10)
+            except (KafkaException, TimeoutError) as error:
+                # On a busy machine one request of the admin client may take longer than it waits, and now and
+                # then it sends nothing more after its broker has gone.
                 state, shares = str(error), {}
+                self.admin = self.new_admin()
             else:
                 state = found.state
                 shares = {
@@ -125,7 +130,7 @@ class GroupTest:
         asked = ConsumerGroupTopicPartitions(
             GROUP, [TopicPartition(TOPIC, index) for index in range(PARTITIONS)]
         )
-        found = self.admin.list_consumer_group_offsets([asked])[GROUP].result(30)
+        found = self.admin.list_consumer_group_offsets([asked])[GROUP].result(10)
         return sum(max(item.offset, 0) for item in found.topic_partitions)
 
     def wait_committed(self, *, seconds: float = 40) -> None:
@@ -134,8 +139,9 @@ class GroupTest:
         while True:
             try:
                 committed = self.committed()
-            except KafkaException:
+            except (KafkaException, TimeoutError):
                 committed = -1
+                self.admin = self.new_admin()
             if committed >= self.produced:
                 return
             assert time.monotonic() < deadline, f"{committed} of {self.produced} are committed"
@@ -173,6 +179,7 @@ def test_members_share_and_take_over(kind: str, world: GroupTest) -> None:
 
     assert world.broker.stop() == 0
     world.broker.start()
+    world.admin = world.new_admin()
     world.produce(60)
     handled = world.wait()
     world.wait_committed()
