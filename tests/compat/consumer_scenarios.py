@@ -6,8 +6,10 @@ Epochs are noted from the group's first one on, which is 2 in Kafka 4.3 and 1 he
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
+from fastlog.wire import Request
 from fastlog.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
 from fastlog.wire.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatRequest,
@@ -37,7 +39,9 @@ _GROUP: Final = 32
 
 
 class ConsumerTalk(Talk):
-    """A talk with heartbeats; `first` is the group's first epoch."""
+    """A talk with heartbeats, to Kafka 4.3 or us; `first` is the group's first epoch."""
+
+    highest = MappingProxyType[type[Request], int]({})
 
     def __init__(self, port: int, prefix: str) -> None:
         super().__init__(port, prefix)

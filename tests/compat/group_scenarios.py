@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from fastlog.wire import API_VERSIONS, Request
@@ -56,6 +57,9 @@ _GROUPS_FROM: Final = 8
 class Talk:
     """One broker: requests on any number of connections, and the notes of all answers."""
 
+    highest: Mapping[type[Request], int] = MappingProxyType({DescribeGroupsRequest: 5})
+    """Where Kafka 3.9 ends before we do."""
+
     def __init__(self, port: int, prefix: str) -> None:
         self.port = port
         self.notes: list[tuple[str, Any]] = []
@@ -77,9 +81,8 @@ class Talk:
     def ask(self, request: Request, version: int, what: str = "") -> Any:
         """Sends, notes the answer under `what`, and returns it as it is."""
         lowest = _LOWEST.get(type(request), 0)
-        return self.note(
-            self.link().call(request, max(lowest, min(version, API_VERSIONS[request.API][1]))), what
-        )
+        highest = self.highest.get(type(request), API_VERSIONS[request.API][1])
+        return self.note(self.link().call(request, max(lowest, min(version, highest))), what)
 
     def note(self, answer: Any, what: str) -> Any:
         """Notes an answer that came otherwise."""

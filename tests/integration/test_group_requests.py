@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from fastlog.coordination.groups import service
 from fastlog.coordination.groups.commits import Commits
+from fastlog.coordination.groups.loading import LoadedPartition, load_partition
 from fastlog.errors import ErrorCode
 from fastlog.server.authorized_operations import GROUP_OPERATIONS
 from fastlog.wire import API_VERSIONS, ApiKey
 from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
+from fastlog.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_admin import (
     DeleteGroupsRequest,
@@ -355,3 +359,44 @@ def test_commits_count_in_fsync_mode_when_they_are_on_the_disk(start_broker: Bro
     replica = broker.broker.services.replicas.get("__consumer_offsets", 0)
     assert replica is not None
     assert replica.high_watermark == replica.log.recovery_point == replica.log.log_end_offset == 1
+
+
+def test_requests_while_groups_are_loaded(
+    broker: RunningBroker, client: RawClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members go on as if nothing was; an assignment has to be asked for anew; all else has to wait."""
+    member_id = stable(client)
+    commit(client, 5, generation_id_or_member_epoch=1, member_id=member_id)
+    broker.stop()
+    may_load = threading.Event()
+
+    def later(*arguments: Any) -> LoadedPartition:
+        assert may_load.wait(20)
+        return load_partition(*arguments)
+
+    monkeypatch.setattr(service, "load_partition", later)
+    broker.start()
+    with broker.connect() as again:
+        try:
+            loading = int(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+            heartbeat = HeartbeatRequest(group_id="g", generation_id=1, member_id=member_id)
+            sync = sync_request("g", 1, member_id)
+            leave = LeaveGroupRequest(group_id="g", member_id=member_id)
+            modern = ConsumerGroupHeartbeatRequest(group_id="g", member_id="m", member_epoch=1)
+            assert again.ask(heartbeat, 0).error_code == 0
+            assert again.ask(sync, 0).error_code == ErrorCode.REBALANCE_IN_PROGRESS
+            assert again.ask(join_request(member_id), 3).error_code == loading
+            assert again.ask(leave, 0).error_code == loading
+            assert again.ask(modern, 1).error_code == loading
+            assert again.ask(ListGroupsRequest(), 4).error_code == loading
+            assert again.ask(OffsetFetchRequest(group_id="g", topics=None), 5).error_code == loading
+            assert commit(again, 6) == loading
+            assert again.ask(DescribeGroupsRequest(groups=["g"]), 5).groups[0].error_code == loading
+            assert again.ask(DeleteGroupsRequest(groups_names=["g"]), 2).results[0].error_code == loading
+        finally:
+            may_load.set()
+        while again.ask(ListGroupsRequest(), 4).error_code:
+            time.sleep(0.01)
+        assert again.ask(heartbeat, 0).error_code == 0
+        assert again.ask(sync, 0).assignment == b"work"
+        assert fetch_all(again, "g")[0].partitions[0].committed_offset == 5

@@ -92,3 +92,12 @@ async def test_a_group_that_goes_during_a_pass_is_not_touched() -> None:
     world.table.remove(world.entries[-1])
     assert await expiry == GROUPS - 1
     assert world.log.groups == [f"g{number}" for number in range(GROUPS - 1)]
+
+
+async def test_a_group_that_somebody_is_about_to_join_stays() -> None:
+    world = World()
+    world.clock.advance(10 * RETENTION_MS)
+    world.entries[0].group.pending["m"] = world.clock.monotonic() + 60
+    await world.commits.expire(RETENTION_MS)
+    assert [entry.group.group_id for entry in world.table] == ["g0"]
+    assert not world.entries[0].offsets

@@ -8,6 +8,7 @@ from fastlog.coordination.groups.batches import make_batch, read_records
 from fastlog.coordination.groups.offsets import CommittedOffset, GroupOffsets
 from fastlog.coordination.groups.subscriptions import subscribed_topics
 from fastlog.coordination.groups.table import java_hash, partition_of
+from fastlog.errors import ErrorCode
 from tests.unit.coordination.groups.world import DELAY_MS, GroupWorld
 
 DAY = 24 * 3600 * 1000
@@ -78,6 +79,17 @@ def test_a_stable_group_keeps_the_topics_that_it_reads() -> None:
     assert subscribed_topics(world.group) == {"t", "u"}
     offsets = GroupOffsets({KEY: _at(0), ("old", 0): _at(0)})
     assert offsets.expired(world.group, 10 * DAY, DAY) == [("old", 0)]
+
+
+def test_a_group_that_rebalances_keeps_everything() -> None:
+    world = GroupWorld()
+    protocols = (("range", _subscription("t")),)
+    world.join(protocols=protocols)
+    world.pass_time(DELAY_MS)
+    world.sync("m1", {})
+    world.join(protocols=protocols)
+    assert GroupOffsets({("old", 0): _at(0)}).expired(world.group, 10 * DAY, DAY) == []
+    assert world.heartbeat("m1") is ErrorCode.REBALANCE_IN_PROGRESS
 
 
 @pytest.mark.parametrize(

@@ -176,3 +176,11 @@ def test_a_rebalance_that_begins_while_the_new_id_is_stored_answers_the_member()
     assert ticket not in world.joins
     world.join("m3", instance_id="i3")
     assert world.joins[ticket].generation == 2
+
+
+def test_a_commit_that_names_an_instance_is_fenced_by_it() -> None:
+    world = GroupWorld()
+    world.stable(1, instances=True)
+    for instance_id, error in (("i1", ErrorCode.FENCED_INSTANCE_ID), ("i9", ErrorCode.UNKNOWN_MEMBER_ID)):
+        assert world.group.commit_error("", instance_id, -1, world.now()) is error
+    assert world.group.commit_error("", None, -1, world.now()) is ErrorCode.UNKNOWN_MEMBER_ID

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from fastlog.coordination.groups.modern.members import MemberState
+from fastlog.coordination.groups.modern.records import encode_key
 from fastlog.coordination.groups.modern.results import ConsumerLimits, HeartbeatRequest
-from fastlog.coordination.groups.modern.state import Deadline
+from fastlog.coordination.groups.modern.state import Deadline, Kind
 from fastlog.coordination.groups.state import GroupState
 from fastlog.errors import ErrorCode
 from tests.unit.coordination.groups.modern.world import (
@@ -280,3 +281,35 @@ def test_a_deleted_group_leaves_nothing_behind() -> None:
     world.group.die()
     world.store()
     assert world.log == {}
+
+
+def test_a_static_member_that_leaves_for_a_while_gives_up_what_it_had_to() -> None:
+    world = ConsumerWorld(limits=ConsumerLimits(session_timeout_ms=2 * REBALANCE_MS), t=2)
+    away, other = Client(world, "a", instance_id="i"), Client(world, "b")
+    away.beat()
+    other.beat()
+    away.beat()
+    assert world.group.members["a"].position.revoking
+    away.leave(-2)
+    assert world.group.owners == dict.fromkeys(world.group.members["a"].position.assigned, "a")
+    other.beat()
+    assert len(other.owned) == 1
+    # What it did not do in time before does not matter any more.
+    assert world.pass_time(REBALANCE_MS) == {}
+    assert set(world.pass_time(REBALANCE_MS).values()) == {Deadline.SESSION}
+
+
+def test_a_member_in_a_state_of_a_later_release_has_to_give_up_everything() -> None:
+    world = ConsumerWorld(t=2)
+    one = Client(world, "a")
+    one.beat()
+    key = encode_key("g", (Kind.POSITION, "a"))
+    stored = world.log[key]
+    # version, epoch and previous epoch are before it
+    world.log[key] = stored[:10] + b"\x07" + stored[11:]
+    world.restart()
+    assert world.refusal(one.request()) is ErrorCode.FENCED_MEMBER_EPOCH
+    one.owned = set()
+    one.is_unsure = True
+    one.beat()
+    assert one.numbers() == [0, 1]
