@@ -232,11 +232,13 @@ async def test_a_change_of_policy_interrupts_a_run(manager: LogManager, caplog: 
     await until(lambda: manager.cleaner.stats.runs == 1)
 
 
-async def test_the_stop_interrupts_a_run(manager: LogManager) -> None:
+async def test_the_stop_interrupts_a_run(manager: LogManager, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     await running(manager)
     async with asyncio.timeout(10):
         await manager.shutdown()
     assert manager.cleaner.stats.interrupted == 1
+    assert "a-0 was interrupted: the broker stops" in caplog.text
     assert manager.cleaner._workers == {}
 
 
