@@ -140,3 +140,14 @@ async def test_runs_in_other_directories_go_on(tmp_path: Path) -> None:
     assert manager.cleaner.stats.interrupted == 1
     await manager.shutdown()
     await store.close()
+
+
+async def test_records_that_had_no_key_are_counted_in_the_log(
+    manager: LogManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = await add(manager, "a", 0.9)
+    assert await manager.cleaner.clean_one()
+    assert caplog.text == ""
+    log.dirty, log.invalid_records, log.cleaned_to = FakeState(dirty_ratio=0.9), 3, 20
+    assert await manager.cleaner.clean_one()
+    assert "a-0: 3 records without a key were dropped" in caplog.text
