@@ -123,6 +123,7 @@ impl PartitionLog {
             flushed_bytes: AtomicU64::new(0),
             flushing: Mutex::default(),
             sealed: Mutex::new(loaded.sealed),
+            unsynced_snapshots: Mutex::default(),
             directory_changed: AtomicBool::new(true),
             latest_epoch: AtomicI32::new(epochs.latest().map_or(-1, |(epoch, _)| epoch)),
             epochs: Mutex::new(epochs),
