@@ -22,9 +22,12 @@ class SteadyLoad(threading.Thread, ABC):
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
                 "message.timeout.ms": 300_000,
+                # Back at once: pauses double up to a second otherwise, and the broker is down all the time.
                 "reconnect.backoff.ms": 10,
-                "reconnect.backoff.max.ms": 50,
+                "reconnect.backoff.max.ms": 20,
                 "retry.backoff.ms": 10,
+                "retry.backoff.max.ms": 20,
+                "topic.metadata.refresh.fast.interval.ms": 20,
                 "linger.ms": 2,
                 "log_level": 2,
                 **{name.replace("_", "."): value for name, value in settings.items()},

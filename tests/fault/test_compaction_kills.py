@@ -20,7 +20,7 @@ from tests.fault.steady_load import SteadyLoad
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.compacted import Kept, read_partition
 
-KILLS = 25
+KILLS = 15
 PARTITIONS = 2
 KEYS = 40
 TOPIC = "t"

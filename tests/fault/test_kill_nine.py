@@ -75,7 +75,7 @@ def test_fifty_kills_in_a_row(tmp_path: Path) -> None:
         load.start()
         for _ in range(KILLS):
             load.wait_for_progress()
-            time.sleep(moments.uniform(0.0, 0.4))
+            time.sleep(moments.uniform(0.0, 0.2))
             broker.kill()
             broker.start()
         load.stop()

@@ -63,6 +63,7 @@ class LogCleaner:
         self._policy_of: PolicyOf = lambda topic: None
         self._limit: CompactionLimit = lambda topic, partition: None
         self._throttle = CleanerThrottle(settings.rate)
+        # No partition of a name is made before `release` has returned for the last one.
         self._running: dict[PartitionKey, Run] = {}
         # Logs for which there was no room, and the monotonic time when they are looked at again.
         self._postponed: dict[PartitionKey, float] = {}
@@ -104,8 +105,6 @@ class LogCleaner:
 
         The bound on disk traffic holds at once, also for what is under way; the rest from the next run on.
         """
-        if settings == self._settings:
-            return
         self._settings = settings
         self._throttle.set_rate(settings.rate)
         self._adjust_workers()
@@ -113,13 +112,13 @@ class LogCleaner:
     def interrupt(self, entry: OpenPartition, reason: str) -> None:
         """Has a running compaction of a log given up soon; no record is lost by that."""
         run = self._running.get(entry.key)
-        if run is not None and run.target.entry is entry:
+        if run is not None:
             run.interrupt(reason)
 
     async def release(self, entry: OpenPartition, reason: str) -> None:
         """Returns when nothing here touches the log any more. It must be out of the table before."""
         run = self._running.get(entry.key)
-        if run is not None and run.target.entry is entry:
+        if run is not None:
             run.interrupt(reason)
             await run.wait()
         self._forget(entry.key)
@@ -223,9 +222,9 @@ class LogCleaner:
                 *entry.key,
                 report.invalid_records,
             )
-        if self._is_open(entry):
-            self.checkpoints.set(entry, report.cleaned_to)
-            await self.checkpoints.write(entry.directory)
+        # Whoever deletes the partition meanwhile waits for the run, and drops this entry afterwards.
+        self.checkpoints.set(entry, report.cleaned_to)
+        await self.checkpoints.write(entry.directory)
 
     def _note_failed(self, entry: OpenPartition, error: Exception) -> None:
         if not self._is_open(entry):
@@ -279,13 +278,14 @@ class LogCleaner:
         # A pool of one thread each, so that the number of threads can change while some are busy.
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         while self._is_wanted(index):
+            # Set by a change of settings from here on.
             wake = self._wake
             try:
                 cleaned = await self.clean_one(executor)
             except Exception:  # noqa: BLE001 - a thread of the cleaner must not end by a defect elsewhere
                 _LOG.exception("looking for logs to compact failed, it is tried again")
                 cleaned = False
-            if not cleaned and wake is self._wake:
+            if not cleaned:
                 await _wait(wake, self._settings.backoff_ms / 1000)
         del self._workers[index]
         executor.shutdown(wait=False)

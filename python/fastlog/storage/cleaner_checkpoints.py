@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fastlog.storage.checkpoints import CLEANER_OFFSETS, PartitionKey, write_offsets
@@ -54,7 +54,7 @@ class CleanerCheckpoints:
             self._offsets[directory] = dict(found)
             for key in found:
                 entry = self._table.get(*key)
-                if entry is not None and entry.directory is directory:
+                if entry is not None:
                     self.truncated(entry, entry.log.log_end_offset)
 
     def get(self, entry: OpenPartition) -> int | None:
@@ -73,14 +73,11 @@ class CleanerCheckpoints:
         if offsets.get(entry.key, -1) > end_offset:
             offsets[entry.key] = end_offset
 
-    def known(self, directory: LogDirectory, key: PartitionKey) -> bool:
-        """Whether the file of a directory may hold an entry of the partition."""
-        return key in self._on_disk[directory] or key in self._offsets[directory]
-
     async def drop(self, directory: LogDirectory, key: PartitionKey) -> bool:
-        """The partition is gone. Returns whether the file no longer names it."""
-        self._offsets[directory].pop(key, None)
-        if key not in self._on_disk[directory]:
+        """The partition is gone, or about to be made. Returns whether the file does not name it."""
+        noted = self._offsets[directory].pop(key, None)
+        # One that is noted may be in what is just being written.
+        if noted is None and key not in self._on_disk[directory]:
             return True
         return await self.write(directory)
 
@@ -92,12 +89,12 @@ class CleanerCheckpoints:
         async with self._locks[directory]:
             if not directory.online:
                 return False
-            offsets = self._living(directory)
-            if offsets == self._on_disk[directory] and directory not in self._doubtful:
-                return True
+            # A copy, in one step: all that takes time for each partition happens in the thread.
+            offsets = dict(self._offsets[directory])
+            known = None if directory in self._doubtful else self._on_disk[directory]
             self._doubtful.add(directory)
             try:
-                await asyncio.to_thread(write_offsets, directory.path / CLEANER_OFFSETS, offsets)
+                written = await asyncio.to_thread(self._replace, directory, offsets, known)
             except OSError as error:
                 if not is_full_disk(error):
                     self._failures.directory_failed(directory.path, f"writing {CLEANER_OFFSETS}: {error}")
@@ -105,12 +102,26 @@ class CleanerCheckpoints:
                     self._full.add(directory)
                     _LOG.warning("%s is full, %s waits for room", directory.path, CLEANER_OFFSETS)
                 return False
-            self._on_disk[directory] = offsets
+            self._on_disk[directory] = written
             self._doubtful.discard(directory)
             self._full.discard(directory)
             return True
 
-    def _living(self, directory: LogDirectory) -> dict[PartitionKey, int]:
-        keys = {entry.key for entry in self._table.in_directory(directory)}
-        keys.update(self._table.closed_in(directory))
-        return {key: offset for key, offset in self._offsets[directory].items() if key in keys}
+    def _replace(
+        self,
+        directory: LogDirectory,
+        offsets: Mapping[PartitionKey, int],
+        known: Mapping[PartitionKey, int] | None,
+    ) -> dict[PartitionKey, int]:
+        """Writes what is to be in the file, unless it is `known` to be there, and returns it; blocks.
+
+        The table may change meanwhile: whoever deletes a partition calls `drop` afterwards.
+        """
+        living = {key: offset for key, offset in offsets.items() if self._is_in(directory, key)}
+        if living != known:
+            write_offsets(directory.path / CLEANER_OFFSETS, living)
+        return living
+
+    def _is_in(self, directory: LogDirectory, key: PartitionKey) -> bool:
+        entry = self._table.get(*key) or self._table.closed.get(key)
+        return entry is not None and entry.directory is directory

@@ -25,8 +25,6 @@ class Run:
 
     def compact(self) -> CompactionReport | None:
         """Compacts the log; blocks. None when that was interrupted. Raises what `Log.compact` raises."""
-        if self.reason is not None:
-            return None
         target = self.target
         try:
             return target.entry.log.compact(

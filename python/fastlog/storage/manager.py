@@ -295,8 +295,7 @@ class LogManager:
         if (topic, partition) in directory.checkpointed:
             # Offsets of an earlier partition of this name must not become this one's.
             await asyncio.to_thread(directory.write_checkpoints, *self.housekeeping.offsets_of(directory))
-        if self.cleaner.checkpoints.known(directory, (topic, partition)):
-            await self.cleaner.checkpoints.drop(directory, (topic, partition))
+        await self.cleaner.checkpoints.drop(directory, (topic, partition))
         log = await asyncio.to_thread(
             make_partition, directory, topic, partition, topic_id, config, self._open_log
         )

@@ -54,6 +54,7 @@ class CompactableLog(FakeLog):
 
     dirty: FakeState = field(default_factory=FakeState)
     cleaned_to: int | None = None
+    invalid_records: int = 0
     error: Exception | None = None
     look_error: Exception | None = None
     gate: threading.Event | None = None
@@ -85,7 +86,8 @@ class CompactableLog(FakeLog):
         if self.error is not None:
             raise self.error
         self.dirty = FakeState(first_dirty_offset=self.dirty.first_dirty_offset)
-        return FakeReport(self.log_end_offset if self.cleaned_to is None else self.cleaned_to)
+        cleaned_to = self.log_end_offset if self.cleaned_to is None else self.cleaned_to
+        return FakeReport(cleaned_to, invalid_records=self.invalid_records)
 
     def stop_compaction(self) -> None:
         self.stopped = True

@@ -232,11 +232,13 @@ async def test_a_change_of_policy_interrupts_a_run(manager: LogManager, caplog: 
     await until(lambda: manager.cleaner.stats.runs == 1)
 
 
-async def test_the_stop_interrupts_a_run(manager: LogManager) -> None:
+async def test_the_stop_interrupts_a_run(manager: LogManager, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     await running(manager)
     async with asyncio.timeout(10):
         await manager.shutdown()
     assert manager.cleaner.stats.interrupted == 1
+    assert "a-0 was interrupted: the broker stops" in caplog.text
     assert manager.cleaner._workers == {}
 
 
@@ -248,14 +250,18 @@ async def test_a_failed_directory_interrupts_a_run(store: CleanerStore, manager:
     assert manager.cleaner.stats.uncleanable == {}
 
 
-async def test_what_the_engine_gives_up_is_tried_again(manager: LogManager) -> None:
+async def test_what_the_engine_gives_up_is_tried_again(
+    manager: LogManager, caplog: pytest.LogCaptureFixture
+) -> None:
     """As when retention took away a segment that was being compacted."""
+    caplog.set_level("INFO")
     log = await add(manager, "a", 0.9)
     log.error = CompactionAborted("retention")
     assert not await manager.cleaner.clean_one()
     log.error = None
     assert await manager.cleaner.clean_one()
     assert (manager.cleaner.stats.interrupted, manager.cleaner.stats.uncleanable) == (1, {})
+    assert "a-0 was interrupted: retention" in caplog.text
 
 
 async def test_a_log_that_is_closed_while_it_is_looked_at_is_no_failure(manager: LogManager) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from fastlog.storage import cleaner_checkpoints
 from fastlog.storage.checkpoints import CLEANER_OFFSETS, read_offsets, write_offsets
 from fastlog.storage.manager import LogManager
 from fastlog.storage.partitions import ClosedPartition
-from tests.unit.storage.cleaner_world import CleanerStore, add
+from tests.unit.storage.cleaner_world import CleanerStore, add, until
 from tests.unit.storage.store import ID
 
 
@@ -174,6 +176,9 @@ async def test_a_write_that_failed_half_way_is_done_again(
     checkpoints.truncated(entry, 10)
     assert await checkpoints.write(directory)
     assert on_disk(store) == {("a", 0): 10}
+    # Once it is confirmed there is nothing to write.
+    monkeypatch.setattr(cleaner_checkpoints, "write_offsets", fail_late)
+    assert await checkpoints.write(directory)
 
 
 async def test_only_partitions_of_the_directory_are_written(store: CleanerStore) -> None:
@@ -186,3 +191,63 @@ async def test_only_partitions_of_the_directory_are_written(store: CleanerStore)
     again.table.closed["closed", 0] = ClosedPartition(ID, "damaged", None, directory)
     assert await again.cleaner.checkpoints.write(directory)
     assert on_disk(store) == {("a", 0): 10, ("closed", 0): 5}
+
+
+async def test_a_directory_that_is_offline_is_not_written(store: CleanerStore) -> None:
+    manager = await cleaned(store, "a")
+    entry = manager.table.get("a", 0)
+    assert entry is not None
+    manager.cleaner.checkpoints.set(entry, 12)
+    manager.dir_failed(store.paths[0], "EIO")
+    assert not await manager.cleaner.checkpoints.write(manager.directories[0])
+    assert on_disk(store) == {("a", 0): 10}
+
+
+async def test_a_partition_that_is_deleted_while_the_file_is_written(
+    store: CleanerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first entry is on the way to the disk: it must not arrive after the deletion."""
+    manager = await cleaned(store, "a")
+    await add(manager, "b")
+    entry = manager.table.get("b", 0)
+    assert entry is not None
+    checkpoints, (directory,) = manager.cleaner.checkpoints, manager.directories
+    entered, gate = threading.Event(), threading.Event()
+
+    def slow(path: Path, offsets: dict[tuple[str, int], int]) -> None:
+        entered.set()
+        assert gate.wait(30)
+        write_offsets(path, offsets)
+
+    monkeypatch.setattr(cleaner_checkpoints, "write_offsets", slow)
+    checkpoints.set(entry, 10)
+    writing = asyncio.ensure_future(checkpoints.write(directory))
+    await until(entered.is_set)
+    deletion = asyncio.ensure_future(manager.delete("b", 0, ID))
+    await until(lambda: checkpoints.get(entry) is None)
+    gate.set()
+    assert await writing
+    await deletion
+    assert on_disk(store) == {("a", 0): 10}
+
+
+async def test_a_full_disk_is_told_of_once(
+    store: CleanerStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = await cleaned(store, "a")
+    entry = manager.table.get("a", 0)
+    assert entry is not None
+    checkpoints, (directory,) = manager.cleaner.checkpoints, manager.directories
+
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "no")
+
+    for offset in (11, 12):
+        with monkeypatch.context() as patch:
+            patch.setattr(cleaner_checkpoints, "write_offsets", fail)
+            for _ in range(2):
+                checkpoints.set(entry, offset)
+                assert not await checkpoints.write(directory)
+        assert await checkpoints.write(directory)
+    # Once for each time that it was full.
+    assert caplog.text.count("waits for room") == 2

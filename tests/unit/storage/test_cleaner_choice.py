@@ -53,6 +53,8 @@ def test_the_dirtiest_goes_first() -> None:
 def test_what_threads_share() -> None:
     settings = CleanerSettings(threads=4, dedupe_buffer_bytes=4000, load_factor=0.5)
     assert settings.map_bytes == 500
+    # As it may be while the cleaner is off.
+    assert CleanerSettings(threads=0, dedupe_buffer_bytes=1000, load_factor=0.5).map_bytes == 500
     assert settings.rate is None
     assert CleanerSettings(bytes_per_second=1.7976931348623157e308).rate is None
     assert CleanerSettings(bytes_per_second=5e6).rate == 5e6

@@ -25,7 +25,7 @@ pub use filter::{BatchRule, LastRecord, Retention, Rules};
 pub use grouping::{SegmentShape, group};
 pub use keyed_hash::{KeyHash, KeyedHash};
 pub use map_builder::MapBuilder;
-pub use offset_map::{OffsetMap, memory_for};
+pub use offset_map::OffsetMap;
 pub use rewrite::{Kept, Rewriter, Tally};
 pub use source::{BatchSource, SourceBuffer};
 pub use throttle::Throttle;

@@ -9,16 +9,12 @@ use crate::error::{Error, Result};
 type Slot = [u64; 3];
 
 /// Bytes of one slot.
-pub const SLOT_BYTES: usize = size_of::<Slot>();
+const SLOT_BYTES: usize = size_of::<Slot>();
 
 /// Of six slots five may be used: beyond that a search for a key that is not there gets long.
 const LOAD: (u64, u64) = (5, 6);
 
-/// Bytes that a map with room for so many keys takes.
-pub fn memory_for(keys: u64) -> u64 {
-    slots_for(keys).saturating_mul(SLOT_BYTES as u64)
-}
-
+/// Slots of a map with room for so many keys.
 fn slots_for(keys: u64) -> u64 {
     (keys / LOAD.0)
         .saturating_mul(LOAD.1)
@@ -32,6 +28,7 @@ pub struct OffsetMap {
     hash: KeyedHash,
     slots: Vec<Slot>,
     len: usize,
+    /// Keys for which there is room.
     most: usize,
 }
 
@@ -127,11 +124,6 @@ impl OffsetMap {
         self.len == 0
     }
 
-    /// Keys for which there is room.
-    pub fn capacity(&self) -> usize {
-        self.most
-    }
-
     /// Bytes of the allocation.
     pub fn memory_bytes(&self) -> usize {
         self.slots.len() * SLOT_BYTES
@@ -176,7 +168,7 @@ mod tests {
             assert!(map.put(hash, offset));
             model.insert(key, offset);
         }
-        assert_eq!((map.len(), map.capacity()), (3000, 3000));
+        assert_eq!((map.len(), map.most), (3000, 3000));
         for (key, offset) in &model {
             assert_eq!(map.get(map.hash(key.as_bytes())), Some(*offset));
         }
@@ -204,7 +196,7 @@ mod tests {
     #[test]
     fn the_larger_offset_stays_and_a_full_map_takes_known_keys() {
         let mut map = OffsetMap::new(1_000_000, 10 * SLOT_BYTES).unwrap();
-        assert_eq!(map.capacity(), 8);
+        assert_eq!(map.most, 8);
         for key in 0..8_u64 {
             assert!(map.put(map.hash(&key.to_be_bytes()), 10));
         }
@@ -222,13 +214,13 @@ mod tests {
     fn memory_follows_the_keys_up_to_the_limit() {
         for keys in [1, 2, 5, 6, 1000, 1_000_000] {
             let map = OffsetMap::new(keys, usize::MAX).unwrap();
-            assert_eq!(map.capacity() as u64, keys);
-            assert_eq!(map.memory_bytes() as u64, memory_for(keys));
+            assert_eq!(map.most as u64, keys);
+            assert_eq!(map.memory_bytes() as u64, slots_for(keys) * SLOT_BYTES as u64);
         }
-        assert_eq!(memory_for(1_000_000), 28_800_048);
+        assert_eq!(slots_for(1_000_000) * SLOT_BYTES as u64, 28_800_048);
         let map = OffsetMap::new(u64::MAX, 1 << 20).unwrap();
         assert!(map.memory_bytes() <= 1 << 20);
-        assert!(map.capacity() > 36_000);
+        assert!(map.most > 36_000);
         assert!(OffsetMap::new(0, 0).unwrap().get([1, 2]).is_none());
         assert!(!OffsetMap::new(0, 0).unwrap().put([1, 2], 1));
         for memory in [0, 1, SLOT_BYTES] {

@@ -179,21 +179,36 @@ pub trait FileSystem: Debug + Send + Sync {
 
     /// Replaces `path` by `bytes`, durably and atomically: temporary file, fsync, rename, directory fsync.
     fn write_atomically(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let temporary = temporary_path(path);
-        let result = self
-            .open(&temporary, OpenMode::Truncate)
-            .and_then(|file| file.write_all_at(bytes, 0).and_then(|()| file.sync_data()))
-            .and_then(|()| self.rename(&temporary, path));
-        if let Err(error) = result {
-            // Best effort: the error that counts is the first one, and leftovers are swept at the next start.
-            let _ = self.remove_file(&temporary);
-            return Err(error);
-        }
+        replace(self, path, bytes, |file| file.sync_data())?;
         match path.parent() {
             Some(parent) => self.sync_dir(parent),
             None => Ok(()),
         }
     }
+
+    /// Like [`Self::write_atomically`] without the fsyncs: other processes, and this one after a kill, see the old
+    /// bytes or the new ones. After a power failure there may be anything.
+    fn replace_unsynced(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        replace(self, path, bytes, |_| Ok(()))
+    }
+}
+
+fn replace<F: FileSystem + ?Sized>(
+    fs: &F,
+    path: &Path,
+    bytes: &[u8],
+    settle: impl FnOnce(&dyn File) -> Result<()>,
+) -> Result<()> {
+    let temporary = temporary_path(path);
+    let result = fs
+        .open(&temporary, OpenMode::Truncate)
+        .and_then(|file| file.write_all_at(bytes, 0).and_then(|()| settle(&*file)))
+        .and_then(|()| fs.rename(&temporary, path));
+    if result.is_err() {
+        // Best effort: the error that counts is the first one, and leftovers are swept at the next start.
+        let _ = fs.remove_file(&temporary);
+    }
+    result
 }
 
 /// The name under which [`FileSystem::write_atomically`] writes before it renames.

@@ -95,11 +95,9 @@ impl PartitionLog {
         } else {
             start
         };
-        let (active, sealed) = match segments.split_last() {
-            Some((active, sealed)) => (active.base_offset(), sealed),
-            None => (start, &[][..]),
-        };
-        let mut limit = self.settled_below(max_offset).min(active);
+        // There always is an active segment.
+        let (active, sealed) = (&segments[segments.len() - 1], &segments[..segments.len() - 1]);
+        let mut limit = self.settled_below(max_offset).min(active.base_offset());
         if min_lag_ms > 0 {
             let from = holding(&segments, first_dirty).unwrap_or(0);
             for segment in &sealed[from.min(sealed.len())..] {

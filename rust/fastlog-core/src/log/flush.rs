@@ -28,6 +28,7 @@ impl PartitionLog {
             for segment in &sealed {
                 segment.sync(true)?;
             }
+            self.sync_snapshots()?;
             if self.directory_changed.swap(false, Ordering::AcqRel) {
                 self.space.fs.sync_dir(&self.space.dir)?;
             }

@@ -20,14 +20,20 @@ impl PartitionLog {
         let config = self.config();
         let now_ms = self.clock.now_ms();
 
-        let mut guard = lock(&self.writer);
+        let mut guard = loop {
+            let guard = lock(&self.writer);
+            self.check_online()?;
+            match self.check_order(&batches, guard.active.extent().next_offset)? {
+                // The leader's log was compacted. Nobody has to wait while that is written down.
+                Some(hole_end) if !self.compaction.allows_holes_below(hole_end) => {
+                    drop(guard);
+                    self.allow_holes_below(hole_end)?;
+                }
+                _ => break guard,
+            }
+        };
         let writer = &mut *guard;
-        self.check_online()?;
         let start = writer.active.extent().next_offset;
-        if let Some(hole_end) = self.check_order(&batches, start)? {
-            // The leader's log was compacted.
-            self.allow_holes_below(hole_end)?;
-        }
         let mut left = &batches[..];
         let mut bytes = 0;
         while !left.is_empty() {

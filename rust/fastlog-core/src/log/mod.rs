@@ -3,10 +3,10 @@
 //! One writer at a time holds a mutex. Readers take a snapshot of the segment list and see what was published
 //! by release stores; they wait for nobody's system call.
 //!
-//! Locks, in the order in which they may be taken: `compaction.running`, `layout`, `writer`, `flushing`, then
-//! any one of the short ones (`segments`, `sealed`, `epochs`, `stability`, `trash`, `config`). The first one is
-//! held while a log is compacted, the second one by whoever renames or removes segments, so that an append does
-//! not wait for the fsyncs of a swap.
+//! Locks, in the order in which they may be taken: `compaction.running`, `layout`, `writer`, `flushing`,
+//! `compaction.stored`, then any one of the short ones (`segments`, `sealed`, `unsynced_snapshots`, `epochs`,
+//! `stability`, `trash`, `config`, `compaction.checkpoint`). The first one is held while a log is compacted, the
+//! second one by whoever renames or removes segments, so that an append does not wait for the fsyncs of a swap.
 
 mod append;
 mod compact;
@@ -69,6 +69,8 @@ pub struct PartitionLog {
     flushing: Mutex<()>,
     /// Segments that get no more batches and have not been made durable since.
     sealed: Mutex<Vec<Arc<Segment>>>,
+    /// Producer snapshots that have not been made durable since they were written.
+    unsynced_snapshots: Mutex<Vec<Arc<PathBuf>>>,
     /// Files were made, renamed or removed since the directory was last synced.
     directory_changed: AtomicBool,
     epochs: Mutex<LeaderEpochs>,

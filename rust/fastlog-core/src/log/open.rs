@@ -87,8 +87,10 @@ impl PartitionLog {
         let files = leftovers::sweep(&space, &mut report)?;
         let found = load_compaction_checkpoint(&space, &mut report)?;
         let mut compacted = found.unwrap_or_default();
+        let mut stored_below = found.map_or(-1, |found| found.compacted_below);
         if found.is_none() && files.is_empty() && config.compact {
             compacted.write(&*fs, dir)?;
+            stored_below = compacted.compacted_below;
         }
         compacted.compacted_below = compacted.compacted_below.max(options.compacted_below);
         let holes = Holes {
@@ -101,6 +103,16 @@ impl PartitionLog {
         let end = loaded.active.extent().next_offset;
         // What was compacted is durable: a log that ends before was cut by a repair, or comes from a backup.
         compacted.compacted_below = compacted.compacted_below.min(end);
+        if stored_below > end {
+            // Otherwise it would be true again as soon as other records are there.
+            compacted.write(&*fs, dir)?;
+            stored_below = end;
+        }
+        let unjudged_below = if holes.by_evidence {
+            loaded.active.segment().base_offset()
+        } else {
+            0
+        };
         let start = options.log_start_offset.max(loaded.segments[0].base_offset());
         let epochs = load_epochs(&space, &loaded, start, &mut report)?;
 
@@ -123,13 +135,14 @@ impl PartitionLog {
             flushed_bytes: AtomicU64::new(0),
             flushing: Mutex::default(),
             sealed: Mutex::new(loaded.sealed),
+            unsynced_snapshots: Mutex::default(),
             directory_changed: AtomicBool::new(true),
             latest_epoch: AtomicI32::new(epochs.latest().map_or(-1, |(epoch, _)| epoch)),
             epochs: Mutex::new(epochs),
             stability: Mutex::new(loaded.replayed.stability),
             trash: Mutex::default(),
             layout: Mutex::default(),
-            compaction: CompactionControl::new(compacted),
+            compaction: CompactionControl::new(compacted, stored_below, unjudged_below),
             failure: OnceLock::new(),
         };
         Ok((log, report))

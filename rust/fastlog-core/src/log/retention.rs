@@ -48,6 +48,8 @@ impl PartitionLog {
     pub fn apply_retention_below(&self, now_ms: i64, limit: i64) -> Result<Vec<DeletedSegment>> {
         self.check_online()?;
         let config = self.config();
+        // What is deleted can be the only other trace of a producer. Most of it is done before appends have to wait.
+        self.guard(self.sync_snapshots())?;
         let _layout = lock(&self.layout);
         let mut writer = lock(&self.writer);
         let segments = self.snapshot();
@@ -60,10 +62,11 @@ impl PartitionLog {
             let end = writer.active.extent().next_offset;
             self.guard(self.roll_to(&mut writer, end, now_ms))?;
         }
+        self.guard(self.sync_snapshots())?;
         let segments = self.snapshot();
         doomed.truncate(segments.len() - 1);
         let (gone, kept) = segments.split_at(doomed.len());
-        self.raise_log_start(&mut writer, kept[0].base_offset())?;
+        self.raise_log_start(kept[0].base_offset())?;
         self.set_segments(kept.to_vec());
         lock(&self.sealed).retain(|segment| segment.base_offset() >= kept[0].base_offset());
         for segment in gone {

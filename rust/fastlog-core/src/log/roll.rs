@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::{LogConfig, PartitionLog, Writer, lock};
 use crate::batch::BatchHeader;
-use crate::error::{Error, Result};
+use crate::env::OpenMode;
+use crate::error::{Error, Result, is_not_found};
+use crate::producer_state::snapshot_path;
 use crate::segment::{MAX_SEGMENT_SIZE, RollLimits, Segment, SegmentWriter};
 
 impl PartitionLog {
@@ -33,8 +35,8 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Seals the active segment and begins one at `base_offset`. Nothing is synced here: that is left to
-    /// the next flush, which takes the sealed segment first.
+    /// Seals the active segment and begins one at `base_offset`. Nothing is synced here, as appends wait for it:
+    /// that is left to the next flush, which takes the sealed segment first.
     pub(super) fn roll_to(&self, writer: &mut Writer, base_offset: i64, now_ms: i64) -> Result<()> {
         let sealed = Arc::clone(writer.active.segment());
         if writer.active.extent().size == 0 && sealed.base_offset() == base_offset {
@@ -66,13 +68,36 @@ impl PartitionLog {
     /// The producer state at a segment's start saves a restart from reading the log from further back. It
     /// can be rebuilt, so a full disk is no reason to refuse the append.
     fn snapshot_producers(&self, writer: &Writer, offset: i64) -> Result<()> {
-        match writer
-            .producers
-            .write_snapshot(&*self.space.fs, &self.space.dir, offset)
-        {
+        let (fs, dir) = (&*self.space.fs, &self.space.dir);
+        match writer.producers.write_snapshot_unsynced(fs, dir, offset) {
             Err(Error::NoSpace { .. }) => Ok(()),
-            other => other,
+            written => {
+                written?;
+                lock(&self.unsynced_snapshots).push(Arc::new(snapshot_path(dir, offset)));
+                // Again: a flush that came between this and the new segment has synced the directory too early.
+                self.directory_changed.store(true, Ordering::Release);
+                Ok(())
+            }
         }
+    }
+
+    /// Makes the producer snapshots of rolls durable, but for their names, which a sync of the directory does.
+    ///
+    /// Kafka does it in the background as well (`UnifiedLog.roll`). A restart takes a snapshot only if its checksum
+    /// is right, and otherwise an older one and more of the log. So this has to be done before older snapshots
+    /// and segments go, and before the recovery point rises, from which on a restart reads nothing again.
+    pub(super) fn sync_snapshots(&self) -> Result<()> {
+        let waiting = lock(&self.unsynced_snapshots).clone();
+        for path in &waiting {
+            match self.space.fs.open(path, OpenMode::Write) {
+                // Gone with its segment, or with the end of the log.
+                Err(error) if is_not_found(&error) => {}
+                file => file?.sync_data()?,
+            }
+        }
+        // Not before it is done: whoever finds the list empty relies on it.
+        lock(&self.unsynced_snapshots).retain(|path| !waiting.iter().any(|done| Arc::ptr_eq(done, path)));
+        Ok(())
     }
 }
 

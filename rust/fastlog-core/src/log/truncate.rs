@@ -51,7 +51,7 @@ impl PartitionLog {
     /// segments that lie below it. Returns the log start offset, which never falls.
     pub fn advance_log_start_offset(&self, offset: i64) -> Result<i64> {
         self.check_online()?;
-        let mut writer = lock(&self.writer);
+        let _writer = lock(&self.writer);
         let end = self.log_end_offset();
         if offset > end {
             return Err(Error::OffsetOutOfRange {
@@ -61,15 +61,14 @@ impl PartitionLog {
             });
         }
         if offset > self.log_start_offset() {
-            self.raise_log_start(&mut writer, offset)?;
+            self.raise_log_start(offset)?;
         }
         Ok(self.log_start_offset())
     }
 
     /// The log start offset after segments were deleted, or because somebody asked.
-    pub(super) fn raise_log_start(&self, writer: &mut Writer, offset: i64) -> Result<()> {
+    pub(super) fn raise_log_start(&self, offset: i64) -> Result<()> {
         self.log_start_offset.fetch_max(offset, Ordering::AcqRel);
-        writer.producers.remove_before(offset);
         match self.trim_epochs(offset, i64::MAX) {
             // The file is cut again whenever the start moves, and at every start.
             Err(Error::NoSpace { .. }) => Ok(()),

@@ -76,8 +76,6 @@ pub struct ProducerState {
     producers: HashMap<i64, Entry>,
     /// Open transactions: first offset to producer id.
     open: BTreeMap<i64, i64>,
-    /// Transactions whose marker is not known to be below the high watermark: first offset to marker offset.
-    unreplicated: BTreeMap<i64, i64>,
 }
 
 impl ProducerState {
@@ -87,7 +85,6 @@ impl ProducerState {
             expiration_ms,
             producers: HashMap::new(),
             open: BTreeMap::new(),
-            unreplicated: BTreeMap::new(),
         }
     }
 
@@ -184,7 +181,6 @@ impl ProducerState {
         entry.coordinator_epoch = marker.coordinator_epoch;
         let first_offset = entry.txn_first_offset.take()?;
         self.open.remove(&first_offset);
-        self.unreplicated.insert(first_offset, header.base_offset);
         let oldest_open = self.open.keys().next().copied();
         Some(CompletedTxn {
             producer_id: header.producer_id,
@@ -195,32 +191,9 @@ impl ProducerState {
         })
     }
 
-    /// First offset of the oldest transaction that is open, or whose marker is not known to be replicated.
-    /// May lie before the log start offset.
-    pub fn first_unstable_offset(&self) -> Option<i64> {
-        let open = self.open.keys().next();
-        let unreplicated = self.unreplicated.keys().next();
-        open.into_iter().chain(unreplicated).min().copied()
-    }
-
-    /// The end of what a `read_committed` consumer may see, at most `high_watermark`. Markers below the high
-    /// watermark are replicated: their transactions are settled and forgotten.
-    pub fn last_stable_offset(&mut self, high_watermark: i64) -> i64 {
-        if !self.unreplicated.is_empty() {
-            self.unreplicated.retain(|_, marker| *marker >= high_watermark);
-        }
-        self.first_unstable_offset()
-            .map_or(high_watermark, |offset| offset.min(high_watermark))
-    }
-
-    /// Forgets completed transactions that the log start offset has passed. Producers stay until they expire,
-    /// so that those who write rarely keep their sequence (Kafka since 2.4, KIP-360).
-    pub fn remove_before(&mut self, log_start_offset: i64) {
-        self.unreplicated.retain(|_, marker| *marker >= log_start_offset);
-    }
-
     /// Forgets the producers that have been silent for the expiration time and have no open transaction;
-    /// returns how many.
+    /// returns how many. Others stay although their records are deleted, so that those who write rarely keep their
+    /// sequence (Kafka since 2.4, KIP-360).
     pub fn expire(&mut self, now_ms: i64) -> usize {
         let before = self.producers.len();
         let expiration_ms = self.expiration_ms;
@@ -278,6 +251,12 @@ impl ProducerState {
     /// Writes, durably, the state as the one just before `offset`.
     pub fn write_snapshot(&self, fs: &dyn FileSystem, dir: &Path, offset: i64) -> Result<()> {
         fs.write_atomically(&snapshot_path(dir, offset), &snapshot::encode(&self.producers))
+    }
+
+    /// Like [`Self::write_snapshot`], but leaves the fsyncs, of the file and of `dir`, to the caller. A power failure
+    /// before them may leave a file that is torn: its checksum tells.
+    pub fn write_snapshot_unsynced(&self, fs: &dyn FileSystem, dir: &Path, offset: i64) -> Result<()> {
+        fs.replace_unsynced(&snapshot_path(dir, offset), &snapshot::encode(&self.producers))
     }
 
     /// Ends transactions in the snapshots of `dir`: each of `ended` is a producer and the offset of a marker that is

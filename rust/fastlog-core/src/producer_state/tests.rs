@@ -210,15 +210,11 @@ fn origins_are_checked_to_different_depths() {
 }
 
 #[test]
-fn transactions_hold_back_the_stable_offset() {
+fn transactions_end_with_their_marker() {
     let mut state = state();
-    assert_eq!(state.last_stable_offset(100), 100);
     produce(&mut state, &transactional(batch(1, 0, 0, 5, 10))).unwrap();
     produce(&mut state, &transactional(batch(2, 0, 0, 5, 15))).unwrap();
     produce(&mut state, &transactional(batch(1, 0, 5, 5, 20))).unwrap();
-    assert_eq!(state.first_unstable_offset(), Some(10));
-    assert_eq!(state.last_stable_offset(25), 10);
-    assert_eq!(state.last_stable_offset(7), 7);
     assert_eq!(state.active()[0].txn_start_offset, 10);
 
     let outside = state
@@ -242,17 +238,17 @@ fn transactions_hold_back_the_stable_offset() {
             last_stable_offset: 15
         })
     );
-    // The marker is not replicated yet: a read_committed consumer must not see what it decided.
-    assert_eq!(state.last_stable_offset(25), 10);
-    assert_eq!(state.last_stable_offset(26), 15);
-
     let completed = state
         .record(&marker_batch(2, 0, 26), Some(marker(ControlKind::Commit, 3)))
         .unwrap();
     assert!(!completed.aborted);
     assert_eq!(completed.last_stable_offset, 27);
-    assert_eq!(state.last_stable_offset(27), 27);
-    assert_eq!(state.first_unstable_offset(), None);
+    assert!(
+        state
+            .active()
+            .iter()
+            .all(|producer| producer.txn_start_offset == -1)
+    );
 
     // The sequence goes on over the marker, now outside of a transaction too.
     assert_eq!(
@@ -268,7 +264,7 @@ fn markers_without_a_transaction_end_nothing() {
         state.record(&marker_batch(1, 5, 0), Some(marker(ControlKind::Commit, 2))),
         None
     );
-    assert_eq!(state.first_unstable_offset(), None);
+    assert_eq!(state.active()[0].txn_start_offset, -1);
     // They do move the epoch, after which the producer starts at 0.
     assert_eq!(
         produce(&mut state, &batch(1, 5, 3, 1, 1)),
@@ -297,18 +293,6 @@ fn older_coordinators_are_fenced() {
             .is_ok()
     );
     assert!(state.check_marker(&marker_batch(2, 0, 0), &old).is_ok());
-}
-
-#[test]
-fn a_moving_log_start_settles_old_transactions() {
-    let mut state = state();
-    state.record(&transactional(batch(1, 0, 0, 5, 0)), None);
-    state.record(&marker_batch(1, 0, 5), Some(marker(ControlKind::Commit, 0)));
-    state.remove_before(5);
-    assert_eq!(state.first_unstable_offset(), Some(0));
-    state.remove_before(6);
-    assert_eq!(state.first_unstable_offset(), None);
-    assert_eq!(state.len(), 1, "the producer keeps its sequence");
 }
 
 #[test]
@@ -363,7 +347,20 @@ fn snapshots_bring_the_state_back() {
     let (mut loaded, offset) = ProducerState::load_latest(&StdFs, dir.path(), 11, DAY_MS).unwrap();
     assert_eq!(offset, 11);
     assert_eq!(loaded.active(), state.active());
-    assert_eq!(loaded.first_unstable_offset(), Some(6));
+    // Its transaction is the oldest one that is open.
+    let other = marker_batch(8, 0, 12);
+    loaded.record(&transactional(batch(9, 2, 0, 1, 11)), None);
+    assert_eq!(
+        loaded
+            .record(&marker_batch(9, 2, 12), Some(marker(ControlKind::Commit, 5)))
+            .map(|completed| completed.last_stable_offset),
+        Some(6)
+    );
+    assert!(
+        loaded
+            .record(&other, Some(marker(ControlKind::Commit, 5)))
+            .is_some()
+    );
     // The last batch of each producer is known again, older ones are not (as in Kafka).
     assert!(matches!(
         produce(&mut loaded, &batch(7, 1, 4, 2, 0)),
@@ -472,7 +469,6 @@ proptest! {
             if !stay {
                 state.expire(mark);
             }
-            state.last_stable_offset(mark);
             prop_assert!(snapshot::decode(&snapshot::encode(&state.producers)).is_ok());
         }
     }

@@ -1,0 +1,285 @@
+//! `compaction-checkpoint`: who waits while it is written, and what it says after a crash.
+
+use std::io::IoSlice;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use crate::common::keyed::{committed, everything, put, table};
+use crate::common::{Dir, NOW_MS, unclean};
+use fastlog_core::env::{Crash, DirEntry, FaultFs, Faults, File, FileSystem, Mapping, OpenMode};
+use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
+use fastlog_core::{Codec, ManualClock, Result};
+
+use crate::support::{config, fill, filled, wait_until};
+
+const DIR: &str = "/data/topic-0";
+
+/// A disk whose fsync of the compaction checkpoint takes until it is told to end.
+#[derive(Debug, Clone, Default)]
+struct SlowFs {
+    disk: FaultFs,
+    slow: Arc<(Mutex<bool>, Condvar)>,
+    waiting: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct SlowFile(Arc<dyn File>, SlowFs);
+
+impl SlowFs {
+    fn set_slow(&self, slow: bool) {
+        *self.slow.0.lock().unwrap() = slow;
+        self.slow.1.notify_all();
+    }
+}
+
+impl FileSystem for SlowFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
+        let file = self.disk.open(path, mode)?;
+        if path.to_string_lossy().contains("compaction-checkpoint") {
+            return Ok(Arc::new(SlowFile(file, self.clone())));
+        }
+        Ok(file)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> Result<()> {
+        self.disk.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> Result<()> {
+        self.disk.remove_dir_all(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> Result<()> {
+        self.disk.create_dir_all(path)
+    }
+    fn list_dir(&self, path: &Path) -> Result<Vec<DirEntry>> {
+        self.disk.list_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> Result<()> {
+        self.disk.sync_dir(path)
+    }
+    fn exists(&self, path: &Path) -> Result<bool> {
+        self.disk.exists(path)
+    }
+    fn modified_ms(&self, path: &Path) -> Result<i64> {
+        self.disk.modified_ms(path)
+    }
+}
+
+impl File for SlowFile {
+    fn read_at(&self, buf: &mut [u8], position: u64) -> Result<usize> {
+        self.0.read_at(buf, position)
+    }
+    fn write_vectored_at(&self, bufs: &[IoSlice<'_>], position: u64) -> Result<usize> {
+        self.0.write_vectored_at(bufs, position)
+    }
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self) -> Result<()> {
+        let mut slow = self.1.slow.0.lock().unwrap();
+        while *slow {
+            self.1.waiting.store(true, Ordering::Release);
+            slow = self.1.slow.1.wait(slow).unwrap();
+        }
+        self.0.sync_data()
+    }
+    fn reserve(&self, len: u64) -> Result<()> {
+        self.0.reserve(len)
+    }
+    fn map(&self, len: usize) -> Result<Mapping> {
+        self.0.map(len)
+    }
+    fn raw_fd(&self) -> Option<RawFd> {
+        self.0.raw_fd()
+    }
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+    fn set_modified_ms(&self, modified_ms: i64) -> Result<()> {
+        self.0.set_modified_ms(modified_ms)
+    }
+}
+
+fn open(fs: Arc<dyn FileSystem>, config: LogConfig, options: OpenOptions) -> Result<PartitionLog> {
+    let clock = Arc::new(ManualClock::new(NOW_MS));
+    PartitionLog::open(Path::new(DIR), config, fs, clock, options).map(|(log, _)| log)
+}
+
+/// The bytes of the batch at an offset.
+fn bytes_at(log: &PartitionLog, offset: i64) -> Vec<u8> {
+    let slice = log.read(offset, 1, i64::MAX, true).unwrap();
+    let mut bytes = vec![0; slice.len];
+    slice.read_into(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn nobody_waits_for_the_fsync_of_a_compaction() {
+    let fs = SlowFs::default();
+    let log = open(Arc::new(fs.clone()), config(), OpenOptions::default()).unwrap();
+    fill(&log, 60, 10);
+    log.compact(&everything(&log, -1, NOW_MS)).unwrap();
+    fill(&log, 20, 10);
+    let end = log.log_end_offset();
+    let (_dir, leader) = filled(200, 10);
+    let next = bytes_at(&leader, end);
+    let after_a_hole = bytes_at(&leader, end + 100);
+    let (send, done) = channel();
+    fs.set_slow(true);
+    std::thread::scope(|scope| {
+        let compaction = scope.spawn(|| log.compact(&everything(&log, 300, NOW_MS)));
+        wait_until("the checkpoint is being written", || {
+            fs.waiting.load(Ordering::Acquire) || compaction.is_finished()
+        });
+        let follower = scope.spawn(|| {
+            log.append_as_follower(&next).unwrap();
+            put(&log, Codec::None, None, NOW_MS, &[(Some(b"k"), Some(b"v"))]);
+            log.compaction_state(300, end, NOW_MS, 0, i64::MAX).unwrap();
+            send.send("appended").unwrap();
+            // This one has to be written down itself, but without keeping others away from the log.
+            log.append_as_follower(&after_a_hole)
+        });
+        let appended = done.recv_timeout(Duration::from_secs(20));
+        let others = scope.spawn(|| {
+            for _ in 0..50 {
+                log.active_producers();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            log.roll().unwrap();
+            send.send("rolled").unwrap();
+        });
+        let rolled = done.recv_timeout(Duration::from_secs(20));
+        fs.set_slow(false);
+        others.join().unwrap();
+        assert_eq!((appended, rolled), (Ok("appended"), Ok("rolled")));
+        assert_eq!(follower.join().unwrap().unwrap().end_offset, end + 105);
+        compaction.join().unwrap().unwrap();
+    });
+    // The hole is believed afterwards, under any policy.
+    let found = committed(&log);
+    drop(log);
+    let delete = LogConfig {
+        compact: false,
+        ..config()
+    };
+    let image = fs.disk.crash_image(fs.disk.operations(), Crash::Process);
+    assert_eq!(
+        committed(&open(Arc::new(image), delete, unclean(0)).unwrap()),
+        found
+    );
+}
+
+/// A log of segments of three batches with keys of their own, whose last one is written again later.
+fn distinct(fs: &FaultFs) -> PartitionLog {
+    let separate = LogConfig {
+        segment_bytes: 80,
+        ..config()
+    };
+    let log = open(Arc::new(fs.clone()), config(), OpenOptions::default()).unwrap();
+    for step in 0..9_u8 {
+        put(
+            &log,
+            Codec::None,
+            None,
+            NOW_MS,
+            &[(Some(&[step]), Some(b"value"))],
+        );
+        if step % 3 == 2 {
+            log.roll().unwrap();
+        }
+    }
+    log.update_config(separate);
+    log
+}
+
+#[test]
+fn what_a_full_disk_kept_from_the_file_is_written_before_there_are_holes() {
+    let fs = FaultFs::new();
+    let log = distinct(&fs);
+    log.flush(None).unwrap();
+    fs.set_faults(Faults {
+        capacity: Some(fs.used()),
+        ..Faults::default()
+    });
+    // Nothing changes but what is known.
+    let report = log.compact(&everything(&log, -1, NOW_MS)).unwrap();
+    assert_eq!((report.cleaned_to, report.batches_copied), (9, 9));
+    fs.set_faults(Faults::default());
+    // It is known: what is clean is not looked at again.
+    let state = log.compaction_state(9, 9, NOW_MS, 0, i64::MAX).unwrap();
+    assert_eq!((state.first_dirty_offset, state.checkpoint_valid), (9, true));
+    put(&log, Codec::None, None, NOW_MS, &[(Some(&[2]), Some(b"later"))]);
+    put(&log, Codec::None, None, NOW_MS, &[(Some(&[5]), Some(b"later"))]);
+    log.roll().unwrap();
+    let before = fs.operations();
+    log.compact(&everything(&log, 9, NOW_MS)).unwrap();
+    let found = committed(&log);
+    assert_eq!(found.len(), 9);
+    let delete = LogConfig {
+        compact: false,
+        ..config()
+    };
+    for at in before..=fs.operations() {
+        for crash in [Crash::Process, Crash::Power] {
+            let image: Arc<dyn FileSystem> = Arc::new(fs.crash_image(at, crash));
+            let log = open(image, delete.clone(), unclean(0)).unwrap();
+            assert!(log.log_end_offset() >= 9);
+        }
+    }
+}
+
+#[test]
+fn a_log_that_came_with_holes_opens_at_every_moment_of_its_first_compaction() {
+    let fs = FaultFs::new();
+    let log = distinct(&fs);
+    put(&log, Codec::None, None, NOW_MS, &[(Some(&[8]), Some(b"later"))]);
+    put(&log, Codec::None, None, NOW_MS, &[(Some(&[5]), Some(b"later"))]);
+    log.roll().unwrap();
+    log.compact(&everything(&log, -1, NOW_MS)).unwrap();
+    let found = committed(&log);
+    drop(log);
+    // As in a directory of Kafka, whose checkpoint was lost, too: only the holes speak.
+    fs.remove_file(&PathBuf::from(DIR).join("compaction-checkpoint"))
+        .unwrap();
+    let small = LogConfig {
+        segment_bytes: 80,
+        ..config()
+    };
+    let log = open(Arc::new(fs.clone()), small.clone(), unclean(0)).unwrap();
+    assert_eq!(committed(&log), found);
+    put(&log, Codec::None, None, NOW_MS, &[(Some(&[0]), Some(b"later"))]);
+    log.roll().unwrap();
+    let expected = table(&committed(&log));
+    let before = fs.operations();
+    log.compact(&everything(&log, -1, NOW_MS)).unwrap();
+    for at in before..=fs.operations() {
+        let image: Arc<dyn FileSystem> = Arc::new(fs.crash_image(at, Crash::Process));
+        let again = open(image, small.clone(), unclean(0)).unwrap_or_else(|error| panic!("at {at}: {error}"));
+        assert_eq!(table(&committed(&again)), expected, "at {at}");
+    }
+}
+
+#[test]
+fn a_checkpoint_beyond_the_log_does_not_come_true_later() {
+    let dir = Dir::new();
+    let (log, _) = dir.open(&config(), OpenOptions::default());
+    fill(&log, 2, 5);
+    drop(log);
+    let text = "0\n2\ncompacted_below 100\ndelete_horizon -1\n";
+    std::fs::write(dir.file("compaction-checkpoint"), text).unwrap();
+    let (log, _) = dir.open(&config(), unclean(0));
+    fill(&log, 38, 5);
+    assert_eq!(log.log_end_offset(), 200);
+    drop(log);
+    let (log, _) = dir.open(&config(), unclean(0));
+    let state = log.compaction_state(100, 200, NOW_MS, 0, i64::MAX).unwrap();
+    assert_eq!((state.first_dirty_offset, state.checkpoint_valid), (10, false));
+}
