@@ -46,7 +46,7 @@ SETTINGS = {
     "sync.group.offsets.enabled": "true",
     "sync.group.offsets.interval.seconds": "1",
     "offset.lag.max": "0",
-    # A worker's settings are those of the cluster that it writes to; at a flush the last syncs of offsets go out.
+    # A worker's settings are those of the cluster that it writes to; at a flush it tells the last offsets.
     "east.offset.flush.interval.ms": "500",
     "west.offset.flush.interval.ms": "500",
     "offset.storage.partitions": "2",
