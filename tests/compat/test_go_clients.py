@@ -17,6 +17,9 @@ from tests.compat.foreign_library import (
 from tests.harness.broker_process import BrokerProcess
 from tests.peers.go_programs import go_program
 
+# The first test that runs may have to fetch and to build.
+pytestmark = pytest.mark.timeout(600)
+
 NAMES = ("franz-go", "sarama", "kafka-go")
 BALANCERS = {
     "franz-go": ("cooperative-sticky", "sticky", "uniform"),
@@ -32,8 +35,6 @@ def libraries() -> dict[str, Library]:
     return {name: Library(name, [str(program), name], empty_is_null=name == "kafka-go") for name in NAMES}
 
 
-# The first test of this file may have to fetch and to build.
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("name", NAMES)
 def test_records_are_byte_equal(

@@ -17,6 +17,9 @@ from tests.compat.foreign_library import (
 from tests.harness.broker_process import BrokerProcess
 from tests.peers.node_packages import node_with
 
+# The first test that runs may have to fetch.
+pytestmark = pytest.mark.timeout(300)
+
 PROGRAM = ROOT / "tests/compat/clients/node"
 
 
@@ -27,8 +30,6 @@ def kafkajs() -> Library:
     return Library("kafkajs", [command, str(PROGRAM / "main.js")], environment, repeated_headers=False)
 
 
-# The first test of this file may have to fetch.
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("codec", CODECS)
 def test_records_are_byte_equal(codec: str, kafkajs: Library, broker: BrokerProcess, tmp_path: Path) -> None:
     """In order, from the idempotent producer, with nulls, headers, empty and 1 MB records."""
