@@ -14,10 +14,16 @@ from tests.harness.broker_process import BrokerProcess
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     """A broker as users start it; segments of 16 MiB so that reads cross from one to the next.
 
-    Retention is off: the records of the data set carry timestamps of years ago.
+    Retention is off: the records of the data set carry timestamps of years ago. Groups do not wait.
     """
     directory: Path = tmp_path_factory.mktemp("compat")
-    settings = {"log.segment.bytes": str(16 * 1024 * 1024), "log.retention.ms": "-1"}
+    settings = {
+        "log.segment.bytes": str(16 * 1024 * 1024),
+        "log.retention.ms": "-1",
+        "group.initial.rebalance.delay.ms": "0",
+        "group.consumer.heartbeat.interval.ms": "300",
+        "group.consumer.min.heartbeat.interval.ms": "300",
+    }
     with BrokerProcess(directory, settings=settings) as process:
         yield process
         assert process.process.poll() is None, f"the broker ended:\n{process.log_text[-4000:]}"
