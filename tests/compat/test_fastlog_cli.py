@@ -48,6 +48,7 @@ SCRIPT = [
     "group list",
     "group describe billing",
     "group describe billing --state",
+    "group describe",
     "config describe --topic orders",
     "config describe --topic nothere",
     "config alter --topic orders --set segment.bytes=2097152 --dry-run",
