@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from tests.compat.tool_script import FIRST_TIME, Step, records_and_offsets, running_group, settings, topics
 from tests.compat.tool_session import ToolSession
 from tests.harness.broker_process import BrokerProcess
-from tests.peers.apache_kafka import KAFKA_3, ApacheKafka
+from tests.peers.apache_kafka import CONSUMER_GROUPS, KAFKA_3, ApacheKafka
 from tests.peers.kcat import kcat
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(180)]
@@ -61,7 +61,9 @@ class Pair:
 
     def outcome(self, step: Step, broker: ApacheKafka | BrokerProcess) -> tuple[int, list[str], list[str]]:
         """(exit status, lines of stdout, of stderr), evened out. Tables may list their rows in any order."""
-        result = self.tools.run(step.tool, "--bootstrap-server", broker.bootstrap, *step.words)
+        # Five seconds are little on a machine that has much to do.
+        patient = ("--timeout", "60000") if step.tool == CONSUMER_GROUPS else ()
+        result = self.tools.run(step.tool, "--bootstrap-server", broker.bootstrap, *step.words, *patient)
 
         def lines(text: str) -> list[str]:
             evened = (even(line, broker) for line in text.splitlines())
@@ -87,12 +89,14 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A Kafka, a fastlog with the same settings, and the tools of Kafka's release."""
     version: str = request.param
     directory = tmp_path_factory.mktemp(f"tools-{version}")
-    with (
-        ApacheKafka(directory / "kafka", version=version, settings=SETTINGS, heap="256m") as kafka,
-        BrokerProcess(directory / "fastlog", settings=SETTINGS) as fastlog,
-        ToolSession(version) as tools,
-    ):
-        yield Pair(tools, kafka, fastlog)
+    kafka = ApacheKafka(directory / "kafka", version=version, settings=SETTINGS, heap="256m")
+    # The JVM of the tools starts meanwhile.
+    with ToolSession(version) as tools, BrokerProcess(directory / "fastlog", settings=SETTINGS) as fastlog:
+        try:
+            kafka.start()
+            yield Pair(tools, kafka, fastlog)
+        finally:
+            kafka.kill()
 
 
 def test_topics(pair: Pair) -> None:

@@ -19,11 +19,15 @@ def batch(
     producer: tuple[int, int, int] = (-1, -1, -1),
     base_offset: int = 0,
     crc_change: int = 0,
+    time_delta: int = 0,
 ) -> bytes:
-    """Records with these values, one millisecond apart. `producer` is (id, epoch, first sequence)."""
-    body = b"".join(_record(index, key, value) for index, value in enumerate(values))
+    """Records with these values, one millisecond apart. `producer` is (id, epoch, first sequence).
+
+    The first record is `time_delta` ms away from `timestamp`.
+    """
+    body = b"".join(_record(index, time_delta, key, value) for index, value in enumerate(values))
     last = len(values) - 1
-    fields = (attributes, last, timestamp, timestamp + last, *producer, len(values))
+    fields = (attributes, last, timestamp, timestamp + time_delta + last, *producer, len(values))
     covered = struct.pack(">hiqqqhii", *fields) + body
     crc = crc32c(covered) ^ crc_change
     return struct.pack(">qiibI", base_offset, len(covered) + 9, 0, 2, crc) + covered
@@ -53,8 +57,8 @@ def records(data: bytes | memoryview | None) -> Iterator[tuple[int, bytes | None
         view = view[size:]
 
 
-def _record(index: int, key: bytes | None, value: bytes | None) -> bytes:
-    content = b"\0" + _zigzag(index) + _zigzag(index) + _bytes(key) + _bytes(value) + _zigzag(0)
+def _record(index: int, time_delta: int, key: bytes | None, value: bytes | None) -> bytes:
+    content = b"\0" + _zigzag(time_delta + index) + _zigzag(index) + _bytes(key) + _bytes(value) + _zigzag(0)
     return _zigzag(len(content)) + content
 
 

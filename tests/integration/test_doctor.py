@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness import cli
 from tests.harness.batches import batch
+from tests.harness.cli import fastlog_command
 from tests.integration.requests import make_topic, produce
 from tests.integration.running import RunningBroker
 
@@ -209,10 +210,9 @@ def test_a_running_broker_is_left_alone(tmp_path: Path) -> None:
     broker = RunningBroker(tmp_path, SETTINGS)
     broker.start()
     directory = broker.broker.config.log_dirs[0]
-    done = fastlog("doctor", directory)
+    done = cli.fastlog("doctor", str(directory), code=1)
     broker.close()
-    assert done.returncode == 1
-    assert "is in use by process" in done.stderr
+    assert done.stderr.startswith(b"fastlog: %s is in use by process" % bytes(directory))
 
 
 def test_the_text_says_what_to_do(directory: Path) -> None:
@@ -221,9 +221,32 @@ def test_the_text_says_what_to_do(directory: Path) -> None:
     assert done.returncode == 1
     assert "warning: " in done.stdout
     assert "    Nothing needs to be done" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("1 findings need a look")
+    assert done.stdout.splitlines()[-1].endswith("1 finding needs a look")
     assert "orders" in done.stdout
     assert fastlog("doctor", directory / "nowhere").returncode == 2
+
+
+def test_what_is_no_data_directory_is_not_called_sound(directory: Path, tmp_path: Path) -> None:
+    done = fastlog("doctor", directory / "orders-0")
+    assert done.returncode == 2
+    assert f"give the one around it, {directory}" in done.stderr
+    (tmp_path / "empty").mkdir()
+    assert "is no data directory" in fastlog("doctor", tmp_path / "empty").stderr
+    assert "holds no segments" in fastlog("log", "dump", directory).stderr
+    # A new disk beside one with data is what its broker will find, too.
+    done = fastlog("doctor", directory, tmp_path / "empty", directory)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("nothing to worry about") == 1
+
+
+def test_a_reader_that_leaves_is_no_error(directory: Path) -> None:
+    command = fastlog_command("log", "dump", str(directory / "orders-0"))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
 
 
 def test_json_may_be_asked_for_before_the_verb(directory: Path) -> None:
@@ -240,6 +263,20 @@ def test_dump_shows_batches_and_records(directory: Path) -> None:
     assert (rows[0]["base_offset"], rows[0]["count"], rows[0]["codec"]) == (4, 2, "none")
     assert [(row["offset"], row["value"]) for row in rows[1:]] == [(4, "C" * 1500), (5, None)]
     assert len([row for row in dumped(directory / "orders-0") if row["kind"] == "batch"]) == 15
+
+
+@pytest.mark.parametrize("late", [0, 1_000_000])
+def test_dump_shows_markers_of_transactions(tmp_path: Path, late: int) -> None:
+    """Also with the delete horizon of a compaction, from which the record's time is many bytes away."""
+    markers = [
+        batch(
+            b"\0\0\0\0\0\0", key=struct.pack(">hh", 0, kind), attributes=48, base_offset=kind, time_delta=late
+        )
+        for kind in (0, 1)
+    ]
+    (tmp_path / f"{LOG}.log").write_bytes(b"".join(markers))
+    rows = [row for row in dumped(tmp_path, "--records") if row["kind"] == "record"]
+    assert [(row["offset"], row["marker"]) for row in rows] == [(0, "abort"), (1, "commit")]
 
 
 def test_dump_shows_the_small_files(directory: Path) -> None:

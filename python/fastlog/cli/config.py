@@ -9,9 +9,9 @@ import typer
 
 from fastlog.cli.completion import complete_groups, complete_topics
 from fastlog.cli.failures import UsageProblem
+from fastlog.cli.outcomes import failed_row
 from fastlog.cli.output import Column
 from fastlog.cli.session import Session, new_app, verb
-from fastlog.cli.topic import failed_row
 from fastlog.cli.values import parse_assignments
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import sys
 from collections.abc import Callable, Sequence
@@ -11,9 +10,12 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 
-from fastlog.cli.client_options import Bootstrap, bad_usage, run_client
+from fastlog.cli.client_options import bad_usage, run_client, session_of
+from fastlog.cli.completion import complete_topics
+from fastlog.cli.failures import UsageProblem
 from fastlog.cli.positions import parse_range
 from fastlog.cli.record_format import as_json, compile_format, unescape
+from fastlog.cli.session import BootstrapOption, ClientIdOption, OutputOption, TimeoutOption
 from fastlog.client import BrokerError, Cluster, TopicPartition
 from fastlog.client.consumer import END, Consumer, ConsumerConfig, Position, Record
 from fastlog.errors import ErrorCode
@@ -25,11 +27,12 @@ _LOOK_AT_THE_READER_MS: Final = 1000
 
 
 def consume(
-    topics: Annotated[list[str], typer.Argument(metavar="TOPIC...", help="Topics to read.")],
-    bootstrap_server: Bootstrap = "127.0.0.1:9092",
+    topics: Annotated[
+        list[str], typer.Argument(metavar="TOPIC", help="Topics to read.", autocompletion=complete_topics)
+    ],
     partition: Annotated[
         list[int] | None,
-        typer.Option("--partition", "-p", help="Only this partition of each topic. Repeatable."),
+        typer.Option("--partition", "-p", metavar="N", help="Only this partition of each topic. Repeatable."),
     ] = None,
     offset: Annotated[
         list[str] | None,
@@ -42,7 +45,7 @@ def consume(
         ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--count", "-c", min=0, help="Stop after so many records.")
+        int | None, typer.Option("--count", "-c", metavar="N", min=0, help="Stop after so many records.")
     ] = None,
     exit_at_end: Annotated[
         bool, typer.Option("--exit-at-end", "-e", help="Stop at what is the end of the log now.")
@@ -65,40 +68,43 @@ def consume(
         str, typer.Option("--delimiter", "-D", metavar="TEXT", help="Printed after each record.")
     ] = r"\n",
     null: Annotated[bool, typer.Option("--null", "-Z", help="Print null as NULL, not as nothing.")] = False,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="text|json", help="json: one object per line.")
-    ] = "text",
     isolation: Annotated[
         str,
         typer.Option(
             metavar="read_uncommitted|read_committed", help="read_committed leaves aborted records out."
         ),
     ] = "read_uncommitted",
+    bootstrap_server: BootstrapOption = None,
+    output: OutputOption = None,
+    timeout: TimeoutOption = None,
+    client_id: ClientIdOption = None,
 ) -> None:
     """Prints records. Follows the topics until Ctrl-C, unless -c, -e or e@TIME ends it.
 
+    With -o json: one object per line.
+
     Examples: fastlog consume clicks -e -f '%o %k %s\\n'; fastlog consume clicks -O -10 -o json
     """
+    session = session_of(bootstrap_server, output, timeout, client_id)
     try:
         start, until = parse_range(offset or [])
         if exit_at_end and until is None:
             until = END
-        render = _renderer(output, format_text, key_delimiter, delimiter, null)
-    except ValueError as error:
-        bad_usage(str(error), output)
+        render = _renderer(session.as_json, format_text, key_delimiter, delimiter, null)
+    except (ValueError, UsageProblem) as error:
+        bad_usage(str(error), as_json=session.as_json)
     if isolation not in ("read_uncommitted", "read_committed"):
-        bad_usage(f"--isolation {isolation}: must be read_uncommitted or read_committed", output)
+        bad_usage(
+            f"--isolation {isolation}: must be read_uncommitted or read_committed", as_json=session.as_json
+        )
     job = _Job(topics, partition or [], start, until, count, isolation == "read_committed")
     out = _Output(sys.stdout.buffer, render)
 
     async def work() -> None:
-        async with Cluster(bootstrap_server) as cluster:
+        async with session.connect() as cluster:
             await read(cluster, job, out)
 
-    try:
-        run_client(work(), output)
-    except BrokenPipeError:
-        out.reader_left()
+    run_client(work(), as_json=session.as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +179,11 @@ class _Output:
         if any(events & select.POLLERR for _, events in poll.poll(0)):
             raise BrokenPipeError
 
-    def reader_left(self) -> None:
-        """`fastlog consume t | head -1` is no failure: end quietly, without a word at interpreter exit."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-
 
 def _renderer(
-    output: str, format_text: str | None, key_delimiter: str | None, delimiter: str, null: bool
+    json_lines: bool, format_text: str | None, key_delimiter: str | None, delimiter: str, null: bool
 ) -> Callable[[Record], bytes]:
-    if output not in ("text", "json"):
-        raise ValueError(f"--output {output}: must be text or json")
-    if output == "json":
+    if json_lines:
         if format_text is not None or key_delimiter is not None:
             raise ValueError("--format and --key-delimiter do not go with --output json")
         return as_json

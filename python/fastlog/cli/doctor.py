@@ -12,7 +12,7 @@ import typer
 
 from fastlog.cli.exit_codes import ToolExit
 from fastlog.cli.failures import UsageProblem, exit_code_of, tell
-from fastlog.cli.output import Column, Printer, size_text
+from fastlog.cli.output import Column, Printer, counted, size_text
 from fastlog.cli.session import OutputOption, Session, asks_json
 from fastlog.errors import FastlogError
 
@@ -37,7 +37,7 @@ _PARTITIONS: Final = (
 
 def doctor(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="All directories of the broker's log.dirs.")
+        list[Path], typer.Argument(metavar="DIR", help="All directories of the broker's log.dirs.")
     ],
     output: OutputOption = None,
     partitions: Annotated[
@@ -53,15 +53,41 @@ def doctor(
     try:
         session = Session.of(output=output)
         for directory in directories:
-            if not directory.is_dir():
-                raise UsageProblem(f"{directory} is not a directory")
-        states, findings = examine(directories, session.out)
+            _check_kind(directory, alone=len(directories) == 1)
+        states, findings = examine(_distinct(directories), session.out)
+    except BrokenPipeError:
+        raise
     except (FastlogError, OSError) as error:
         tell(error, as_json=asks_json(output))
         raise typer.Exit(exit_code_of(error)) from None
     _show(session.out, states, findings, partitions)
     worst = max((finding.severity for finding in findings), default=0)
     raise typer.Exit((ToolExit.OK, ToolExit.FAILED, ToolExit.DAMAGED)[worst])
+
+
+def _check_kind(directory: Path, *, alone: bool) -> None:
+    """Refuses what is no data directory: of that, "nothing to worry about" would be a wrong word.
+
+    An empty one that is not `alone` is a disk which its broker did not use yet.
+    """
+    from fastlog.storage.offline.check_directory import partition_directories
+
+    if not directory.is_dir():
+        raise UsageProblem(f"{directory} is not a directory")
+    if (directory / "meta.properties").exists() or not (alone or any(directory.iterdir())):
+        return
+    if any(directory.glob("*.log")):
+        raise UsageProblem(
+            f"{directory} is the directory of a single partition: "
+            f"give the one around it, {directory.absolute().parent}"
+        )
+    if not any(any(partition.glob("*.log")) for partition in partition_directories(directory)):
+        raise UsageProblem(f"{directory} is no data directory: it has no meta.properties and no segments")
+
+
+def _distinct(directories: Sequence[Path]) -> list[Path]:
+    """Without those that are given twice, which would find themselves locked by this very process."""
+    return list({directory.resolve(): directory for directory in reversed(directories)}.values())[::-1]
 
 
 def examine(directories: Sequence[Path], out: Printer) -> tuple[list[DirectoryState], list[Finding]]:
@@ -167,8 +193,8 @@ def _show(
         out.line(f"    {finding.advice}")
     size = size_text(sum(found.size_bytes for state in states for found in state.partitions))
     worse = sum(finding.severity > 0 for finding in findings)
-    verdict = f"{worse} findings need a look" if worse else "nothing to worry about"
-    out.line(
-        f"{len(rows)} partitions, {sum(found.records for state in states for found in state.partitions)} "
-        f"records, {size} checked: {verdict}"
+    records = sum(found.records for state in states for found in state.partitions)
+    verdict = (
+        f"{counted(worse, 'finding')} need{'s' * (worse == 1)} a look" if worse else "nothing to worry about"
     )
+    out.line(f"{counted(len(rows), 'partition')}, {counted(records, 'record')}, {size} checked: {verdict}")

@@ -33,6 +33,8 @@ __all__ = ["DumpOptions", "rows_of"]
 
 Row = dict[str, Any]
 _MARKERS: Final = {0: "abort", 1: "commit"}
+_HEADER_SIZE: Final = 61
+"""Bytes of a batch in front of its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,14 @@ def _batch(batch: Batch) -> Row:
 
 
 def _records(batch: Batch, data: bytes, options: DumpOptions) -> Iterator[Row]:
+    if batch.is_control:
+        yield {
+            "kind": "record",
+            "offset": batch.base_offset,
+            "timestamp": batch.max_timestamp,
+            "marker": _marker(data),
+        }
+        return
     try:
         records = read_batches(data)
     except FastlogNativeError as error:
@@ -119,15 +129,27 @@ def _records(batch: Batch, data: bytes, options: DumpOptions) -> Iterator[Row]:
         return
     for offset, timestamp, key, value, headers in records:
         row: Row = {"kind": "record", "offset": offset, "timestamp": timestamp}
-        if batch.is_control:
-            row["marker"] = _MARKERS.get(int.from_bytes((key or b"")[2:4], "big"), "unknown")
-        elif options.decode == "offsets":
+        if options.decode == "offsets":
             row |= _group_record(key, value)
         else:
             row["key"] = text_or_base64(key)
             row["value"] = text_or_base64(value)
             row["headers"] = [[name, text_or_base64(header)] for name, header in headers]
         yield row
+
+
+def _marker(data: bytes) -> str:
+    """What the only record of a control batch, which is never compressed, says: int16 version, int16 type."""
+    at = _after_varint(data, _HEADER_SIZE) + 1  # length of the record, attributes
+    for _ in ("timestamp", "offset", "length of the key"):
+        at = _after_varint(data, at)
+    return _MARKERS.get(int.from_bytes(data[at + 2 : at + 4], "big"), "unknown")
+
+
+def _after_varint(data: bytes, at: int) -> int:
+    while data[at] & 0x80:
+        at += 1
+    return at + 1
 
 
 def _group_record(key: bytes | None, value: bytes | None) -> Row:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from fastlog.cli.exit_codes import ToolExit
@@ -16,6 +18,7 @@ from fastlog.errors import ConfigError, ErrorCode, FastlogError, KafkaError
 __all__ = ["UsageProblem", "describe_error", "error_line", "exit_code_of", "tell", "wants_json"]
 
 _NOT_UNDERSTOOD: Final = "USAGE"
+_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class UsageProblem(FastlogError):
@@ -39,7 +42,7 @@ def exit_code_of(error: BaseException) -> ToolExit:
 
 
 def describe_error(error: BaseException) -> dict[str, str]:
-    """`code` (Kafka's name where there is one) and `message`."""
+    """`code` (Kafka's name where there is one, else our own, such as DIRECTORY_LOCKED) and `message`."""
     if isinstance(error, UsageProblem | ConfigError):
         return {"code": _NOT_UNDERSTOOD, "message": str(error)}
     if isinstance(error, KafkaError):
@@ -50,6 +53,8 @@ def describe_error(error: BaseException) -> dict[str, str]:
         text = error.strerror or str(error)
         name = f"{error.filename}: " if error.filename else ""
         return {"code": "IO_ERROR", "message": name + text}
+    if isinstance(error, FastlogError):
+        return {"code": _WORDS.sub("_", type(error).__name__).upper(), "message": str(error)}
     return {"code": "DEFECT", "message": f"{type(error).__name__}: {error}"}
 
 
@@ -64,7 +69,8 @@ def error_line(error: BaseException) -> str:
 
 def tell(error: BaseException, *, as_json: bool, item: str | None = None) -> None:
     """Writes the error to stderr. `item` is what it happened to, when that is one of several."""
-    sys.stdout.flush()
+    with suppress(OSError):  # a full disk behind stdout, say: perhaps the very error that is told here
+        sys.stdout.flush()
     if as_json:
         described: dict[str, Any] = describe_error(error)
         if item is not None:

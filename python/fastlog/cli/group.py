@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from fastlog.cli.completion import complete_groups, complete_topics
 from fastlog.cli.failures import UsageProblem
+from fastlog.cli.outcomes import delete_all
 from fastlog.cli.output import Column
 from fastlog.cli.session import Session, new_app, verb
-from fastlog.cli.topic import confirm, failed_row
 
 __all__ = ["app"]
 
 app: Final = new_app("Consumer groups: list, lag, delete, reset offsets.")
 
 GroupsArgument = Annotated[
-    list[str], typer.Argument(metavar="NAME...", help="Groups.", autocompletion=complete_groups)
+    list[str], typer.Argument(metavar="GROUP", help="Groups.", autocompletion=complete_groups)
 ]
 
 
@@ -68,7 +68,10 @@ async def list_groups(
 @verb(app, "describe")
 async def describe(
     session: Session,
-    names: GroupsArgument,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="GROUP", help="Groups [all].", autocompletion=complete_groups),
+    ] = None,
     members: Annotated[
         bool, typer.Option("--members", help="Members and what they own, instead of offsets.")
     ] = False,
@@ -78,11 +81,18 @@ async def describe(
 ) -> None:
     """Shows committed offsets with their lag. JSON holds offsets, members and state together."""
     from fastlog.cli.group_view import describe_all, show_groups
+    from fastlog.client.admin import groups
 
     if members and state:
         raise UsageProblem("--members and --state: choose one")
     async with session.connect() as cluster:
-        described = await describe_all(cluster, names)
+        wanted = list(dict.fromkeys(names or []))
+        if not wanted:
+            found = await groups.list_groups(cluster)
+            wanted = [row.group_id for row in found.groups]
+            for node, failure in found.errors.items():
+                session.item_failed(f"broker {node}", failure)
+        described = await describe_all(cluster, wanted)
     for name, error in described.errors.items():
         session.item_failed(f"group {name}", error)
     show_groups(session.out, described.groups, "members" if members else "state" if state else "offsets")
@@ -97,27 +107,13 @@ async def delete(
     """Deletes groups with their offsets. Groups with members stay."""
     from fastlog.client.admin.groups import delete_groups
 
-    wanted = list(dict.fromkeys(names))
-    if not yes:
-        confirm(f"delete {', '.join(wanted)} with all offsets?")
-    async with session.connect() as cluster:
-        found = await delete_groups(cluster, wanted)
-    rows: list[dict[str, Any]] = []
-    for name in wanted:
-        error = found[name]
-        if error is None:
-            rows.append({"group": name, "status": "deleted", "error": None})
-            session.out.line(f"deleted group {name}")
-        else:
-            session.item_failed(f"group {name}", error)
-            rows.append(failed_row("group", name, error))
-    session.out.document(rows)
+    await delete_all(session, "group", names, delete_groups, what="offsets", yes=yes)
 
 
 @verb(app, "reset-offsets")
 async def reset_offsets(
     session: Session,
-    name: Annotated[str, typer.Argument(help="The group.", autocompletion=complete_groups)],
+    name: Annotated[str, typer.Argument(metavar="GROUP", help="The group.", autocompletion=complete_groups)],
     topic: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,7 +131,9 @@ async def reset_offsets(
     to_current: Annotated[
         bool, typer.Option("--to-current", help="As it is; to the log end where nothing is committed.")
     ] = False,
-    to_offset: Annotated[int | None, typer.Option("--to-offset", metavar="N", help="To offset N.")] = None,
+    to_offset: Annotated[
+        int | None, typer.Option("--to-offset", metavar="N", min=0, help="To offset N.")
+    ] = None,
     shift_by: Annotated[
         int | None, typer.Option("--shift-by", metavar="N", help="N forward, or back if negative.")
     ] = None,

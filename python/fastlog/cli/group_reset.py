@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fastlog.cli.failures import UsageProblem, describe_error
 from fastlog.cli.offset_file import read_offset_file
-from fastlog.cli.output import Column
+from fastlog.cli.output import Column, counted
 from fastlog.cli.session import Session
 from fastlog.cli.values import parse_datetime, parse_duration, parse_topics
 from fastlog.client import BrokerError, ClientError, Cluster, TopicPartition
@@ -125,10 +125,9 @@ async def _check_quiet(cluster: Cluster, group: str) -> None:
         if described.code is not ErrorCode.GROUP_ID_NOT_FOUND:
             raise described
     elif described.state not in _QUIET_STATES:
-        count = len(described.members)
         raise BrokerError(
             ErrorCode.NON_EMPTY_GROUP,
-            f"group {group} is {described.state} with {count} member{'' if count == 1 else 's'}: "
+            f"group {group} is {described.state} with {counted(len(described.members), 'member')}: "
             "stop its consumers first, then reset",
         )
 

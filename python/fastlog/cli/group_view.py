@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fastlog.cli.output import Column, Printer
+from fastlog.cli.output import Column, Printer, counted
 from fastlog.client import BrokerError, ClientError, Cluster, TopicPartition
 from fastlog.client.admin.groups import GroupDescription, GroupMember, describe_groups
 from fastlog.client.admin.offsets import CommittedOffset, list_group_offsets
@@ -153,7 +153,7 @@ def show_groups(out: Printer, groups: Sequence[dict[str, Any]], what: str) -> No
         out.table(_STATES, [_state(group) for group in groups])
         return
     for group in groups:
-        active = f", {len(group['members'])} members" if group["members"] else ""
+        active = f", {counted(len(group['members']), 'member')}" if group["members"] else ""
         head = f"group {group['group']} ({group['type']}, {group['state']}{active})"
         if what == "members":
             out.table(_MEMBERS, [_member(row) for row in group["members"]], title=head)

@@ -8,13 +8,15 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Final
 
+from fastlog.errors import FastlogError
+
 __all__ = ["LineTooLong", "read_lines"]
 
 _CHUNK: Final = 256 * 1024
 _CHUNKS_AHEAD: Final = 4
 
 
-class LineTooLong(Exception):
+class LineTooLong(FastlogError):
     """No delimiter came within the limit. `number` counts from 1."""
 
     def __init__(self, number: int, limit: int) -> None:

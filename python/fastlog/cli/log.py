@@ -24,9 +24,7 @@ _KINDS: Final = (".log", ".index", ".timeindex", ".txnindex", ".snapshot")
 
 @app.command("dump")
 def dump(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files, or directories of partitions.")
-    ],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files, or directories of partitions.")],
     output: OutputOption = None,
     records: Annotated[
         bool, typer.Option("--records", "-r", help="Show the records of each batch, decompressed.")
@@ -63,6 +61,8 @@ def dump(
             for row in rows_of(path, options):
                 damaged |= row["kind"] == "problem"
                 sys.stdout.write((_as_json(path, row) if session.as_json else _as_text(row)) + "\n")
+    except BrokenPipeError:
+        raise
     except (FastlogError, OSError) as error:
         tell(error, as_json=asks_json(output))
         raise typer.Exit(exit_code_of(error)) from None
@@ -72,7 +72,10 @@ def dump(
 def _files(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from (entry for entry in sorted(path.iterdir()) if entry.suffix == ".log")
+            segments = [entry for entry in sorted(path.iterdir()) if entry.suffix == ".log"]
+            if not segments:
+                raise UsageProblem(f"{path} holds no segments: give files, or directories of partitions")
+            yield from segments
         elif path.exists():
             yield path
         else:

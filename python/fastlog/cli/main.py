@@ -15,7 +15,6 @@ from fastlog.cli.exit_codes import ToolExit
 from fastlog.cli.failures import UsageProblem, tell, wants_json
 from fastlog.cli.lazy_group import LazyCommand, lazy_group
 from fastlog.cli.session import (
-    ENVIRONMENT,
     HELP,
     BootstrapOption,
     ClientIdOption,
@@ -51,31 +50,31 @@ _USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 """Click's UsageError, from whichever package this release of Typer has it."""
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"fastlog {version('fastlog')}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
-    ctx: typer.Context,
     bootstrap_server: BootstrapOption = None,
     output: OutputOption = None,
     timeout: TimeoutOption = None,
     client_id: ClientIdOption = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Works with a Kafka cluster. The options below may stand before or after the command."""
     remember_globals(Globals(bootstrap_server, output, timeout, client_id))
-    # For commands that declare the same options by themselves: an option counts more than the environment.
-    if bootstrap_server is not None:
-        os.environ[ENVIRONMENT] = bootstrap_server
-    if output is not None:
-        ctx.default_map = {name: {"output": output} for name in ("produce", "consume")}
 
 
 def main() -> None:
     """Entry point of the console script."""
-    if sys.argv[1:] == ["--version"]:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"fastlog {version('fastlog')}\n")
-        return
+    open_missing_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -87,12 +86,39 @@ def run(arguments: list[str]) -> int:
     except _USAGE_ERROR as error:
         return _usage(error, arguments)
     except BrokenPipeError:
-        # Who reads our output has seen enough. Nothing more can be written, not even at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ToolExit.OK
+        return _reader_left()
+    except SystemExit as error:
+        # Typer's answer to the same.
+        if isinstance(error.__context__, BrokenPipeError):
+            return _reader_left()
+        raise
+    except OSError as error:
+        # A full disk behind stdout, say.
+        tell(error, as_json=wants_json(arguments))
+        _abandon_stdout()
+        return ToolExit.FAILED
     except (KeyboardInterrupt, typer.Abort):
         return ToolExit.INTERRUPTED
     return result if isinstance(result, int) else ToolExit.OK
+
+
+def open_missing_streams() -> None:
+    """Opens /dev/null for standard streams that were closed (`>&-`), so that no socket gets their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free number is given out, which is that of the stream.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _reader_left() -> ToolExit:
+    """`fastlog consume t | head -1` is no failure: who reads our output has seen enough."""
+    _abandon_stdout()
+    return ToolExit.OK
+
+
+def _abandon_stdout() -> None:
+    """Nothing more can be written there, not even what is buffered at interpreter exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: Any, arguments: list[str]) -> int:

@@ -26,11 +26,17 @@ _MOST: Final = 64 * 1024 * 1024
 def read_offset_file(path: str, group: str) -> dict[TopicPartition, int]:
     """Offsets by partition; `-` is stdin. Raises UsageProblem with the line, and OSError."""
     if path == "-":
-        text = sys.stdin.read(_MOST)
+        path = "stdin"
+        text = _text(sys.stdin.buffer.read(_MOST))
     else:
-        with Path(path).open(encoding="utf-8", errors="replace", newline="") as stream:
-            text = stream.read(_MOST)
+        with Path(path).open("rb") as stream:
+            text = _text(stream.read(_MOST))
     return parse_offset_text(text, path, group)
+
+
+def _text(data: bytes) -> str:
+    """UTF-8, without the mark that spreadsheets put in front of it."""
+    return data.decode("utf-8-sig", errors="replace")
 
 
 def parse_offset_text(text: str, path: str, group: str) -> dict[TopicPartition, int]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
-__all__ = ["Column", "Printer", "size_text"]
+__all__ = ["Column", "Printer", "counted", "size_text"]
 
 Row = Mapping[str, Any]
 
@@ -144,6 +144,11 @@ def cell_text(value: Any) -> str:
     text = str(value)
     # What would break the lines of a table, or a terminal.
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 record", "2 records"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def size_text(size: int) -> str:

@@ -15,10 +15,15 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from fastlog.cli.client_options import FAILED, Bootstrap, bad_usage, run_client, say
+from fastlog.cli.client_options import bad_usage, run_client, say, session_of
+from fastlog.cli.completion import complete_topics
+from fastlog.cli.exit_codes import ToolExit
+from fastlog.cli.failures import tell
 from fastlog.cli.line_source import LineTooLong, read_lines
+from fastlog.cli.output import counted
 from fastlog.cli.record_format import unescape
-from fastlog.client import ClientError, Cluster
+from fastlog.cli.session import BootstrapOption, ClientIdOption, OutputOption, TimeoutOption
+from fastlog.client import ClientError
 from fastlog.client.producer import Producer, ProducerConfig, RecordMetadata
 from fastlog.client.producer_config import CODECS
 from fastlog.errors import FastlogError, KafkaError
@@ -27,15 +32,19 @@ __all__ = ["produce"]
 
 _ACKS: Final[dict[str, Literal[-1, 0, 1]]] = {"all": -1, "-1": -1, "1": 1, "0": 0}
 _ERRORS_SHOWN: Final = 10
+_WAIT_FOR_TOPIC_MS: Final = 5000
+"""How long a broker may take to create the topic by itself, before a wrong name is told."""
 _MAX_RECORD: Final = 64 * 1024 * 1024
 """Limit of one line or file. What a topic takes (max.message.bytes) is the broker's to say."""
 
 
 def produce(
-    topic: Annotated[str, typer.Argument(help="The topic to write to.")],
-    bootstrap_server: Bootstrap = "127.0.0.1:9092",
+    topic: Annotated[
+        str,
+        typer.Argument(metavar="TOPIC", help="The topic to write to.", autocompletion=complete_topics),
+    ],
     key: Annotated[
-        str | None, typer.Option("--key", "-k", help="Key of every record without its own.")
+        str | None, typer.Option("--key", "-k", metavar="TEXT", help="Key of every record without its own.")
     ] = None,
     key_delimiter: Annotated[
         str | None,
@@ -51,7 +60,8 @@ def produce(
         ),
     ] = None,
     partition: Annotated[
-        int | None, typer.Option("--partition", "-p", min=0, help="Partition; else by key, else by turns.")
+        int | None,
+        typer.Option("--partition", "-p", metavar="N", min=0, help="Partition; else by key, else by turns."),
     ] = None,
     delimiter: Annotated[
         str, typer.Option("--delimiter", "-D", metavar="TEXT", help=r"What parts records; \n \t \0 \xNN.")
@@ -67,20 +77,26 @@ def produce(
     ] = False,
     file: Annotated[
         list[Path] | None,
-        typer.Option("--file", help="A file to send whole, as one record, instead of stdin. Repeatable."),
+        typer.Option(
+            "--file",
+            metavar="PATH",
+            help="A file to send whole, as one record, instead of stdin. Repeatable.",
+        ),
     ] = None,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="text|json", help="json: the summary as JSON on stdout.")
-    ] = "text",
+    bootstrap_server: BootstrapOption = None,
+    output: OutputOption = None,
+    timeout: TimeoutOption = None,
+    client_id: ClientIdOption = None,
 ) -> None:
     """Sends each line of stdin as a record. Exit status 1 when a record could not be written.
 
+    A summary goes to stderr, with -o json to stdout.
+
     Examples: seq 100 | fastlog produce numbers; echo 'user7:login' | fastlog produce events -K : -z zstd
     """
+    session = session_of(bootstrap_server, output, timeout, client_id)
     if acks not in _ACKS:
-        bad_usage(f"--acks {acks}: must be all, 1 or 0", output)
-    if output not in ("text", "json"):
-        bad_usage(f"--output {output}: must be text or json", output)
+        bad_usage(f"--acks {acks}: must be all, 1 or 0", as_json=session.as_json)
     try:
         shape = _Shape(
             topic=topic,
@@ -97,28 +113,30 @@ def produce(
             batch_size=256 * 1024,
             max_request_size=_MAX_RECORD,
             buffer_memory=2 * _MAX_RECORD,
+            request_timeout_ms=session.timeout_ms,
+            max_block_ms=min(session.timeout_ms, _WAIT_FOR_TOPIC_MS),
         )
     except (ValueError, FastlogError) as error:
-        bad_usage(str(error), output)
+        bad_usage(str(error), as_json=session.as_json)
     if not ending or shape.key_delimiter == b"":
-        bad_usage("a delimiter must not be empty", output)
+        bad_usage("a delimiter must not be empty", as_json=session.as_json)
     if not file and sys.stdin.isatty():
         say("reading records from the terminal, one per line; end with Ctrl-D")
-    tally = _Tally()
+    tally = _Tally(as_json=session.as_json)
 
     async def work() -> None:
         source = _files(file) if file else _lines(ending)
-        async with Cluster(bootstrap_server) as cluster, Producer(cluster, config) as producer:
+        async with session.connect() as cluster, Producer(cluster, config) as producer:
             tally.connected = True
             await _send_all(producer, source, shape, tally)
 
     try:
-        run_client(work(), output)
+        run_client(work(), as_json=session.as_json)
     finally:
         if tally.read or tally.connected:
-            tally.report(topic, as_json=output == "json")
+            tally.report(topic)
     if tally.failed:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(ToolExit.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +164,7 @@ class _Shape:
 class _Tally:
     """What became of the records."""
 
+    as_json: bool
     started: float = field(default_factory=time.monotonic)
     connected: bool = False
     read: int = 0
@@ -172,15 +191,15 @@ class _Tally:
         """A record could not be written."""
         self.failed += 1
         if self.failed <= _ERRORS_SHOWN:
-            say(f"{name}: {error}")
-        elif self.failed == _ERRORS_SHOWN + 1:
+            tell(error, as_json=self.as_json, item=name)
+        elif self.failed == _ERRORS_SHOWN + 1 and not self.as_json:
             say("further errors are only counted")
 
-    def report(self, topic: str, *, as_json: bool) -> None:
+    def report(self, topic: str) -> None:
         """The summary: a line on stderr, or JSON on stdout."""
         seconds = time.monotonic() - self.started
         unknown = self.read - self.written - self.failed
-        if as_json:
+        if self.as_json:
             row: dict[str, Any] = {
                 "topic": topic,
                 "records": self.written,
@@ -188,13 +207,19 @@ class _Tally:
                 "value_bytes": self.size,
                 "seconds": round(seconds, 3),
                 "partitions": [
-                    {"partition": index, "records": count, "first_offset": first, "last_offset": last}
+                    {
+                        "partition": index,
+                        "records": count,
+                        "first_offset": None if first < 0 else first,
+                        "last_offset": None if first < 0 else last,
+                    }
                     for index, (count, first, last) in sorted(self.partitions.items())
                 ],
             }
             sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.flush()
             return
-        text = f"{self.written} record{'' if self.written == 1 else 's'} to {topic} in {seconds:.1f} s"
+        text = f"{counted(self.written, 'record')} to {topic} in {seconds:.1f} s"
         if self.failed:
             text += f", {self.failed} failed"
         if unknown:

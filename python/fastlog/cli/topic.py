@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from fastlog.cli.completion import complete_topics
-from fastlog.cli.failures import UsageProblem
+from fastlog.cli.failures import UsageProblem, describe_error
+from fastlog.cli.outcomes import confirm, delete_all, failed_row
 from fastlog.cli.output import Column
 from fastlog.cli.session import Session, new_app, verb
 from fastlog.cli.values import parse_assignments, parse_offsets, parse_replicas
@@ -25,19 +25,21 @@ ConfigsOption = Annotated[
     list[str] | None, typer.Option("--config", "-c", metavar="KEY=VALUE", help="A setting. Repeatable.")
 ]
 TopicsArgument = Annotated[
-    list[str], typer.Argument(metavar="NAME...", help="Topics.", autocompletion=complete_topics)
+    list[str], typer.Argument(metavar="TOPIC", help="Topics.", autocompletion=complete_topics)
 ]
 
 
 @verb(app, "create")
 async def create(
     session: Session,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Topics to create.")],
+    names: Annotated[list[str], typer.Argument(metavar="TOPIC", help="Topics to create.")],
     partitions: Annotated[
-        int | None, typer.Option("--partitions", "-p", help="Number of partitions [the broker's default].")
+        int | None,
+        typer.Option("--partitions", "-p", metavar="N", help="Number of partitions [the broker's default]."),
     ] = None,
     replication: Annotated[
-        int | None, typer.Option("--replication", "-r", help="Copies of each partition [broker's default].")
+        int | None,
+        typer.Option("--replication", "-r", metavar="N", help="Copies of each partition [broker's default]."),
     ] = None,
     configs: ConfigsOption = None,
     assignment: Annotated[
@@ -66,7 +68,7 @@ async def create(
         result = found[topic.name]
         exists = isinstance(result, ClientError) and result.code is ErrorCode.TOPIC_ALREADY_EXISTS
         if exists and if_not_exists:
-            rows.append({"topic": topic.name, "status": "exists"})
+            rows.append({"topic": topic.name, "status": "exists", "error": None})
             session.out.line(f"topic {topic.name} exists")
         elif isinstance(result, ClientError):
             session.item_failed(f"topic {topic.name}", result)
@@ -78,6 +80,7 @@ async def create(
                 "partitions": result.partitions or len(placed) or partitions,
                 "replication_factor": result.replication_factor
                 or (len(placed[0]) if placed else replication),
+                "error": None,
             }
             rows.append(row)
             session.out.line(
@@ -90,7 +93,9 @@ async def create(
 @verb(app, "list")
 async def list_topics(
     session: Session,
-    pattern: Annotated[str | None, typer.Argument(help="Only names that match, such as 'orders*'.")] = None,
+    pattern: Annotated[
+        str | None, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'orders*'.")
+    ] = None,
     internal: Annotated[bool, typer.Option("--internal", help="Internal topics too.")] = False,
 ) -> None:
     """Lists topics."""
@@ -121,7 +126,7 @@ async def describe(
     session: Session,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Topics [all].", autocompletion=complete_topics),
+        typer.Argument(metavar="TOPIC", help="Topics [all].", autocompletion=complete_topics),
     ] = None,
     under_replicated: Annotated[
         bool, typer.Option("--under-replicated", help="Only partitions that lack in-sync replicas.")
@@ -153,9 +158,9 @@ async def describe(
 @verb(app, "alter")
 async def alter(
     session: Session,
-    name: Annotated[str, typer.Argument(help="The topic.", autocompletion=complete_topics)],
+    name: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.", autocompletion=complete_topics)],
     partitions: Annotated[
-        int | None, typer.Option("--partitions", "-p", help="New total number of partitions.")
+        int | None, typer.Option("--partitions", "-p", metavar="N", help="New total number of partitions.")
     ] = None,
     configs: ConfigsOption = None,
     delete_config: Annotated[
@@ -205,22 +210,15 @@ async def delete(
     """Deletes topics with all their records."""
     from fastlog.client.admin.topics import delete_topics, is_missing
 
-    wanted = list(dict.fromkeys(names))
-    if not yes:
-        confirm(f"delete {', '.join(wanted)} with all records?")
-    async with session.connect() as cluster:
-        found = await delete_topics(cluster, wanted)
-    rows: list[dict[str, Any]] = []
-    for name in wanted:
-        error = found[name]
-        if error is None or (if_exists and is_missing(error)):
-            status = "deleted" if error is None else "missing"
-            rows.append({"topic": name, "status": status, "error": None})
-            session.out.line(f"deleted topic {name}" if error is None else f"topic {name} does not exist")
-        else:
-            session.item_failed(f"topic {name}", error)
-            rows.append(failed_row("topic", name, error))
-    session.out.document(rows)
+    await delete_all(
+        session,
+        "topic",
+        names,
+        delete_topics,
+        what="records",
+        yes=yes,
+        may_miss=lambda error: if_exists and is_missing(error),
+    )
 
 
 @verb(app, "trim")
@@ -229,7 +227,7 @@ async def trim(
     before: Annotated[
         list[str],
         typer.Argument(
-            metavar="TOPIC:PARTITION=OFFSET...", help="Where the log shall begin; `end` deletes all records."
+            metavar="TOPIC:PARTITION=OFFSET", help="Where the log shall begin; `end` deletes all records."
         ),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -253,7 +251,7 @@ async def trim(
             session.item_failed(f"partition {name}", result)
         row = {"topic": name.topic, "partition": name.partition}
         rows.append(
-            row | {"log_start_offset": None, "error": error_fields(result)}
+            row | {"log_start_offset": None, "error": describe_error(result)}
             if isinstance(result, ClientError)
             else row | {"log_start_offset": result, "error": None}
         )
@@ -265,22 +263,3 @@ async def trim(
         ],
         rows,
     )
-
-
-def confirm(question: str) -> None:
-    """Asks on a terminal; without one nothing is done. Raises UsageProblem, or typer.Abort for a no."""
-    if not sys.stdin.isatty():
-        raise UsageProblem("nobody is there to be asked: give --yes to do it")
-    typer.confirm(question, abort=True, err=True)
-
-
-def error_fields(error: ClientError) -> dict[str, str]:
-    """An error as it stands in a row of JSON."""
-    from fastlog.cli.failures import describe_error
-
-    return describe_error(error)
-
-
-def failed_row(kind: str, name: str, error: ClientError) -> dict[str, Any]:
-    """The row of a thing that failed."""
-    return {kind: name, "status": "failed", "error": error_fields(error)}

@@ -17,10 +17,12 @@ from typing import Self
 
 from fastlog.client.cluster import Cluster
 from fastlog.client.deadline import Deadline
+from fastlog.client.errors import ClientError
 from fastlog.client.fetcher import ConsumerConfig, Fetcher, PartitionState
 from fastlog.client.metadata import TopicPartition
 from fastlog.client.positions import BEGINNING, END, Position, resolve
 from fastlog.client.records import CorruptBatch, Record
+from fastlog.errors import ErrorCode
 
 __all__ = ["BEGINNING", "END", "Consumer", "ConsumerConfig", "CorruptBatch", "Position", "Record"]
 
@@ -54,13 +56,17 @@ class Consumer:
         """Reads these partitions from now on, instead of those before.
 
         `until` (resolved now) ends each partition there: `END` reads what is in the log at this moment and
-        then stops. Raises ClientError when a partition does not exist or its leader cannot be asked.
+        then stops. Raises ClientError when a partition does not exist or its leader cannot be asked, and
+        OFFSET_OUT_OF_RANGE for an offset behind an end that is `END`, unless `auto_offset_reset` says what to
+        do.
         """
         committed = self._config.read_committed
         ends: dict[TopicPartition, int] = {}
         if until is not None:
             ends = await resolve(self._cluster, dict.fromkeys(starts, until), read_committed=committed)
         first = await resolve(self._cluster, starts, read_committed=committed)
+        if until == END and not committed and self._config.auto_offset_reset == "none":
+            _check_ends(starts, ends)
         await self._fetcher.assign(
             {name: PartitionState(name, position, ends.get(name)) for name, position in first.items()}
         )
@@ -127,3 +133,11 @@ class Consumer:
                 yield record
             # Records that are there already must not keep the loop from everything else.
             await asyncio.sleep(0)
+
+
+def _check_ends(starts: Mapping[TopicPartition, Position], ends: Mapping[TopicPartition, int]) -> None:
+    """What would be done before it began: no fetch would find out that there is no such offset."""
+    for name, start in starts.items():
+        if start.kind == "offset" and start.value > ends[name]:
+            text = f"partition {name}: offset {start.value} is not in the log, which ends at {ends[name]}"
+            raise ClientError(ErrorCode.OFFSET_OUT_OF_RANGE, text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 
 import pytest
 
@@ -11,6 +13,8 @@ from fastlog.cli.failures import UsageProblem, exit_code_of, tell, wants_json
 from fastlog.cli.main import run
 from fastlog.client import BrokerError, ConnectionFailed, RequestTimedOut, Unreachable, VersionMismatch
 from fastlog.errors import ConfigError, ErrorCode
+from fastlog.storage.dir_lock import DirectoryLocked
+from tests.harness.cli import fastlog_command
 from tests.harness.net import free_port
 
 
@@ -94,6 +98,20 @@ def test_wants_json(words: list[str], expected: bool) -> None:
         ["group", "delete", "g"],
         ["group", "reset-offsets", "g", "--topic", "t"],
         ["group", "reset-offsets", "g", "--to-earliest"],
+        ["group", "reset-offsets", "g", "--topic", "t", "--to-offset", "-1"],
+        ["doctor", "/usr/share"],
+        ["doctor", "/nowhere"],
+        ["log", "dump", "/usr/share"],
+        ["consume", "t", "-O", "soon"],
+        ["consume", "t", "-O", "@never"],
+        ["consume", "t", "-f", "%z"],
+        ["consume", "t", "-f", "%s", "-K", ":"],
+        ["consume", "t", "--isolation", "snapshot"],
+        ["consume", "t", "--timeout", "0"],
+        ["produce", "t", "--acks", "2"],
+        ["produce", "t", "-z", "lzma"],
+        ["produce", "t", "-H", "=x"],
+        ["produce", "t", "-D", ""],
         ["group", "reset-offsets", "g", "--to-earliest", "--topic", "t", "--all-topics"],
         ["group", "reset-offsets", "g", "--topic", "t", "--to-earliest", "--to-latest"],
         ["group", "reset-offsets", "g", "--topic", "t", "--to-datetime", "soon"],
@@ -112,6 +130,8 @@ def test_wrong_command_lines(words: list[str], capsys: pytest.CaptureFixture[str
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err != ""
+    if words[0] in ("consume", "produce", "doctor", "log"):
+        assert output.err.count("\n") == 1
     if words[0] != "completion":
         assert run([*at, *words, "-o", "json"] if "xml" not in words else [*words]) == ToolExit.USAGE
         if "xml" not in words:
@@ -127,3 +147,33 @@ def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.count("\n") == 1
     assert run(["-o", "json", "topic", "list", "-b", at]) == ToolExit.UNREACHABLE
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "NETWORK_EXCEPTION"
+
+
+def test_our_own_errors_have_a_code_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(DirectoryLocked("in use"), as_json=False)
+    tell(DirectoryLocked("in use"), as_json=True)
+    line, document = capsys.readouterr().err.splitlines()
+    assert line == "fastlog: in use"
+    assert json.loads(document)["error"] == {"code": "DIRECTORY_LOCKED", "message": "in use"}
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "words"),
+    [
+        (">/dev/full", 1, "fastlog: No space left on device\n"),
+        (">&-", 0, ""),
+        ("<&- 2>&-", 0, ""),
+        ("| true", 0, ""),
+    ],
+)
+def test_stdout_that_takes_nothing(redirection: str, status: int, words: str) -> None:
+    """Told in one line where it is an error, and never with a trace."""
+    command = f"set -o pipefail; {shlex.join(fastlog_command('completion', 'bash'))} {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (status, words)
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-o", "json", "--version"], ["--version", "topic"]])
+def test_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == ToolExit.OK
+    assert capsys.readouterr().out.startswith("fastlog 0.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fastlog.cli.failures import UsageProblem
 from fastlog.cli.group_reset import PlannedReset, Target, resolve
-from fastlog.cli.offset_file import parse_offset_text
+from fastlog.cli.offset_file import parse_offset_text, read_offset_file
 from fastlog.client import TopicPartition
 from fastlog.errors import ErrorCode
 
@@ -28,6 +30,12 @@ A0, A1 = TopicPartition("a", 0), TopicPartition("a", 1)
 )
 def test_files(text: str) -> None:
     assert parse_offset_text(text, "file", "g") == {A0: 5, A1: 6}
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_topic(tmp_path: Path) -> None:
+    path = tmp_path / "offsets.csv"
+    path.write_bytes(b"\xef\xbb\xbfa,0,5\r\na,1,6\r\n")
+    assert read_offset_file(str(path), "g") == {A0: 5, A1: 6}
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlog.cli.positions import parse_range, parse_time
+from fastlog.cli.failures import UsageProblem
+from fastlog.cli.positions import parse_range
 from fastlog.cli.record_format import as_json, compile_format, unescape
+from fastlog.cli.values import parse_datetime
 from fastlog.client.consumer import BEGINNING, END, Position, Record
 
 RECORD = Record("topic", 3, 42, 1700, b"key", b"\xff\0v", [("a", b"1"), ("b", None), ("c", b"")], False)
@@ -109,11 +112,17 @@ def test_positions(texts: list[str], expected: tuple[Position, Position | None])
     "texts", [["later"], ["--5"], ["1.5"], ["@"], ["s@never"], ["1", "2"], ["e@1", "e@2"]]
 )
 def test_what_is_no_position_is_told(texts: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"is no position|is no time|give one start"):
+    with pytest.raises((ValueError, UsageProblem), match=r"is no position|is no time|give one start"):
         parse_range(texts)
 
 
-def test_times_are_milliseconds_or_iso() -> None:
-    assert parse_time("1700000000123") == 1_700_000_000_123
-    assert parse_time("2023-11-14T22:13:20Z") == parse_time("2023-11-14T23:13:20+01:00") == 1_700_000_000_000
-    assert parse_time("2023-11-14T22:13:20.5Z") == 1_700_000_000_500
+def test_times_are_those_of_reset_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time without a zone is UTC everywhere, as in Kafka's own tools."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        found = [parse_range([f"@{text}"])[0].value for text in ("2023-11-14T22:13:20", "1700000000000")]
+        assert found == [parse_datetime("2023-11-14T22:13:20", "--to-datetime")] * 2
+    finally:
+        monkeypatch.undo()
+        time.tzset()
