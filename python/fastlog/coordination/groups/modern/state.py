@@ -226,6 +226,7 @@ class ConsumerGroup:
             self.touched[Kind.POSITION, member_id] = None
         if before is not None:
             self._disown(before)
+            self._drop_instance(before)
         if member.instance_id is not None:
             self.static[member.instance_id] = member_id
         for key in member.position.owns():
@@ -246,12 +247,15 @@ class ConsumerGroup:
         for kind in (Kind.POSITION, Kind.TARGET, Kind.MEMBER):
             self.touched[kind, member_id] = None
         self.targets.pop(member_id, None)
-        if member.instance_id is not None and self.static.get(member.instance_id) == member_id:
-            del self.static[member.instance_id]
+        self._drop_instance(member)
         for deadline in Deadline:
             self.deadlines.pop((member_id, deadline), None)
         self._state = None
         self._drop_regex(member.details.regex)
+
+    def _drop_instance(self, member: ConsumerMember) -> None:
+        if member.instance_id is not None and self.static.get(member.instance_id) == member.member_id:
+            del self.static[member.instance_id]
 
     def _use_regex(self, text: str | None) -> None:
         if text:

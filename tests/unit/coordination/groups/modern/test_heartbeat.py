@@ -313,3 +313,26 @@ def test_a_member_in_a_state_of_a_later_release_has_to_give_up_everything() -> N
     one.is_unsure = True
     one.beat()
     assert one.numbers() == [0, 1]
+
+
+def test_a_member_that_takes_another_instance_id_leaves_the_first_to_others() -> None:
+    world = ConsumerWorld(t=2)
+    one = Client(world, "a", instance_id="i")
+    one.beat()
+    one.instance_id, one.epoch, one.owned = "j", 0, set()
+    one.beat()
+    assert world.group.static == {"j": "a"}
+    Client(world, "b", instance_id="i").beat()
+    one.leave()
+    assert world.group.static == {"i": "b"}
+
+
+def test_what_is_to_be_given_up_is_due_after_a_restart_too() -> None:
+    world = ConsumerWorld(limits=ConsumerLimits(session_timeout_ms=2 * REBALANCE_MS), t=2)
+    slow, other = Client(world, "a"), Client(world, "b")
+    slow.beat()
+    other.beat()
+    slow.beat()
+    world.restart()
+    assert world.pass_time(REBALANCE_MS - 1) == {}
+    assert world.pass_time(1) == {"a": Deadline.REVOCATION}

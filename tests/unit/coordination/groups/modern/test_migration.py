@@ -6,7 +6,7 @@ from struct import pack
 
 import pytest
 
-from fastlog.coordination.groups.modern import classic_members, leaving, migration
+from fastlog.coordination.groups.modern import classic_members, commits, leaving, migration
 from fastlog.coordination.groups.modern.consumer_protocol import (
     BadProtocolMessage,
     decode_assignment,
@@ -296,3 +296,35 @@ def test_the_consumer_protocols_messages() -> None:
     for bad in (b"\0", b"\0\0\x7f\xff\xff\xff", subscription("t")[:-3], b"\0\0" + pack(">ih", 1, -1)):
         with pytest.raises(BadProtocolMessage):
             decode_subscription(bad)
+
+
+def test_a_classic_member_is_called_when_there_is_something_for_it() -> None:
+    world = ConsumerWorld(t=2)
+    new = Client(world, "new")
+    new.beat()
+    generation = join(world, "old", new=True).generation
+    assert sync(world, "old", generation) == []
+    assert alive(world, "old", generation) is ErrorCode.NONE, "its partition is not free yet"
+    new.beat()
+    new.beat()
+    assert alive(world, "old", generation) is ErrorCode.REBALANCE_IN_PROGRESS
+
+
+def test_a_classic_member_may_change_its_protocols() -> None:
+    world = ConsumerWorld(t=2)
+    Client(world, "new").beat()
+    join(world, "old", new=True)
+    other = (("sticky", subscription("t")),)
+    assert join(world, "old", protocols=other).protocol_name == "sticky"
+    assert code_of(join, world, "third", new=True) is ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+
+
+def test_who_may_commit_and_fetch_without_an_epoch() -> None:
+    world = ConsumerWorld(t=2)
+    assert commits.commit_error(world.group, "", -1, (), knows_epochs=True) is ErrorCode.NONE
+    Client(world, "a").beat()
+    for member_id, error in (("", ErrorCode.UNKNOWN_MEMBER_ID), ("a", ErrorCode.STALE_MEMBER_EPOCH)):
+        assert commits.commit_error(world.group, member_id, -1, (), knows_epochs=True) is error
+    assert commits.fetch_error(world.group, None, -1) is ErrorCode.NONE
+    assert commits.fetch_error(world.group, "a", -1) is ErrorCode.STALE_MEMBER_EPOCH
+    assert commits.fetch_error(world.group, "b", -1) is ErrorCode.UNKNOWN_MEMBER_ID
