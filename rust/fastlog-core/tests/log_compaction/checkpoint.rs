@@ -12,7 +12,7 @@ use crate::common::keyed::{committed, everything, put, table};
 use crate::common::{Dir, NOW_MS, unclean};
 use fastlog_core::env::{Crash, DirEntry, FaultFs, Faults, File, FileSystem, Mapping, OpenMode};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
-use fastlog_core::{Codec, ManualClock, Result};
+use fastlog_core::{Codec, Error, ManualClock, Result};
 
 use crate::support::{config, fill, filled, wait_until};
 
@@ -175,6 +175,66 @@ fn nobody_waits_for_the_fsync_of_a_compaction() {
         committed(&open(Arc::new(image), delete, unclean(0)).unwrap()),
         found
     );
+}
+
+#[test]
+fn what_happens_just_before_a_swap_is_noticed() {
+    // Retention takes some of a group, or all of it, or somebody wants the compaction to end.
+    for what in ["some", "all", "stop"] {
+        let fs = SlowFs::default();
+        let log = open(Arc::new(fs.clone()), config(), OpenOptions::default()).unwrap();
+        fill(&log, 80, 20);
+        let large = LogConfig {
+            segment_bytes: 6000,
+            ..config()
+        };
+        log.update_config(large);
+        let segments = log.segments().unwrap();
+        let mut size = 0;
+        let group = segments
+            .iter()
+            .take_while(|segment| {
+                size += segment.size;
+                size <= 6000
+            })
+            .count();
+        assert!(group > 1 && segments.len() > group + 2);
+        let start = segments[if what == "some" { 1 } else { group }].base_offset;
+        fs.set_slow(true);
+        let result = std::thread::scope(|scope| {
+            let compaction = scope.spawn(|| log.compact(&everything(&log, -1, NOW_MS)));
+            wait_until("the first group is about to be replaced", || {
+                fs.waiting.load(Ordering::Acquire) || compaction.is_finished()
+            });
+            let stop = (what == "stop").then(|| scope.spawn(|| log.stop_compaction()));
+            if what == "stop" {
+                std::thread::sleep(Duration::from_millis(20));
+            } else {
+                log.advance_log_start_offset(start).unwrap();
+                log.apply_retention(NOW_MS).unwrap();
+            }
+            fs.set_slow(false);
+            stop.map(|stop| stop.join().unwrap());
+            compaction.join().unwrap()
+        });
+        match (what, result) {
+            ("all", Ok(report)) => assert_eq!(report.segments_before, segments.len() - 1 - group),
+            ("some", Err(Error::Aborted(reason))) => assert!(reason.contains("retention"), "{reason}"),
+            ("stop", Err(Error::Aborted(_))) => assert_eq!(log.segment_count(), segments.len()),
+            (_, other) => panic!("{what}: {other:?}"),
+        }
+        assert_eq!(log.failure(), None);
+        let names = fs.list_dir(Path::new(DIR)).unwrap();
+        assert!(
+            !names
+                .iter()
+                .any(|entry| entry.name.contains(".cleaned") || entry.name.contains(".swap")),
+            "{what}: {names:?}"
+        );
+        log.compact(&everything(&log, -1, NOW_MS)).unwrap();
+        let left = committed(&log);
+        assert_eq!((left.len(), left[0].offset), (20, 380), "{what}");
+    }
 }
 
 /// A log of segments of three batches with keys of their own, whose last one is written again later.
