@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from confluent_kafka import Message, Producer
 
@@ -35,6 +37,8 @@ class SteadyLoad(threading.Thread, ABC):
         )
         self._topic = topic
         self._enough = threading.Event()
+        self._paused = threading.Event()
+        self._idle = threading.Event()
         self.count = 0
         self.failures: list[object] = []
 
@@ -49,6 +53,11 @@ class SteadyLoad(threading.Thread, ABC):
     def run(self) -> None:
         """Sends until told to stop, then waits for every answer."""
         while not self._enough.is_set():
+            if self._paused.is_set():
+                self._producer.poll(0.01)
+                if not len(self._producer):
+                    self._idle.set()
+                continue
             partition, key, value = self.next_record()
             while not self._accepted(partition, key, value):
                 self._producer.poll(0.01)
@@ -76,6 +85,15 @@ class SteadyLoad(threading.Thread, ABC):
         while self.count < wanted:
             assert time.monotonic() < deadline, "nothing was acknowledged for a minute"
             time.sleep(0.005)
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Every record is acknowledged, or has failed, and none is sent."""
+        self._idle.clear()
+        self._paused.set()
+        assert self._idle.wait(60), "records are on their way for a minute"
+        yield
+        self._paused.clear()
 
     def stop(self) -> None:
         """Ends the load; every record is acknowledged or has failed afterwards."""

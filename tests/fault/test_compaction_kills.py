@@ -111,7 +111,9 @@ def test_kills_during_compaction(tmp_path: Path) -> None:
             time.sleep(moments.uniform(0.0, 0.3))
             broker.kill()
             broker.start()
-            check(load, broker.bootstrap, kill % PARTITIONS)
+            # What is replaced while the partition is read, from behind the end of then, would seem lost.
+            with load.pause():
+                check(load, broker.bootstrap, kill % PARTITIONS)
         load.stop()
         assert not load.failures, load.failures[:3]
         for partition in range(PARTITIONS):
