@@ -19,6 +19,8 @@ from tests.integration.requests import make_topic, produce
 from tests.integration.running import RunningBroker
 
 LOG = "00000000000000000000"
+# Bytes of a batch in the directory.
+BATCH = 1579
 SETTINGS = {"log.index.interval.bytes": "100", "log.segment.bytes": "8000", "num.partitions": "1"}
 
 
@@ -122,6 +124,14 @@ def remove_first(partition: Path) -> None:
 DAMAGES: list[tuple[Callable[[Path], None], int, str, str]] = [
     (lambda p: flip(p / f"{LOG}.log", 200), 6, "checksum", "backup"),
     (lambda p: flip(last_segment(p), last_segment(p).stat().st_size - 5), 1, "torn write", "cuts the log"),
+    # High bytes of an offset, which no checksum covers: of a batch with others behind it, of the last one.
+    (lambda p: flip(last_segment(p), 3), 6, "a sound batch follows", "backup"),
+    (
+        lambda p: flip(last_segment(p), last_segment(p).stat().st_size - BATCH + 3),
+        6,
+        "a sound batch is",
+        "backup",
+    ),
     (zero_tail, 1, "zeros", "cuts the log"),
     (shorten_last, 1, "torn write", "cuts the log"),
     (remove_first, 1, "missing before this segment", "restore it"),
@@ -155,7 +165,7 @@ def test_damage_of_a_partition_is_named(
 def test_sound_batches_around_damage_are_counted(directory: Path) -> None:
     path = directory / "orders-0" / f"{LOG}.log"
     flip(path, 200)
-    flip(path, 2 * 1579 + 200)
+    flip(path, 2 * BATCH + 200)
     answer = examined(directory, 6)
     assert [row["severity"] for row in answer["findings"]] == ["damage", "damage"]
     assert answer["partitions"][0]["records"] == 26

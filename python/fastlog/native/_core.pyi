@@ -704,11 +704,12 @@ def decode_columns(data: Buffer) -> dict[str, Buffer]:
     """
 
 def scan_segment(
-    path: str, position: int, expected: int, epoch: int, limit: int
+    path: str, base_offset: int, position: int, expected: int, epoch: int, limit: int
 ) -> tuple[list[BatchRow], tuple[int, int, int], BatchProblem | None]:
     """At most `limit` batches of a segment file from `position` on, checked as recovery checks them.
 
-    `expected` is the offset that is due there (missing ones are allowed), `epoch` the leader epoch reached.
+    `base_offset` is the segment's, `expected` the offset that is due at `position` (missing ones are
+    allowed), `epoch` the leader epoch reached.
     Gives the batches, (position, offset, epoch) to go on with, and what is wrong at that position. No batch
     and no problem: the end. Raises StorageError.
     """

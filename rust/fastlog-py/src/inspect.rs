@@ -12,7 +12,7 @@ use crate::errors::IntoPyResult;
 /// (position, size, base offset, last offset, records, leader epoch, attributes, base timestamp,
 /// max timestamp, (producer id, producer epoch, base sequence), CRC)
 type BatchRow = (u64, u64, i64, i64, i32, i32, i16, i64, i64, (i64, i16, i32), u32);
-/// (position, reason, (position, base offset) of a sound batch further on, whether only zeros follow)
+/// (position, reason, (position, base offset) of a sound batch there or further on, whether only zeros follow)
 type Problem = (u64, String, Option<(u64, i64)>, bool);
 
 /// What one call found: rows, where the next call goes on (position, offset, epoch), what is wrong there.
@@ -20,20 +20,28 @@ type Found = (Vec<BatchRow>, (u64, i64, i32), Option<Problem>);
 
 /// The next batches of a segment file, checked as recovery checks them.
 #[pyfunction]
-#[pyo3(signature = (path, position, expected, epoch, limit))]
+#[pyo3(signature = (path, base_offset, position, expected, epoch, limit))]
 pub fn scan_segment(
     py: Python<'_>,
     path: &str,
+    base_offset: i64,
     position: u64,
     expected: i64,
     epoch: i32,
     limit: usize,
 ) -> PyResult<Found> {
-    py.detach(|| scan(Path::new(path), position, expected, epoch, limit))
+    py.detach(|| scan(Path::new(path), base_offset, position, expected, epoch, limit))
         .into_py_result(py)
 }
 
-fn scan(path: &Path, position: u64, mut expected: i64, mut epoch: i32, limit: usize) -> Result<Found> {
+fn scan(
+    path: &Path,
+    base_offset: i64,
+    position: u64,
+    mut expected: i64,
+    mut epoch: i32,
+    limit: usize,
+) -> Result<Found> {
     let file = StdFs.open(path, OpenMode::Read)?;
     let end = file.len()?;
     if position > end {
@@ -45,7 +53,8 @@ fn scan(path: &Path, position: u64, mut expected: i64, mut epoch: i32, limit: us
     // Offsets may be missing anywhere: compaction removes them, and only the log knows up to where it went.
     let rule = OffsetRule {
         holes_below: i64::MAX,
-        limit: i64::MAX,
+        // What the indexes of a segment can hold.
+        limit: base_offset.saturating_add(1 << 31),
     };
     let mut verifier = Verifier::new(&*file, position, end, rule);
     let mut rows = Vec::new();
@@ -65,7 +74,12 @@ fn scan(path: &Path, position: u64, mut expected: i64, mut epoch: i32, limit: us
             }
             Verdict::Bad(reason) => {
                 let at = verifier.position();
-                let tail = look_for_batch(&*file, at + 1, end, expected)?;
+                let mut tail = look_for_batch(&*file, at, end, base_offset)?;
+                if tail.batch.is_some_and(|(_, offset)| offset >= rule.limit) {
+                    // A whole batch in the wrong place. Better one that belongs there, from which to go on.
+                    let behind = look_for_batch(&*file, at + 1, end, base_offset)?;
+                    tail.batch = behind.batch.or(tail.batch);
+                }
                 let zeros = tail.zeros && file_starts_with_zero(&*file, at)?;
                 problem = Some((at, reason, tail.batch, zeros));
                 break;

@@ -82,10 +82,16 @@ _TELL_EVERY: Final = 1 << 20
 def _beyond_damage(path: Path) -> Iterator[Batch | Problem]:
     """All sound batches, with a Problem for every damaged stretch between them."""
     position, offset = 0, base_offset_of(path)
+    known = -1
     while True:
         problem = None
         for found in scan(path, position=position, offset=offset):
-            problem = found if isinstance(found, Problem) else None
+            if isinstance(found, Problem):
+                if found.position == known:
+                    # Its batch is sound, but its offset cannot be, and nothing follows.
+                    return
+                problem = found
+                known = found.position
             yield found
         if problem is None or problem.next_batch is None:
             return
@@ -106,7 +112,8 @@ def _judge(path: Path, problem: Problem, is_last: bool) -> Finding:
         )
     if problem.next_batch is not None:
         position, offset = problem.next_batch
-        where += f"; a sound batch follows at byte {position} (offset {offset})"
+        verb = "follows" if position > problem.position else "is"
+        where += f"; a sound batch {verb} at byte {position} (offset {offset})"
     return Finding(
         Severity.DAMAGE,
         path,

@@ -69,7 +69,8 @@ class Batch:
 class Problem:
     """Where a segment file stops to be sound.
 
-    `next_batch` is (position, base offset) of a sound batch behind it: then this is no torn end of a crash.
+    `next_batch` is (position, base offset) of a sound batch behind it, or right there with an offset that
+    cannot be: then this is no torn end of a crash.
     """
 
     position: int
@@ -83,11 +84,12 @@ def scan(path: Path, *, position: int = 0, offset: int | None = None) -> Iterato
 
     `offset` is the one due at `position`. Raises StorageError, FileDamaged.
     """
-    expected = base_offset_of(path) if offset is None else offset
+    base_offset = base_offset_of(path)
+    expected = base_offset if offset is None else offset
     epoch = -1
     while True:
         rows, (position, expected, epoch), problem = scan_segment(
-            str(path), position, expected, epoch, _BATCHES_AT_ONCE
+            str(path), base_offset, position, expected, epoch, _BATCHES_AT_ONCE
         )
         yield from map(Batch.of, rows)
         if problem is not None:

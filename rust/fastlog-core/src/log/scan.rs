@@ -270,7 +270,9 @@ impl Recovery<'_> {
     fn cut_or_refuse(&mut self, damage: &Damage) -> Result<()> {
         let Found { segment, size, .. } = &self.segments[damage.segment];
         let log = Arc::clone(segment.log());
-        let tail = look_for_batch(&*log, damage.position, *size, damage.offset)?;
+        // Not only offsets from `damage.offset` on: that one may be wrong itself, as no checksum covers the offset of
+        // the batch before.
+        let tail = look_for_batch(&*log, damage.position, *size, segment.base_offset())?;
         let behind = match tail.batch {
             Some((position, offset)) => Some((log.path().to_owned(), position, offset)),
             None => self.batch_after(damage.segment)?,

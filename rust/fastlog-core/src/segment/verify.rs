@@ -203,7 +203,12 @@ pub fn look_for_batch(file: &dyn File, from: u64, end: u64, expected: i64) -> Re
             }
             let here = position + at as u64;
             let header = BatchHeader::parse(&bytes[at..])?;
-            if implausible(&header, expected, end - here).is_some() || !is_likely(&header, expected) {
+            // What stands at `from` itself is refused for its offset, perhaps. A write that was torn there, between
+            // offset and length, would have left zeros.
+            let misplaced = here == from && header.base_offset > expected;
+            if implausible(&header, expected, end - here).is_some()
+                || !(misplaced || is_likely(&header, expected))
+            {
                 continue;
             }
             let size = header.size() as u64;
