@@ -214,7 +214,9 @@ fn what_happens_just_before_a_swap_is_noticed() {
                 log.apply_retention(NOW_MS).unwrap();
             }
             fs.set_slow(false);
-            stop.map(|stop| stop.join().unwrap());
+            if let Some(stop) = stop {
+                stop.join().unwrap();
+            }
             compaction.join().unwrap()
         });
         match (what, result) {
