@@ -6,6 +6,9 @@ STAMP := $(VENV)/.installed
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml -o -name '*.h' 2>/dev/null) Cargo.toml Cargo.lock
 EXTENSION := python/fastlog/native/_core.abi3.so
 
+# The tests wait for brokers and timers more than they compute: one process more than there are cores.
+TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+
 .PHONY: run build test test-rust test-python lint format bench chaos wheel fuzz clean
 
 run: build  ## build all and start a broker on 127.0.0.1:9092
@@ -30,7 +33,7 @@ test-rust:
 
 test-python: build
 	cargo build --release --package fastlog-capi --quiet
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -p no:benchmark
 
 lint: build  ## formatting, clippy, ruff, types, import law, stub against binary
 	cargo fmt --all --check

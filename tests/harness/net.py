@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import time
+from typing import Final
+
+# Below the ports that the kernel gives to connections: a broker that restarts finds its port still free.
+_PORTS: Final = range(11_000, 32_000)
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on 127.0.0.1 that nobody listens on at this moment.
+
+    By chance, so that tests which run at the same time do not get the same one.
+    """
+    chance = random.SystemRandom()
+    while True:
+        port = chance.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for_port(
