@@ -2,12 +2,10 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{NOW_MS, append, batch, read_all, unclean};
+use crate::common::{NOW_MS, append, batch, read_all, unclean};
 use fastlog_core::batch::crc32c;
 use fastlog_core::env::{Crash, FaultFs, Faults, FileSystem};
 use fastlog_core::log::{AppendError, AppendOptions, LogConfig, OpenOptions, PartitionLog, RecoveryReport};
@@ -244,7 +242,7 @@ fn a_disk_that_fills_up_slowly_never_breaks_the_log() {
     log.flush(None).unwrap();
     log.close().unwrap();
     drop(log);
-    let (log, report) = try_open(&fs, common::clean(appended)).unwrap();
+    let (log, report) = try_open(&fs, crate::common::clean(appended)).unwrap();
     assert_eq!(report.warnings, [""; 0]);
     assert_eq!(values(&log).len(), appended as usize);
 }

@@ -5,7 +5,7 @@ use crate::common::{Dir, NOW_MS, unclean};
 use fastlog_core::log::{LogConfig, OpenOptions};
 use fastlog_core::{Codec, Error};
 
-use crate::support::{config, fill, filled, has};
+use super::support::{config, fill, filled, has};
 
 #[test]
 fn a_log_that_was_compacted_opens_under_another_policy() {

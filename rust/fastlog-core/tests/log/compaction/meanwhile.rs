@@ -9,7 +9,7 @@ use crate::common::{Dir, NOW_MS, read_all};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{CompactionOptions, Error, Throttle};
 
-use crate::support::{config, fill, filled, has, wait_until};
+use super::support::{config, fill, filled, has, wait_until};
 
 /// Starts a compaction that is too slow to end, and runs `then` when it has begun to write.
 fn interrupted(dir: &Dir, log: &PartitionLog, then: impl FnOnce(&Throttle)) -> Result<(), Error> {

@@ -2,9 +2,7 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-mod common;
-
-use common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};
+use crate::common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};
 use fastlog_core::batch::BatchBuilder;
 use fastlog_core::log::{AppendError, AppendOptions, DeletionReason, LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, Error, TimestampType};

@@ -1,8 +1,6 @@
 //! Random sequences of appends, transactions, compactions and crashes against a plain dictionary.
 
 mod checks;
-#[path = "../common/mod.rs"]
-mod common;
 mod model;
 mod ops;
 
@@ -13,8 +11,8 @@ use fastlog_core::log::{LogConfig, OpenOptions};
 use fastlog_core::{Codec, CompactionOptions, Error};
 use proptest::prelude::*;
 
-use crate::model::{Model, RETENTION_MS, config, open};
-use crate::ops::{Op, ops};
+use self::model::{Model, RETENTION_MS, config, open};
+use self::ops::{Op, ops};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]

@@ -11,7 +11,7 @@ use fastlog_core::env::{Crash, FaultFs};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, CompactionOptions, ManualClock};
 
-use crate::ops::Op;
+use super::ops::Op;
 
 pub const RETENTION_MS: i64 = 1000;
 

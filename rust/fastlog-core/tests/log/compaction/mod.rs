@@ -3,8 +3,6 @@
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
 mod checkpoint;
-#[path = "../common/mod.rs"]
-mod common;
 mod latest;
 mod meanwhile;
 mod reopening;

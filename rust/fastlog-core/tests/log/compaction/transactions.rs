@@ -6,7 +6,7 @@ use fastlog_core::Codec;
 use fastlog_core::batch::ControlKind;
 use fastlog_core::log::OpenOptions;
 
-use crate::support::{config, fill, filled, has};
+use super::support::{config, fill, filled, has};
 
 #[test]
 fn open_transactions_are_not_touched_and_markers_go_last() {

@@ -2,13 +2,11 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::keyed::{Producer, end, put};
-use common::{NOW_MS, unclean};
+use crate::common::keyed::{Producer, end, put};
+use crate::common::{NOW_MS, unclean};
 use fastlog_core::batch::ControlKind;
 use fastlog_core::env::{Crash, FaultFs, Faults, FileSystem};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};

@@ -2,11 +2,9 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-mod common;
-
 use std::fs;
 
-use common::{Dir, NOW_MS, append, batch, clean, contents, read_all, unclean};
+use crate::common::{Dir, NOW_MS, append, batch, clean, contents, read_all, unclean};
 use fastlog_core::Error;
 use fastlog_core::log::{LogConfig, OpenOptions};
 

@@ -2,14 +2,12 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::keyed::{Pair, Producer, committed, end, everything, put, stored, table};
-use common::{NOW_MS, unclean};
+use crate::common::keyed::{Pair, Producer, committed, end, everything, put, stored, table};
+use crate::common::{NOW_MS, unclean};
 use fastlog_core::batch::{ControlKind, crc32c};
 use fastlog_core::env::{Crash, FaultFs, Faults, FileSystem};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog, RecoveryReport};

@@ -14,7 +14,7 @@ use fastlog_core::env::{Crash, DirEntry, FaultFs, Faults, File, FileSystem, Mapp
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, Error, ManualClock, Result};
 
-use crate::support::{config, fill, filled, wait_until};
+use super::support::{config, fill, filled, wait_until};
 
 const DIR: &str = "/data/topic-0";
 

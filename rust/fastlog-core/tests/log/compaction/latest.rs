@@ -8,7 +8,7 @@ use fastlog_core::batch::BatchBuilder;
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, CompactionOptions, Error};
 
-use crate::support::{config, fill, filled, has};
+use super::support::{config, fill, filled, has};
 
 #[test]
 fn the_last_value_of_each_key_stays() {

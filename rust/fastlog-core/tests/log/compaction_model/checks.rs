@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::common::keyed::{Rec, committed, stored, table};
 
-use crate::model::{Fate, Model, RETENTION_MS};
-use crate::ops::Op;
+use super::model::{Fate, Model, RETENTION_MS};
+use super::ops::Op;
 
 impl Model {
     pub fn check(&self, op: &Op) {

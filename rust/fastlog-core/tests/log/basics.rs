@@ -1,8 +1,6 @@
 //! Appending, reading and reopening a log on the real file system.
 
-mod common;
-
-use common::{Dir, append, batch, clean, read_all, unclean};
+use crate::common::{Dir, append, batch, clean, read_all, unclean};
 use fastlog_core::Error;
 use fastlog_core::log::{LogConfig, OpenOptions};
 

@@ -1,8 +1,6 @@
 //! What producers and leaders leave in a log: sequences, transactions, batches to follow.
 
-mod common;
-
-use common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};
+use crate::common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};
 use fastlog_core::batch::{AppendOrigin, BatchBuilder, ControlKind, ControlMarker};
 use fastlog_core::log::{AppendError, AppendOptions, LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, Error, ErrorCode};

@@ -1,12 +1,10 @@
 //! Random sequences of operations against a plain list, and readers beside a writer.
 
-mod common;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Dir, NOW_MS, batch, clean, unclean};
+use crate::common::{Dir, NOW_MS, batch, clean, unclean};
 use fastlog_core::ManualClock;
 use fastlog_core::batch::{BatchBuilder, batches, crc32c, read_records};
 use fastlog_core::compression::DecompressionLimit;
