@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Generator
@@ -15,6 +15,18 @@ from tests.peers import PeerMissingError
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """What all programs under test inherit."""
+    _answer_hangups()
+    _keep_bytecode(config)
+
+
+def _answer_hangups() -> None:
+    """Undoes what nohup does: brokers under test are to answer SIGHUP."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _keep_bytecode(config: pytest.Config) -> None:
     """Lets programs under test keep their bytecode for the session where the environment forbids writing it.
 
     A broker that compiles all of its modules takes half as long again to start, and tests start hundreds.
@@ -25,12 +37,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
     os.environ["PYTHONPYCACHEPREFIX"] = directory
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-
-def pytest_configure() -> None:
-    """Undoes what nohup does: brokers under test, which would inherit it, are to answer SIGHUP."""
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -413,7 +413,8 @@ def _story(tools: ToolSession, bootstrap: str, directory: Path) -> list[str]:
     )
     try:
         deadline = time.monotonic() + 60
-        while " 10 " not in (text := tool("--describe", *group)):
+        # All is committed: partition, current offset, log end offset, lag.
+        while not re.search(r" 0 +10 +10 +0 ", text := tool("--describe", *group)):
             assert time.monotonic() < deadline, text
         note("--describe", *group)
         note("--describe", *group, "--state", "--verbose")

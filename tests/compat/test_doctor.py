@@ -47,7 +47,8 @@ def batches_of_kafka(text: str) -> list[dict[str, Any]]:
 def test_a_directory_of_kafka_3_9(tmp_path: Path) -> None:
     sent = tmp_path / "sent"
     write_file(sent, records(COUNT))
-    settings = {"log.segment.bytes": "200000", "num.partitions": "1"}
+    # The records are of years ago: after half a minute Kafka would delete them.
+    settings = {"log.segment.bytes": "200000", "num.partitions": "1", "log.retention.ms": "-1"}
     with ApacheKafka(tmp_path / "kafka", settings=settings) as kafka:
         for codec in CODECS:
             target = {"bootstrap": kafka.bootstrap, "topic": f"t-{codec}", "codec": codec, "count": COUNT}
