@@ -7,6 +7,8 @@ time, in turns, on the same disk. The ratio of medians is what counts: absolute 
 from __future__ import annotations
 
 import argparse
+import compileall
+import os
 import re
 import statistics
 import sys
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+import fastlog
 from benches.table import print_table
 from tests.harness.broker_process import BrokerProcess
 from tests.peers.apache_kafka import (
@@ -72,6 +75,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only loads whose name has this text")
     given = parser.parse_args()
     loads = [load for load in LOADS if given.only in load.name]
+    _compile()
     results = {"fastlog": Figures(), "kafka": Figures()}
     with tempfile.TemporaryDirectory(prefix="fastlog-bench-") as scratch:
         for turn in range(given.turns):
@@ -79,6 +83,12 @@ def main() -> None:
                 print(f"turn {turn + 1}: {name}", file=sys.stderr)
                 _turn(name, Path(scratch) / f"{name}-{turn}", loads, given.scale, results[name])
     _report(loads, results["fastlog"], results["kafka"])
+
+
+def _compile() -> None:
+    """Compiles the package, as pip does when it installs; otherwise the first start would pay for it."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(Path(fastlog.__file__).parent, quiet=1)
 
 
 def _turn(name: str, directory: Path, loads: list[Load], scale: float, figures: Figures) -> None:
