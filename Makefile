@@ -55,6 +55,7 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	$(BIN)/python -m pytest benches/core --benchmark-only --benchmark-columns=min,median,ops -p no:cacheprovider
 	$(BIN)/python -m benches.macro.against_kafka
 	$(BIN)/python -m benches.macro.groups
+	$(BIN)/python -m benches.macro.rebalances
 	$(BIN)/python -m benches.macro.compaction
 	$(BIN)/python -m benches.macro.metrics
 
