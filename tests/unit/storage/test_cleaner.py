@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,20 +15,6 @@ from fastlog.storage.manager import LogManager
 from tests.unit.storage.cleaner_world import COMPACT, CleanerStore, FakeState, add, until
 from tests.unit.storage.fakes import FakeConfig, storage_error
 from tests.unit.storage.store import ID
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[CleanerStore]:
-    made = CleanerStore(tmp_path)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def manager(store: CleanerStore) -> AsyncIterator[LogManager]:
-    made = await store.opened()
-    yield made
-    await made.shutdown()
 
 
 async def start(manager: LogManager, **settings: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,6 @@ from fastlog.storage.manager import LogManager
 from fastlog.storage.partitions import ClosedPartition
 from tests.unit.storage.cleaner_world import CleanerStore, add, until
 from tests.unit.storage.store import ID
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[CleanerStore]:
-    made = CleanerStore(tmp_path)
-    yield made
-    await made.close()
 
 
 def on_disk(store: CleanerStore) -> dict[tuple[str, int], int]:

@@ -2,33 +2,10 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-use crate::common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};
+use crate::common::{Dir, NOW_MS, append, batch, clean, config, filled, opened, read_all, unclean};
 use fastlog_core::batch::BatchBuilder;
 use fastlog_core::log::{AppendError, AppendOptions, DeletionReason, LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, Error, TimestampType};
-
-fn config() -> LogConfig {
-    LogConfig {
-        segment_bytes: 4000,
-        index_interval_bytes: 300,
-        ..LogConfig::default()
-    }
-}
-
-fn opened(config: &LogConfig) -> (Dir, PartitionLog) {
-    let dir = Dir::new();
-    let (log, _) = dir.open(config, OpenOptions::default());
-    (dir, log)
-}
-
-/// Batches of three records with rising timestamps, one millisecond apart.
-fn filled(config: &LogConfig, batches: i64) -> (Dir, PartitionLog) {
-    let (dir, log) = opened(config);
-    for index in 0..batches {
-        append(&log, &batch(3, 150, NOW_MS + index * 3));
-    }
-    (dir, log)
-}
 
 fn bases(log: &PartitionLog) -> Vec<i64> {
     log.segments()

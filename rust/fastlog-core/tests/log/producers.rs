@@ -1,32 +1,9 @@
 //! What producers and leaders leave in a log: sequences, transactions, batches to follow.
 
-use crate::common::{Dir, NOW_MS, append, batch, clean, read_all, unclean};
+use crate::common::{Dir, NOW_MS, append, batch, clean, config, filled, opened, read_all, unclean};
 use fastlog_core::batch::{AppendOrigin, BatchBuilder, ControlKind, ControlMarker};
-use fastlog_core::log::{AppendError, AppendOptions, LogConfig, OpenOptions, PartitionLog};
+use fastlog_core::log::{AppendError, AppendOptions, LogConfig, PartitionLog};
 use fastlog_core::{Codec, Error, ErrorCode};
-
-fn config() -> LogConfig {
-    LogConfig {
-        segment_bytes: 4000,
-        index_interval_bytes: 300,
-        ..LogConfig::default()
-    }
-}
-
-fn opened(config: &LogConfig) -> (Dir, PartitionLog) {
-    let dir = Dir::new();
-    let (log, _) = dir.open(config, OpenOptions::default());
-    (dir, log)
-}
-
-/// Batches of three records with rising timestamps, one millisecond apart.
-fn filled(config: &LogConfig, batches: i64) -> (Dir, PartitionLog) {
-    let (dir, log) = opened(config);
-    for index in 0..batches {
-        append(&log, &batch(3, 150, NOW_MS + index * 3));
-    }
-    (dir, log)
-}
 
 fn produced(id: i64, epoch: i16, sequence: i32, transactional: bool) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Codec::None).producer(id, epoch, sequence);

@@ -4,19 +4,11 @@
 
 use std::fs;
 
-use crate::common::{Dir, NOW_MS, append, batch, clean, contents, read_all, unclean};
+use crate::common::{Dir, NOW_MS, append, batch, clean, config, contents, read_all, unclean};
 use fastlog_core::Error;
 use fastlog_core::log::{LogConfig, OpenOptions};
 
 const RECORDS: i64 = 60;
-
-fn config() -> LogConfig {
-    LogConfig {
-        segment_bytes: 4000,
-        index_interval_bytes: 300,
-        ..LogConfig::default()
-    }
-}
 
 /// A closed log of three records a batch in several segments; the names of the segments, without suffix.
 fn filled() -> (Dir, Vec<String>) {

@@ -1,5 +1,4 @@
 //! What the tests of the log share.
-#![allow(dead_code)] // every test binary uses its own part of this
 
 pub mod keyed;
 
@@ -130,4 +129,29 @@ pub fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
         .collect();
     files.sort();
     files
+}
+
+/// Small segments with many index entries.
+pub fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes: 4000,
+        index_interval_bytes: 300,
+        ..LogConfig::default()
+    }
+}
+
+/// A new, empty log.
+pub fn opened(config: &LogConfig) -> (Dir, PartitionLog) {
+    let dir = Dir::new();
+    let (log, _) = dir.open(config, OpenOptions::default());
+    (dir, log)
+}
+
+/// Batches of three records with rising timestamps, one millisecond apart.
+pub fn filled(config: &LogConfig, batches: i64) -> (Dir, PartitionLog) {
+    let (dir, log) = opened(config);
+    for index in 0..batches {
+        append(&log, &batch(3, 150, NOW_MS + index * 3));
+    }
+    (dir, log)
 }
