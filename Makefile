@@ -9,12 +9,12 @@ EXTENSION := python/fastlog/native/_core.abi3.so
 # The tests wait for brokers and timers more than they compute: one process more than there are cores.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: run build test test-rust test-python lint format bench chaos wheel fuzz clean
+.PHONY: run build test test-fast test-trees test-rust test-python lint format bench chaos wheel fuzz clean
 
 run: build  ## build all and start a broker on 127.0.0.1:9092
 	$(BIN)/fastlog-broker
 
-build: $(EXTENSION)
+build: $(EXTENSION)  ## the commands fastlog, fastlog-broker and fastlog-keeper in .venv/bin
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -23,10 +23,14 @@ $(STAMP): pyproject.toml
 	touch $@
 
 $(EXTENSION): $(STAMP) $(RUST_SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	PIP_QUIET=1 VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
 	touch $@
 
 test: test-rust test-python  ## every test
+
+test-fast: build  ## the tests of single parts: under two minutes on two cores, once all is built
+	cargo test --package fastlog-core --lib --quiet
+	$(BIN)/python -m pytest tests/unit -m 'not slow' --numprocesses $(TEST_PROCESSES) --dist loadfile -p no:benchmark
 
 test-rust:
 	cargo test --workspace --quiet
@@ -34,6 +38,9 @@ test-rust:
 test-python: build
 	cargo build --release --package fastlog-capi --quiet
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -p no:benchmark
+
+test-trees: build  ## the integration tests with all metadata on a fastlog-keeper, then on three ZooKeeper servers
+	$(BIN)/python -m tests.compat.on_trees --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: build  ## formatting, clippy, ruff, types, import law, stub against binary
 	cargo fmt --all --check
@@ -58,6 +65,9 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	$(BIN)/python -m benches.macro.rebalances
 	$(BIN)/python -m benches.macro.compaction
 	$(BIN)/python -m benches.macro.metrics
+	$(BIN)/python -m benches.macro.partitions
+	$(BIN)/python -m benches.macro.fetch_sessions
+	$(BIN)/python -m benches.macro.topics
 
 chaos: build  ## five minutes of a consumer group under churn
 	$(BIN)/python -m tests.chaos

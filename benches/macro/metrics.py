@@ -21,10 +21,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from benches.table import print_table
-from fastlog.clock import SystemClock
-from fastlog.server.connection import Connection
+from fastlog.base.clock import SystemClock
+from fastlog.server.network.connection import Connection
 from fastlog.server.observability.exposition import Format, Renderer
-from fastlog.server.observability.service import Observability
+from fastlog.server.observability.http_service import Observability
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,

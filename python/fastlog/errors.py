@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from fastlog.base.secrets import hide_secrets_in_message
+
 __all__ = ["ConfigError", "ErrorCode", "FastlogError", "KafkaError"]
 
 
@@ -167,6 +169,10 @@ class ErrorCode(IntEnum):
         return _TEXTS[self]
 
 
+MAX_MESSAGE: Final = 1000
+"""Longest error message of a response, in characters."""
+
+
 class FastlogError(Exception):
     """Base of every exception that fastlog raises on purpose."""
 
@@ -174,12 +180,13 @@ class FastlogError(Exception):
 class KafkaError(FastlogError):
     """A failure that is reported to the client as an error code of the protocol.
 
-    `message` is what goes into the response's error message field where the version has one.
+    `message` is what goes into the response's error message field where the version has one. It is cut at
+    `MAX_MESSAGE` characters: often it quotes the client, whose strings may be as long as the field can be.
     """
 
     def __init__(self, code: ErrorCode, message: str | None = None) -> None:
         self.code: Final = code
-        self.message: Final = code.text if message is None else message
+        self.message: Final = code.text if message is None else _shortened(message)
         super().__init__(f"{code.name}: {self.message}")
 
     @property
@@ -192,13 +199,18 @@ class ConfigError(FastlogError):
     """A configuration key or value that cannot be used.
 
     `key` is the property name, or None when the fault is not of a single key (an unreadable file).
-    `problem` is the sentence without the key; `str()` puts both together.
+    `problem` is the sentence without the key; `str()` puts both together. Secrets in it are masked: it may
+    quote the value, and goes to logs and to clients.
     """
 
     def __init__(self, key: str | None, problem: str) -> None:
         self.key: Final = key
-        self.problem: Final = problem
-        super().__init__(problem if key is None else f"{key}: {problem}")
+        self.problem: Final = hide_secrets_in_message(problem)
+        super().__init__(self.problem if key is None else f"{key}: {self.problem}")
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 3]}..."
 
 
 _BY_CODE: Final = {int(code): code for code in ErrorCode}

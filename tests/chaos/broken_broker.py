@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from fastlog.cli.broker_main import main
-from fastlog.coordination.groups import loading, syncing
-from fastlog.coordination.groups.state import Group
+from fastlog.cli.broker.main import main
+from fastlog.coordination.groups import loading
+from fastlog.coordination.groups.classic import syncing
+from fastlog.coordination.groups.classic.state import Group
 from fastlog.errors import ErrorCode
 
 

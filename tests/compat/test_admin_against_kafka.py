@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from fastlog.config import BROKER_KEYS
 from fastlog.errors import ErrorCode
-from fastlog.wire import Request
+from fastlog.wire import Request, decode_response
 from fastlog.wire.messages import alter_configs as legacy
 from fastlog.wire.messages import incremental_alter_configs as incremental
 from fastlog.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
@@ -27,7 +29,9 @@ from fastlog.wire.messages.topics import (
     DeleteTopicsRequest,
     DeleteTopicState,
 )
+from tests.compat.odd_requests import ODD
 from tests.harness.broker_process import BrokerProcess
+from tests.harness.edge_requests import Edge, codes, frame_of
 from tests.harness.link import Link
 from tests.peers.apache_kafka import ApacheKafka
 
@@ -83,6 +87,13 @@ def assigned(*replicas: list[int], first: int = 0) -> CreatableTopic:
     return CreatableTopic("by-hand", -1, -1, rows)
 
 
+def twice(*values: str) -> CreatableTopic:
+    """A topic with a setting that stands there more than once."""
+    return CreatableTopic(
+        "x", 1, 1, configs=[CreatableTopicConfig("retention.ms", value) for value in values]
+    )
+
+
 CREATIONS = {
     "fine": new("x"),
     "exists": new("t"),
@@ -102,6 +113,11 @@ CREATIONS = {
     "null config": new("x", retention_ms=None),
     "bad policy": new("x", cleanup_policy="shred"),
     "contradiction": new("x", min_compaction_lag_ms="9", max_compaction_lag_ms="8"),
+    "config twice, the last one fine": twice("x", "7"),
+    "config twice, the first one fine": twice("7", "x"),
+    "config before counts": new("x", 0, 9, no_such="1"),
+    "replicas before partitions": new("x", 0, 0),
+    "partitions before the brokers there are": new("x", 0, 9),
     "by hand": assigned([1]),
     "by hand and counted": CreatableTopic("x", 1, 1, [CreatableReplicaAssignment(0, [1])]),
     "by hand with a gap": assigned([1], first=1),
@@ -171,6 +187,10 @@ CHANGES: dict[str, tuple[int, str, list[Change]]] = {
     "delete": (TOPIC, "t", [("retention.ms", DELETE, None)]),
     "key twice": (TOPIC, "t", [("retention.ms", SET, "1"), ("retention.ms", DELETE, None)]),
     "unknown topic": (TOPIC, "never", [("retention.ms", SET, "1")]),
+    "unknown topic, ill-typed": (TOPIC, "never", [("retention.ms", SET, "x")]),
+    "unknown topic and key": (TOPIC, "never", [("no.such.key", SET, "1")]),
+    "unknown topic, null": (TOPIC, "never", [("retention.ms", SET, None)]),
+    "unknown topic, append to a number": (TOPIC, "never", [("retention.ms", APPEND, "1")]),
     "another broker": (BROKER, "99", [("message.max.bytes", SET, "1")]),
     "no number": (BROKER, "me", [("message.max.bytes", SET, "1")]),
     "read-only": (BROKER, "1", [("num.partitions", SET, "5")]),
@@ -201,6 +221,8 @@ def test_incremental_alter_configs(pair: Pair, name: str) -> None:
         (TOPIC, "t", {"retention.ms": "x"}),
         (TOPIC, "t", {"no.such": "x"}),
         (TOPIC, "never", {}),
+        (TOPIC, "never", {"retention.ms": "x"}),
+        (TOPIC, "never", {"no.such": "x"}),
         (BROKER, "1", {"num.partitions": "5"}),
         (BROKER, "9", {}),
     ],
@@ -264,3 +286,114 @@ def test_describe_what_is_not_there(pair: Pair, kind: int, name: str) -> None:
     request = DescribeConfigsRequest([DescribeConfigsResource(kind, name)])
     kafka, fastlog = (ErrorCode(answer.results[0].error_code) for answer in pair.call(request, 4))
     assert fastlog is kafka
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [(name, version) for name, (_, versions) in ODD.items() for version in versions]
+)
+def test_odd_requests(pair: Pair, name: str, version: int) -> None:
+    """The same error codes, and the connection stays."""
+    request, _ = ODD[name]
+    found = []
+    for link in (pair.kafka, pair.fastlog):
+        link.socket.sendall(frame_of(Edge(version, name, request), 77, "odd"))
+        correlation_id, answer = decode_response(request.API, version, link.receive_frame())
+        assert correlation_id == 77
+        found.append([ErrorCode.of(code).name for code in codes(answer)])
+    kafka, fastlog = found
+    assert fastlog == kafka
+
+
+@pytest.mark.parametrize(("kind", "name"), [(TOPIC, "t"), (BROKER, "1"), (BROKER, "")])
+def test_describe_without_sources(pair: Pair, kind: int, name: str) -> None:
+    """Version 0 could only tell whether a value is the default."""
+    request = DescribeConfigsRequest([DescribeConfigsResource(kind, name)])
+    kafka, fastlog = (
+        {
+            entry.name: (entry.is_default, entry.read_only, entry.is_sensitive)
+            for entry in answer.results[0].configs
+        }
+        for answer in pair.call(request, 0)
+    )
+    assert {name: fastlog[name] for name in kafka} == kafka
+
+
+LISTENER = "listener.name.plaintext."
+OTHER_KEYS = (
+    *("leader.replication.throttled.rate", "follower.replication.throttled.rate"),
+    *("replica.alter.log.dirs.io.max.bytes.per.second", "cruise.control.metrics.topic", "super.users"),
+    *(LISTENER + key for key in ("max.connections", "num.network.threads", "connections.max.reauth.ms")),
+    *(LISTENER + key for key in ("ssl.keystore.location", "ssl.key.password", "sasl.jaas.config")),
+    *("num.partitions", "broker.id", "log.dirs", "fetch.max.bytes"),
+)
+# Kafka takes what its cleaner then fails at, or stands still at.
+STRICTER = {"log.cleaner.io.buffer.load.factor", "log.cleaner.io.max.bytes.per.second"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(key for key, row in BROKER_KEYS.items() if row.dynamic and not key.startswith("fastlog.")),
+        *OTHER_KEYS,
+    ],
+)
+def test_run_time_changes_of_every_key(pair: Pair, name: str) -> None:
+    """Accepted or refused as Kafka does, of one broker and of all, whether or not it has an effect here."""
+    default = BROKER_KEYS[name].default if name in BROKER_KEYS else None
+    values = (default or "x", "", "x", "-2", "-1", "0", "1", "3", "true", "9223372036854775807", "a,b")
+    different = []
+    for value in dict.fromkeys(values):
+        for node in ("1", ""):
+            resource = incremental.AlterConfigsResource(
+                BROKER, node, [incremental.AlterableConfig(name, SET, value)]
+            )
+            request = incremental.IncrementalAlterConfigsRequest([resource], validate_only=True)
+            kafka, fastlog = (ErrorCode(answer.responses[0].error_code) for answer in pair.call(request, 1))
+            if fastlog is not kafka and not (name in STRICTER and fastlog):
+                different.append((value, node, kafka.name, fastlog.name))
+    assert different == []
+
+
+@pytest.mark.parametrize(
+    "value", ["", "*", "0:1", "0:1,1:1", " 0:1 , 1:1 ", "x", "0", "0:1:2", "0:1,x", "-1:1"]
+)
+@pytest.mark.parametrize("side", ["leader", "follower"])
+def test_throttled_replicas_of_topics(pair: Pair, side: str, value: str) -> None:
+    configs = [incremental.AlterableConfig(f"{side}.replication.throttled.replicas", SET, value)]
+    request = incremental.IncrementalAlterConfigsRequest(
+        [incremental.AlterConfigsResource(TOPIC, "t", configs)], validate_only=True
+    )
+    kafka, fastlog = (ErrorCode(answer.responses[0].error_code) for answer in pair.call(request, 1))
+    assert fastlog is kafka
+
+
+def test_what_has_no_effect_is_described_as_kafka_does(pair: Pair) -> None:
+    keys = {
+        "num.io.threads": "9",
+        "leader.replication.throttled.rate": "5",
+        LISTENER + "max.connections": "9",
+    }
+    resources = [
+        incremental.AlterConfigsResource(
+            BROKER, node, [incremental.AlterableConfig(key, SET, value) for key, value in keys.items()]
+        )
+        for node in ("1", "")
+    ]
+    for answer in pair.call(incremental.IncrementalAlterConfigsRequest(resources), 1):
+        assert [response.error_code for response in answer.responses] == [0, 0]
+    for node in ("1", ""):
+        request = DescribeConfigsRequest([DescribeConfigsResource(BROKER, node, list(keys))], True)
+        deadline = time.monotonic() + 20
+        while True:  # Kafka answers before its own view has the change
+            kafka, fastlog = (described(answer) for answer in pair.call(request, 4))
+            if len(kafka) == len(keys) or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        if node:
+            assert fastlog == kafka
+        else:
+            # The defaults of all brokers are listed as read-only by Kafka, whatever they are.
+            without = [
+                {key: (row[0], row[1], *row[3:]) for key, row in rows.items()} for rows in (kafka, fastlog)
+            ]
+            assert without[1] == without[0]

@@ -47,7 +47,8 @@ class Writer:
                 base_sequence=sequence,
                 transactional=producer >= 100,
                 leader_epoch=0,
-            )
+            ),
+            leader_epoch=0,
         )
 
     def marker(self, producer: int, commit: bool) -> None:
@@ -66,7 +67,7 @@ class Writer:
         )
         batch[22] |= 0x20
         batch[17:21] = crc32c(batch[21:]).to_bytes(4, "big")
-        self.log.append_as_follower(batch)
+        self.log.append_as_follower(batch, leader_epoch=0)
 
 
 def _compact(log: Log, clean_from: int, now_ms: int) -> CompactionReport:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.compat.client_programs import CODECS, JAVA_3
 from tests.harness.dataset import records, write_file
-from tests.integration.test_doctor import dumped, examined
+from tests.integration.doctor.asked import dumped, examined
 from tests.peers.apache_kafka import KAFKA_3, ApacheKafka, dump_log_class
 
 COUNT = 2000

@@ -167,8 +167,9 @@ def test_prometheus_scrapes_and_answers_all_panels(tmp_path: Path, used: tuple[B
         rules = server.api("rules")["groups"][0]["rules"]
         assert {rule["name"] for rule in rules} == set(alert_expressions())
         assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
-        firing = [rule["name"] for rule in rules if rule["alerts"]]
-        assert firing == [], broker.log_text[-2000:]
+        # Free room is the machine's: what else writes to its disk may make those two alerts pend.
+        firing = {rule["name"] for rule in rules if rule["alerts"]}
+        assert firing <= {"FastlogDiskFilling", "FastlogDiskAlmostFull"}, broker.log_text[-2000:]
 
 
 @pytest.mark.java

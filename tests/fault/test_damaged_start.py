@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def refused(data_dir: Path, *extra: str) -> str:
     """Starts a broker that must not start; returns what it says."""
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "fastlog.cli.broker_main"),
+            *(sys.executable, "-m", "fastlog.cli.broker.main"),
             *("--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(data_dir), *extra),
         ],
         capture_output=True,
@@ -45,11 +46,30 @@ def stopped(tmp_path: Path) -> BrokerProcess:
     return broker
 
 
+def test_another_brokers_id_renames_nothing(stopped: BrokerProcess) -> None:
+    """Neither in meta.properties, nor as a setting in place of a lost meta.properties."""
+    path = stopped.data_dir / "meta.properties"
+    text = path.read_text()
+    path.write_text(text.replace("broker.id=1", "broker.id=5"))
+    before = content(stopped.data_dir)
+    said = refused(stopped.data_dir)
+    assert "this is broker 5" in said
+    assert "belong to broker 1." in said
+    assert content(stopped.data_dir) == before
+    path.unlink()
+    assert "belong to broker 1." in refused(stopped.data_dir, "--set", "broker.id=5")
+    assert (stopped.data_dir / "t-0").is_dir()
+    path.write_text(text)
+    with stopped:
+        assert values(stopped) == [b"kept"]
+
+
 def content(directory: Path) -> dict[str, bytes]:
+    """Of all files but those of the keeper, which notes each start, and builds indexes again."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name != ".lock" and "keeper" not in path.parts
     }
 
 
@@ -72,14 +92,15 @@ def test_two_brokers_on_one_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "zero", "missing"])
 def test_damaged_metadata_refuses_the_start_and_touches_nothing(stopped: BrokerProcess, damage: str) -> None:
-    path = stopped.data_dir / "fastlog.metadata"
+    path = stopped.data_dir / "keeper/journal/00000000000000000000.log"
     good = path.read_bytes()
+    bad: dict[str, bytes] = {}
     if damage == "missing":
         path.unlink()
     else:
         bad = {
-            # Still a file that makes sense, but not the one that was written.
-            "flip": good.replace(b'"next_producer_id":0', b'"next_producer_id":1'),
+            # Still a change that makes sense, but not the one that was written.
+            "flip": good.replace(b'"partitions":{"0":[1]}', b'"partitions":{"0":[2]}'),
             "cut": good[: len(good) // 2],
             "zero": b"\0" * len(good),
         }
@@ -87,16 +108,18 @@ def test_damaged_metadata_refuses_the_start_and_touches_nothing(stopped: BrokerP
         path.write_bytes(bad[damage])
     before = content(stopped.data_dir)
     said = refused(stopped.data_dir)
-    assert "fastlog.metadata" in said
+    assert "keeper" in said
     assert "--allow-data-loss" in said
     assert content(stopped.data_dir) == before
+    assert damage == "missing" or path.read_bytes() == bad[damage]
     path.write_bytes(good)
     with stopped:
         assert values(stopped) == [b"kept"]
 
 
 def test_topics_are_found_again_when_asked_for(stopped: BrokerProcess) -> None:
-    (stopped.data_dir / "fastlog.metadata").unlink()
+    shutil.rmtree(stopped.data_dir / "keeper")
+    assert "keeper is missing" in refused(stopped.data_dir)
     stopped.start("--allow-data-loss")
     assert values(stopped) == [b"kept"]
     stopped.stop()

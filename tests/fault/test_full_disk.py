@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ import pytest
 
 from fastlog.errors import ErrorCode
 from fastlog.native import build_batch, read_batches
+from fastlog.wire.messages.metadata import MetadataRequest
 from fastlog.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
-from fastlog.wire.messages.topics import DeleteTopicsRequest
+from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest, DeleteTopicsRequest
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
 from tests.harness.mounts import free_bytes, small_disk
@@ -90,6 +92,27 @@ def delete(link: Link, topic: str) -> int:
     return int(answer.responses[0].error_code)
 
 
+def create(link: Link, *names: str) -> dict[str, tuple[int, str | None]]:
+    """Error code and message by topic."""
+    topics = [CreatableTopic(name=name, num_partitions=1, replication_factor=1) for name in names]
+    answer: Any = link.call(CreateTopicsRequest(topics=topics, timeout_ms=10_000), 5)
+    return {topic.name: (topic.error_code, topic.error_message) for topic in answer.topics}
+
+
+def topics_of(link: Link) -> set[str]:
+    answer: Any = link.call(MetadataRequest(topics=None), 9)
+    return {topic.name for topic in answer.topics}
+
+
+def fill_up(ballast: Path) -> None:
+    """Appends to a file until nothing fits on the disk any more."""
+    with ballast.open("ab", buffering=0) as file:
+        for size in (65536, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+
+
 def test_writes_resume_without_a_restart_when_there_is_room_again(broker: BrokerProcess) -> None:
     ballast = broker.data_dir / "ballast"
     ballast.write_bytes(b"\0" * 8_000_000)
@@ -116,6 +139,8 @@ def test_writes_resume_without_a_restart_when_there_is_room_again(broker: Broker
         writer.fill()
         writer.check()
     assert "is offline" not in broker.log_text
+    told = f"{broker.data_dir} is full: records for it are refused until there is room"
+    assert 1 <= broker.log_text.count(told) <= 3
 
 
 def test_deleting_a_topic_is_possible_on_a_full_disk_and_makes_room(broker: BrokerProcess) -> None:
@@ -132,6 +157,34 @@ def test_deleting_a_topic_is_possible_on_a_full_disk_and_makes_room(broker: Brok
             time.sleep(0.2)
         assert kept_before.items() <= kept.acknowledged.items()
         kept.check()
+
+
+def test_creations_that_fail_take_no_room_from_deletions_and_leave_nothing(broker: BrokerProcess) -> None:
+    """Clients ask again and again for topics that cannot be made."""
+    ballast = broker.data_dir / "ballast"
+    with Link(broker.port) as link:
+        assert {code for code, _ in create(link, "kept", "doomed").values()} == {0}
+        for turn in range(100):
+            fill_up(ballast)
+            outcomes = create(link, *[f"t{turn}-{number}" for number in range(200)])
+            assert {code for code, _ in outcomes.values()} == {FULL}
+            if any("the metadata is on is full" in str(why) for _, why in outcomes.values()):
+                break
+        else:
+            raise AssertionError("the metadata takes all of the disk")
+        assert delete(link, "doomed") == 0
+        for _ in range(2):
+            broker.kill()
+            fill_up(ballast)
+            broker.start()
+            with Link(broker.port) as again:
+                assert topics_of(again) == {"kept"}
+        broker.stop()
+        fill_up(ballast)
+        broker.start()
+        with Link(broker.port) as again:
+            ballast.unlink()
+            assert create(again, "new")["new"][0] == 0
 
 
 def test_a_crash_on_a_full_disk_loses_nothing(broker: BrokerProcess) -> None:

@@ -19,8 +19,8 @@ from fastlog.wire.api_keys import APIS
 from fastlog.wire.messages import request_type
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
 from tests.harness.broker_process import BrokerProcess
+from tests.harness.drawn_requests import sample_request
 from tests.harness.link import Link
-from tests.harness.requests import sample_request
 
 FRAMES = 10_000
 DEEP = (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff\x0f", b"\x80\x00\x00\x00", b"\xff\xff\xff\xff", b"\x7f\xff")

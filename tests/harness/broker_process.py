@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.harness.metadata_place import metadata_settings
 from tests.harness.net import free_port, wait_for_port
 
 
@@ -30,8 +31,8 @@ class BrokerProcess:
         self.data_dir = directory / "data"
         self.port = free_port()
         # Many brokers at a time: whoever wants metrics and probes of one chooses its port.
-        self._settings = {"fastlog.http.port": "-1", **(settings or {})}
-        self._command = command or [sys.executable, "-m", "fastlog.cli.broker_main"]
+        self._settings = {"fastlog.http.port": "-1", **metadata_settings(directory), **(settings or {})}
+        self._command = command or [sys.executable, "-m", "fastlog.cli.broker.main"]
         self._environment = environment or {
             name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")
         }
@@ -107,6 +108,10 @@ class BrokerProcess:
     def peak_resident_mb(self) -> float:
         """Highest resident memory so far in MiB (VmHWM)."""
         return self._status_mb("VmHWM")
+
+    def virtual_mb(self) -> float:
+        """Address space of the process in MiB (VmSize)."""
+        return self._status_mb("VmSize")
 
     def _status_mb(self, field: str) -> float:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():

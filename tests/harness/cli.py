@@ -13,7 +13,7 @@ from tests.harness.fork_server import ForkServer
 
 def fastlog_command(*args: str) -> list[str]:
     """The command line, for those that talk to it while it runs."""
-    return [sys.executable, "-m", "fastlog.cli.main", *args]
+    return [sys.executable, "-m", "fastlog.cli.tool.main", *args]
 
 
 @functools.cache

@@ -133,7 +133,7 @@ def _watch(request: dict[str, object], stdin: int, stdout: int, stderr: int, tol
 
 if __name__ == "__main__":
     import fastlog
-    from fastlog.cli.main import main, run
+    from fastlog.cli.tool.main import main, run
 
     # All of them, since most are imported by the function that is called.
     for module in pkgutil.walk_packages(fastlog.__path__, "fastlog."):

@@ -13,6 +13,7 @@ from fastlog.config import BrokerConfig, Flag, load_settings
 from fastlog.server.broker import Broker
 from fastlog.wire import ApiKey, Request, Response, decode_response
 from tests.harness.link import Connection
+from tests.harness.metadata_place import metadata_settings
 
 T = TypeVar("T")
 
@@ -20,12 +21,17 @@ T = TypeVar("T")
 class RunningBroker:
     """A broker on a free port of 127.0.0.1; `stop` and `start` again keep port and data."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, str] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.directory = directory
         self.port = 0
         self.failures: list[str] = []
         self.settings = dict(settings or {})
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop or asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="broker", daemon=True)
         self._thread.start()
         self._broker: Broker | None = None
@@ -47,6 +53,7 @@ class RunningBroker:
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "log.dirs": str(self.directory),
             "fastlog.http.port": "-1",
+            **metadata_settings(self.directory),
             **self.settings,
         }
         settings = load_settings(flags=[Flag(name, text) for name, text in flags.items()])

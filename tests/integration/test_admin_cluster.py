@@ -52,9 +52,9 @@ def test_describe_cluster(broker: RunningBroker, client: RawClient, version: int
 
 def test_describe_cluster_of_controllers(client: RawClient) -> None:
     answer = client.ask(DescribeClusterRequest(endpoint_type=2), 1)
-    assert ErrorCode(answer.error_code) is ErrorCode.UNSUPPORTED_ENDPOINT_TYPE
+    assert ErrorCode(answer.error_code) is ErrorCode.MISMATCHED_ENDPOINT_TYPE
     answer = client.ask(DescribeClusterRequest(endpoint_type=9), 1)
-    assert ErrorCode(answer.error_code) is ErrorCode.INVALID_REQUEST
+    assert ErrorCode(answer.error_code) is ErrorCode.UNSUPPORTED_ENDPOINT_TYPE
 
 
 @pytest.mark.parametrize("version", versions(ApiKey.DESCRIBE_LOG_DIRS))
@@ -108,6 +108,14 @@ def test_describe_topic_partitions_page_by_page(client: RawClient) -> None:
         if cursor is None:
             break
     assert pages == [[("a", 0), ("a", 1)], [("a", 2), ("b", 0)], [("b", 1)]]
+
+
+@pytest.mark.parametrize("limit", [0, -1, -(2**31)])
+def test_describe_topic_partitions_shows_one_at_least(client: RawClient, limit: int) -> None:
+    make(client, "a", 3)
+    answer = client.ask(DescribeTopicPartitionsRequest(topics=[], response_partition_limit=limit), 0)
+    assert [partition.partition_index for partition in answer.topics[0].partitions] == [0]
+    assert (answer.next_cursor.topic_name, answer.next_cursor.partition_index) == ("a", 1)
 
 
 def test_describe_topic_partitions_by_name(client: RawClient) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fastlog.base.uuids import format_uuid, parse_uuid
 from fastlog.native import build_batch, read_batches
-from fastlog.storage.uuids import format_uuid, parse_uuid
 from tests.harness.batches import batch
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import fetch, metadata, produce

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from fastlog.coordination.groups.modern import heartbeat
-from fastlog.coordination.groups.modern.patterns import Pattern, compile_pattern
-from fastlog.coordination.groups.modern.state import ConsumerGroup
+from fastlog.coordination.groups.consumer import leaving, member_heartbeat
+from fastlog.coordination.groups.consumer.patterns import check_pattern
+from fastlog.coordination.groups.consumer.state import ConsumerGroup
 from fastlog.errors import ErrorCode
-from fastlog.server.authorized_operations import GROUP_OPERATIONS
+from fastlog.server.admin.authorized_operations import GROUP_OPERATIONS
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
 from fastlog.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest, DescribedGroup
 from fastlog.wire.messages.consumer_group_heartbeat import (
@@ -38,7 +38,13 @@ from fastlog.wire.messages.groups import (
     LeaveGroupRequest,
     MemberIdentity,
 )
+from fastlog.wire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+)
 from tests.harness.group_requests import commit_request, join_request, sync_request
+from tests.harness.waiting import wait_until
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import make_topic
 from tests.integration.running import RawClient, RunningBroker
@@ -162,11 +168,11 @@ def test_heartbeats_that_are_refused(client: RawClient) -> None:
 def test_patterns_are_not_read_on_the_event_loop(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[str] = []
 
-    def noted(text: str) -> Pattern:
+    def noted(text: str) -> None:
         threads.append(threading.current_thread().name)
-        return compile_pattern(text)
+        check_pattern(text)
 
-    monkeypatch.setattr(heartbeat, "compile_pattern", noted)
+    monkeypatch.setattr(member_heartbeat, "check_pattern", noted)
     assert beat(client, "a", subscribed_topic_regex="t+").error_code == 0
     assert beat(client, "b", subscribed_topic_regex="(").error_code == ErrorCode.INVALID_REGULAR_EXPRESSION
     assert len(threads) == 2
@@ -308,6 +314,85 @@ def test_a_live_group_goes_to_the_consumer_protocol_and_back(
     assert beat(client, "new").error_code == 0
     assert beat(client, "new", -1).error_code == 0
     assert join(client).error_code == 0
+
+
+def limit_batches(client: RawClient, limit: int) -> None:
+    """Sets how large a batch of the groups' topic may be."""
+    change = AlterConfigsResource(
+        2, "__consumer_offsets", [AlterableConfig("max.message.bytes", 0, str(limit))]
+    )
+    answer = client.ask(IncrementalAlterConfigsRequest(resources=[change]), 0)
+    assert answer.responses[0].error_code == 0
+
+
+def test_a_move_that_the_log_refuses_is_none(client: RawClient, broker: RunningBroker) -> None:
+    """The group stays what it was, in either direction, and serves its members."""
+    old = join(client)
+    assert client.ask(sync_request("g", 1, old.member_id, HAS_T), 3).error_code == 0
+
+    def alive() -> int:
+        request = HeartbeatRequest(group_id="g", generation_id=1, member_id=old.member_id)
+        return int(client.ask(request, 3).error_code)
+
+    with broker.connect() as other:
+        limit_batches(other, 300)
+        for _ in range(2):
+            assert beat(other, "new").error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+            assert alive() == 0
+        shown = other.ask(DescribeGroupsRequest(groups=["g"]), 5).groups[0]
+        assert (shown.group_state, len(shown.members)) == ("Stable", 1)
+        assert commit(client, old.member_id, 1) == 0
+        assert join(client, old.member_id).generation_id == 2
+
+        limit_batches(other, 1 << 20)
+        assert beat(other, "new").error_code == 0
+        assert {member.member_id for member in describe(other).members} == {"new", old.member_id}
+        limit_batches(other, 300)
+        assert beat(other, "new", -1).error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+        assert {member.member_id for member in describe(other).members} == {"new", old.member_id}
+        assert beat(other, "new", 3, topic_partitions=[]).error_code == 0
+        limit_batches(other, 1 << 20)
+        assert beat(other, "new", -1).error_code == 0
+        assert describe(other).error_code == ErrorCode.GROUP_ID_NOT_FOUND
+
+
+def test_members_that_waited_when_an_upgrade_was_refused_join_again(start_broker: BrokerFactory) -> None:
+    broker = start_broker(**{**FAST, "group.consumer.max.size": "9"})
+    with broker.connect() as client, broker.connect() as third, broker.connect() as other:
+        client.ask(FindCoordinatorRequest(key="g"), 0)
+        make_topic(client, "t")
+        old = join(client)
+        assert client.ask(sync_request("g", 1, old.member_id, HAS_T), 3).error_code == 0
+        late = join_request("g", protocol=("range", WANTS_T))
+        third.send(late, 3)
+        limit_batches(other, 300)
+        assert beat(other, "new").error_code == ErrorCode.UNKNOWN_SERVER_ERROR
+        told: Any = third.receive(late.API, 3)[1]
+        assert told.error_code == ErrorCode.REBALANCE_IN_PROGRESS
+        limit_batches(other, 1 << 20)
+        third.send(join_request("g", told.member_id, protocol=("range", WANTS_T)), 3)
+        again = join(client, old.member_id)
+        assert (again.error_code, again.generation_id, len(again.members)) == (0, 2, 2)
+        joined: Any = third.receive(late.API, 3)[1]
+        assert joined.generation_id == 2
+
+
+def test_members_that_expire_together_leave(
+    start_broker: BrokerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The topic takes the tombstones of a few of them at a time."""
+    monkeypatch.setattr(leaving, "_TOMBSTONE_BYTES", 300)
+    monkeypatch.setattr(leaving, "_NEXT_LOT_SECONDS", 3600.0)
+    timeouts = {f"group.consumer.{least}session.timeout.ms": "700" for least in ("", "min.")}
+    beats = {f"group.consumer.{least}heartbeat.interval.ms": "100" for least in ("", "min.")}
+    broker = start_broker(**{**FAST, **timeouts, **beats, "group.consumer.max.size": "40"})
+    with broker.connect() as client:
+        client.ask(FindCoordinatorRequest(key="g"), 0)
+        make_topic(client, "t")
+        for number in range(30):
+            assert beat(client, f"m{number}").error_code == 0
+        limit_batches(client, 1000)
+        wait_until(lambda: not describe(client).members, "members are still there", seconds=20)
 
 
 def test_groups_that_may_not_move_stay(start_broker: BrokerFactory) -> None:

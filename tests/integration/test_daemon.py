@@ -20,7 +20,7 @@ def run(*arguments: str) -> tuple[int, str]:
     """Runs a broker that is expected not to start: (exit code, stderr)."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
     done = subprocess.run(
-        [sys.executable, "-m", "fastlog.cli.broker_main", *arguments],
+        [sys.executable, "-m", "fastlog.cli.broker.main", *arguments],
         capture_output=True,
         text=True,
         timeout=50,
@@ -93,6 +93,26 @@ def test_a_hangup_reads_the_configuration_again(tmp_path: Path) -> None:
         assert broker.log_text == before
     finally:
         broker.kill()
+
+
+def test_a_configuration_that_is_no_file_any_more_is_not_waited_for(tmp_path: Path) -> None:
+    properties = tmp_path / "server.properties"
+    properties.write_text("fastlog.log.level=INFO\n")
+    broker = BrokerProcess(tmp_path)
+    broker.start(str(properties))
+    try:
+        properties.unlink()
+        os.mkfifo(properties)
+        for number in range(1, 9):
+            # More often than the event loop has threads.
+            broker.process.send_signal(signal.SIGHUP)
+            wait_for(broker, "it is a FIFO, not a regular file", number)
+        assert broker.stop() == ExitCode.STOPPED
+    finally:
+        broker.kill()
+    code, errors = run(str(properties))
+    assert code == ExitCode.BAD_CONFIGURATION
+    assert last_line(errors).endswith("server.properties: cannot be read: it is a FIFO, not a regular file")
 
 
 def test_a_directory_has_one_broker(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fastlog.coordination.groups import service
+from fastlog.coordination.groups import leadership
 from fastlog.coordination.groups.commits import Commits
 from fastlog.coordination.groups.loading import LoadedPartition, load_partition
 from fastlog.errors import ErrorCode
-from fastlog.server.authorized_operations import GROUP_OPERATIONS
+from fastlog.server.admin.authorized_operations import GROUP_OPERATIONS
 from fastlog.wire import API_VERSIONS, ApiKey
 from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 from fastlog.wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
@@ -289,6 +289,18 @@ def test_a_deleted_topic_takes_its_offsets_along(client: RawClient) -> None:
     assert client.ask(OffsetFetchRequest(group_id="g", topics=None), 5).topics == []
 
 
+def test_the_groups_topic_can_be_deleted_and_made_again(client: RawClient) -> None:
+    commit(client, 9)
+    deletion = DeleteTopicsRequest(topic_names=["__consumer_offsets"], timeout_ms=5000)
+    assert client.ask(deletion, 3).responses[0].error_code == 0
+    # Groups of before are forgotten by now.
+    time.sleep(0.2)
+    assert client.ask(FindCoordinatorRequest(key="g"), 0).error_code == 0
+    assert client.ask(OffsetFetchRequest(group_id="g", topics=None), 5).topics == []
+    assert commit(client, 5) is ErrorCode.NONE
+    assert client.ask(OffsetFetchRequest(group_id="g", topics=None), 5).topics
+
+
 def test_large_metadata_and_assignments(start_broker: BrokerFactory) -> None:
     """Kafka Streams packs its state into them; a thousand members make it megabytes."""
     broker = start_broker(**{"group.initial.rebalance.delay.ms": "0", "message.max.bytes": str(32 << 20)})
@@ -374,7 +386,7 @@ def test_requests_while_groups_are_loaded(
         assert may_load.wait(20)
         return load_partition(*arguments)
 
-    monkeypatch.setattr(service, "load_partition", later)
+    monkeypatch.setattr(leadership, "load_partition", later)
     broker.start()
     with broker.connect() as again:
         try:

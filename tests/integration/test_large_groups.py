@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from fastlog.coordination.groups.state import Group
+from fastlog.coordination.groups.classic.state import Group
 from fastlog.errors import ErrorCode
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.groups import JoinGroupRequest, SyncGroupRequest, SyncGroupRequestAssignment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -81,8 +82,8 @@ def test_metadata_by_topic_id(client: RawClient) -> None:
     )
     known, unknown = client.ask(request, 12).topics
     assert sorted([known.error_code, unknown.error_code]) == [0, ErrorCode.UNKNOWN_TOPIC_ID]
-    client.send(request, 10)
-    assert client.is_closed()
+    refused = client.ask(request, 10).topics
+    assert [topic.error_code for topic in refused] == [ErrorCode.INVALID_REQUEST] * 2
 
 
 def test_authorized_operations_are_told_on_request(client: RawClient) -> None:
@@ -142,8 +143,18 @@ def test_offsets_by_marker_and_time(client: RawClient, version: int, isolation_l
 
 def test_version_0_lists_segment_offsets(client: RawClient) -> None:
     make_topic(client, "t")
-    client.ask(produce("t", batch(b"a", b"b")), 9)
-    for timestamp, wanted, expected in ((-1, 10, [2, 0]), (-1, 1, [2]), (-2, 10, [0])):
+    client.ask(produce("t", batch(b"a", b"b", timestamp=TIME)), 9)
+    now = time.time_ns() // 1_000_000
+    minute = 60_000
+    for timestamp, wanted, expected in (
+        (-1, 10, [2, 0]),
+        (-1, 1, [2]),
+        (-2, 10, [0]),
+        (now + minute, 10, [2, 0]),
+        (now + minute, 1, [2]),
+        (now - minute, 10, [0]),
+        (TIME - 1, 10, []),
+    ):
         answer = client.ask(list_offset("t", timestamp, max_num_offsets=wanted), 0)
         assert answer.topics[0].partitions[0].old_style_offsets == expected
 
@@ -181,8 +192,8 @@ def test_producer_ids_are_never_given_twice(client: RawClient, version: int) -> 
     answers = [client.ask(InitProducerIdRequest(), version) for _ in range(3)]
     assert {answer.error_code for answer in answers} == {0}
     assert len({answer.producer_id for answer in answers}) == 3
-    transactional = client.ask(InitProducerIdRequest(transactional_id="tx"), version)
-    assert transactional.error_code == ErrorCode.COORDINATOR_NOT_AVAILABLE
+    transactional = client.ask(InitProducerIdRequest("tx", 60_000), version)
+    assert transactional.error_code == ErrorCode.NOT_COORDINATOR
     if version >= 3:
         half = client.ask(InitProducerIdRequest(producer_id=5), version)
         assert half.error_code == ErrorCode.INVALID_REQUEST
@@ -212,3 +223,11 @@ def test_producers_of_a_partition_are_described(client: RawClient) -> None:
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
         ErrorCode.INVALID_TOPIC_EXCEPTION,
     ]
+
+
+def test_version_0_takes_an_empty_segment_for_new(client: RawClient) -> None:
+    """Kafka goes by when the file was last changed; an empty one was just made."""
+    make_topic(client, "t")
+    for timestamp, expected in ((-1, [0]), (-2, [0]), (TIME, [])):
+        answer = client.ask(list_offset("t", timestamp, max_num_offsets=10), 0)
+        assert answer.topics[0].partitions[0].old_style_offsets == expected

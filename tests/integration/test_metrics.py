@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.coordination.groups.offsets import CommittedOffset
+from fastlog.coordination.groups.committed_offsets import CommittedOffset
 from fastlog.errors import ErrorCode
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_offsets import (
@@ -154,8 +154,7 @@ def test_offsets_and_lag_are_those_of_kafka_exporter(broker: RunningBroker, clie
     assert entry is not None
     # A topic that is made anew with fewer partitions leaves such offsets behind for a while.
     strays = {(name, number): CommittedOffset(7, -1, "", 0) for name, number in (("t", 3), ("never", 0))}
-    entry.offsets.begin(strays)
-    entry.offsets.end(strays, written=True)
+    entry.offsets.end(entry.offsets.begin(strays), written=True)
     found = scrape(http_port(broker))
 
     assert found.get("kafka_brokers") == 1

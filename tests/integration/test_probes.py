@@ -16,7 +16,7 @@ import pytest
 from fastlog.cli.exit_codes import ExitCode
 from fastlog.config import BrokerConfig
 from fastlog.native import Log
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from tests.harness.batches import batch
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.scrape import probe, scrape
@@ -164,3 +164,15 @@ def test_a_default_port_that_is_taken_is_no_reason_not_to_start(
     assert f"metrics and health are not served: 127.0.0.1:{port} is in use" in caplog.text
     with broker.connect() as client:
         make_topic(client, "t")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/startupz", "/nothing"])
+def test_no_web_page_reads_it_by_a_name_of_its_own(start_broker: BrokerFactory, path: str) -> None:
+    port = http_port(start_broker(**{"fastlog.http.port": "0", "fastlog.http.allowed.hosts": "ours.example"}))
+    expected = {"127.0.0.1:%d": True, "localhost": True, "ours.example": True, "evil.example.com:%d": False}
+    for host, taken in expected.items():
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            named = host % port if "%d" in host else host
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\n\r\n".encode())
+            status = int(client.makefile("rb").readline().split()[1])
+        assert (status != 421) == taken, (host, status)

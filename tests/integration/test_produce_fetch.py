@@ -10,6 +10,7 @@ import pytest
 from fastlog.errors import ErrorCode
 from fastlog.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic, ForgottenTopic
 from fastlog.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from fastlog.wire.messages.topics import DeleteTopicsRequest
 from tests.harness.batches import batch, records
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import fetch, make_topic, produce
@@ -63,7 +64,24 @@ def test_old_record_formats_are_refused_in_their_own_response(client: RawClient,
 def test_old_fetches_are_refused_per_partition(client: RawClient, version: int) -> None:
     make_topic(client, "t")
     row = client.ask(fetch("t", 0), version).responses[0].partitions[0]
-    assert row.error_code == ErrorCode.UNSUPPORTED_VERSION
+    # Empty, not null, which sarama does not understand.
+    assert (row.error_code, row.records) == (ErrorCode.UNSUPPORTED_VERSION, b"")
+
+
+def test_whoever_claims_to_be_a_follower_gets_no_records_and_no_null(client: RawClient) -> None:
+    topic_id = make_topic(client, "t")
+    for version in range(4, 18):
+        request = fetch(topic_id if version >= 13 else "t", 0, session_epoch=-1)
+        if version >= 15:
+            request.replica_state.replica_id = 1
+        else:
+            request.replica_id = 1
+        answer = client.ask(request, version)
+        if version >= 7:
+            assert answer.error_code == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+        else:
+            row = answer.responses[0].partitions[0]
+            assert (row.error_code, row.records) == (ErrorCode.CLUSTER_AUTHORIZATION_FAILED, b"")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +113,37 @@ def test_transactional_records_are_refused_until_there_are_transactions(client: 
     assert produced(client, request)[0] == ErrorCode.INVALID_TXN_STATE
 
 
+def test_nothing_transactional_gets_in_without_a_transactional_id(client: RawClient) -> None:
+    make_topic(client, "t")
+    for version in range(3, 12):
+        for attributes in (0x10, 0x30, 0x11, 0x18):
+            ours = batch(b"a", attributes=attributes, producer=(1, 0, 0))
+            request = produce("t", batch(b"good"))
+            request.topic_data += produce("t", ours).topic_data
+            request.topic_data += produce("none", batch(b"x")).topic_data
+            answer = client.ask(request, version)
+            rows = [row for topic in answer.responses for row in topic.partition_responses]
+            code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+            assert [row.error_code for row in rows] == [code] * 3
+    assert produced(client, produce("t", batch(b"good"))) == (0, 0)
+    read = fetched(client, fetch("t", 0, isolation_level=1, session_epoch=-1))
+    assert list(records(read.records)) == [(0, b"good")]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("transactional_id", [None, "tx"])
+def test_nothing_transactional_gets_in_unanswered(
+    broker: RunningBroker, transactional_id: str | None
+) -> None:
+    with broker.connect() as client:
+        make_topic(client, "t")
+        request = produce("t", batch(b"a", attributes=0x10, producer=(1, 0, 0)), acks=0)
+        request.transactional_id = transactional_id
+        client.send(request, 9)
+        assert client.is_closed()
+    with broker.connect() as client:
+        assert produced(client, produce("t", batch(b"good"))) == (0, 0)
+
+
 def test_one_bad_partition_does_not_harm_the_others(client: RawClient) -> None:
     make_topic(client, "t")
     request = ProduceRequest(
@@ -121,12 +170,13 @@ def test_acks_0_gets_no_answer_and_an_error_closes_the_connection(
     assert broker.broker.services.metrics.closed["failed produce with acks=0"] == 1
 
 
-def test_too_few_in_sync_replicas_refuse_acks_all_only(start_broker: BrokerFactory) -> None:
+def test_a_topic_of_one_replica_cannot_ask_for_two_in_sync(start_broker: BrokerFactory) -> None:
+    """As in Kafka since 3.7: `min.insync.replicas` counts up to the number of replicas."""
     broker = start_broker(**{"min.insync.replicas": "2"})
     with broker.connect() as client:
         make_topic(client, "t")
-        assert produced(client, produce("t", batch(b"a")))[0] == ErrorCode.NOT_ENOUGH_REPLICAS
-        assert produced(client, produce("t", batch(b"a"), acks=1)) == (0, 0)
+        assert produced(client, produce("t", batch(b"a"))) == (0, 0)
+        assert produced(client, produce("t", batch(b"a"), acks=1)) == (0, 1)
 
 
 def test_idempotent_duplicates_get_their_first_offset(client: RawClient) -> None:
@@ -225,6 +275,20 @@ def test_sessions_send_only_news(client: RawClient) -> None:
     assert (rest.error_code, rest.responses) == (0, [])
     unknown = client.ask(FetchRequest(session_id=first.session_id ^ 1, session_epoch=1), LATEST_NAMES)
     assert unknown.error_code == ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+
+
+def test_a_topic_that_is_gone_does_not_end_the_waits_of_a_session(client: RawClient) -> None:
+    for topic in ("a", "b"):
+        make_topic(client, topic)
+    asked = [FetchTopic(topic=name, partitions=[FetchPartition(partition=0)]) for name in ("a", "b")]
+    session = client.ask(FetchRequest(session_epoch=0, topics=asked), LATEST_NAMES).session_id
+    client.ask(DeleteTopicsRequest(topic_names=["b"], timeout_ms=5000), 4)
+    for epoch in (1, 2):
+        started = time.monotonic()
+        request = FetchRequest(session_id=session, session_epoch=epoch, max_wait_ms=300, min_bytes=1)
+        (row,) = client.ask(request, LATEST_NAMES).responses
+        assert (row.topic, row.partitions[0].error_code) == ("b", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        assert time.monotonic() - started >= 0.29
 
 
 def test_fsync_mode_acknowledges_what_is_on_the_disk(start_broker: BrokerFactory) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.clock import ManualClock
+from fastlog.base.clock import ManualClock
+from fastlog.base.uuids import random_uuid
 from fastlog.native import IoEngine, Log, LogConfig, build_batch
 from fastlog.storage.io import IoLoop
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from fastlog.storage.recovery import Opening
 from fastlog.storage.settings import StorageSettings
-from fastlog.storage.uuids import random_uuid
 
 HOUR = 3_600_000
 ID = random_uuid()
@@ -161,6 +161,7 @@ async def test_deleted_records_stay_deleted_after_a_crash(store: Store) -> None:
     log = await manager.create("t", ID, 0, config)
     store.fill(log, 20, timestamp=store.clock.now_ms())
     assert await manager.advance_log_start("t", 0, 7) == 7
+    assert not await manager.keep_log_starts([("t", 0)])
     for directory in manager.directories:
         directory.close()
     again = await store.start(config)

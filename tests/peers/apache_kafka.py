@@ -133,25 +133,9 @@ class ApacheKafka:
         """Formats the data directory when new, starts, and returns the seconds until the port answered."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "server.properties"
-        controller = free_port()
-        lines = {
-            "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": str(self.data_dir),
-            "offsets.topic.replication.factor": "1",
-            "transaction.state.log.replication.factor": "1",
-            "transaction.state.log.min.isr": "1",
-            "group.initial.rebalance.delay.ms": "0",
-            **self._settings,
-        }
+        lines = {**self._lines(), **self._settings}
         config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        if not (self.data_dir / "meta.properties").exists():
-            self._format(lines)
+        self._prepare(lines)
         began = time.monotonic()
         with (self.directory / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -162,6 +146,33 @@ class ApacheKafka:
             )
         wait_for_port("127.0.0.1", self.port, process=self._process, timeout=150)
         return time.monotonic() - began
+
+    def _lines(self) -> dict[str, str]:
+        """Its configuration."""
+        controller = free_port()
+        return {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            **self._common_lines(),
+        }
+
+    def _common_lines(self) -> dict[str, str]:
+        return {
+            "log.dirs": str(self.data_dir),
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+        }
+
+    def _prepare(self, lines: Mapping[str, str]) -> None:
+        if not (self.data_dir / "meta.properties").exists():
+            self._format(lines)
 
     def _format(self, lines: Mapping[str, str]) -> None:
         """Makes the data directory: a copy of one that this release has formatted, which spares a JVM."""
@@ -196,3 +207,30 @@ class ApacheKafka:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+
+class KafkaOnZooKeeper(ApacheKafka):
+    """The same broker with its metadata in ZooKeeper, at a connect string. 3.9 is the last that can."""
+
+    def __init__(
+        self,
+        directory: Path,
+        connect: str,
+        *,
+        broker_id: int = 1,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(directory, settings=settings, heap="512m", quick=True)
+        self.connect = connect
+        self.broker_id = broker_id
+
+    def _lines(self) -> dict[str, str]:
+        return {
+            "broker.id": str(self.broker_id),
+            "zookeeper.connect": self.connect,
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            **self._common_lines(),
+        }
+
+    def _prepare(self, lines: Mapping[str, str]) -> None:
+        """It makes its directory itself."""

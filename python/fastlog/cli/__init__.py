@@ -1,1 +1,1 @@
-"""Command lines: `fastlog-broker`."""
+"""Command lines: `fastlog-broker`, `fastlog` and `fastlog-keeper`."""

@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
 
     STOPPED = 0
     FAILED = 1
-    """No log directory works, at start or later; or a defect."""
+    """No log directory works, at start or later; no ZooKeeper server was reached at start; or a defect."""
     BAD_CONFIGURATION = 2
     """A wrong command line, key or value."""
     CANNOT_START = 3

@@ -1,17 +1,18 @@
 """The broker's own log: lines for people or JSON for machines, on stderr, and no floods.
 
-2026-11-24 05:40:11.123 INFO  storage.manager: opened 12 logs in 31 ms
-{"time": "2026-11-24T05:40:11.123Z", "level": "INFO", "logger": "fastlog.storage.manager", ...}
+2026-11-24 05:40:11.123 INFO  storage.log_manager: opened 12 logs in 31 ms
+{"time": "2026-11-24T05:40:11.123Z", "level": "INFO", "logger": "fastlog.storage.log_manager", ...}
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
 from collections.abc import Callable
-from typing import Final, TextIO
+from typing import Final
+
+from fastlog.base.log_writer import STDERR, LogWriter
 
 __all__ = ["JsonFormatter", "RepeatLimit", "TextFormatter", "set_up_logging"]
 
@@ -86,9 +87,9 @@ class RepeatLimit(logging.Filter):
         return True
 
 
-def set_up_logging(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Sends all log records of `level` and above to `stream` (stderr), in the form `text` or `json`."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def set_up_logging(level: str, form: str, descriptor: int = STDERR) -> LogWriter:
+    """Sends all log records of `level` and above to stderr, in the form `text` or `json`."""
+    handler = LogWriter(descriptor)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(RepeatLimit())
     root = logging.getLogger()
@@ -96,6 +97,7 @@ def set_up_logging(level: str, form: str, stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("fastlog").setLevel(level)
     logging.captureWarnings(True)
+    return handler
 
 
 def _trace_of(formatter: logging.Formatter, record: logging.LogRecord) -> str | None:

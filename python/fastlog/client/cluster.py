@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from fastlog.client.answers import error_codes
 from fastlog.client.bootstrap import parse_servers
-from fastlog.client.connection import format_address
 from fastlog.client.coordinators import GROUP, TRANSACTION, Coordinators
 from fastlog.client.deadline import Deadline
+from fastlog.client.error_codes import error_codes
 from fastlog.client.errors import ClientError, ConnectionFailed, RequestTimedOut, Unreachable
-from fastlog.client.links import Link, LinkPool
+from fastlog.client.links import LinkPool
 from fastlog.client.metadata import BrokerNode, ClusterMetadata
 from fastlog.errors import ErrorCode
+from fastlog.net.link import Link
+from fastlog.net.opening import format_address
 from fastlog.wire import ApiKey, Request, Response
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 

@@ -18,10 +18,10 @@ from typing import Self
 from fastlog.client.cluster import Cluster
 from fastlog.client.deadline import Deadline
 from fastlog.client.errors import ClientError
+from fastlog.client.fetched_records import CorruptBatch, Record
 from fastlog.client.fetcher import ConsumerConfig, Fetcher, PartitionState
 from fastlog.client.metadata import TopicPartition
 from fastlog.client.positions import BEGINNING, END, Position, resolve
-from fastlog.client.records import CorruptBatch, Record
 from fastlog.errors import ErrorCode
 
 __all__ = ["BEGINNING", "END", "Consumer", "ConsumerConfig", "CorruptBatch", "Position", "Record"]

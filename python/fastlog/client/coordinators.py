@@ -7,9 +7,9 @@ from typing import Final
 
 from fastlog.client.deadline import Deadline
 from fastlog.client.errors import BadResponse, BrokerError, ConnectionFailed
-from fastlog.client.links import Link
 from fastlog.client.metadata import BrokerNode
 from fastlog.errors import ErrorCode
+from fastlog.net.link import Link
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.find_coordinator import (
     Coordinator,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from typing import Final, Self
+from typing import Self
 
-FIRST_BACKOFF: Final = 0.05
-"""Seconds before the second try; doubles up to `LAST_BACKOFF`."""
-LAST_BACKOFF: Final = 1.0
+from fastlog.net.backoff import Backoff
 
 
 class Deadline:
@@ -16,7 +13,7 @@ class Deadline:
 
     def __init__(self, at: float) -> None:
         self._at = at
-        self._backoff = FIRST_BACKOFF
+        self._backoff = Backoff()
         self.tries = 0
 
     @classmethod
@@ -37,9 +34,7 @@ class Deadline:
     async def pause(self) -> bool:
         """Waits before the next try; False, without a wait, when the time would be up by then."""
         self.tries += 1
-        # Spread by a fifth, so that many clients do not come back in step.
-        wait = self._backoff * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-        self._backoff = min(self._backoff * 2, LAST_BACKOFF)
+        wait = self._backoff.next()
         if wait >= self.remaining:
             return False
         await asyncio.sleep(wait)

@@ -15,12 +15,12 @@ from typing import Final, Literal
 
 from fastlog.client.cluster import Cluster
 from fastlog.client.errors import BadResponse, BrokerError, ClientError, RequestTimedOut
-from fastlog.client.links import Link
+from fastlog.client.fetched_records import Fetched, Record, read_fetched
 from fastlog.client.metadata import PartitionInfo, TopicPartition
 from fastlog.client.positions import BEGINNING, END, resolve
-from fastlog.client.records import Fetched, Record, read_fetched
 from fastlog.client.topic_cache import TopicCache
 from fastlog.errors import ConfigError, ErrorCode
+from fastlog.net.link import Link
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData
 from fastlog.wire.schema import ZERO_UUID

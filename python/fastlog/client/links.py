@@ -1,69 +1,11 @@
-"""Links to brokers: a connection that knows what its broker speaks; and the pool that keeps them.
-
-`open_link` is the one place where a socket becomes usable: TLS would go into `Connection.open`, and the SASL
-exchange between the version negotiation and the return of `open_link`. Nothing above it would change.
-"""
+"""The links that a client keeps: one per broker and lane."""
 
 from __future__ import annotations
 
 import asyncio
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final, TypeVar, cast
+from typing import Final
 
-from fastlog.client.connection import MAX_FRAME_BYTES, Connection
-from fastlog.client.versions import BrokerVersions, negotiate
-from fastlog.wire import Request, Response, response_type
-
-R = TypeVar("R", bound=Response)
-
-CONNECT_TIMEOUT: Final = 10.0
-"""Seconds that a connection, and after that each question of the negotiation, may take."""
-
-
-class Link:
-    """A connection with its broker's version ranges."""
-
-    def __init__(self, connection: Connection, versions: BrokerVersions) -> None:
-        self.connection: Final = connection
-        self.versions: Final = versions
-
-    async def call(
-        self,
-        body: Request,
-        answer: type[R],
-        *,
-        timeout: float,  # noqa: ASYNC109 - ends the connection, which a cancellation does not
-        lowest: int = 0,
-        highest: int | None = None,
-    ) -> R:
-        """Sends `body` in the highest version both speak and returns its answer.
-
-        Raises VersionMismatch and what `Connection.call` raises.
-        """
-        if response_type(body.API) is not answer:
-            raise TypeError(f"{answer.__name__} does not answer {type(body).__name__}")
-        chosen = self.versions.pick(body.API, lowest, highest)
-        return cast("R", await self.connection.call(body, chosen, timeout=timeout))
-
-
-async def open_link(
-    host: str,
-    port: int,
-    *,
-    client_id: str | None,
-    timeout: float,  # noqa: ASYNC109
-    max_frame_bytes: int = MAX_FRAME_BYTES,
-) -> Link:
-    """Connects and negotiates versions. Raises ClientError; no socket is left open then."""
-    timeout = min(timeout, CONNECT_TIMEOUT)
-    connection = await Connection.open(
-        host, port, client_id=client_id, timeout=timeout, max_frame_bytes=max_frame_bytes
-    )
-    try:
-        return Link(connection, await negotiate(connection, _software_version(), timeout))
-    except BaseException:
-        await connection.close()
-        raise
+from fastlog.net.link import Link, open_link
 
 
 class LinkPool:
@@ -115,10 +57,3 @@ class LinkPool:
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the cluster client is closed")
-
-
-def _software_version() -> str:
-    try:
-        return version("fastlog")
-    except PackageNotFoundError:  # a source tree that was not installed
-        return "0"

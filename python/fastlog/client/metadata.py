@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastlog.client.connection import format_address
 from fastlog.errors import ErrorCode
+from fastlog.net.opening import format_address
 from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 from fastlog.wire.messages.metadata import MetadataResponse, MetadataResponsePartition, MetadataResponseTopic
 

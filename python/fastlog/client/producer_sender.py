@@ -17,13 +17,13 @@ from fastlog.client.errors import (
     RequestTimedOut,
     Unreachable,
 )
-from fastlog.client.links import Link
 from fastlog.client.metadata import TopicPartition
 from fastlog.client.producer_batches import BATCH_OVERHEAD, Batch, PartitionQueue
 from fastlog.client.producer_config import ProducerConfig
 from fastlog.client.producer_identity import ProducerIdentity
 from fastlog.client.topic_cache import TopicCache
 from fastlog.errors import ErrorCode, FastlogError
+from fastlog.net.link import Link
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.produce import (
     PartitionProduceData,
@@ -235,11 +235,10 @@ class Sender:
             if config.acks == 0:
                 await link.connection.send(request, version)
                 return link, None
-            future = link.connection.start(request, version)
-        # Somewhat more than the broker was given, so that its own answer about the timeout can come.
-        timeout = config.request_timeout_ms / 1000 + 1
-        frame = await link.connection.answer(ApiKey.PRODUCE, future, timeout)
-        answer = link.connection.decode(ApiKey.PRODUCE, version, frame)
+            # Somewhat more than the broker was given, so that its own answer about the timeout can come.
+            timeout = config.request_timeout_ms / 1000 + 1
+            future = link.connection.start(request, version, timeout=timeout)
+        answer = link.connection.decode(ApiKey.PRODUCE, version, await future)
         assert isinstance(answer, ProduceResponse)  # noqa: S101
         return link, answer
 

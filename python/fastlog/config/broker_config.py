@@ -17,6 +17,7 @@ from fastlog.config.consistency import check_consistency
 from fastlog.config.definitions import BROKER_KEYS
 from fastlog.config.layers import Layers
 from fastlog.config.listener_config import ListenerConfig, listener_config
+from fastlog.config.memory_shares import MemoryShares
 from fastlog.config.sources import Settings
 from fastlog.config.topic_defaults import topic_default
 from fastlog.errors import ConfigError
@@ -37,6 +38,12 @@ class BrokerConfig:
     broker_rack: str | None
     listeners: ListenerConfig
     log_dirs: tuple[Path, ...]
+
+    zookeeper_connect: str | None
+    """None: the metadata is in a keeper in this process."""
+    keeper_listen: str | None
+    zookeeper_session_timeout_ms: int
+    zookeeper_connection_timeout_ms: int | None
 
     socket_request_max_bytes: int
     socket_listen_backlog_size: int
@@ -66,6 +73,7 @@ class BrokerConfig:
     group_consumer_assignors: tuple[str, ...]
     group_consumer_migration_policy: str
     offset_metadata_max_bytes: int
+    transaction_max_timeout_ms: int
     offsets_commit_timeout_ms: int
     offsets_load_buffer_size: int
     offsets_retention_minutes: int
@@ -94,13 +102,17 @@ class BrokerConfig:
     durability: str
     """`pagecache` or `fsync`."""
     io_threads: int
+    memory_max_bytes: int
     max_inflight_bytes: int
     shutdown_timeout_ms: int
     allow_data_loss: bool
+    scrub_bytes_per_second: int
+    scrub_interval_ms: int
     log_level: str
     log_format: str
     http_host: str
     http_port: int
+    http_allowed_hosts: tuple[str, ...]
     http_port_is_set: bool
     """False when it is only the default: then a port that is taken is no reason not to start."""
     metrics_kafka_exporter_names: bool
@@ -148,6 +160,11 @@ class BrokerConfig:
             cluster=self.layers.cluster if cluster is None else cluster,
             broker=self.layers.broker if broker is None else broker,
         )
+
+    @property
+    def memory(self) -> MemoryShares:
+        """What each holder of memory may take."""
+        return MemoryShares.of(self.memory_max_bytes, self.max_inflight_bytes)
 
     def with_node_id(self, node_id: int) -> Self:
         """The same configuration with the id that the data directory remembers."""

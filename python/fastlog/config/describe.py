@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastlog.config.broker_config import BrokerConfig
-from fastlog.config.definitions import BROKER_KEYS, find_key
+from fastlog.config.definitions import BROKER_KEYS, key_or_plugins
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
-from fastlog.config.group_config import BROKER_PREFIX, GROUP_KEYS
+from fastlog.config.group_config import BROKER_PREFIX, GROUP_KEYS, GroupConfig
 from fastlog.config.keys import ConfigKey
 from fastlog.config.layers import ConfigSource, SourcedText
 from fastlog.config.topic_config import TopicConfig
-from fastlog.config.types import Value, format_value
+from fastlog.config.types import Value
 
 __all__ = [
     "ConfigEntry",
@@ -50,8 +50,14 @@ class ConfigEntry:
 
 
 def describe_topic(overrides: Mapping[str, str], config: BrokerConfig) -> list[ConfigEntry]:
-    """All topic-level keys of a topic with these overrides, by name."""
-    values = TopicConfig.effective(overrides, config.layers).values
+    """All topic-level keys of a topic with these overrides, by name. Topics of the same share one list."""
+    question = (describe_topic, frozenset(overrides.items()))
+    return config.layers.derived(question, lambda: _describe_topic(overrides, config))
+
+
+def _describe_topic(overrides: Mapping[str, str], config: BrokerConfig) -> list[ConfigEntry]:
+    topic = TopicConfig.in_force(overrides, config.layers)
+    values, overrides = topic.values, topic.overrides
     entries = []
     for name in sorted(TOPIC_KEYS):
         entry = TOPIC_KEYS[name]
@@ -70,7 +76,7 @@ def describe_group(overrides: Mapping[str, str], config: BrokerConfig) -> list[C
     entries = []
     for name, key in sorted(GROUP_KEYS.items()):
         texts = config.layers.with_synonyms(BROKER_PREFIX + name)
-        if name in overrides:
+        if name in GroupConfig.readable(overrides):
             text = _shown(key, key.parse(overrides[name])) or ""
             texts = [SourcedText(name, text, ConfigSource.GROUP), *texts]
         synonyms = _synonyms(key, texts)
@@ -86,9 +92,8 @@ def describe_broker(config: BrokerConfig) -> list[ConfigEntry]:
     names = {name for name, key in BROKER_KEYS.items() if not key.internal}
     names |= {*layers.settings.values, *layers.cluster, *layers.broker}
     return [
-        _broker_entry(key, layers.value(name), layers.with_synonyms(name))
+        _broker_entry(key_or_plugins(name), layers.value(name), layers.with_synonyms(name))
         for name in sorted(names)
-        if (key := find_key(name)) is not None
     ]
 
 
@@ -96,26 +101,29 @@ def describe_cluster_defaults(config: BrokerConfig) -> list[ConfigEntry]:
     """The overrides that hold for all brokers (BROKER resource with an empty name)."""
     entries = []
     for name, text in sorted(config.layers.cluster.items()):
-        key = find_key(name)
-        if key is not None:
-            texts = [SourcedText(name, text, ConfigSource.DYNAMIC_DEFAULT_BROKER)]
-            entries.append(_broker_entry(key, key.parse(text), texts))
+        key = key_or_plugins(name)
+        texts = [SourcedText(name, text, ConfigSource.DYNAMIC_DEFAULT_BROKER)]
+        entries.append(_broker_entry(key, key.parse(text), texts))
     return entries
 
 
 def _broker_entry(key: ConfigKey, value: Value, texts: list[SourcedText]) -> ConfigEntry:
     synonyms = _synonyms(key, texts)
+    # Kafka knows of the others only that somebody has set them, and calls them read-only.
+    can_change = key.dynamic and key.name in BROKER_KEYS
     return ConfigEntry(
-        key, _shown(key, value), _source(synonyms), read_only=not key.dynamic, synonyms=synonyms
+        key, _shown(key, value), _source(synonyms), read_only=not can_change, synonyms=synonyms
     )
 
 
 def _shown(key: ConfigKey, value: Value) -> str | None:
-    return None if key.sensitive else format_value(key.type, value)
+    return None if key.sensitive else key.format(value)
 
 
 def _synonyms(key: ConfigKey, texts: list[SourcedText]) -> tuple[Synonym, ...]:
-    return tuple(Synonym(item.name, None if key.sensitive else item.text, item.source) for item in texts)
+    return tuple(
+        Synonym(item.name, None if key.sensitive else key.shown(item.text), item.source) for item in texts
+    )
 
 
 def _source(synonyms: tuple[Synonym, ...]) -> ConfigSource:

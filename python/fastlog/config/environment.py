@@ -14,7 +14,7 @@ from typing import Final
 
 from fastlog.config.definitions import BROKER_KEYS, find_key, nearest_key
 
-__all__ = ["from_environment", "is_about_java"]
+__all__ = ["from_environment", "is_for_others"]
 
 # What the start scripts of Kafka and its images read themselves.
 _JAVA: Final = re.compile(
@@ -25,6 +25,8 @@ _JAVA: Final = re.compile(
 _SERVICE: Final = re.compile(
     r"(KAFKA|FASTLOG)(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_(TCP|UDP).*|PORT)"
 )
+# What the command line `fastlog` reads.
+_TOOL: Final = "FASTLOG_BOOTSTRAP_SERVERS"
 
 _BY_FOLDED_NAME: Final = {name.lower(): name for name in BROKER_KEYS if name != name.lower()}
 
@@ -47,9 +49,9 @@ def from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, str 
         yield variable, name if known else None, text
 
 
-def is_about_java(variable: str) -> bool:
+def is_for_others(variable: str) -> bool:
     """Whether a variable that is no key is an old acquaintance that deserves no warning."""
-    return _JAVA.fullmatch(variable) is not None or _SERVICE.fullmatch(variable) is not None
+    return variable == _TOOL or any(pattern.fullmatch(variable) for pattern in (_JAVA, _SERVICE))
 
 
 def _is_service_link(variable: str, text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Self
@@ -49,6 +50,17 @@ class GroupConfig:
     def validate(overrides: Mapping[str, str], layers: Layers) -> None:
         """Checks a group's overrides. Raises KafkaError(INVALID_CONFIG) with a text for the client."""
         GroupConfig.effective(overrides, layers)
+
+    @staticmethod
+    def readable(overrides: Mapping[str, str]) -> dict[str, str]:
+        """Those that this version knows and can read: another one may have stored more."""
+        found = {}
+        for name, text in overrides.items():
+            with suppress(ConfigError):
+                if name in GROUP_KEYS:
+                    GROUP_KEYS[name].parse(text)
+                    found[name] = text
+        return found
 
     @classmethod
     def effective(cls, overrides: Mapping[str, str], layers: Layers) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from fastlog.base.secrets import hide_secrets
 from fastlog.config.checks import Check
 from fastlog.config.types import MASK, ConfigType, Value, format_value, parse_value
 from fastlog.errors import ConfigError
@@ -40,11 +41,12 @@ class Unused(Enum):
     TELEMETRY = "metrics that clients push (KIP-714) are not supported"
     TIERED = "tiered storage is not supported"
     KRAFT = "fastlog has no KRaft quorum"
-    ZOOKEEPER = "this release does not use ZooKeeper"
+    ZOOKEEPER = "this release reaches ZooKeeper in plain, and without access rules"
     JAVA = "fastlog does not run Java classes"
     PER_LISTENER = "this release has no settings per listener"
     MODEL = "fastlog is built differently"
     OTHER_RELEASE = "it belongs to another release of Kafka"
+    PLUGIN = "no key of Kafka's or fastlog's has this name, and plugins of Kafka's are not run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +90,10 @@ class ConfigKey:
         return None if self.default is None else parse_value(self.type, self.default)
 
     def format(self, value: Value) -> str | None:
-        """Text of a value as Kafka prints it; passwords are masked."""
-        return MASK if self.sensitive and value is not None else format_value(self.type, value)
+        """Text of a value as Kafka prints it; passwords are masked, and what is secret inside of others."""
+        text = format_value(self.type, value)
+        return text if text is None else self.shown(text)
+
+    def shown(self, text: str) -> str:
+        """`text` as people may see it."""
+        return MASK if self.sensitive else hide_secrets(text)

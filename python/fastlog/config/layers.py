@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any, Final, TypeVar
 
-from fastlog.config.definitions import find_key, synonyms_of
+from fastlog.config.definitions import key_or_plugins, synonyms_of
 from fastlog.config.sources import Settings
 from fastlog.config.types import Value
-from fastlog.errors import ConfigError
 
 __all__ = ["ConfigSource", "Layers", "SourcedText"]
+
+T = TypeVar("T")
+_KEPT: Final = 1024
 
 
 class ConfigSource(IntEnum):
@@ -43,6 +46,18 @@ class Layers:
     settings: Settings
     cluster: Mapping[str, str] = field(default_factory=dict)
     broker: Mapping[str, str] = field(default_factory=dict)
+    _derived: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def derived(self, question: Hashable, answer: Callable[[], T]) -> T:
+        """What `answer` made of these layers, kept for the next one who asks: hundreds of topics have the
+        same overrides. Nobody changes what this returns."""
+        found: T | None = self._derived.get(question)
+        if found is None:
+            found = answer()
+            if len(self._derived) >= _KEPT:
+                self._derived.clear()
+            self._derived[question] = found
+        return found
 
     def text(self, name: str) -> str | None:
         """The text in force for exactly this key (synonyms do not count), or None when it is not set."""
@@ -52,10 +67,7 @@ class Layers:
     def value(self, name: str) -> Value:
         """The parsed value in force for exactly this key."""
         text = self.text(name)
-        key = find_key(name)
-        if key is None:
-            raise ConfigError(name, "unknown key")
-        return None if text is None else key.parse(text)
+        return None if text is None else key_or_plugins(name).parse(text)
 
     def is_set(self, name: str) -> bool:
         """Whether any layer but the default holds the key."""

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Final
 
 from fastlog.errors import ConfigError
@@ -92,13 +93,23 @@ def with_real_hosts(endpoints: Sequence[Endpoint], host_name: str | None = None)
     """Endpoints that clients can be told: every interface becomes this machine's name, as in Kafka."""
     if not any(endpoint.is_everywhere for endpoint in endpoints):
         return tuple(endpoints)
-    name = host_name or socket.getfqdn()
+    name = host_name or _own_name()
     return tuple(
         Endpoint(endpoint.name, name, endpoint.port, endpoint.protocol)
         if endpoint.is_everywhere
         else endpoint
         for endpoint in endpoints
     )
+
+
+@cache
+def _own_name() -> str:
+    """This machine's name. A name server may be asked, which takes its time: once, before the loop runs.
+
+    The configuration is put together anew at each change of a broker key, and a name that is advertised must
+    not change by that.
+    """
+    return socket.getfqdn()
 
 
 def _parse_endpoint(key: str, text: str, protocols: Mapping[str, SecurityProtocol]) -> Endpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fastlog.config.broker_config import BrokerConfig
+from fastlog.config.lasting import lasting_overrides
 
 __all__ = ["LiveConfig"]
 
@@ -28,12 +29,16 @@ class LiveConfig:
         """Calls `listener(before, after)` after each change."""
         self._listeners.append(listener)
 
-    def apply(
-        self, *, cluster: Mapping[str, str] | None = None, broker: Mapping[str, str] | None = None
-    ) -> BrokerConfig:
-        """Puts run-time overrides in force; what is left out stays. On ConfigError nothing has changed."""
-        before, after = self._current, self._current.with_overrides(cluster=cluster, broker=broker)
-        self._current = after
-        for listener in self._listeners:
-            listener(before, after)
-        return after
+    def adopt(self, *, cluster: Mapping[str, str], broker: Mapping[str, str]) -> list[str]:
+        """Puts run-time overrides in force as far as they hold. Returns why others do not.
+
+        They were legal when they were made: since then the properties file may have changed, or another
+        version has stored what this one does not know.
+        """
+        before = self._current
+        after, left_out = lasting_overrides(before, cluster=cluster, broker=broker)
+        if after is not before:
+            self._current = after
+            for listener in self._listeners:
+                listener(before, after)
+        return left_out

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fastlog.base.regular_file import read_regular_file
 from fastlog.errors import ConfigError
 
 __all__ = ["Property", "parse_properties", "read_properties"]
@@ -36,7 +37,7 @@ class Property:
 def read_properties(path: Path) -> list[Property]:
     """All entries of a file, in order. Raises ConfigError when it cannot be read or is malformed."""
     try:
-        data = path.read_bytes()
+        data = read_regular_file(path)
     except OSError as error:
         raise ConfigError(None, f"{path}: cannot be read: {error.strerror}") from error
     try:

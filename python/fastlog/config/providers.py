@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fastlog.base.regular_file import read_regular_file
 from fastlog.config.properties import read_properties
 from fastlog.errors import ConfigError
 
@@ -26,7 +27,7 @@ _REFERENCE: Final = re.compile(r"\$\{([^}]*?):(?:([^}]*?):)?([^}]*?)\}")
 _PACKAGE: Final = "org.apache.kafka.common.config.provider."
 
 Provider = Callable[[str, str], str]
-"""(path, key) -> value. Raises OSError or KeyError."""
+"""(path, key) -> value. Raises OSError, KeyError or UnicodeDecodeError."""
 
 
 def resolve_references(values: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -65,6 +66,8 @@ def _resolve(setting: Setting, providers: Mapping[str, Provider]) -> Setting:
             return provider(found[2] or "", found[3])
         except OSError as error:
             raise ConfigError(setting.name, f"{found[0]} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise ConfigError(setting.name, f"{found[0]} cannot be read: it is no UTF-8") from None
         except KeyError:
             raise ConfigError(setting.name, f"{found[0]} has no value") from None
 
@@ -79,7 +82,7 @@ def _from_properties_file(path: str, key: str) -> str:
 def _from_directory(path: str, key: str) -> str:
     if Path(key).name != key:
         raise KeyError(key)
-    return (Path(path) / key).read_text(encoding="utf-8")
+    return read_regular_file(Path(path) / key).decode()
 
 
 def _from_environment(_path: str, key: str) -> str:

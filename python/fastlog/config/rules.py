@@ -2,25 +2,32 @@
 
 `ConfigurationRules` is what the coordination layer asks (its `ConfigRules` protocol). Broker keys follow
 `DynamicBrokerConfig.validateConfigs` (3.9): only dynamic keys, per-broker ones not for the whole cluster.
-Beyond that, a dynamic key that has no effect in fastlog is refused, so that nobody believes to have changed
-something.
+Keys that have no effect in fastlog are accepted and kept, as Kafka accepts what only a plugin knows; the log
+says so (`fastlog.server.unused_settings`). Only what looks like a mistyped key is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from fastlog.config.broker_config import BrokerConfig
-from fastlog.config.definitions import BROKER_KEYS, find_key, unknown_key
+from fastlog.config.definitions import BROKER_KEYS, can_be_plugins, find_key, key_or_plugins, unknown_key
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
 from fastlog.config.group_config import GroupConfig
-from fastlog.config.keys import ConfigKey, UpdateMode
+from fastlog.config.keys import ConfigKey, Unused, UpdateMode
+from fastlog.config.reconfiguration import check_reconfiguration
 from fastlog.config.topic_config import TopicConfig
 from fastlog.config.topic_defaults import topic_default
 from fastlog.config.types import ConfigType, format_value
 from fastlog.errors import ConfigError, ErrorCode, KafkaError
 
 __all__ = ["ConfigurationRules"]
+
+_OF_ONE_LISTENER: Final = ("ssl.key.password", "ssl.keystore.", "ssl.truststore.")
+"""Beginnings of the keys that Kafka reads again for a listener, and for no other use (`SslConfigs`)."""
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class ConfigurationRules:
@@ -29,28 +36,41 @@ class ConfigurationRules:
     def __init__(self, current: Callable[[], BrokerConfig]) -> None:
         self._current = current
 
-    def check_topic(self, configs: Mapping[str, str]) -> None:
-        """Raises KafkaError(INVALID_CONFIG) unless a topic may have these overrides."""
-        TopicConfig.validate(configs, self._current().layers)
+    def check_topic(self, configs: Mapping[str, str], stored: Mapping[str, str] = _NOTHING) -> None:
+        """Raises KafkaError(INVALID_CONFIG) unless a topic may have these overrides.
 
-    def check_group(self, configs: Mapping[str, str]) -> None:
-        """Raises KafkaError(INVALID_CONFIG) unless a group may have these overrides."""
-        GroupConfig.validate(configs, self._current().layers)
+        Of those that are `stored` already, what this version cannot read is not looked at.
+        """
+        layers = self._current().layers
+        readable = TopicConfig.in_force(stored, layers).overrides
+        TopicConfig.validate(_looked_at(configs, stored, readable), layers)
 
-    def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
+    def check_group(self, configs: Mapping[str, str], stored: Mapping[str, str] = _NOTHING) -> None:
+        """Raises KafkaError(INVALID_CONFIG) unless a group may have these overrides. `stored` as above."""
+        readable = GroupConfig.readable(stored)
+        GroupConfig.validate(_looked_at(configs, stored, readable), self._current().layers)
+
+    def check_broker(
+        self, node_id: int | None, configs: Mapping[str, str], stored: Mapping[str, str] = _NOTHING
+    ) -> None:
         """Raises KafkaError(INVALID_REQUEST) unless these may be the run-time overrides of a broker, or all.
 
-        The code is not INVALID_CONFIG, as it is for topics, because Kafka's is not (KAFKA-13609).
+        The code is not INVALID_CONFIG, as it is for topics, because Kafka's is not (KAFKA-13609). What is
+        `stored` and not in force is not looked at.
         """
+        current = self._current()
+        in_force = current.layers.cluster if node_id is None else current.layers.broker
+        configs = _looked_at(configs, stored, in_force)
         try:
             for name, text in configs.items():
-                _check_dynamic(name, cluster_wide=node_id is None).parse(text)
+                if stored.get(name) != text:
+                    _check_dynamic(name, cluster_wide=node_id is None).parse(text)
             # Whether the configuration as a whole still makes sense.
-            current = self._current()
             if node_id is None:
-                current.with_overrides(cluster=configs)
+                after = current.with_overrides(cluster=configs)
             else:
-                current.with_overrides(broker=configs)
+                after = current.with_overrides(broker=configs)
+            check_reconfiguration(current.layers, after.layers)
         except ConfigError as error:
             raise KafkaError(ErrorCode.INVALID_REQUEST, str(error)) from None
 
@@ -67,20 +87,28 @@ class ConfigurationRules:
         return layers.text(key)
 
 
+def _looked_at(
+    configs: Mapping[str, str], stored: Mapping[str, str], readable: Mapping[str, str]
+) -> dict[str, str]:
+    return {name: text for name, text in configs.items() if name in readable or stored.get(name) != text}
+
+
 def _definition(name: str) -> ConfigKey | None:
     topic = TOPIC_KEYS.get(name)
     return topic.key if topic is not None else find_key(name)
 
 
 def _check_dynamic(name: str, *, cluster_wide: bool) -> ConfigKey:
-    key = find_key(name)
-    if key is None:
+    key = key_or_plugins(name)
+    if key.unused is Unused.PLUGIN and not can_be_plugins(name):
         raise unknown_key(name)
-    if not key.dynamic:
+    if name in BROKER_KEYS and not key.dynamic:
         raise ConfigError(name, "cannot be changed while the broker runs: set it in the properties file")
-    if key.unused is not None:
-        raise ConfigError(name, f"has no effect here: {key.unused.value}")
     if key.update is UpdateMode.PER_BROKER:
-        where = " for all brokers at once: name a broker id" if cluster_wide else " while the broker runs yet"
-        raise ConfigError(name, f"cannot be changed{where}")
+        if cluster_wide:
+            raise ConfigError(name, "cannot be changed for all brokers at once: name a broker id")
+        if name.startswith(_OF_ONE_LISTENER):
+            raise ConfigError(name, f"can be changed for one listener only: listener.name.<listener>.{name}")
+        if key.unused is None:
+            raise ConfigError(name, "cannot be changed while the broker runs yet")
     return key

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from fastlog.config.definitions import BROKER_KEYS, find_key, unknown_key
-from fastlog.config.environment import from_environment, is_about_java, warning_for
+from fastlog.config.definitions import BROKER_KEYS, can_be_plugins, find_key, key_or_plugins, unknown_key
+from fastlog.config.environment import from_environment, is_for_others, warning_for
+from fastlog.config.keys import Unused
 from fastlog.config.properties import read_properties
 from fastlog.config.providers import resolve_references
 from fastlog.errors import ConfigError
@@ -126,7 +127,7 @@ def _from_environment(environment: Mapping[str, str], notes: list[str]) -> list[
     for variable, name, text in from_environment(environment):
         if name is not None:
             found.append(Setting(name, text, Source.ENVIRONMENT, variable))
-        elif not is_about_java(variable):
+        elif not is_for_others(variable):
             notes.append(warning_for(variable))
     return found
 
@@ -139,6 +140,9 @@ def _without_strangers(values: dict[str, Setting]) -> tuple[dict[str, Setting], 
     known = {}
     for name, setting in values.items():
         key = find_key(name)
+        if key is None and setting.source is Source.FILE and can_be_plugins(name):
+            key = key_or_plugins(name)
+            notes.append(str(_at(setting, ConfigError(name, f"has no effect: {Unused.PLUGIN.value}"))))
         if key is None:
             error = _at(setting, unknown_key(name))
             if lenient:

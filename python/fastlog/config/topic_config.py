@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Self, TypedDict
+from typing import Self, TypedDict
 
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
 from fastlog.config.definitions.own import DURABILITY
 from fastlog.config.layers import Layers
-from fastlog.config.topic_defaults import topic_default
+from fastlog.config.topic_defaults import UNBOUNDED, topic_default
 from fastlog.config.types import Value
 from fastlog.errors import ConfigError, ErrorCode, KafkaError
 
 __all__ = ["LogConfigArguments", "TopicConfig"]
-
-_UNBOUNDED: Final = (1 << 63) - 1
 
 
 class LogConfigArguments(TypedDict):
@@ -49,6 +47,8 @@ class TopicConfig:
 
     overrides: Mapping[str, str]
     values: Mapping[str, Value]
+    problems: tuple[str, ...] = ()
+    """Why some of what is stored is not in force as it stands (see `in_force`)."""
 
     @staticmethod
     def validate(overrides: Mapping[str, str | None], layers: Layers) -> None:
@@ -58,6 +58,11 @@ class TopicConfig:
     @classmethod
     def effective(cls, overrides: Mapping[str, str | None], layers: Layers) -> Self:
         """The values that `overrides` and the broker's defaults add up to. Raises as `validate`."""
+        question = (cls.effective, frozenset(overrides.items()))
+        return layers.derived(question, lambda: cls._effective(overrides, layers))
+
+    @classmethod
+    def _effective(cls, overrides: Mapping[str, str | None], layers: Layers) -> Self:
         own: dict[str, str] = {}
         try:
             values = {name: topic_default(name, layers) for name in TOPIC_KEYS}
@@ -72,6 +77,35 @@ class TopicConfig:
         except ConfigError as error:
             raise KafkaError(ErrorCode.INVALID_CONFIG, str(error)) from None
         return cls(own, values)
+
+    @classmethod
+    def in_force(cls, overrides: Mapping[str, str], layers: Layers) -> Self:
+        """The same for overrides that were accepted once: raises nothing, and notes `problems`.
+
+        A default of the broker that was changed since may contradict them, and another version may have
+        stored keys or values that this one does not know: those count for nothing here, and stay stored.
+        """
+        question = (cls.in_force, frozenset(overrides.items()))
+        return layers.derived(question, lambda: cls._in_force(overrides, layers))
+
+    @classmethod
+    def _in_force(cls, overrides: Mapping[str, str], layers: Layers) -> Self:
+        own: dict[str, str] = {}
+        values = {name: topic_default(name, layers) for name in TOPIC_KEYS}
+        problems = []
+        for name, text in overrides.items():
+            try:
+                if name not in TOPIC_KEYS:
+                    raise _unknown(name)
+                values[name] = TOPIC_KEYS[name].key.parse(text)
+                own[name] = text
+            except ConfigError as error:
+                problems.append(str(error))
+        try:
+            _check_together(values)
+        except ConfigError as error:
+            problems.append(str(error))
+        return cls(own, values, tuple(problems))
 
     @property
     def fsync(self) -> bool:
@@ -96,8 +130,8 @@ class TopicConfig:
 
     @property
     def max_compaction_lag_ms(self) -> int:
-        """Age at which a record must have been compacted."""
-        return self._int("max.compaction.lag.ms")
+        """Age at which a record must have been compacted; never below `min_compaction_lag_ms`, which wins."""
+        return max(self._int("max.compaction.lag.ms"), self.min_compaction_lag_ms)
 
     @property
     def delete_retention_ms(self) -> int:
@@ -143,7 +177,7 @@ class TopicConfig:
     def _timestamp_bound(self, side: str) -> int:
         """The newer key, unless it is at its default: then the older one speaks for both sides (KIP-937)."""
         bound = self._int(f"message.timestamp.{side}.max.ms")
-        return self._int("message.timestamp.difference.max.ms") if bound == _UNBOUNDED else bound
+        return self._int("message.timestamp.difference.max.ms") if bound == UNBOUNDED else bound
 
     def _int(self, name: str) -> int:
         value = self.values[name]

@@ -7,13 +7,12 @@ import re
 from enum import IntEnum
 from typing import Final
 
+from fastlog.base.secrets import MASK
+
 __all__ = ["MASK", "ConfigType", "Value", "format_value", "parse_value"]
 
 Value = bool | int | float | str | tuple[str, ...] | None
 """A parsed value: LIST is a tuple, CLASS and PASSWORD are text, None is "not set"."""
-
-MASK: Final = "********"
-"""What people see in place of a password."""
 
 
 class ConfigType(IntEnum):

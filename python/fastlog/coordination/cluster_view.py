@@ -1,14 +1,17 @@
 """What this broker knows of the cluster, for synchronous reads on the request path.
 
 `ClusterSnapshot` is immutable; `ClusterView` holds the current one and is replaced in one assignment, so a
-handler that keeps `view.snapshot` in a local sees one consistent state however long it works.
+handler that keeps `view.snapshot` in a local sees one consistent state however long it works. What a change
+costs does not depend on how many topics there are: snapshots share those that are as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+from fastlog.base.persistent_map import PersistentMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class ClusterSnapshot:
     cluster_id: str = ""
     controller_id: int = -1
     brokers: tuple[BrokerInfo, ...] = ()
-    topics: Mapping[str, TopicState] = field(default_factory=lambda: MappingProxyType({}))
-    topics_by_id: Mapping[bytes, TopicState] = field(default_factory=lambda: MappingProxyType({}))
+    topics: PersistentMap[str, TopicState] = field(default_factory=PersistentMap)
+    topics_by_id: PersistentMap[bytes, TopicState] = field(default_factory=PersistentMap)
     # Overrides set at run time: key None holds the cluster-wide defaults, a node id one broker's own.
     broker_configs: Mapping[int | None, Mapping[str, str]] = field(
         default_factory=lambda: MappingProxyType({})
@@ -98,6 +101,10 @@ class ClusterView:
         """Node ids of the live brokers, rising."""
         return [broker.id for broker in self._snapshot.brokers]
 
+    def is_alive(self, node_id: int) -> bool:
+        """Whether that broker is one of them."""
+        return any(broker.id == node_id for broker in self._snapshot.brokers)
+
     def topic_by_id(self, topic_id: bytes) -> TopicState | None:
         """The topic with that id of 16 bytes, or None."""
         return self._snapshot.topics_by_id.get(topic_id)
@@ -118,24 +125,34 @@ class ClusterView:
 
     def set_topics(self, topics: Mapping[str, TopicState]) -> None:
         """Replaces all topics (start-up)."""
-        self._publish_topics(dict(topics), {topic.topic_id: topic for topic in topics.values()})
+        by_id = {topic.topic_id: topic for topic in topics.values()}
+        self._publish_topics(PersistentMap(topics), PersistentMap(by_id))
 
     def put_topic(self, topic: TopicState) -> None:
         """Adds or replaces one topic."""
-        by_id = dict(self._snapshot.topics_by_id)
-        old = self._snapshot.topics.get(topic.name)
-        if old is not None:
-            del by_id[old.topic_id]
-        by_id[topic.topic_id] = topic
-        self._publish_topics({**self._snapshot.topics, topic.name: topic}, by_id)
+        self.put_topics([topic])
+
+    def put_topics(self, changed: Sequence[TopicState]) -> None:
+        """Adds or replaces topics, all at once."""
+        topics, by_id = self._snapshot.topics, self._snapshot.topics_by_id
+        former = [topics[topic.name].topic_id for topic in changed if topic.name in topics]
+        self._publish_topics(
+            topics.updated({topic.name: topic for topic in changed}),
+            by_id.without(former).updated({topic.topic_id: topic for topic in changed}),
+        )
 
     def remove_topic(self, name: str) -> None:
         """Takes one topic out of sight; unknown names are ignored."""
-        topics, by_id = dict(self._snapshot.topics), dict(self._snapshot.topics_by_id)
-        topic = topics.pop(name, None)
-        if topic is not None:
-            del by_id[topic.topic_id]
-            self._publish_topics(topics, by_id)
+        self.remove_topics([name])
+
+    def remove_topics(self, names: Iterable[str]) -> None:
+        """Takes topics out of sight, all at once; unknown names are ignored."""
+        topics, by_id = self._snapshot.topics, self._snapshot.topics_by_id
+        gone = [topics[name] for name in names if name in topics]
+        if gone:
+            self._publish_topics(
+                topics.without(topic.name for topic in gone), by_id.without(topic.topic_id for topic in gone)
+            )
 
     def set_broker_configs(self, configs: Mapping[int | None, Mapping[str, str]]) -> None:
         """Replaces the run-time broker overrides."""
@@ -143,15 +160,24 @@ class ClusterView:
         self._publish(replace(self._snapshot, broker_configs=MappingProxyType(frozen)))
 
     def set_group_configs(self, configs: Mapping[str, Mapping[str, str]]) -> None:
-        """Replaces the overrides of groups."""
+        """Replaces the overrides of all groups (start-up)."""
         frozen = {key: MappingProxyType(dict(values)) for key, values in configs.items()}
         self._publish(replace(self._snapshot, group_configs=MappingProxyType(frozen)))
 
-    def _publish_topics(self, topics: dict[str, TopicState], by_id: dict[bytes, TopicState]) -> None:
-        snapshot = replace(
-            self._snapshot, topics=MappingProxyType(topics), topics_by_id=MappingProxyType(by_id)
-        )
-        self._publish(snapshot)
+    def put_group_configs(self, changed: Mapping[str, Mapping[str, str]]) -> None:
+        """Replaces the overrides of some groups, all at once; a group without any is forgotten."""
+        configs = dict(self._snapshot.group_configs)
+        for group_id, values in changed.items():
+            if values:
+                configs[group_id] = MappingProxyType(dict(values))
+            else:
+                configs.pop(group_id, None)
+        self._publish(replace(self._snapshot, group_configs=MappingProxyType(configs)))
+
+    def _publish_topics(
+        self, topics: PersistentMap[str, TopicState], by_id: PersistentMap[bytes, TopicState]
+    ) -> None:
+        self._publish(replace(self._snapshot, topics=topics, topics_by_id=by_id))
 
     def _publish(self, snapshot: ClusterSnapshot) -> None:
         self._snapshot = replace(snapshot, generation=self._snapshot.generation + 1)

@@ -14,6 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from fastlog.base.files import SpareSpace, write_atomically
+from fastlog.base.persistent_map import PersistentMap
+from fastlog.base.regular_file import GIBIBYTE, read_regular_file
+from fastlog.base.uuids import format_uuid, random_uuid
 from fastlog.coordination import metadata_format
 from fastlog.coordination.store import (
     ANY_VERSION,
@@ -26,11 +30,12 @@ from fastlog.coordination.store import (
     TopicMissing,
     TopicRecord,
 )
-from fastlog.storage.files import SpareSpace, is_full_disk, write_atomically
-from fastlog.storage.tasks import uninterrupted
-from fastlog.storage.uuids import format_uuid, random_uuid
+from fastlog.storage.causes import Cause, cause_of
+from fastlog.storage.disk_jobs import uninterrupted
 
 METADATA_FILE: Final = "fastlog.metadata"
+TAKEN_OVER: Final = "fastlog.metadata.taken-over"
+"""What the file is called after its content went into a ZooKeeper tree. It is kept."""
 
 _ADVICE: Final = (
     "Restore the file from a backup, or mount the directory that holds it. To start without it, move what is "
@@ -46,7 +51,7 @@ class FileMetadataStore:
 
     `directories` are the log directories; the file is looked for in all of them, and made in the first.
     `used_before` says that fastlog has kept metadata in them earlier, so that a missing file is a loss.
-    `on_disk_failure` is told (directory, reason) when the disk refuses for another reason than being full.
+    `on_disk_failure` is told (directory, reason) when the disk does not work.
     `write_file` is there for tests that make steps fail.
     """
 
@@ -70,7 +75,10 @@ class FileMetadataStore:
         self._write_file = write_file
         self._path = self._directories[0] / METADATA_FILE
         self._metadata = ClusterMetadata(cluster_id="")
-        self._topic_lines: dict[str, bytes] = {}
+        # Topics as they stand in the file. Like those of the metadata they are shared between versions: what
+        # takes time for each topic happens in the thread that writes.
+        self._topic_lines: PersistentMap[str, bytes] = PersistentMap()
+        self._topics: PersistentMap[str, TopicRecord] = PersistentMap()
         self._lock = asyncio.Lock()
 
     @property
@@ -84,7 +92,7 @@ class FileMetadataStore:
             data = await asyncio.to_thread(self._read)
             if data is None:
                 first = ClusterMetadata(cluster_id=cluster_id or format_uuid(random_uuid()))
-                await self._write(first, {})
+                await self._write(first, self._topics, self._topic_lines)
             else:
                 metadata = self._decode(data)
                 if cluster_id is not None and metadata.cluster_id != cluster_id:
@@ -92,32 +100,49 @@ class FileMetadataStore:
                         f"{self._path} belongs to cluster {metadata.cluster_id}, but meta.properties of the "
                         f"log directories names {cluster_id}: these directories do not belong together"
                     )
-                self._metadata = metadata
-                self._topic_lines = {
-                    name: metadata_format.encode_topic(topic) for name, topic in metadata.topics.items()
-                }
+                self._topics = PersistentMap(metadata.topics)
+                self._metadata = replace(metadata, topics=self._topics)
+                self._topic_lines = PersistentMap(
+                    {name: metadata_format.encode_topic(topic) for name, topic in metadata.topics.items()}
+                )
             return self._metadata
 
-    async def create_topic(self, topic: TopicRecord) -> TopicRecord:
-        """See `MetadataStore.create_topic`."""
+    async def create_topics(self, topics: Sequence[TopicRecord]) -> list[TopicRecord]:
+        """See `MetadataStore.create_topics`."""
         async with self._lock:
-            if topic.name in self._metadata.topics:
-                raise TopicExists(f"topic {topic.name} exists")
-            return await self._put(replace(topic, version=0))
+            for topic in topics:
+                if topic.name in self._metadata.topics:
+                    raise TopicExists(f"topic {topic.name} exists")
+            return await self._put_all([replace(topic, version=0) for topic in topics])
 
     async def add_partitions(
-        self, name: str, partitions: Sequence[PartitionRecord], expected: int
-    ) -> TopicRecord:
+        self, added: Mapping[str, tuple[int, Sequence[PartitionRecord]]]
+    ) -> list[TopicRecord]:
         """See `MetadataStore.add_partitions`."""
         async with self._lock:
-            topic = self._current(name, expected)
-            return await self._put(replace(topic, partitions=(*topic.partitions, *partitions)))
+            grown: list[TopicRecord] = []
+            for name, (expected, new) in added.items():
+                topic = self._current(name, expected)
+                partitions = (*topic.partitions, *new)
+                grown.append(replace(topic, partitions=partitions, version=topic.version + 1))
+            return await self._put_all(grown)
 
     async def set_materialised(self, name: str, count: int, expected: int) -> TopicRecord:
         """See `MetadataStore.set_materialised`."""
         async with self._lock:
             topic = self._current(name, expected)
             return await self._put(replace(topic, materialised=count))
+
+    async def complete_topics(self, topics: Sequence[TopicRecord]) -> list[TopicRecord]:
+        """See `MetadataStore.complete_topics`."""
+        async with self._lock:
+            current = [self._current(topic.name, topic.version) for topic in topics]
+            return await self._put_all(
+                [
+                    replace(topic, materialised=len(topic.partitions), version=topic.version + 1)
+                    for topic in current
+                ]
+            )
 
     async def set_leadership(
         self, changes: Mapping[str, Mapping[int, PartitionRecord]]
@@ -135,25 +160,44 @@ class FileMetadataStore:
                 await self._write_topics(changed)
             return changed
 
-    async def mark_deleting(self, name: str, expected: int) -> TopicRecord:
+    async def mark_deleting(self, topics: Sequence[TopicRecord]) -> list[TopicRecord]:
         """See `MetadataStore.mark_deleting`."""
         async with self._lock:
-            return await self._put(replace(self._current(name, expected), deleting=True))
+            current = [self._current(topic.name, topic.version) for topic in topics]
+            marked = [
+                topic if topic.deleting else replace(topic, deleting=True, version=topic.version + 1)
+                for topic in current
+            ]
+            if marked != current:
+                await self._put_all(marked)
+            return marked
 
-    async def delete_topic(self, name: str) -> None:
-        """See `MetadataStore.delete_topic`."""
+    async def delete_topics(self, names: Sequence[str]) -> None:
+        """See `MetadataStore.delete_topics`."""
         async with self._lock:
-            if name not in self._metadata.topics:
-                return
-            topics = {key: topic for key, topic in self._metadata.topics.items() if key != name}
-            lines = {key: line for key, line in self._topic_lines.items() if key != name}
-            await self._write(replace(self._metadata, topics=MappingProxyType(topics)), lines)
+            topics = self._topics.without(names)
+            if topics is not self._topics:
+                await self._write(self._metadata, topics, self._topic_lines.without(names))
 
-    async def set_topic_configs(self, name: str, configs: Mapping[str, str], expected: int) -> TopicRecord:
-        """See `MetadataStore.set_topic_configs`."""
+    async def set_configs(
+        self, topics: Sequence[TopicRecord], groups: Mapping[str, Mapping[str, str]]
+    ) -> list[TopicRecord]:
+        """See `MetadataStore.set_configs`."""
         async with self._lock:
-            topic = self._current(name, expected)
-            return await self._put(replace(topic, configs=MappingProxyType(dict(configs))))
+            changed: dict[str, TopicRecord] = {}
+            for topic in topics:
+                current = self._current(topic.name, topic.version)
+                configs = MappingProxyType(dict(topic.configs))
+                changed[topic.name] = replace(current, configs=configs, version=current.version + 1)
+            of_groups = dict(self._metadata.group_configs)
+            for group_id, values in groups.items():
+                of_groups.pop(group_id, None)
+                if values:
+                    of_groups[group_id] = MappingProxyType(dict(values))
+            await self._write_topics(
+                changed, replace(self._metadata, group_configs=MappingProxyType(of_groups))
+            )
+            return [*changed.values()]
 
     async def set_broker_configs(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         """See `MetadataStore.set_broker_configs`."""
@@ -162,16 +206,7 @@ class FileMetadataStore:
             if not configs:
                 del brokers[node_id]
             metadata = replace(self._metadata, broker_configs=MappingProxyType(brokers))
-            await self._write(metadata, self._topic_lines)
-
-    async def set_group_configs(self, group_id: str, configs: Mapping[str, str]) -> None:
-        """See `MetadataStore.set_group_configs`."""
-        async with self._lock:
-            groups = {**self._metadata.group_configs, group_id: MappingProxyType(dict(configs))}
-            if not configs:
-                del groups[group_id]
-            metadata = replace(self._metadata, group_configs=MappingProxyType(groups))
-            await self._write(metadata, self._topic_lines)
+            await self._write(metadata, self._topics, self._topic_lines)
 
     async def allocate_producer_ids(self, count: int, *, at_least: int = 0) -> int:
         """See `MetadataStore.allocate_producer_ids`."""
@@ -179,7 +214,8 @@ class FileMetadataStore:
             first = max(self._metadata.next_producer_id, at_least)
             if count < 1 or first + count > 2**63 - 1:
                 raise StoreError(f"cannot reserve {count} producer ids from {first}")
-            await self._write(replace(self._metadata, next_producer_id=first + count), self._topic_lines)
+            metadata = replace(self._metadata, next_producer_id=first + count)
+            await self._write(metadata, self._topics, self._topic_lines)
             return first
 
     async def close(self) -> None:
@@ -201,30 +237,54 @@ class FileMetadataStore:
         await self._write_topics({topic.name: topic})
         return topic
 
-    async def _write_topics(self, changed: Mapping[str, TopicRecord]) -> None:
-        lines = {name: metadata_format.encode_topic(topic) for name, topic in changed.items()}
-        topics = MappingProxyType({**self._metadata.topics, **changed})
-        await self._write(replace(self._metadata, topics=topics), {**self._topic_lines, **lines})
+    async def _put_all(self, topics: list[TopicRecord]) -> list[TopicRecord]:
+        if topics:
+            await self._write_topics({topic.name: topic for topic in topics})
+        return topics
 
-    async def _write(self, metadata: ClusterMetadata, lines: dict[str, bytes]) -> None:
+    async def _write_topics(
+        self, changed: Mapping[str, TopicRecord], metadata: ClusterMetadata | None = None
+    ) -> None:
+        lines = {name: metadata_format.encode_topic(topic) for name, topic in changed.items()}
+        await self._write(
+            metadata or self._metadata, self._topics.updated(changed), self._topic_lines.updated(lines)
+        )
+
+    async def _write(
+        self,
+        metadata: ClusterMetadata,
+        topics: PersistentMap[str, TopicRecord],
+        lines: PersistentMap[str, bytes],
+    ) -> None:
         """Makes `metadata` durable, then current.
 
         A cancelled caller waits for the end of its write: the lock must not pass on while a thread is still
         at the file.
         """
-        await uninterrupted(self._replace_file(metadata, lines))
+        await uninterrupted(self._replace_file(replace(metadata, topics=topics), topics, lines))
 
-    async def _replace_file(self, metadata: ClusterMetadata, lines: dict[str, bytes]) -> None:
-        data = metadata_format.encode(metadata, [lines[name] for name in sorted(lines)])
+    async def _replace_file(
+        self,
+        metadata: ClusterMetadata,
+        topics: PersistentMap[str, TopicRecord],
+        lines: PersistentMap[str, bytes],
+    ) -> None:
         spare = self._spare.get(self._path.parent)
+
+        def write() -> None:
+            # The bytes are put together here: of ten thousand topics that takes some milliseconds.
+            by_name = dict(lines.items())
+            data = metadata_format.encode(metadata, [by_name[name] for name in sorted(by_name)])
+            self._write_file(self._path, data, spare)
+
         try:
-            await asyncio.to_thread(self._write_file, self._path, data, spare)
-        except OSError as error:
-            if not is_full_disk(error) and self._on_disk_failure is not None:
+            await asyncio.to_thread(write)
+        except (OSError, MemoryError) as error:
+            if cause_of(error) is Cause.DISK and self._on_disk_failure is not None:
                 self._on_disk_failure(self._path.parent, f"writing {self._path}: {error}")
-            raise StoreError(f"cannot write {self._path}: {error}") from error
+            raise StoreError(f"cannot write {self._path}: {error or 'no memory'}") from error
         self._metadata = metadata
-        self._topic_lines = lines
+        self._topics, self._topic_lines = topics, lines
 
     def _read(self) -> bytes | None:
         holders = [directory for directory in self._directories if (directory / METADATA_FILE).exists()]
@@ -237,9 +297,15 @@ class FileMetadataStore:
         if holders:
             self._path = holders[0] / METADATA_FILE
             try:
-                return self._path.read_bytes()
+                return read_regular_file(self._path, GIBIBYTE)
             except OSError as error:
                 raise MetadataDamaged(f"cannot read {self._path}: {error}") from error
+        moved = [path for directory in self._directories if (path := directory / TAKEN_OVER).exists()]
+        if moved and not self._allow_data_loss:
+            raise MetadataDamaged(
+                f"the metadata has gone into a ZooKeeper tree, and zookeeper.connect is not set. Set it; or,"
+                f" to leave the tree, rename {moved[0]} to {METADATA_FILE}, which knows no later changes"
+            )
         if self._used_before and not self._allow_data_loss:
             places = ", ".join(map(str, self._directories))
             raise MetadataDamaged(

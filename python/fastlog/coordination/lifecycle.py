@@ -10,27 +10,26 @@ from typing import Protocol
 from fastlog.coordination.cluster_view import TopicState
 
 
-class PartitionLifecycle(Protocol):
-    """Called when partitions come and go. Idempotent: all methods may be called again after a crash."""
+class BrokerConfigs(Protocol):
+    """The run-time configuration of this broker."""
 
-    async def on_partition_created(self, topic: TopicState, partition: int) -> None:
-        """Makes sure that the partition's log exists durably and is led or followed as `topic` says.
+    def adopt(self) -> None:
+        """The view shows stored configuration of brokers that may be new: it is in force from now on."""
+        ...
 
-        Called for new partitions before they are visible, and at start-up for those that were there. Raises
-        FastlogError when the partition cannot be had.
+
+class TopicObserver(Protocol):
+    """Told of topics by their one writer, in the order of the changes: no other change is under way then."""
+
+    def on_partition_led(self, topic: str, partition: int) -> None:
+        """This broker leads a partition of a topic that is visible. It may have been told before."""
+        ...
+
+    async def on_topic_deleted(self, topic: TopicState) -> None:
+        """The topic is out of sight, its partitions are still there. No other of its name can be made yet.
+
+        May be told of one topic several times: when it raises, and when a disk refuses to remove the topic.
         """
-        ...
-
-    async def on_partition_deleted(self, topic: str, topic_id: bytes, partition: int) -> None:
-        """Stops serving the partition and takes its directory out of the way, durably."""
-        ...
-
-    async def on_config_changed(self, topic: TopicState) -> None:
-        """Applies the topic's new overrides to its partitions."""
-        ...
-
-    async def on_broker_config_changed(self, node_id: int | None, configs: Mapping[str, str]) -> None:
-        """Applies new run-time broker overrides, of one broker or (None) of all."""
         ...
 
 
@@ -55,18 +54,21 @@ class ConfigOp:
 class ConfigRules(Protocol):
     """What may be configured: `fastlog.config` behind three questions.
 
-    The checks raise KafkaError(INVALID_CONFIG) with a message for the client.
+    The checks raise KafkaError(INVALID_CONFIG) with a message for the client. Of what is `stored` already,
+    what cannot be read is not looked at: another version may have stored it, and it is kept.
     """
 
-    def check_topic(self, configs: Mapping[str, str]) -> None:
+    def check_topic(self, configs: Mapping[str, str], stored: Mapping[str, str]) -> None:
         """Whether these overrides of a topic are all known and hold legal values."""
         ...
 
-    def check_group(self, configs: Mapping[str, str]) -> None:
+    def check_group(self, configs: Mapping[str, str], stored: Mapping[str, str]) -> None:
         """Whether these overrides of a group are all known and hold legal values."""
         ...
 
-    def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
+    def check_broker(
+        self, node_id: int | None, configs: Mapping[str, str], stored: Mapping[str, str]
+    ) -> None:
         """Whether these broker settings may be changed at run time to these values."""
         ...
 

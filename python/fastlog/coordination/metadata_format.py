@@ -22,8 +22,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from fastlog.base.uuids import format_uuid, parse_uuid
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, PartitionRecord, TopicRecord
-from fastlog.storage.uuids import format_uuid, parse_uuid
 
 _MAGIC: Final = b"fastlog metadata\n"
 _VERSION: Final = b"version 1\n"

@@ -12,18 +12,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fastlog.base.uuids import format_uuid
+from fastlog.base.wording import counted
 from fastlog.coordination.cluster_view import ClusterView
-from fastlog.coordination.lifecycle import PartitionLifecycle
+from fastlog.coordination.lifecycle import BrokerConfigs
 from fastlog.coordination.producer_ids import ProducerIds
-from fastlog.coordination.startup_plan import StartupPlan, plan_startup
+from fastlog.coordination.startup_plan import StartupPlan, other_owners, plan_startup
 from fastlog.coordination.store import ANY_VERSION, MetadataStore, PartitionRecord, TopicRecord
 from fastlog.coordination.topics import TopicService
 from fastlog.native import LogConfig
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
+from fastlog.storage.meta_properties import META_PROPERTIES_FILE, IdentityError
 from fastlog.storage.partition_dirs import DirectoryKind
 from fastlog.storage.recovery import Opening
 from fastlog.storage.starting import Opened, Preparation
-from fastlog.storage.uuids import format_uuid
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -40,20 +42,30 @@ class Coordination:
     view: ClusterView
     topics: TopicService
     producer_ids: ProducerIds
-    lifecycle: PartitionLifecycle
+    broker_configs: BrokerConfigs
     log_config_for: LogConfigFor
 
 
 async def start_topics(parts: Coordination, logs: LogManager, preparation: Preparation) -> None:
     """From a prepared `LogManager` to topics that can be served.
 
-    Raises FastlogError when the broker must not start: damaged metadata, directories of another cluster.
+    Raises FastlogError when the broker must not start: damaged metadata, directories of another cluster
+    or broker.
     """
     metadata = await parts.store.load(preparation.cluster_id)
+    owners = other_owners(metadata.topics, parts.node_id)
+    # Where the two contradict each other, that is said next.
+    if owners is not None and preparation.node_id in (None, parts.node_id):
+        raise IdentityError(
+            f"this is broker {parts.node_id}, by its configuration or {META_PROPERTIES_FILE} in its log "
+            f"directories, but the metadata says that the partitions belong to {owners}. Nothing was "
+            "touched. Correct broker.id where it is wrong"
+        )
     await logs.confirm_identity(metadata.cluster_id, parts.node_id)
     parts.view.set_identity(metadata.cluster_id, parts.node_id)
     parts.view.set_broker_configs(metadata.broker_configs)
     parts.view.set_group_configs(metadata.group_configs)
+    parts.broker_configs.adopt()
     plan = plan_startup(metadata.topics, preparation.partitions, parts.node_id)
     _report(plan)
     for entry in plan.remove:
@@ -70,9 +82,11 @@ async def start_topics(parts: Coordination, logs: LogManager, preparation: Prepa
     _note_closed(logs, plan)
     parts.producer_ids.keep_above(opened.highest_producer_id)
     records |= await parts.store.set_leadership(_new_epochs(records, opened, logs))
-    parts.topics.restore(records)
-    await parts.topics.lead(
-        lambda topic, number: logs.offline_reason(topic, number) is None or logs.waits_for_room(topic, number)
+    await parts.topics.start(
+        records,
+        lambda topic, number: (
+            logs.offline_reason(topic, number) is None or logs.waits_for_room(topic, number)
+        ),
     )
     await parts.topics.finish_changes()
 
@@ -80,17 +94,17 @@ async def start_topics(parts: Coordination, logs: LogManager, preparation: Prepa
 def _report(plan: StartupPlan) -> None:
     for record in plan.adopted:
         _LOG.info(
-            "adopted topic %s (id %s) with %d partitions, configs %s",
+            "adopted topic %s (id %s) with %s, configs %s",
             record.name,
             format_uuid(record.topic_id),
-            len(record.partitions),
+            counted(len(record.partitions), "partition"),
             dict(record.configs),
         )
     for record in plan.grown:
         _LOG.warning(
-            "topic %s has %d partitions on disk, more than in the metadata: adopted",
+            "topic %s has %s on disk, more than in the metadata: adopted",
             record.name,
-            len(record.partitions),
+            counted(len(record.partitions), "partition"),
         )
     for entry, reason in plan.stray:
         _LOG.error("%s is not served and kept as stray: %s", entry.path, reason)
@@ -106,10 +120,14 @@ async def _store_found(
     """Stores what was found on the disk only, before it is served."""
     records = dict(topics)
     for record in plan.adopted:
-        records[record.name] = await store.create_topic(record)
+        (made,) = await store.create_topics([record])
+        if made.materialised < record.materialised:
+            # Its directories are there. Until it is shown, what groups have committed of it would be removed.
+            made = await store.set_materialised(record.name, record.materialised, ANY_VERSION)
+        records[record.name] = made
     for record in plan.grown:
         added = record.partitions[len(topics[record.name].partitions) :]
-        await store.add_partitions(record.name, added, ANY_VERSION)
+        await store.add_partitions({record.name: (ANY_VERSION, added)})
         records[record.name] = await store.set_materialised(record.name, record.materialised, ANY_VERSION)
     return records
 

@@ -7,6 +7,7 @@
 | the same                                      | topic being deleted     | carry on with that        |
 | directory of another topic id                 | topic of that name      | rename to `-stray`, kept  |
 | damaged partition.metadata                    | topic, partition        | stays offline, reported   |
+| any directory                                 | partition of others     | left alone, reported      |
 | directories of one id                         | no such topic           | adopt the topic           |
 | directories of several ids, illegal name      | no such topic           | left alone, reported      |
 | no directory                                  | made earlier            | lost: offline, reported   |
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
+from fastlog.base.uuids import format_uuid, random_uuid
 from fastlog.coordination.store import PartitionRecord, TopicRecord
 from fastlog.coordination.topic_names import (
     GROUP_METADATA_TOPIC,
@@ -30,7 +32,6 @@ from fastlog.coordination.topic_names import (
     topic_name_problem,
 )
 from fastlog.storage.adopt import FoundPartition
-from fastlog.storage.uuids import format_uuid, random_uuid
 
 # Kafka keeps topic configs in its own metadata, which is not read. Until somebody sets them again nothing may
 # be deleted from an adopted topic: the broker's default retention may be far shorter than the topic's was.
@@ -87,6 +88,19 @@ def plan_startup(
             _place(plan, record, entry, node_id)
     _find_lost(plan, records, node_id)
     return plan
+
+
+def other_owners(topics: Mapping[str, TopicRecord], node_id: int) -> str | None:
+    """The brokers that have all partitions of the metadata, when `node_id` has none: "broker 1"."""
+    owners = {
+        replica
+        for record in topics.values()
+        for partition in record.partitions
+        for replica in partition.replicas
+    }
+    if not owners or node_id in owners:
+        return None
+    return f"broker{'s' * (len(owners) > 1)} {', '.join(map(str, sorted(owners)))}"
 
 
 def _adopt(
@@ -152,7 +166,8 @@ def _place(plan: StartupPlan, record: TopicRecord, entry: FoundPartition, node_i
     elif entry.partition >= len(record.partitions):
         plan.stray.append((entry, f"the topic has {len(record.partitions)} partitions"))
     elif node_id not in record.partitions[entry.partition].replicas:
-        plan.stray.append((entry, "this broker holds no replica of the partition"))
+        # Not renamed: it is more likely that the id is wrong than all that was written down with another one.
+        plan.left_alone.append((entry, "this broker holds no replica of the partition"))
     else:
         plan.open.append((entry, record.topic_id))
 

@@ -7,15 +7,15 @@ conditional `setData` does; `ANY_VERSION` writes unconditionally.
 | operation             | znodes in Kafka's layout                                                 |
 |-----------------------|--------------------------------------------------------------------------|
 | load                  | /cluster/id and all of the below                                         |
-| create_topic          | /config/topics/T, /brokers/topics/T (id and assignment), states, one multi |
-| set_materialised      | fastlog's own field in /brokers/topics/T                                 |
+| create_topics         | /config/topics/T, /brokers/topics/T (id and assignment), states, one multi |
+| complete_topics       | fastlog's own field in /brokers/topics/T                                 |
+| set_materialised      | the same                                                                 |
 | add_partitions        | /brokers/topics/T                                                        |
 | set_leadership        | /brokers/topics/T/partitions/N/state, one multi with the controller epoch |
 | mark_deleting         | /admin/delete_topics/T                                                   |
-| delete_topic          | removes all of the above                                                 |
-| set_topic_configs     | /config/topics/T                                                         |
+| delete_topics         | removes all of the above                                                 |
+| set_configs           | /config/topics/T and /config/groups/G (Kafka keeps these in KRaft alone) |
 | set_broker_configs    | /config/brokers/ID or /config/brokers/<default>                          |
-| set_group_configs     | /config/groups/G (Kafka keeps these in KRaft alone)                      |
 | allocate_producer_ids | /latest_producer_id_block                                                |
 """
 
@@ -33,6 +33,10 @@ ANY_VERSION: Final = -1
 
 class StoreError(FastlogError):
     """The metadata store could not do what was asked; nothing changed as far as it knows."""
+
+
+class StoreUnreachable(StoreError):
+    """Nobody answers where the metadata is kept: that may be over in a moment."""
 
 
 class MetadataDamaged(StoreError):
@@ -102,18 +106,25 @@ class MetadataStore(Protocol):
         """
         ...
 
-    async def create_topic(self, topic: TopicRecord) -> TopicRecord:
-        """Adds a topic; raises TopicExists. Returns the record with its version."""
+    async def create_topics(self, topics: Sequence[TopicRecord]) -> list[TopicRecord]:
+        """Adds topics, all or none; raises TopicExists. Returns the records with their versions."""
         ...
 
     async def add_partitions(
-        self, name: str, partitions: Sequence[PartitionRecord], expected: int
-    ) -> TopicRecord:
-        """Appends partitions to a topic."""
+        self, added: Mapping[str, tuple[int, Sequence[PartitionRecord]]]
+    ) -> list[TopicRecord]:
+        """Appends partitions to topics, all or none: by name the expected version and what is appended."""
         ...
 
     async def set_materialised(self, name: str, count: int, expected: int) -> TopicRecord:
         """Notes that the first `count` partitions have their directories."""
+        ...
+
+    async def complete_topics(self, topics: Sequence[TopicRecord]) -> list[TopicRecord]:
+        """Notes of topics, all or none, that all their partitions have their directories.
+
+        The version of each record is the expected one.
+        """
         ...
 
     async def set_leadership(
@@ -122,24 +133,29 @@ class MetadataStore(Protocol):
         """Replaces the state of many partitions, by topic and partition number, in one step."""
         ...
 
-    async def mark_deleting(self, name: str, expected: int) -> TopicRecord:
-        """Decides a topic's deletion. From here on it will be deleted, also after a crash."""
+    async def mark_deleting(self, topics: Sequence[TopicRecord]) -> list[TopicRecord]:
+        """Decides the deletion of topics, all or none. From here on they will be deleted, also after a crash.
+
+        The version of each record is the expected one. Those that are marked already cost no write.
+        """
         ...
 
-    async def delete_topic(self, name: str) -> None:
-        """Forgets a topic whose partitions are gone; unknown names are ignored."""
+    async def delete_topics(self, names: Sequence[str]) -> None:
+        """Forgets topics whose partitions are gone, all or none; unknown names are ignored."""
         ...
 
-    async def set_topic_configs(self, name: str, configs: Mapping[str, str], expected: int) -> TopicRecord:
-        """Replaces a topic's overrides."""
+    async def set_configs(
+        self, topics: Sequence[TopicRecord], groups: Mapping[str, Mapping[str, str]]
+    ) -> list[TopicRecord]:
+        """Replaces overrides of topics and groups, all or none; a group without any is forgotten.
+
+        The version of each record is the expected one, its configs are the new ones, and nothing else of it
+        counts. Groups themselves are not known here.
+        """
         ...
 
     async def set_broker_configs(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         """Replaces run-time broker overrides: of one broker, or (None) the cluster-wide ones."""
-        ...
-
-    async def set_group_configs(self, group_id: str, configs: Mapping[str, str]) -> None:
-        """Replaces a group's overrides. The group itself is not known here."""
         ...
 
     async def allocate_producer_ids(self, count: int, *, at_least: int = 0) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+from fastlog.errors import ErrorCode, KafkaError
 
 MAX_TOPIC_NAME_LENGTH: Final = 249
 _LEGAL: Final = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
@@ -31,15 +33,30 @@ def topic_name_problem(name: str) -> str | None:
     return None
 
 
+def check_topic_name(name: str) -> None:
+    """Raises KafkaError(INVALID_TOPIC_EXCEPTION) when `name` cannot be a topic's name."""
+    problem = topic_name_problem(name)
+    if problem is not None:
+        raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic name is invalid: {problem}")
+
+
 def collision_key(name: str) -> str:
     """Names with one key would share metric names: '.' and '_' count as the same character there."""
     return name.replace(".", "_")
 
 
-def colliding_topic(name: str, existing: Iterable[str]) -> str | None:
-    """The first of `existing` that differs from `name` only by '.' against '_', or None."""
-    key = collision_key(name)
-    return next((other for other in existing if other != name and collision_key(other) == key), None)
+def by_collision_key(names: Iterable[str]) -> dict[str, str]:
+    """One of the names for each key."""
+    return {collision_key(name): name for name in names}
+
+
+def colliding_topic(name: str, existing: Mapping[str, str]) -> str | None:
+    """The one of `existing` that differs from `name` only by '.' against '_', or None.
+
+    `existing` is what `by_collision_key` makes.
+    """
+    other = existing.get(collision_key(name))
+    return None if other == name else other
 
 
 def is_internal(name: str) -> bool:

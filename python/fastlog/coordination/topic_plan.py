@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from fastlog.base.uuids import random_uuid
+from fastlog.base.wording import counted
 from fastlog.coordination.assignment import assign_replicas, assignment_problem, continue_assignment
 from fastlog.coordination.cluster_view import PartitionState, TopicState
+from fastlog.coordination.lifecycle import ConfigRules, TopicPolicy
 from fastlog.coordination.store import PartitionRecord, TopicRecord
-from fastlog.coordination.topic_names import colliding_topic, is_internal, topic_name_problem
+from fastlog.coordination.topic_names import check_topic_name, is_internal
+from fastlog.coordination.topic_records import TopicRecords
 from fastlog.errors import ErrorCode, KafkaError
 
 # Each partition costs file descriptors and start-up time: one request may not ask for more than Kafka's
@@ -34,16 +39,25 @@ class TopicDefaults(Protocol):
         ...
 
 
-def check_new_name(name: str, records: Mapping[str, TopicRecord]) -> None:
+@dataclass(frozen=True, slots=True)
+class NewTopic:
+    """A topic that is asked for. What is left open comes from the broker's defaults."""
+
+    name: str
+    partitions: int = DEFAULT
+    replication: int = DEFAULT
+    assignments: Assignments | None = None
+    configs: Mapping[str, str | None] | None = None
+
+
+def check_new_name(name: str, records: TopicRecords) -> None:
     """Raises KafkaError(INVALID_TOPIC_EXCEPTION or TOPIC_ALREADY_EXISTS) when the name cannot be taken."""
-    problem = topic_name_problem(name)
-    if problem is not None:
-        raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic name is invalid: {problem}")
+    check_topic_name(name)
     existing = records.get(name)
     if existing is not None:
         tail = "is being deleted" if existing.deleting else "already exists"
         raise KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, f"topic '{name}' {tail}")
-    other = colliding_topic(name, records)
+    other = records.colliding(name)
     if other is not None:
         raise KafkaError(
             ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic '{name}' collides with existing topic '{other}'"
@@ -51,42 +65,79 @@ def check_new_name(name: str, records: Mapping[str, TopicRecord]) -> None:
 
 
 def plan_topic(
-    name: str,
-    topic_id: bytes,
-    brokers: Sequence[int],
-    defaults: TopicDefaults,
-    *,
-    partitions: int = DEFAULT,
-    replication: int = DEFAULT,
-    assignments: Assignments | None = None,
-    configs: Mapping[str, str | None] | None = None,
-    start: int = 0,
+    topic: NewTopic, topic_id: bytes, brokers: Sequence[int], defaults: TopicDefaults, *, start: int = 0
 ) -> TopicRecord:
     """The record of a new topic; its config values are checked elsewhere.
 
     Raises KafkaError: INVALID_REQUEST, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
     INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG (a null value), POLICY_VIOLATION (too many partitions).
     """
-    missing = sorted(key for key, value in (configs or {}).items() if value is None)
-    if missing:
-        raise KafkaError(
-            ErrorCode.INVALID_CONFIG, f"null is no value for topic configs: {', '.join(missing)}"
-        )
+    configs, assignments = checked_values(topic.configs or {}), topic.assignments
     if assignments:
-        if partitions != DEFAULT or replication != DEFAULT:
+        if topic.partitions != DEFAULT or topic.replication != DEFAULT:
             raise KafkaError(
                 ErrorCode.INVALID_REQUEST,
                 "a manual assignment excludes a partition count and a replication factor: both must be -1",
             )
         replica_lists: Sequence[Sequence[int]] = _manual(assignments, brokers)
     else:
-        replica_lists = _automatic(brokers, defaults, partitions, replication, start)
+        replica_lists = _automatic(brokers, defaults, topic.partitions, topic.replication, start)
     return TopicRecord(
-        name=name,
+        name=topic.name,
         topic_id=topic_id,
         partitions=new_partitions(replica_lists),
-        configs=MappingProxyType({key: value for key, value in (configs or {}).items() if value is not None}),
+        configs=MappingProxyType(configs),
     )
+
+
+def checked_values(configs: Mapping[str, str | None]) -> dict[str, str]:
+    """The same; raises KafkaError(INVALID_CONFIG) for a null value."""
+    missing = sorted(key for key, value in configs.items() if value is None)
+    if missing:
+        raise KafkaError(
+            ErrorCode.INVALID_CONFIG, f"null is no value for topic configs: {', '.join(missing)}"
+        )
+    return {key: value for key, value in configs.items() if value is not None}
+
+
+def plan_topics(
+    topics: Sequence[NewTopic],
+    records: TopicRecords,
+    brokers: Sequence[int],
+    defaults: TopicDefaults,
+    rules: ConfigRules,
+    policy: TopicPolicy | None,
+) -> list[TopicRecord | KafkaError]:
+    """The records of new topics beside those of `records`, or why they cannot be made.
+
+    Of several faults the one that Kafka looks for first is told: name, settings, replicas, partitions.
+    """
+    known = records.draft()
+    planned: list[TopicRecord | KafkaError] = []
+    count = len(records)
+    for topic in topics:
+        try:
+            check_new_name(topic.name, known)
+            rules.check_topic(checked_values(topic.configs or {}), {})
+            record = plan_topic(topic, random_uuid(), brokers, defaults, start=count)
+            if policy is not None:
+                policy.check_create(topic_state(record))
+        except KafkaError as error:
+            planned.append(error)
+            continue
+        planned.append(record)
+        known[record.name] = record
+        count += 1
+    return planned
+
+
+@dataclass(frozen=True, slots=True)
+class MorePartitions:
+    """What is asked for a topic that grows: partitions in all, and the replicas of those that are new."""
+
+    name: str
+    total: int
+    assignments: Sequence[Sequence[int]] | None = None
 
 
 def plan_more_partitions(
@@ -151,6 +202,11 @@ def _automatic(
         partitions = defaults.num_partitions
     if replication == DEFAULT:
         replication = defaults.default_replication_factor
+    if replication <= 0:
+        raise KafkaError(
+            ErrorCode.INVALID_REPLICATION_FACTOR,
+            f"{replication} is no replication factor: it must be above 0, or -1 (default)",
+        )
     if partitions <= 0:
         raise KafkaError(
             ErrorCode.INVALID_PARTITIONS,
@@ -192,5 +248,5 @@ def _check_replication(replication: int, brokers: Sequence[int]) -> None:
     if not 1 <= replication <= len(brokers):
         raise KafkaError(
             ErrorCode.INVALID_REPLICATION_FACTOR,
-            f"replication factor {replication} cannot be met: {len(brokers)} brokers are alive",
+            f"replication factor {replication} cannot be met: {counted(len(brokers), 'broker')} alive",
         )

@@ -13,32 +13,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from fastlog.coordination.changes import SerialChanges
+from fastlog.base.tasks import Guard
+from fastlog.base.uuids import format_uuid
+from fastlog.base.wording import counted
 from fastlog.coordination.cluster_view import ClusterView, TopicState
-from fastlog.coordination.config_ops import apply_ops
-from fastlog.coordination.lifecycle import ConfigOp, ConfigRules, PartitionLifecycle, TopicPolicy
-from fastlog.coordination.store import ANY_VERSION, MetadataStore, StoreError, TopicRecord
+from fastlog.coordination.config_changes import ConfigChanges, unknown_topic
+from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules, TopicObserver, TopicPolicy
+from fastlog.coordination.serial_changes import SerialChanges
+from fastlog.coordination.store import MetadataStore, PartitionRecord, StoreError, TopicRecord
 from fastlog.coordination.topic_plan import (
     DEFAULT,
     Assignments,
+    MorePartitions,
+    NewTopic,
     TopicDefaults,
-    check_new_name,
     plan_more_partitions,
-    plan_topic,
+    plan_topics,
     topic_state,
 )
+from fastlog.coordination.topic_records import TopicRecords
+from fastlog.coordination.topic_removal import remove_topics
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
-from fastlog.native import FastlogNativeError
-from fastlog.storage.tasks import in_parallel
-from fastlog.storage.uuids import format_uuid, random_uuid
+from fastlog.replication.reconciler import Outcome, Reconciler
 
 _LOG: Final = logging.getLogger(__name__)
-_PARALLEL_PARTITIONS: Final = 16
-# What a disk may answer, as the layers below raise it.
-_FAILURES: Final = (FastlogError, FastlogNativeError, OSError)
 
 
-class TopicService:
+class TopicService(ConfigChanges):
     """The one writer of topic metadata on this broker. All methods raise KafkaError for the client to see."""
 
     def __init__(
@@ -46,27 +47,26 @@ class TopicService:
         store: MetadataStore,
         view: ClusterView,
         *,
-        node_id: int,
+        reconciler: Reconciler[TopicState],
+        broker_configs: BrokerConfigs,
         defaults: TopicDefaults,
         rules: ConfigRules,
-        lifecycle: PartitionLifecycle,
         policy: TopicPolicy | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        self._store = store
-        self._view = view
-        self._node_id = node_id
+        super().__init__(store, view, rules, reconciler, broker_configs, SerialChanges(guard))
         self._defaults = defaults
-        self._rules = rules
-        self._lifecycle = lifecycle
         self._policy = policy
-        self._records: dict[str, TopicRecord] = {}
-        # Partitions whose log is there, but which could not be led yet.
-        self._unled: set[tuple[str, int]] = set()
-        self._changes = SerialChanges()
+        self._observer: TopicObserver | None = None
 
-    def restore(self, records: Mapping[str, TopicRecord]) -> None:
-        """Takes over the stored records at start-up and shows what is complete (see `finish_changes`)."""
-        self._records = dict(records)
+    def observe(self, observer: TopicObserver) -> None:
+        """Tells `observer` what becomes of topics from now on."""
+        self._observer = observer
+
+    async def start(self, records: Mapping[str, TopicRecord], can_serve: Callable[[str, int], bool]) -> None:
+        """Takes over the stored records, shows what is complete, and has those of its partitions served here
+        that can be (see `finish_changes` for the rest)."""
+        self._records = TopicRecords(records)
         self._view.set_topics(
             {
                 name: topic_state(record, record.materialised)
@@ -74,19 +74,9 @@ class TopicService:
                 if record.materialised and not record.deleting
             }
         )
-
-    async def lead(self, can_serve: Callable[[str, int], bool]) -> None:
-        """Hands the visible partitions of this broker that can be served over to whoever serves them.
-
-        One that meets an obstacle does not stop the others; `finish_changes` tries it again.
-        """
-        mine = [
-            (topic.name, number)
-            for topic in self._view.topics.values()
-            for number, partition in enumerate(topic.partitions)
-            if self._node_id in partition.replicas and can_serve(topic.name, number)
-        ]
-        await in_parallel(_PARALLEL_PARTITIONS, mine, lambda key: self._lead(*key))
+        outcome = await self._reconciler.start(self._view.snapshot.topics, can_serve)
+        self._report(outcome)
+        self._tell_led(outcome)
 
     async def create(
         self,
@@ -102,28 +92,36 @@ class TopicService:
         Errors: INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
         INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, INVALID_REQUEST, POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
         """
+        topic = NewTopic(name, partitions, replication, assignments, configs)
+        (outcome,) = await self.create_all([topic], validate_only)
+        if isinstance(outcome, KafkaError):
+            raise outcome
+        return outcome
 
-        async def change() -> TopicState:
-            check_new_name(name, self._records)
-            record = plan_topic(
-                name,
-                random_uuid(),
-                self._view.broker_ids(),
-                self._defaults,
-                partitions=partitions,
-                replication=replication,
-                assignments=assignments,
-                configs=configs,
-                start=len(self._records),
+    async def create_all(
+        self, topics: Sequence[NewTopic], validate_only: bool = False
+    ) -> list[TopicState | KafkaError]:
+        """The same for several topics in one change, each on its own merits, with an outcome for each.
+
+        What is stored and what is seen is rewritten once for all of them, not for each. They should not be so
+        many that other changes wait for long.
+        """
+
+        async def change() -> list[TopicState | KafkaError]:
+            planned = plan_topics(
+                topics, self._records, self._view.broker_ids(), self._defaults, self._rules, self._policy
             )
-            self._rules.check_topic(record.configs)
-            state = topic_state(record)
-            if self._policy is not None:
-                self._policy.check_create(state)
-            if validate_only:
-                return state
-            await self._create(record)
-            return self._view.topics[name]
+            records = {topic.name: topic for topic in planned if isinstance(topic, TopicRecord)}
+            failed = {} if validate_only else await self._create(records)
+            outcomes: list[TopicState | KafkaError] = []
+            for topic in planned:
+                if isinstance(topic, KafkaError):
+                    outcomes.append(topic)
+                elif validate_only:
+                    outcomes.append(topic_state(topic))
+                else:
+                    outcomes.append(failed.get(topic.name) or self._view.topics[topic.name])
+            return outcomes
 
         return await self._changes.run(change)
 
@@ -132,15 +130,39 @@ class TopicService:
 
         Errors: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR.
         """
+        (outcome,) = await self.delete_all([topic])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-        async def change() -> TopicState:
-            state = self._find(topic)
-            self._records[state.name] = await self._store.mark_deleting(
-                state.name, self._records[state.name].version
-            )
-            self._view.remove_topic(state.name)
-            await self._finish_deletion(state.name)
-            return state
+    async def delete_all(self, topics: Sequence[str | bytes]) -> list[TopicState | Exception]:
+        """The same for several topics in one change, each on its own merits, with an outcome for each.
+
+        They should not be so many that other changes wait for long. Raises KafkaError when nothing could be
+        stored: all of the topics are there then.
+        """
+
+        async def change() -> list[TopicState | Exception]:
+            outcomes: list[TopicState | Exception] = []
+            states: dict[str, TopicState] = {}
+            for topic in topics:
+                try:
+                    state = self._find(topic)
+                    if state.name in states:
+                        raise unknown_topic(topic)
+                except KafkaError as error:
+                    outcomes.append(error)
+                    continue
+                states[state.name] = state
+                outcomes.append(state)
+            marked = await self._store.mark_deleting([self._records[name] for name in states])
+            self._records.update((record.name, record) for record in marked)
+            self._view.remove_topics(states)
+            failed = await self._finish_deletions(marked)
+            return [
+                failed.get(outcome.name, outcome) if isinstance(outcome, TopicState) else outcome
+                for outcome in outcomes
+            ]
 
         return await self._changes.run(change)
 
@@ -157,93 +179,39 @@ class TopicService:
         INVALID_REPLICATION_FACTOR, POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
         """
 
-        async def change() -> TopicState:
-            visible = self._find(name)
-            record = self._records[name]
-            unfinished = len(record.partitions) > len(visible.partitions)
-            if not (unfinished and total == len(record.partitions)):
-                # An earlier request may have failed after it was stored: the same total resumes it.
-                added = plan_more_partitions(record.partitions, total, self._view.broker_ids(), assignments)
-                if validate_only:
-                    return topic_state(replace(record, partitions=(*record.partitions, *added)))
-                record = await self._store.add_partitions(name, added, record.version)
-                self._records[name] = record
-            elif validate_only:
-                return topic_state(record)
-            await self._materialise(record, len(visible.partitions))
-            return self._view.topics[name]
+        wanted = MorePartitions(name, total, assignments)
+        (outcome,) = await self.create_more_partitions([wanted], validate_only)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-        return await self._changes.run(change)
+    async def create_more_partitions(
+        self, wanted: Sequence[MorePartitions], validate_only: bool = False
+    ) -> list[TopicState | Exception]:
+        """The same for several topics, none of which stands twice, in one change: see `create_all`.
 
-    async def alter_configs(
-        self, name: str, ops: Sequence[ConfigOp], validate_only: bool = False
-    ) -> TopicState:
-        """Changes some of a topic's overrides (IncrementalAlterConfigs).
-
-        Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, INVALID_REQUEST, KAFKA_STORAGE_ERROR.
+        Raises KafkaError when nothing could be stored.
         """
 
-        async def change() -> TopicState:
-            current = self._find(name)
-            return await self._set_configs(name, apply_ops(current.configs, ops, self._rules), validate_only)
+        async def change() -> list[TopicState | Exception]:
+            planned: list[TopicRecord | Exception] = []
+            for item in wanted:
+                try:
+                    planned.append(self._plan_growth(item))
+                except Exception as error:  # noqa: BLE001 - it is the topic's own
+                    planned.append(error)
+            records = {record.name: record for record in planned if isinstance(record, TopicRecord)}
+            if validate_only:
+                return [topic_state(item) if isinstance(item, TopicRecord) else item for item in planned]
+            failed = await self._grow(records)
+            return [
+                failed.get(item.name) or self._view.topics[item.name]
+                if isinstance(item, TopicRecord)
+                else item
+                for item in planned
+            ]
 
         return await self._changes.run(change)
-
-    async def replace_configs(
-        self, name: str, configs: Mapping[str, str], validate_only: bool = False
-    ) -> TopicState:
-        """Sets all of a topic's overrides (the older AlterConfigs). Errors as `alter_configs`."""
-
-        async def change() -> TopicState:
-            self._find(name)
-            return await self._set_configs(name, dict(configs), validate_only)
-
-        return await self._changes.run(change)
-
-    async def alter_broker_configs(
-        self, node_id: int | None, ops: Sequence[ConfigOp], validate_only: bool = False
-    ) -> dict[str, str]:
-        """Changes run-time overrides of one broker, or (None) of all. Returns those then in force."""
-
-        async def change() -> dict[str, str]:
-            current = self._view.snapshot.broker_configs.get(node_id, {})
-            return await self._set_broker_configs(
-                node_id, apply_ops(current, ops, self._rules), validate_only
-            )
-
-        return await self._changes.run(change)
-
-    async def replace_broker_configs(
-        self, node_id: int | None, configs: Mapping[str, str], validate_only: bool = False
-    ) -> dict[str, str]:
-        """Sets all run-time overrides of one broker, or (None) of all."""
-        return await self._changes.run(
-            lambda: self._set_broker_configs(node_id, dict(configs), validate_only)
-        )
-
-    async def alter_group_configs(
-        self, group_id: str, ops: Sequence[ConfigOp], validate_only: bool = False
-    ) -> dict[str, str]:
-        """Changes some of a group's overrides, and returns those then in force. The group need not exist.
-
-        Errors: INVALID_CONFIG, INVALID_REQUEST, KAFKA_STORAGE_ERROR.
-        """
-
-        async def change() -> dict[str, str]:
-            current = self._view.snapshot.group_configs.get(group_id, {})
-            return await self._set_group_configs(
-                group_id, apply_ops(current, ops, self._rules), validate_only
-            )
-
-        return await self._changes.run(change)
-
-    async def replace_group_configs(
-        self, group_id: str, configs: Mapping[str, str], validate_only: bool = False
-    ) -> dict[str, str]:
-        """Sets all of a group's overrides (the older AlterConfigs). Errors as `alter_group_configs`."""
-        return await self._changes.run(
-            lambda: self._set_group_configs(group_id, dict(configs), validate_only)
-        )
 
     async def finish_changes(self) -> int:
         """Carries on with creations, deletions and leaderships that a crash or an obstacle left unfinished.
@@ -252,147 +220,164 @@ class TopicService:
         """
 
         async def change() -> int:
-            for record in [record for record in self._records.values() if _unfinished(record)]:
+            unfinished = [record for record in self._records.values() if _unfinished(record)]
+            deleting = [record for record in unfinished if record.deleting]
+            if deleting:
+                await self._finish_deletions(deleting)
+            for record in unfinished:
                 if record.deleting:
-                    await self._finish_deletion(record.name)
                     continue
                 try:
-                    await self._materialise(record, record.materialised)
+                    await self._complete(record)
                 except KafkaError as error:
                     _LOG.warning("topic %s is not complete: %s", record.name, error)
-            for name, number in sorted(self._unled):
-                await self._lead(name, number)
-            return sum(_unfinished(record) for record in self._records.values()) + len(self._unled)
+            waiting = {*self._reconciler.behind, *self._reconciler.owed}
+            records = {name: self._records.get(name) for name in waiting}
+            complete = [name for name, record in records.items() if record is None or not _unfinished(record)]
+            outcome = await self._reconciler.retry(complete, each_on_its_own=True)
+            self._report(outcome)
+            self._tell_led(outcome)
+            return sum(_unfinished(record) for record in self._records.values()) + len(outcome.failed)
 
-        unfinished = await self._changes.run(change)
-        if unfinished:
+        left = await self._changes.run(change)
+        if left:
             self._changes.retry_later(self.finish_changes)
-        return unfinished
+        return left
 
     async def close(self) -> None:
         """Waits for changes that are under way."""
         await self._changes.close()
 
-    def _find(self, topic: str | bytes) -> TopicState:
-        if isinstance(topic, bytes):
-            state = self._view.topic_by_id(topic)
-            if state is None:
-                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID, "no topic has this id")
-            return state
-        state = self._view.topics.get(topic)
-        if state is None:
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic '{topic}' does not exist")
-        return state
+    def _plan_growth(self, wanted: MorePartitions) -> TopicRecord:
+        """The record as it is to be, not stored yet. Raises KafkaError."""
+        visible = self._find(wanted.name)
+        record = self._records[wanted.name]
+        unfinished = len(record.partitions) > len(visible.partitions)
+        if unfinished and wanted.total == len(record.partitions):
+            # An earlier request may have failed after it was stored: the same total resumes it.
+            return record
+        brokers = self._view.broker_ids()
+        added = plan_more_partitions(record.partitions, wanted.total, brokers, wanted.assignments)
+        return replace(record, partitions=(*record.partitions, *added))
 
-    async def _create(self, record: TopicRecord) -> None:
-        record = await self._store.create_topic(record)
-        self._records[record.name] = record
-        try:
-            await self._materialise(record, 0)
-        except KafkaError:
-            # The client is told that there is no such topic, so there must not be one later either.
-            self._records[record.name] = replace(record, deleting=True)
-            await self._finish_deletion(record.name)
-            raise
-        _LOG.info(
-            "created topic %s (id %s) with %d partitions",
-            record.name,
-            format_uuid(record.topic_id),
-            len(record.partitions),
-        )
-
-    async def _materialise(self, record: TopicRecord, first: int) -> None:
-        """Makes the partitions from `first` on, notes that they are there, and shows them."""
-        state = topic_state(record)
-        mine = [
-            number
-            for number, partition in enumerate(record.partitions)
-            if number >= first and self._node_id in partition.replicas
-        ]
-        try:
-            await in_parallel(
-                _PARALLEL_PARTITIONS,
-                mine,
-                lambda number: self._lifecycle.on_partition_created(state, number),
-            )
-        except KafkaError:
-            raise
-        except _FAILURES as error:
-            raise KafkaError(
-                ErrorCode.KAFKA_STORAGE_ERROR, f"topic '{record.name}' cannot be stored: {error}"
-            ) from error
-        try:
-            record = await self._store.set_materialised(record.name, len(record.partitions), record.version)
-        except StoreError as error:
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error
-        self._records[record.name] = record
-        self._view.put_topic(state)
-
-    async def _finish_deletion(self, name: str) -> None:
-        """Removes what is left of a topic. An obstacle is logged, and met again by `finish_deletions`."""
-        record = self._records[name]
-        try:
-            # A creation that was undone is only marked in memory so far.
-            record = await self._store.mark_deleting(name, ANY_VERSION)
-            self._records[name] = record
-            await in_parallel(
-                _PARALLEL_PARTITIONS,
-                [n for n, partition in enumerate(record.partitions) if self._node_id in partition.replicas],
-                lambda number: self._lifecycle.on_partition_deleted(name, record.topic_id, number),
-            )
-            await self._store.delete_topic(name)
-        except _FAILURES as error:
-            _LOG.warning("deletion of topic %s is not finished, it will be tried again: %s", name, error)
+    async def _grow(self, planned: Mapping[str, TopicRecord]) -> dict[str, KafkaError]:
+        """Stores and makes partitions. Returns of which topics some are not there yet."""
+        added: dict[str, tuple[int, Sequence[PartitionRecord]]] = {}
+        for name, record in planned.items():
+            before = self._records[name]
+            if len(record.partitions) > len(before.partitions):
+                added[name] = before.version, record.partitions[len(before.partitions) :]
+        grown = await self._store.add_partitions(added)
+        self._records.update((record.name, record) for record in grown)
+        failed = await self._materialise({name: self._records[name] for name in planned})
+        if failed:
+            # They are stored: a start would finish them, too.
             self._changes.retry_later(self.finish_changes)
-            return
-        del self._records[name]
-        _LOG.info("deleted topic %s (id %s)", name, format_uuid(record.topic_id))
+        return failed
 
-    async def _lead(self, name: str, number: int) -> None:
-        self._unled.discard((name, number))
-        topic = self._view.topics.get(name)
-        if topic is None or number >= len(topic.partitions):
-            return
+    async def _create(self, planned: Mapping[str, TopicRecord]) -> dict[str, KafkaError]:
+        """Stores and makes topics. Returns why some of them could not be had."""
+        records = {record.name: record for record in await self._store.create_topics([*planned.values()])}
+        self._records.update(records)
+        failed = await self._materialise(records)
+        if failed:
+            # The client is told that there is no such topic, so there must not be one later either.
+            undone = [replace(records[name], deleting=True) for name in failed]
+            self._records.update((record.name, record) for record in undone)
+            await self._finish_deletions(undone)
+        for record in records.values():
+            if record.name not in failed:
+                _LOG.info(
+                    "created topic %s (id %s) with %s",
+                    record.name,
+                    format_uuid(record.topic_id),
+                    counted(len(record.partitions), "partition"),
+                )
+        return failed
+
+    async def _materialise(self, records: Mapping[str, TopicRecord]) -> dict[str, KafkaError]:
+        """Has this broker's partitions made, notes that they are there, and shows the topics.
+
+        Returns why topics are not complete.
+        """
+        states = {name: topic_state(record) for name, record in records.items()}
+        # An earlier attempt may have left some behind.
+        again = await self._reconciler.retry(states)
+        made = await self._reconciler.apply(self._reconciler.view.updated(states))
+        failed = {
+            name: _storage_error(name, error)
+            for name, error in (made.failed_topics | again.failed_topics).items()
+        }
         try:
-            await self._lifecycle.on_partition_created(topic, number)
-        except _FAILURES as error:
-            self._unled.add((name, number))
+            completed = await self._store.complete_topics(
+                [record for name, record in records.items() if name not in failed]
+            )
+        except StoreError as error:
+            return {name: failed.get(name) or _storage_error(name, error) for name in records}
+        self._records.update((record.name, record) for record in completed)
+        if completed:
+            self._view.put_topics([states[record.name] for record in completed])
+        self._tell_led(again)
+        self._tell_led(made)
+        return failed
+
+    async def _complete(self, record: TopicRecord) -> None:
+        """The same for one topic; raises KafkaError."""
+        failed = await self._materialise({record.name: record})
+        if failed:
+            raise failed[record.name]
+
+    def _tell_led(self, outcome: Outcome) -> None:
+        if self._observer is None:
+            return
+        for name, number in outcome.led:
+            topic = self._view.topics.get(name)
+            if topic is not None and number < len(topic.partitions):
+                self._observer.on_partition_led(name, number)
+
+    @staticmethod
+    def _report(outcome: Outcome) -> None:
+        for (name, number), error in sorted(outcome.failed.items()):
             _LOG.warning("%s-%d cannot be served yet, it will be tried again: %s", name, number, error)
 
-    async def _set_configs(self, name: str, configs: dict[str, str], validate_only: bool) -> TopicState:
-        self._rules.check_topic(configs)
-        record = self._records[name]
-        visible = len(self._view.topics[name].partitions)
-        if validate_only:
-            return topic_state(replace(record, configs=configs), visible)
-        record = await self._store.set_topic_configs(name, configs, record.version)
-        self._records[name] = record
-        state = topic_state(record, visible)
-        self._view.put_topic(state)
-        await self._lifecycle.on_config_changed(state)
-        return state
+    async def _finish_deletions(self, records: Sequence[TopicRecord]) -> dict[str, Exception]:
+        """Removes what is left of topics. An obstacle is logged, and met again by `finish_changes`.
 
-    async def _set_broker_configs(
-        self, node_id: int | None, configs: dict[str, str], validate_only: bool
-    ) -> dict[str, str]:
-        self._rules.check_broker(node_id, configs)
-        if validate_only:
-            return configs
-        await self._store.set_broker_configs(node_id, configs)
-        overrides = {**self._view.snapshot.broker_configs, node_id: configs}
-        self._view.set_broker_configs({key: values for key, values in overrides.items() if values})
-        await self._lifecycle.on_broker_config_changed(node_id, configs)
-        return configs
+        Returns what the observer met: until it has done its part there is no other topic of that name.
+        """
+        failed: dict[str, Exception] = {}
+        for record in records:
+            try:
+                if self._observer is not None:
+                    await self._observer.on_topic_deleted(topic_state(record))
+            except FastlogError as obstacle:
+                # As Kafka says it: the deletion is decided, and goes on.
+                failed[record.name] = KafkaError(
+                    ErrorCode.REQUEST_TIMED_OUT,
+                    f"the topic is being deleted, which waits for: {obstacle}",
+                )
+            except Exception as defect:  # noqa: BLE001 - it is the topic's own, and the deletion is decided
+                failed[record.name] = defect
+        told = [record for record in records if record.name not in failed]
+        left = failed | await remove_topics(self._store, self._reconciler, told)
+        for record in records:
+            if record.name in left:
+                error = left[record.name]
+                _LOG.warning(
+                    "deletion of topic %s is not finished, it will be tried again: %s", record.name, error
+                )
+            else:
+                del self._records[record.name]
+                _LOG.info("deleted topic %s (id %s)", record.name, format_uuid(record.topic_id))
+        if left:
+            self._changes.retry_later(self.finish_changes)
+        return failed
 
-    async def _set_group_configs(
-        self, group_id: str, configs: dict[str, str], validate_only: bool
-    ) -> dict[str, str]:
-        self._rules.check_group(configs)
-        if not validate_only:
-            await self._store.set_group_configs(group_id, configs)
-            overrides = {**self._view.snapshot.group_configs, group_id: configs}
-            self._view.set_group_configs({key: values for key, values in overrides.items() if values})
-        return configs
+
+def _storage_error(topic: str, error: Exception) -> KafkaError:
+    if isinstance(error, KafkaError):
+        return error
+    return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"topic '{topic}' cannot be stored: {error}")
 
 
 def _unfinished(record: TopicRecord) -> bool:

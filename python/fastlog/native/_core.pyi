@@ -12,9 +12,11 @@ from typing_extensions import Buffer
 
 from fastlog.native.shapes import (
     ActiveProducer,
+    AppendRow,
     BatchProblem,
     BatchRow,
     BuildRecord,
+    Cause,
     FetchPlanRow,
     FetchRow,
     ForgottenPartition,
@@ -25,6 +27,7 @@ from fastlog.native.shapes import (
     ReadRecord,
     RecordErrors,
     RecoveryReport,
+    ScrubPosition,
     SegmentRow,
     TimestampOffset,
 )
@@ -38,6 +41,7 @@ __all__ = [
     "CompactionState",
     "CorruptLog",
     "FastlogNativeError",
+    "FencedLeader",
     "FetchPlan",
     "FileResponse",
     "Frame",
@@ -58,8 +62,16 @@ __all__ = [
     "crc32c",
     "decode_columns",
     "decompress",
+    "errno_cause",
+    "give_back",
+    "hold_reserve",
+    "limit_heaps",
+    "look_for_missing",
+    "open_files",
     "read_batches",
+    "release_reserve",
     "scan_segment",
+    "set_open_files",
 ]
 
 __version__: str
@@ -89,6 +101,8 @@ class StorageError(FastlogNativeError):
     """The disk is full: nothing was appended, and a later append may succeed."""
     errno: int | None
     """The number of the operating system, when there is one."""
+    cause: Cause | None
+    """What the error is about; None when it is no failed system call, or the log was offline already."""
 
 class CompactionAborted(FastlogNativeError):
     """A compaction was interrupted: nothing is lost, what it had finished stays, the rest is as before.
@@ -98,6 +112,9 @@ class CompactionAborted(FastlogNativeError):
 
 class OffsetOutOfRange(FastlogNativeError):
     """The asked offset is outside [log start offset, log end offset]."""
+
+class FencedLeader(FastlogNativeError):
+    """Another leader epoch of the log has begun: nothing was appended."""
 
 class RejectedBatch(FastlogNativeError):
     """A batch failed validation and nothing was appended."""
@@ -126,7 +143,8 @@ class FrameReader:
     """Splits a byte stream into frames; it is itself the writable buffer to receive into.
 
     For asyncio's BufferedProtocol: `get_buffer` returns the reader, `buffer_updated(n)` calls `advance(n)`.
-    Memory follows the bytes that arrived, never the length that a frame announces.
+    Memory follows the bytes that arrived, never the length that a frame announces. MemoryError when there is
+    none for the next bytes.
     """
 
     def __new__(cls, max_frame_bytes: int) -> FrameReader: ...
@@ -142,6 +160,10 @@ class FrameReader:
     @property
     def buffered(self) -> int:
         """Bytes received that do not make a whole frame yet."""
+    @property
+    def announced(self) -> int:
+        """Size of the frame that has begun, without its length; 0 when there is none, or its length is not
+        known."""
 
 @final
 class Chunk:
@@ -183,6 +205,9 @@ class ProducePlan:
     def timeout_ms(self) -> int: ...
     @property
     def transactional_id(self) -> str | None: ...
+    @property
+    def is_transactional(self) -> bool:
+        """Whether the first batch of any row says that it belongs to a transaction."""
     @property
     def version(self) -> int: ...
     @property
@@ -328,7 +353,7 @@ class AppendInfo:
     def duplicate(self) -> bool: ...
     @property
     def end_offset(self) -> int:
-        """Log end offset after the append."""
+        """Offset after the last record, of a duplicate too."""
 
 @final
 class CleanerThrottle:
@@ -480,8 +505,14 @@ class Log:
         clean_shutdown: bool = False,
         allow_data_loss: bool = False,
         compacted_below: int = 0,
+        offsets_are_exact: bool = False,
+        adopted: bool = False,
     ) -> Log:
         """Opens or creates the log in directory `path`; scans from `recovery_point` unless clean.
+
+        What is missing counts as damage: an end below `recovery_point`, a start above the one that the log
+        itself has noted, or above `log_start_offset` when that is exact. `adopted` is for a directory of
+        Kafka, which notes the start too late.
 
         `compacted_below` is the cleaner checkpoint of a directory that comes from Kafka: below it offsets may
         be missing. What this engine has compacted it knows by itself (`compaction-checkpoint`).
@@ -510,15 +541,35 @@ class Log:
     def latest_epoch(self) -> int:
         """The latest leader epoch that the log knows, -1 when none."""
     @property
+    def is_out_of_room(self) -> bool:
+        """Whether the last append found no room on the disk. The next one may find some."""
+    @property
     def failure(self) -> str | None:
-        """Why the log takes no more work: the first write or fsync error; None while it is well."""
+        """Why the log takes no more work: the first error that does not pass; None while it is well."""
+    @property
+    def failure_cause(self) -> Cause | None:
+        """Whether the log is alone with its failure ("file"), or its disk is at fault ("disk")."""
+    @property
+    def damage(self) -> str | None:
+        """The damage in its own files for which the log takes no more work; None while none was found."""
+    def scrub(
+        self, max_bytes: int, position: ScrubPosition | None = None
+    ) -> tuple[int, ScrubPosition | None]:
+        """Reads about `max_bytes` on from a position that an earlier call gave, by default from the log's
+        start, and checks them. Gives the bytes read and where to go on, None at the log's end.
+
+        Raises StorageError when there is damage: `damage` says what.
+        """
     def append(self, records: Buffer, *, leader_epoch: int = 0, zstd_allowed: bool = True) -> AppendInfo:
         """Validates one batch of a client, gives it offsets and appends it. The buffer is not changed.
 
-        Raises RejectedBatch.
+        Raises RejectedBatch, and FencedLeader when a newer epoch than `leader_epoch` has begun.
         """
-    def append_as_follower(self, records: Buffer) -> AppendInfo:
-        """Appends batches that already have their offsets from the leader. Raises RejectedBatch."""
+    def append_as_follower(self, records: Buffer, *, leader_epoch: int) -> AppendInfo:
+        """Appends batches that already have their offsets from the leader, who leads in `leader_epoch`.
+
+        Raises RejectedBatch, and FencedLeader when a newer epoch has begun.
+        """
     def read(
         self, offset: int, max_bytes: int, *, max_offset: int | None = None, min_one_batch: bool = True
     ) -> Chunk:
@@ -531,8 +582,15 @@ class Log:
         """The first record at or after `timestamp` (ms), or None."""
     def max_timestamp_offset(self) -> TimestampOffset | None:
         """The record with the largest timestamp, or None in an empty log."""
-    def assign_epoch(self, epoch: int, start_offset: int) -> None:
-        """Notes that leader epoch `epoch` starts at `start_offset`; durable when it returns."""
+    def lead(self, epoch: int) -> int:
+        """Begins the leadership of `epoch` at the end of the log, durably; returns its first offset.
+
+        Nothing of an older epoch gets into the log any more, also what is queued. Raises FencedLeader when a
+        newer one has begun.
+        """
+    def fence(self, epoch: int) -> int:
+        """The same for an epoch in which another broker leads, which is written down with its first records.
+        Returns the end of the log."""
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """(largest epoch <= `epoch`, its end offset), or (-1, -1) when unknown."""
     def truncate_to(self, offset: int) -> None: ...
@@ -541,6 +599,11 @@ class Log:
         """Raises the log start offset (DeleteRecords) and returns the one in force."""
     def roll(self) -> None:
         """Starts a new segment."""
+    def reserve_ahead(self, ahead: int) -> None:
+        """Reserves blocks for `ahead` bytes of appends to the active segment, against a disk that gets full.
+
+        For logs with one writer, which calls it between its appends. Raises StorageError.
+        """
     def flush(self) -> int:
         """Makes all appended data durable; returns the new recovery point."""
     def apply_retention(self, now_ms: int, max_offset: int | None = None) -> int:
@@ -583,9 +646,10 @@ class Log:
 
         Raises CompactionAborted when the log was closed, deleted or truncated meanwhile, retention took away
         part of what was being cleaned, another compaction of the log is running, or `stop_compaction` or
-        `CleanerThrottle.cancel` was called. Raises CorruptLog when a batch cannot be read: nothing of its
-        segment is changed, and the log stays online. StorageError with `no_space` leaves the log online
-        too. ValueError when `memory_bytes` has no room for a single key.
+        `CleanerThrottle.cancel` was called. Raises CorruptLog when records cannot be decoded: nothing of
+        their segment is changed, and the log stays online. A batch that fails its checksum is `damage`.
+        StorageError with `no_space` leaves the log online too. ValueError when `memory_bytes` has no room for
+        a single key.
         """
     def stop_compaction(self) -> None:
         """Interrupts the compaction that is running, if one is, and waits until it has ended.
@@ -600,9 +664,19 @@ class Log:
     def last_stable_offset(self, high_watermark: int) -> int: ...
     def aborted_transactions(self, lo: int, hi: int) -> list[tuple[int, int]]:
         """(producer id, first offset) of the aborted transactions that touch offsets [lo, hi)."""
-    def active_producers(self) -> list[ActiveProducer]: ...
-    def available_bytes(self, offset: int, max_offset: int) -> int:
-        """Cheap upper estimate of the bytes between two offsets, without I/O."""
+    def active_producers(self, above: int = ..., most: int = ...) -> list[ActiveProducer]:
+        """The first `most` producers whose ids are larger than `above`, by id; all of them by default. Waits
+        for the writer of the log."""
+    def abort_open_transactions(self, *, leader_epoch: int) -> list[tuple[int, int]]:
+        """Ends all open transactions with abort markers. Gives producer ids and first offsets.
+
+        For a log that no broker serves: one that goes on would lose records. Raises RejectedBatch, and
+        FencedLeader as `append`.
+        """
+    def available_bytes(self, offset: int, max_offset: int) -> int | None:
+        """Cheap upper estimate of the bytes between two offsets, without I/O; None when that takes some."""
+    def spans_segments(self, offset: int, max_offset: int) -> bool:
+        """Whether a read of [offset, max_offset) begins in an older segment than the one it ends in."""
     def segments(self) -> list[SegmentRow]: ...
     def close(self) -> None:
         """Flushes, writes the producer snapshot and trims the indexes. The last call on a log."""
@@ -611,7 +685,9 @@ class Log:
 
 @final
 class IoEngine:
-    """A pool of native threads that read, append and flush without ever taking the GIL.
+    """Native threads that read, append and flush without ever taking the GIL.
+
+    `threads` of them append and flush, as many read and send, so that neither keeps the other waiting.
 
     A finished job makes `fileno()` readable; `drain()` hands out all finished tokens at once. Each token
     comes back exactly once. A job that failed as a whole has a FastlogNativeError as its result.
@@ -629,8 +705,17 @@ class IoEngine:
     ) -> None:
         """Appends the rows of a plan: a Log takes the row's records, an error code is passed through.
 
-        Result: list[ProduceResult] in row order.
+        Result: list[ProduceResult] in row order. A row of an epoch that is over is NOT_LEADER_OR_FOLLOWER.
         """
+    def append(self, token: int, rows: list[AppendRow], *, timestamp_ms: int, codec: str = "none") -> None:
+        """Appends records of the broker's own, those of a row as one batch, row after row.
+
+        Result: list[ProduceResult] in row order, as for `produce`.
+        """
+    def lead(self, token: int, log: Log, epoch: int) -> None:
+        """Begins a leadership as `Log.lead` does. Result: its first offset."""
+    def fence(self, token: int, log: Log, epoch: int) -> None:
+        """Ends older leaderships as `Log.fence` does. Result: the end of the log."""
     def fetch(
         self,
         token: int,
@@ -649,8 +734,8 @@ class IoEngine:
     ) -> None:
         """Reads rows in order within `max_bytes` and builds the response. Result: FetchResult.
 
-        With `from_files` the response is a FileResponse when rows have long stretches of records, unless a
-        file could not be read while one was sent.
+        With `from_files` the response is a FileResponse when rows have long stretches of records, but for
+        those of a log of which a file could not be read while it was sent.
 
         The first row with data gives at least one batch whatever its size, unless `hard_max_bytes`. No
         response is built while the bytes stay below `min_bytes`, no row has an error, a diverging epoch or
@@ -670,6 +755,15 @@ class IoEngine:
 
         Result: the end offset up to which the log is durable.
         """
+
+def errno_cause(number: int) -> Cause:
+    """What a failed system call is about, by its error number. Not for fsync: see `Cause`."""
+
+def open_files() -> int:
+    """How many files of logs are open in this process."""
+
+def set_open_files(capacity: int) -> None:
+    """Sets how many files of logs may be open at a time: beyond that, idle ones are closed."""
 
 def crc32c(data: Buffer) -> int: ...
 def compress(codec: str, data: Buffer, level: int | None = None) -> bytes:
@@ -703,6 +797,20 @@ def decode_columns(data: Buffer) -> dict[str, Buffer]:
     than rows) and one byte per row "..._validity" (0 for null). Raises MalformedRequest on damage.
     """
 
+def look_for_missing(
+    path: str,
+    *,
+    recovery_point: int = 0,
+    log_start_offset: int = 0,
+    offsets_are_exact: bool = False,
+    adopted: bool = False,
+) -> str | None:
+    """Why the log in a partition's directory would be refused for files that are missing; None when none are.
+
+    Arguments as in `Log.open`. Looks at names, indexes without a log and what a compaction has left, not at
+    segments, and changes nothing. Raises StorageError.
+    """
+
 def scan_segment(
     path: str, base_offset: int, position: int, expected: int, epoch: int, limit: int
 ) -> tuple[list[BatchRow], tuple[int, int, int], BatchProblem | None]:
@@ -713,3 +821,19 @@ def scan_segment(
     Gives the batches, (position, offset, epoch) to go on with, and what is wrong at that position. No batch
     and no problem: the end. Raises StorageError.
     """
+
+def hold_reserve() -> bool:
+    """Sets a few MiB aside for when an allocation of native code fails; whether they are there.
+
+    Where they had been used, freed memory goes back to the system first.
+    """
+
+def give_back(least: int) -> bool:
+    """Gives freed memory back to the system if it is at least `least` bytes; whether it was. May take some
+    milliseconds for each 100 MiB."""
+
+def release_reserve() -> bool:
+    """Gives the reserve up, for allocations of others; whether there was one."""
+
+def limit_heaps(count: int) -> None:
+    """Lets threads share `count` heaps of the C library, where that is glibc. Before threads are started."""

@@ -4,10 +4,16 @@ Tuples, not classes: they are made once per partition row of every produce and f
 Offsets, sizes and error codes are plain `int`; -1 stands for "none" exactly where Kafka's protocol says so.
 """
 
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastlog.native._core import Chunk, FastlogNativeError, FileResponse, Log
+
+Cause: TypeAlias = Literal["full", "shortage", "file", "disk"]
+"""What a failed system call is about: a full disk and a shortage of the process pass, a file costs its
+partition, a disk its log directory. A failed fsync of what was promised is always about the disk."""
 
 RecordErrors: TypeAlias = list[tuple[int, str | None]]
 """Rejected records of one batch: (index inside the batch, text)."""
@@ -25,10 +31,18 @@ ProduceResponseRow: TypeAlias = tuple[
 (error code, base offset, log append time in ms, log start offset, record errors, message,
 current leader as (id, epoch))."""
 
+KeyValue: TypeAlias = tuple[bytes | None, bytes | None]
+"""Key and value of one record."""
+
+AppendRow: TypeAlias = "tuple[Log, int, Sequence[KeyValue]]"
+"""What `IoEngine.append` takes per batch: (log, leader epoch, records)."""
+
 ProduceResult: TypeAlias = tuple[int, int, int, int, RecordErrors | None, str | None, int]
-"""What `IoEngine.produce` reports per row, in row order:
-(error code, base offset, log append time in ms, log start offset, record errors, message, log end offset).
-On an error the four offsets and times are -1."""
+"""What `IoEngine.produce` and `append` report per row, in row order:
+(error code, base offset, log append time in ms, log start offset, record errors, message, offset after the
+last record).
+On an error the four offsets and times are -1, but for the last one of records that are in the log and could
+not be made durable where `flush.messages` promises that."""
 
 FetchPlanRow: TypeAlias = tuple[str | None, bytes | None, int, int, int, int, int, int]
 """One partition of a Fetch request:
@@ -68,8 +82,11 @@ FetchResult: TypeAlias = "tuple[int, Chunk | FileResponse | None, list[tuple[int
 min_bytes are there, per row in row order (row, error code, record bytes))."""
 
 IoResult: TypeAlias = "list[ProduceResult] | FetchResult | int | FastlogNativeError"
-"""Result of one token: of produce, of fetch, an offset of flush and commit, a position of send; or why the
-job failed."""
+"""Result of one token: of produce and append, of fetch, an offset of flush, commit and lead, a position of
+send; or why the job failed."""
+
+ScrubPosition: TypeAlias = tuple[int, int, int]
+"""Where a scrub goes on: (offset of the next batch, base offset of its segment, byte position in that)."""
 
 TimestampOffset: TypeAlias = tuple[int, int, int]
 """Answer of a search by time: (timestamp in ms, offset, leader epoch)."""

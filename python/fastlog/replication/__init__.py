@@ -1,1 +1,1 @@
-"""Replicas, their high watermarks, and the purgatory where produce and fetch requests wait."""
+"""Partitions as this broker leads or follows them: who is told, how to append, and where requests wait."""

@@ -9,51 +9,71 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from fastlog.clock import Clock, SystemClock
+from fastlog.base.clock import Clock, SystemClock
+from fastlog.base.ending import Ending
+from fastlog.base.tasks import Supervisor
 from fastlog.config import BrokerConfig, ConfigurationRules, LiveConfig
-from fastlog.coordination.cluster_view import BrokerInfo, ClusterView
-from fastlog.coordination.file_store import FileMetadataStore
+from fastlog.coordination.cluster_view import BrokerInfo, ClusterView, TopicState
 from fastlog.coordination.groups.service import GroupService
 from fastlog.coordination.producer_ids import ProducerIds
 from fastlog.coordination.startup import Coordination, start_topics
+from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.coordination.topics import TopicService
-from fastlog.native import IoEngine
+from fastlog.native import IoEngine, set_open_files
+from fastlog.replication.appender import Appender
 from fastlog.replication.committer import GroupCommitter
-from fastlog.replication.manager import ReplicaManager
+from fastlog.replication.local_partitions import LocalPartitions
+from fastlog.replication.news import PartitionNews
+from fastlog.replication.partition import PartitionKey, Surroundings
 from fastlog.replication.purgatory import Purgatory
-from fastlog.replication.replica import PartitionKey
-from fastlog.server.connection import ConnectionHost
-from fastlog.server.connection_table import ConnectionTable
-from fastlog.server.context import BrokerServices
-from fastlog.server.dispatch import Dispatcher
-from fastlog.server.fetch_sessions import FetchSessionCache
-from fastlog.server.flow_control import RequestMemory
-from fastlog.server.lifecycle import ServedPartitions
-from fastlog.server.listener import BoundListener, bind
-from fastlog.server.metadata_cache import MetadataCache
-from fastlog.server.metrics import BrokerMetrics
-from fastlog.server.observability.service import Observability
-from fastlog.server.registry import load_handlers
-from fastlog.server.response_memory import ResponseMemory
-from fastlog.server.settings import (
+from fastlog.replication.reconciler import Reconciler
+from fastlog.replication.replica_manager import ReplicaManager
+from fastlog.server.configs_in_force import ConfigsInForce
+from fastlog.server.derived_settings import (
     CompactionPolicies,
     LiveTopicDefaults,
     cleaner_settings,
     flow_limits,
     storage_settings,
 )
+from fastlog.server.fetch.sessions import FetchSessionCache
+from fastlog.server.memory.answer_memory import AnswerMemory
+from fastlog.server.memory.low_memory import LowMemory
+from fastlog.server.memory.old_objects import CHECK_SECONDS, OldObjects
+from fastlog.server.memory.response_memory import ResponseMemory
+from fastlog.server.memory.work_memory import WorkMemory
+from fastlog.server.metadata_source import metadata_source
+from fastlog.server.network.connection_host import ConnectionHost
+from fastlog.server.network.connection_table import SWEEP_SECONDS, ConnectionTable
+from fastlog.server.network.descriptors import current_plan
+from fastlog.server.network.flow_control import RequestMemory
+from fastlog.server.network.listener import BoundListener, bind
+from fastlog.server.network.session import ListenerIdentity
+from fastlog.server.observability.http_service import Observability
+from fastlog.server.observability.metrics import BrokerMetrics
+from fastlog.server.requests.context import BrokerServices
+from fastlog.server.requests.dispatch import Dispatcher
+from fastlog.server.requests.metadata_cache import MetadataCache
+from fastlog.server.requests.registry import load_handlers
+from fastlog.server.requests.searches import Searches
+from fastlog.server.requests.turns import Turns
+from fastlog.server.unused_settings import warn_of_unused
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 
 _LOG: Final = logging.getLogger(__name__)
+STOP_MARGIN_SECONDS: Final = 30.0
+"""What a stop may take without headway, after the time that requests in work are given."""
 # After the grace period of a stop: long enough to send the errors that end the last waits.
 _LAST_WORDS_SECONDS: Final = 1.0
+# Of the grace period, what requests get that take many turns of the event loop: longer ones are left undone.
+_LONG_REQUESTS_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.005
 # Kafka's default of 50 goes with an acceptor thread. Here the event loop accepts between requests, and a
 # queue that runs over costs clients a second each.
@@ -76,7 +96,9 @@ class Broker:
         self._live_config = LiveConfig(config)
         self._clock = clock or SystemClock()
         self._on_all_directories_failed = on_all_directories_failed
-        self._cleanup = AsyncExitStack()
+        self.tasks: Final = Supervisor(self._clock.monotonic)
+        """All background work of this broker."""
+        self._steps: list[Callable[[Ending], Coroutine[Any, Any, None]]] = []
         self._listeners: list[BoundListener] = []
         self._hosts: dict[str, ConnectionHost] = {}
         self._services: BrokerServices | None = None
@@ -112,24 +134,49 @@ class Broker:
         try:
             await self._start()
         except BaseException:
-            await self._cleanup.aclose()
+            await self._end(Ending(STOP_MARGIN_SECONDS))
             raise
 
     async def stop(self) -> bool:
-        """Answers what is under way and shuts down; whether the next start may trust the logs as they are."""
+        """Answers what is under way and shuts down; whether the next start may trust the logs as they are.
+
+        It comes to its end in any case: what takes too long is given up (`Ending`).
+        """
+        ending = Ending(STOP_MARGIN_SECONDS)
         if self._observability is not None:
             self._observability.health.stopping()
         for listener in self._listeners:
-            listener.close()
+            ending.call("listening", listener.close)
         if self._services is not None:
-            self._services.groups.resign()
+            ending.call("resigning as coordinator", self._services.groups.resign)
         if self._table is not None and self._dispatcher is not None:
-            await self._finish_connections(self._table, self._dispatcher)
-        await self._cleanup.aclose()
-        return self._clean
+            await self._finish_connections(self._table, self._dispatcher, ending)
+        await self._end(ending)
+        return self._clean and ending.went_well
+
+    def _at_end(self, what: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Has `work` done at the end, before all that was there before it."""
+
+        async def step(ending: Ending) -> None:
+            await ending.wait(what, work)
+
+        self._steps.append(step)
+
+    def _call_at_end(self, what: str, work: Callable[[], object]) -> None:
+        async def step(ending: Ending) -> None:
+            ending.call(what, work)
+
+        self._steps.append(step)
+
+    async def _end(self, ending: Ending) -> None:
+        while self._steps:
+            await self._steps.pop()(ending)
 
     async def _start(self) -> None:
         config = self.config
+        low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, self._clock.monotonic)
+        low_memory.start()
+        self._at_end("the reserve of memory", low_memory.stop)
         for endpoint in config.listeners.bound:
             listener = await bind(
                 endpoint.name,
@@ -139,64 +186,81 @@ class Broker:
                 self._hosts.__getitem__,
             )
             self._listeners.append(listener)
-            self._cleanup.callback(listener.close)
-        observe = self._observability = Observability(asyncio.get_running_loop(), self._clock.monotonic)
-        self._cleanup.push_async_callback(observe.close)
+            self._call_at_end("listening", listener.close)
+        observe = self._observability = Observability(
+            asyncio.get_running_loop(), self._clock.monotonic, self.tasks
+        )
+        self._at_end("metrics and health", observe.close)
         await observe.start(config)
 
-        io = IoLoop(IoEngine(config.io_threads))
-        self._cleanup.push_async_callback(io.close)
+        set_open_files(current_plan().files)
+        io = IoLoop(IoEngine(config.io_threads), guard=self.tasks.guard("io-results"))
+        self._at_end("I/O threads", io.close)
         logs = LogManager(
-            storage_settings(config), self._clock, io, on_all_failed=self._on_all_directories_failed
+            storage_settings(config),
+            self._clock,
+            io,
+            on_all_failed=self._on_all_directories_failed,
+            tasks=self.tasks,
         )
-        self._cleanup.push_async_callback(self._shut_logs, logs, io)
+        self._steps.append(partial(self._shut_logs, logs, io))
         observe.watch_logs(logs)
         observe.health.begin("looking at the log directories")
         preparation = await logs.prepare()
         if not config.node_id_is_set and preparation.node_id is not None:
             config = config.with_node_id(preparation.node_id)
         self._live_config = live = LiveConfig(config)
-        store = FileMetadataStore(
-            [directory.path for directory in logs.directories if directory.online],
-            used_before=preparation.used_before,
-            allow_data_loss=config.allow_data_loss,
-            spare={directory.path: directory.reserve for directory in logs.directories},
-            on_disk_failure=logs.dir_failed,
+        source = await metadata_source(
+            config, logs, used_before=preparation.used_before, clock=self._clock, tasks=self.tasks
         )
-        self._cleanup.push_async_callback(store.close)
+        store = source.store
+        self._at_end("metadata", source.close)
 
         view = ClusterView()
         view.set_brokers((_info(config, self._listeners),))
-        purgatory = Purgatory(asyncio.get_running_loop())
-        self._cleanup.callback(purgatory.close)
-        replicas = ReplicaManager(config.node_id, purgatory.check)
+        purgatory = Purgatory(asyncio.get_running_loop(), guard=self.tasks.guard("purgatory"))
+        self._call_at_end("parked requests", purgatory.close)
+        news = PartitionNews()
+        replicas = ReplicaManager(
+            config.node_id,
+            _advanced(logs, purgatory, news),
+            Surroundings(lambda: int(self._clock.monotonic() * 1000), view.is_alive),
+        )
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
+        logs.set_log_start_hook(_cut(replicas))
         logs.cleaner.set_hooks(CompactionPolicies(live, view), _last_stable_offset_of(replicas))
         live.on_change(lambda _, after: logs.cleaner.reconfigure(cleaner_settings(after)))
+        live.on_change(warn_of_unused)
         committer = GroupCommitter(io.commit)
-        served = ServedPartitions(live, view=view, logs=logs, replicas=replicas, committer=committer, io=io)
+        appender = Appender(io, committer, purgatory)
+        configs = ConfigsInForce(live, view, config.node_id)
+        partitions = LocalPartitions(logs, replicas, committer, io, configs.settings_of)
         topics = TopicService(
             store,
             view,
-            node_id=config.node_id,
+            reconciler=Reconciler[TopicState](config.node_id, partitions),
+            broker_configs=configs,
             defaults=LiveTopicDefaults(live),
             rules=ConfigurationRules(lambda: live.current),
-            lifecycle=served,
+            guard=self.tasks.guard("topic-changes"),
         )
-        self._cleanup.push_async_callback(topics.close)
+        self._at_end("topic changes", topics.close)
         producer_ids = ProducerIds(store)
         groups = GroupService(
             view=view,
             topics=topics,
             replicas=replicas,
-            purgatory=purgatory,
-            committer=committer,
+            appender=appender,
             clock=self._clock,
             config=lambda: live.current,
+            tasks=self.tasks,
         )
-        self._cleanup.push_async_callback(groups.close)
-        limits = flow_limits(config)
+        self._at_end("groups", groups.close)
+        topics.observe(groups)
+        logs.add_failure_callback(_resign_groups(groups))
+        searches = Searches()
+        self._call_at_end("searches", searches.close)
         services = BrokerServices(
             live_config=live,
             clock=self._clock,
@@ -209,14 +273,19 @@ class Broker:
             io=io,
             replicas=replicas,
             purgatory=purgatory,
-            committer=committer,
+            appender=appender,
             fetch_sessions=FetchSessionCache(
-                self._clock.monotonic, slots=config.max_incremental_fetch_session_cache_slots
+                self._clock.monotonic,
+                news,
+                slots=config.max_incremental_fetch_session_cache_slots,
+                max_bytes=config.memory.fetches,
             ),
-            response_memory=ResponseMemory(limits.response_memory_bytes),
+            response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
             registry=load_handlers(),
+            turns=Turns(asyncio.get_running_loop()),
+            searches=searches,
         )
         self._services = services
         observe.watch_services(services)
@@ -228,15 +297,17 @@ class Broker:
                 view=view,
                 topics=topics,
                 producer_ids=producer_ids,
-                lifecycle=served,
-                log_config_for=served.log_config_for,
+                broker_configs=configs,
+                log_config_for=configs.log_config_for,
             ),
             logs,
             preparation,
         )
         groups.start()
+        logs.housekeeping.follow_writes()
         logs.start_housekeeping()
         self._serve(services, observe)
+        await source.announce(config, _info(config, self._listeners), self._clock)
         for listener in self._listeners:
             await listener.accept()
         observe.health.serving()
@@ -245,16 +316,23 @@ class Broker:
         """Makes what connections need."""
         limits = flow_limits(self.config)
         dispatcher = self._dispatcher = Dispatcher(services)
-        table = self._table = ConnectionTable(limits, services.metrics, dispatcher.log_refused)
-        self._live_config.on_change(lambda _, after: table.set_limits(flow_limits(after)))
         memory = RequestMemory(limits.request_memory_bytes)
+        shares = self.config.memory
+        answers = AnswerMemory(shares.answers, shares.one_answer, self._clock.monotonic)
+        table = self._table = ConnectionTable(
+            limits, memory, services.response_memory, answers, services.metrics, dispatcher.log_refused
+        )
+        self._live_config.on_change(lambda _, after: table.set_limits(flow_limits(after)))
+        work = WorkMemory(limits.work_memory_bytes)
         observe.watch_memory(memory)
         for listener in self._listeners:
             self._hosts[listener.name] = ConnectionHost(
-                listener=listener.name,
+                listener=self._identity(listener.name),
                 monotonic=self._clock.monotonic,
                 limits=limits,
                 memory=memory,
+                work=work,
+                answers=answers,
                 table=table,
                 purgatory=services.purgatory,
                 metrics=services.metrics,
@@ -262,30 +340,74 @@ class Broker:
                 log_closed=dispatcher.log_closed,
                 send=services.io.send,
             )
-        sweeper = asyncio.create_task(table.sweep_forever(self._clock.monotonic), name="fastlog-sweeper")
-        self._cleanup.push_async_callback(_cancelled, sweeper)
 
-    async def _finish_connections(self, table: ConnectionTable, dispatcher: Dispatcher) -> None:
+        async def sweep() -> None:
+            table.sweep(self._clock.monotonic())
+
+        sweeper = self.tasks.repeat("connection-sweeper", sweep, every=SWEEP_SECONDS, first=SWEEP_SECONDS)
+        self._at_end("connection sweeper", sweeper.stop)
+        old_objects = OldObjects(lambda: services.turns.waits)
+        old_objects.begin()
+        self._call_at_end("old objects", old_objects.end)
+        check = self.tasks.repeat("old-objects", old_objects.check, every=CHECK_SECONDS, first=CHECK_SECONDS)
+        self._at_end("collection of old objects", check.stop)
+
+    def _identity(self, name: str) -> ListenerIdentity:
+        listeners = self.config.listeners
+        (protocol,) = (endpoint.protocol for endpoint in listeners.bound if endpoint.name == name)
+        return ListenerIdentity(name, protocol, is_inter_broker=name == listeners.inter_broker)
+
+    async def _finish_connections(
+        self, table: ConnectionTable, dispatcher: Dispatcher, ending: Ending
+    ) -> None:
         seconds = self.config.shutdown_timeout_ms / 1000
-        purgatory = self.services.purgatory
-        table.finish()
-        if not await table.wait_empty(seconds):
+        long_requests = min(seconds, _LONG_REQUESTS_SECONDS)
+        ending.call("finishing connections", table.finish)
+        finished = await table.wait_empty(long_requests)
+        self.services.turns.close()
+        if not finished and not await table.wait_empty(seconds - long_requests):
             _LOG.warning("%d connections are not finished after %.1f s and are cut", len(table), seconds)
-            purgatory.drain(force=True)
+            ending.call("parked requests", self.services.purgatory.end_all)
             await table.wait_empty(_LAST_WORDS_SECONDS)
-            table.abort()
+            ending.call("cutting connections", table.abort)
         await dispatcher.wait_tasks(_LAST_WORDS_SECONDS)
 
-    async def _shut_logs(self, logs: LogManager, io: IoLoop) -> None:
-        # Appends whose connection was cut are still running on native threads.
-        while io.pending:  # noqa: ASYNC110 - at the end of a run nobody else waits for this
-            await asyncio.sleep(_POLL_SECONDS)
-        self._clean = await logs.shutdown()
+    async def _shut_logs(self, logs: LogManager, io: IoLoop, ending: Ending) -> None:
+        async def idle() -> None:
+            # Appends whose connection was cut are still running on native threads.
+            pending = io.pending
+            while pending:
+                await asyncio.sleep(_POLL_SECONDS)
+                if io.pending < pending:
+                    ending.headway()
+                pending = io.pending
+
+        await ending.wait("reads and appends under way", idle)
+        self._clean = await logs.shutdown(ending)
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+def _advanced(
+    logs: LogManager, purgatory: Purgatory, news: PartitionNews
+) -> Callable[[PartitionKey], object]:
+    """What a partition that has got further means: something to flush, and perhaps answers that wait."""
+
+    def callback(key: PartitionKey) -> None:
+        logs.housekeeping.note_write(key)
+        purgatory.check(key)
+        news.tell(key)
+
+    return callback
+
+
+def _cut(replicas: ReplicaManager) -> Callable[[PartitionKey], object]:
+    """What another log start offset means: those who read the partition are told."""
+
+    def callback(key: PartitionKey) -> None:
+        replica = replicas.find(key)
+        if replica is not None:
+            replica.on_log_cut()
+
+    return callback
 
 
 def _high_watermark_of(replicas: ReplicaManager) -> Callable[[str, int], int | None]:
@@ -314,6 +436,15 @@ def _take_offline(replicas: ReplicaManager) -> Callable[[Path, str, Sequence[Par
             replica = replicas.find(key)
             if replica is not None:
                 replica.take_offline()
+
+    return callback
+
+
+def _resign_groups(groups: GroupService) -> Callable[[Path, str, Sequence[PartitionKey]], None]:
+    def callback(path: Path, reason: str, partitions: Sequence[PartitionKey]) -> None:
+        for topic, partition in partitions:
+            if topic == GROUP_METADATA_TOPIC:
+                groups.resigned(partition)
 
     return callback
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from fastlog.base.regular_file import read_regular_file
 from fastlog.storage.partition_dirs import DirectoryKind, parse_name
 from fastlog.storage.partition_metadata import PartitionMetadataDamaged, read_topic_id
 
 _LOG: Final = logging.getLogger(__name__)
 
-# KRaft's own metadata log, and the cache of remote indexes: no partitions of this broker.
+# KRaft's own metadata log, the cache of remote indexes, what the keeper of this broker has: no partitions.
 _KRAFT_METADATA_TOPIC: Final = "__cluster_metadata"
-_NOT_PARTITIONS: Final = frozenset({"remote-log-index-cache", "lost+found"})
+_NOT_PARTITIONS: Final = frozenset({"remote-log-index-cache", "lost+found", "keeper", "keeper.taken-over"})
 _EPOCH_FILE: Final = "leader-epoch-checkpoint"
 _EPOCH_LINE: Final = re.compile(r"([0-9]{1,10}) ([0-9]{1,19})")
 
@@ -60,7 +61,8 @@ class Listing:
 def list_log_directory(path: Path) -> Listing:
     """Reads one log directory. Raises OSError when it cannot be read."""
     listing = Listing()
-    for entry in sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink()):
+    # A link to a directory counts as one, as in Kafka: a partition that was moved to another disk by hand.
+    for entry in sorted(entry for entry in path.iterdir() if entry.is_dir()):
         name = parse_name(entry.name)
         if name is None:
             if entry.name not in _NOT_PARTITIONS and not entry.name.startswith("."):
@@ -99,7 +101,7 @@ def _partition(path: Path, topic: str, partition: int) -> FoundPartition:
 
 def _latest_epoch(path: Path) -> int:
     try:
-        lines = (path / _EPOCH_FILE).read_text("ascii", "replace").splitlines()
+        lines = read_regular_file(path / _EPOCH_FILE).decode("ascii", "replace").splitlines()
     except OSError:
         return -1
     entries = [_EPOCH_LINE.fullmatch(line) for line in lines[2:]]

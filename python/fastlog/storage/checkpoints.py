@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from fastlog.base.files import SpareSpace, write_atomically
+from fastlog.base.regular_file import GIBIBYTE, read_regular_file
 from fastlog.errors import FastlogError
-from fastlog.storage.files import SpareSpace, write_atomically
 
 RECOVERY_POINTS: Final = "recovery-point-offset-checkpoint"
 LOG_START_OFFSETS: Final = "log-start-offset-checkpoint"
@@ -80,13 +81,21 @@ def decode_offsets(data: bytes) -> dict[PartitionKey, int]:
 def read_offsets(path: Path) -> dict[PartitionKey, int]:
     """Reads a checkpoint; a missing file is empty. Raises CheckpointDamaged naming the file, or OSError."""
     try:
-        data = path.read_bytes()
+        data = read_regular_file(path, GIBIBYTE)
     except FileNotFoundError:
         return {}
     try:
         return decode_offsets(data)
     except CheckpointDamaged as error:
         raise CheckpointDamaged(f"{path} is damaged: {error}") from error
+
+
+def is_own(path: Path) -> bool:
+    """Whether there is a checkpoint that fastlog wrote: Kafka's have no checksum. Raises OSError."""
+    try:
+        return f"\n{_CRC_TOPIC} ".encode("ascii") in read_regular_file(path, GIBIBYTE)
+    except FileNotFoundError:
+        return False
 
 
 def write_offsets(path: Path, offsets: Mapping[PartitionKey, int], spare: SpareSpace | None = None) -> None:

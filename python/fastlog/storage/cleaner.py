@@ -12,32 +12,35 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from fastlog.clock import Clock
+from fastlog.base.clock import Clock
+from fastlog.base.tasks import Loop, Supervisor
 from fastlog.errors import FastlogError
 from fastlog.native import (
     CleanerThrottle,
     CompactionReport,
     FastlogNativeError,
-    StorageError,
 )
+from fastlog.storage.causes import Cause, cause_of, passes
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.cleaner_checkpoints import CleanerCheckpoints
 from fastlog.storage.cleaner_choice import Candidate, LogToClean, choose, look
 from fastlog.storage.cleaner_run import Run
 from fastlog.storage.cleaner_settings import CleanerSettings, CompactionLimit, PolicyOf
 from fastlog.storage.cleaner_stats import CleanerStats
+from fastlog.storage.disk_jobs import uninterrupted
 from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partitions import OpenPartition, PartitionTable
 
 _LOG: Final = logging.getLogger(__name__)
 _LOGS_PER_THREAD_CALL: Final = 256
-# How long a log is left alone when there was no room on its disk for its compacted segments.
-_FULL_DISK_PAUSE_SECONDS: Final = 60.0
+# How long a log is left alone when there was no room for its compacted segments, or no descriptor.
+_PAUSE_SECONDS: Final = 60.0
 
 _Looked = list[tuple[Candidate, LogToClean | Exception | None]]
 
@@ -52,6 +55,7 @@ class LogCleaner:
         directories: Sequence[LogDirectory],
         table: PartitionTable,
         failures: DirectoryFailures,
+        tasks: Supervisor,
     ) -> None:
         self.checkpoints: Final = CleanerCheckpoints(directories, table, failures)
         self.stats: Final = CleanerStats()
@@ -67,7 +71,8 @@ class LogCleaner:
         self._running: dict[PartitionKey, Run] = {}
         # Logs for which there was no room, and the monotonic time when they are looked at again.
         self._postponed: dict[PartitionKey, float] = {}
-        self._workers: dict[int, asyncio.Task[None]] = {}
+        self._tasks = tasks
+        self._workers: dict[int, Loop] = {}
         self._choosing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._started = False
@@ -96,7 +101,9 @@ class LogCleaner:
         for run in runs:
             run.reason = run.reason or "the broker stops"
         self._throttle.cancel()
-        await asyncio.gather(*self._workers.values(), *(run.wait() for run in runs))
+        await asyncio.gather(
+            *(worker.finish() for worker in list(self._workers.values())), *(run.wait() for run in runs)
+        )
         for directory in self._directories:
             await self.checkpoints.write(directory)
 
@@ -230,12 +237,13 @@ class LogCleaner:
         if not self._is_open(entry):
             # It was deleted or closed, or its directory is offline.
             _LOG.debug("compaction of %s-%d: %s", *entry.key, error)
-        elif isinstance(error, StorageError) and error.no_space:
-            self._postponed[entry.key] = self._clock.monotonic() + _FULL_DISK_PAUSE_SECONDS
-            _LOG.warning("the compaction of %s-%d waits for room on the disk: %s", *entry.key, error)
+        elif passes(error):
+            self._postponed[entry.key] = self._clock.monotonic() + _PAUSE_SECONDS
+            lacking = "room on the disk" if cause_of(error) is Cause.FULL else "descriptors or memory"
+            _LOG.warning("the compaction of %s-%d waits for %s: %s", *entry.key, lacking, error)
         elif entry.log.failure is not None:
             self._failures.log_failed(entry.log)
-        elif isinstance(error, StorageError):
+        elif cause_of(error) is Cause.DISK:
             reason = f"compaction of {entry.topic}-{entry.partition}: {error}"
             self._failures.directory_failed(entry.directory.path, reason)
         else:
@@ -250,7 +258,7 @@ class LogCleaner:
 
     def _directory_failed(self, path: Path, reason: str, partitions: Sequence[PartitionKey]) -> None:
         for run in self._running.values():
-            if run.target.entry.directory.path == path:
+            if run.target.entry.key in partitions:
                 run.interrupt(reason)
         for key in partitions:
             self._forget(key)
@@ -271,24 +279,20 @@ class LogCleaner:
         self._wake = asyncio.Event()
         for index in range(self._settings.threads):
             if self._is_wanted(index) and index not in self._workers:
-                name = f"fastlog-cleaner-{index}"
-                self._workers[index] = asyncio.create_task(self._work(index, name), name=name)
+                self._workers[index] = self._tasks.run(f"cleaner-{index}", partial(self._work, index))
 
-    async def _work(self, index: int, name: str) -> None:
+    async def _work(self, index: int) -> None:
         # A pool of one thread each, so that the number of threads can change while some are busy.
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        while self._is_wanted(index):
-            # Set by a change of settings from here on.
-            wake = self._wake
-            try:
-                cleaned = await self.clean_one(executor)
-            except Exception:  # noqa: BLE001 - a thread of the cleaner must not end by a defect elsewhere
-                _LOG.exception("looking for logs to compact failed, it is tried again")
-                cleaned = False
-            if not cleaned:
-                await _wait(wake, self._settings.backoff_ms / 1000)
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"fastlog-cleaner-{index}")
+        try:
+            while self._is_wanted(index):
+                # Set by a change of settings from here on.
+                wake = self._wake
+                if not await uninterrupted(self.clean_one(executor)):
+                    await _wait(wake, self._settings.backoff_ms / 1000)
+        finally:
+            executor.shutdown(wait=False)
         del self._workers[index]
-        executor.shutdown(wait=False)
 
     def _is_wanted(self, index: int) -> bool:
         return self._started and self._settings.enabled and index < self._settings.threads

@@ -8,17 +8,15 @@ are, so offsets follow their log when it is cut.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fastlog.storage.checkpoints import CLEANER_OFFSETS, PartitionKey, write_offsets
 from fastlog.storage.failures import DirectoryFailures
-from fastlog.storage.files import is_full_disk
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partitions import OpenPartition, PartitionTable
 
-_LOG: Final = logging.getLogger(__name__)
+_WRITING: Final = f"writing {CLEANER_OFFSETS}"
 
 
 class CleanerCheckpoints:
@@ -39,9 +37,11 @@ class CleanerCheckpoints:
             directory: {} for directory in directories
         }
         self._locks = {directory: asyncio.Lock() for directory in directories}
+        # Writes that were asked for so far, and up to which of them the file has what was to be in it.
+        self._asked = dict.fromkeys(directories, 0)
+        self._covered = dict.fromkeys(directories, 0)
         # Directories whose last write failed: the file may hold either content.
         self._doubtful: set[LogDirectory] = set()
-        self._full: set[LogDirectory] = set()
 
     def load(self) -> None:
         """Takes over what the files said, when the logs are open and nothing has been appended yet.
@@ -84,27 +84,29 @@ class CleanerCheckpoints:
     async def write(self, directory: LogDirectory) -> bool:
         """Replaces the file of a directory. Returns whether it is on the disk.
 
-        Entries of partitions that are not in the directory (any more) are left out.
+        Entries of partitions that are not in the directory (any more) are left out. Those who ask while the
+        file is being written share the next write.
         """
+        self._asked[directory] += 1
+        turn = self._asked[directory]
         async with self._locks[directory]:
+            if self._covered[directory] >= turn:
+                return True
             if not directory.online:
                 return False
             # A copy, in one step: all that takes time for each partition happens in the thread.
-            offsets = dict(self._offsets[directory])
+            asked, offsets = self._asked[directory], dict(self._offsets[directory])
             known = None if directory in self._doubtful else self._on_disk[directory]
             self._doubtful.add(directory)
             try:
                 written = await asyncio.to_thread(self._replace, directory, offsets, known)
             except OSError as error:
-                if not is_full_disk(error):
-                    self._failures.directory_failed(directory.path, f"writing {CLEANER_OFFSETS}: {error}")
-                elif directory not in self._full:
-                    self._full.add(directory)
-                    _LOG.warning("%s is full, %s waits for room", directory.path, CLEANER_OFFSETS)
+                self._failures.operation_failed(directory.path, _WRITING, error)
                 return False
             self._on_disk[directory] = written
+            self._covered[directory] = asked
             self._doubtful.discard(directory)
-            self._full.discard(directory)
+            self._failures.operation_succeeded(directory.path, _WRITING)
             return True
 
     def _replace(
@@ -119,6 +121,7 @@ class CleanerCheckpoints:
         """
         living = {key: offset for key, offset in offsets.items() if self._is_in(directory, key)}
         if living != known:
+            directory.check_place()
             write_offsets(directory.path / CLEANER_OFFSETS, living)
         return living
 

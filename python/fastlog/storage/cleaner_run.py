@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from fastlog.native import CleanerThrottle, CompactionAborted, CompactionReport
 from fastlog.storage.cleaner_choice import LogToClean
 
+_LOG: Final = logging.getLogger(__name__)
 _AGAIN_SECONDS: Final = 0.05
 
 
@@ -59,7 +61,10 @@ class Run:
     async def _interrupt(self) -> None:
         # Between the look at `reason` and the engine's own beginning there is nothing to stop yet.
         while not self._ended.is_set():
-            await asyncio.to_thread(self.target.entry.log.stop_compaction)
+            try:
+                await asyncio.to_thread(self.target.entry.log.stop_compaction)
+            except Exception:  # noqa: BLE001 - it is asked again; whoever waits for the end must not be left
+                _LOG.exception("a compaction could not be told to stop, it is told again")
             try:
                 async with asyncio.timeout(_AGAIN_SECONDS):
                     await self._ended.wait()

@@ -7,12 +7,14 @@ block is needed, and renames it. Used files are made again as soon as there is r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
 from typing import Final
 
-from fastlog.storage.files import is_full_disk
+from fastlog.base.files import FILE_MODE
+from fastlog.storage.causes import Cause, cause_of
 
 SLOTS: Final = 8
 SLOT_BYTES: Final = 512 * 1024
@@ -49,16 +51,20 @@ class DiskReserve:
     def fill(self) -> int:
         """Makes missing or small slots, as far as there is room; returns how many are ready.
 
-        Raises OSError when the disk fails for another reason than being full.
+        A slot that cannot be used, for its rights or because something else has its name, is made anew or
+        left out. Raises OSError when the disk fails.
         """
         ready = 0
         with self._lock:
             for path in self._paths:
                 try:
-                    self._allocate(path)
+                    self._allocate_anew(path)
                 except OSError as error:
-                    if not is_full_disk(error):
+                    cause = cause_of(error)
+                    if cause is Cause.DISK:
                         raise
+                    if cause is Cause.FILE:
+                        continue
                     break
                 ready += 1
         return ready
@@ -69,13 +75,33 @@ class DiskReserve:
             for path in [path for path in self._paths if path.exists()][keep:]:
                 path.unlink(missing_ok=True)
 
+    def give_room(self) -> bool:
+        """Gives the room of one slot back to the disk, for a small file that cannot do without it; whether
+        there was one."""
+        with self._lock:
+            for path in self._paths:
+                if path.exists():
+                    path.unlink(missing_ok=True)
+                    return True
+        return False
+
     def clear_taken(self) -> None:
         """Removes slots that a crash left between being taken and being renamed. Before other use only."""
         for path in self._paths:
-            _taken(path).unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError, IsADirectoryError):
+                _taken(path).unlink(missing_ok=True)
+
+    def _allocate_anew(self, path: Path) -> None:
+        try:
+            self._allocate(path)
+        except OSError as error:
+            if cause_of(error) is not Cause.FILE:
+                raise
+            path.unlink(missing_ok=True)
+            self._allocate(path)
 
     def _allocate(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             size = os.fstat(descriptor).st_size
             if size < self._slot_bytes:

@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+from fastlog.base.histogram import Histogram
+from fastlog.base.tasks import Guard, Supervisor
 from fastlog.errors import ErrorCode, FastlogError
-from fastlog.histogram import Histogram
 from fastlog.native import FastlogNativeError, FileResponse, IoEngine, Log, ProducePlan, Socket
-from fastlog.native.shapes import FetchResult, FetchRow, NodeEndpoint, ProduceResult
+from fastlog.native.shapes import AppendRow, FetchResult, FetchRow, NodeEndpoint, ProduceResult
+from fastlog.storage.room import RoomWatch
 
 T = TypeVar("T")
 
 _STORAGE_ERROR: Final = int(ErrorCode.KAFKA_STORAGE_ERROR)
+LONGEST_JOB_SECONDS: Final = 30.0
+"""A read or an append that takes longer than this is taken for one that never ends."""
 
 
 class IoClosed(FastlogError):
@@ -32,14 +37,21 @@ class IoLoop:
     A caller that is cancelled leaves its job running; the result is dropped.
     """
 
-    def __init__(self, engine: IoEngine, on_log_failure: Callable[[Log], None] | None = None) -> None:
+    def __init__(
+        self,
+        engine: IoEngine,
+        on_log_failure: Callable[[Log], None] | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         self._engine = engine
         self._on_log_failure = on_log_failure
+        self._guard = guard or Supervisor().guard("io-results")
         self._loop = asyncio.get_running_loop()
         self._tokens = itertools.count(1)
         self._waiting: dict[int, tuple[asyncio.Future[Any], Sequence[Log | int]]] = {}
         self._fileno = engine.fileno()
         self._settling: list[tuple[Log, asyncio.Future[None]]] = []
+        self._room: RoomWatch | None = None
         self._closed = False
         self.flush_seconds: Final = Histogram()
         """Times of flushes and group commits, from the request to the result on the loop."""
@@ -54,13 +66,35 @@ class IoLoop:
         """Sets who is told of failed logs."""
         self._on_log_failure = hook
 
+    def set_room_hook(self, hook: Callable[[Path, bool], None]) -> None:
+        """Sets who is told (directory, full): appends have found no room there, or find it again."""
+        self._room = RoomWatch(self._loop.time, hook)
+
+    def forget(self, log: Log) -> None:
+        """Nothing is appended to `log` any more: what is noted of it goes."""
+        if self._room is not None:
+            self._room.forget(log)
+
     def produce(
         self, plan: ProducePlan, targets: list[Log | int], leader_epochs: list[int]
     ) -> asyncio.Future[list[ProduceResult]]:
         """Appends the rows of `plan`; the results come in row order, errors as codes in the rows."""
-        token, future = self._expect(targets)
-        self._engine.produce(token, plan, targets, leader_epochs)
-        return future
+        return self._submit(targets, self._engine.produce, plan, targets, leader_epochs)
+
+    def append(
+        self, rows: list[AppendRow], *, timestamp_ms: int, codec: str
+    ) -> asyncio.Future[list[ProduceResult]]:
+        """Appends records of the broker's own, a batch for each row; results as those of `produce`."""
+        logs = [row[0] for row in rows]
+        return self._submit(logs, self._engine.append, rows, timestamp_ms=timestamp_ms, codec=codec)
+
+    def lead(self, log: Log, epoch: int) -> asyncio.Future[int]:
+        """Begins a leadership at the end of the log, as `Log.lead` does; the result is its first offset."""
+        return self._submit([log], self._engine.lead, log, epoch)
+
+    def fence(self, log: Log, epoch: int) -> asyncio.Future[int]:
+        """Ends older leaderships, as `Log.fence` does; the result is the end of the log."""
+        return self._submit([log], self._engine.fence, log, epoch)
 
     def fetch(
         self,
@@ -78,9 +112,9 @@ class IoLoop:
         from_files: bool = False,
     ) -> asyncio.Future[FetchResult]:
         """Reads rows and builds the response, as `IoEngine.fetch` describes."""
-        token, future = self._expect([row[11] for row in rows if row[11] is not None])
-        self._engine.fetch(
-            token,
+        return self._submit(
+            [row[11] for row in rows if row[11] is not None],
+            self._engine.fetch,
             version,
             correlation_id,
             rows,
@@ -93,34 +127,29 @@ class IoLoop:
             hard_max_bytes=hard_max_bytes,
             from_files=from_files,
         )
-        return future
 
     def send(self, socket: Socket, response: FileResponse, start: int) -> asyncio.Future[int]:
         """Sends a part of a response, as `IoEngine.send` describes; the result is the position reached."""
-        token, future = self._expect(())
-        self._engine.send(token, socket, response, start)
-        return future
+        return self._submit((), self._engine.send, socket, response, start)
 
     def flush(self, log: Log) -> asyncio.Future[int]:
         """Makes everything appended to `log` durable; the result is its recovery point."""
-        token, future = self._expect([log])
-        self._engine.flush(token, log)
-        self._time_flush(future)
-        return future
+        return self._time_flush(self._submit([log], self._engine.flush, log))
 
     def commit(self, log: Log) -> asyncio.Future[int]:
         """Waits for the next group commit; the result is the end offset that it made durable."""
-        token, future = self._expect([log])
-        self._engine.commit(token, log)
-        self._time_flush(future)
-        return future
+        return self._time_flush(self._submit([log], self._engine.commit, log))
 
-    async def settled(self, log: Log) -> None:
-        """Waits until no job that was submitted touches `log` any more, whoever waits for those jobs."""
+    async def settled(self, log: Log, seconds: float = LONGEST_JOB_SECONDS) -> None:
+        """Waits until no job that was submitted touches `log` any more, whoever waits for those jobs.
+
+        Raises TimeoutError when that takes more than `seconds`.
+        """
         if self._is_busy(log):
             future: asyncio.Future[None] = self._loop.create_future()
             self._settling.append((log, future))
-            await future
+            async with asyncio.timeout(seconds):
+                await future
 
     async def close(self) -> None:
         """Lets submitted jobs finish, hands out their results, and stops the threads."""
@@ -137,32 +166,49 @@ class IoLoop:
         self._waiting.clear()
         self._tell_settled()
 
-    def _expect(self, logs: Sequence[Log | int]) -> tuple[int, asyncio.Future[Any]]:
+    def _submit(
+        self, logs: Sequence[Log | int], job: Callable[..., None], *args: Any, **kwargs: Any
+    ) -> asyncio.Future[Any]:
+        """Hands a job over that touches `logs`; one that is refused leaves no wait behind."""
         if self._closed:
             raise IoClosed("the I/O threads have stopped")
         token = next(self._tokens)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[token] = (future, logs)
-        return token, future
+        try:
+            job(token, *args, **kwargs)
+        except BaseException:
+            del self._waiting[token]
+            raise
+        return future
 
-    def _time_flush(self, future: asyncio.Future[int]) -> None:
+    def _time_flush(self, future: asyncio.Future[int]) -> asyncio.Future[int]:
         began = self._loop.time()
         future.add_done_callback(lambda _: self.flush_seconds.observe(self._loop.time() - began))
+        return future
 
     def _drain(self) -> None:
         for token, result in self._engine.drain():
             future, logs = self._waiting.pop(token)
-            if isinstance(result, FastlogNativeError):
-                self._look_for_failures(logs)
-                if not future.done():
-                    future.set_exception(result)
+            # What goes wrong over one result must not lose the others: they are handed out only once.
+            try:
+                self._take_notice(result, logs)
+            except BaseException as error:  # noqa: BLE001 - logged and counted
+                self._guard.failed(error)
+            if future.done():
                 continue
-            if _has_storage_error(result):
-                self._look_for_failures(logs)
-            if not future.done():
+            if isinstance(result, FastlogNativeError):
+                future.set_exception(result)
+            else:
                 future.set_result(result)
         if self._settling:
             self._tell_settled()
+
+    def _take_notice(self, result: object, logs: Sequence[Log | int]) -> None:
+        if isinstance(result, FastlogNativeError) or _has_storage_error(result):
+            self._look_for_failures(logs)
+        elif self._room is not None and self._room.waiting:
+            self._room.look()
 
     def _is_busy(self, log: Log) -> bool:
         return any(log is other for _, logs in self._waiting.values() for other in logs)
@@ -176,11 +222,14 @@ class IoLoop:
                 future.set_result(None)
 
     def _look_for_failures(self, logs: Sequence[Log | int]) -> None:
-        if self._on_log_failure is None:
-            return
         for log in logs:
-            if not isinstance(log, int) and log.failure is not None:
-                self._on_log_failure(log)
+            if isinstance(log, int):
+                continue
+            if log.failure is not None:
+                if self._on_log_failure is not None:
+                    self._on_log_failure(log)
+            elif self._room is not None and log.is_out_of_room:
+                self._room.refused(log)
 
 
 def _has_storage_error(result: object) -> bool:

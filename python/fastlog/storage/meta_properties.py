@@ -20,10 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from fastlog.base.files import write_atomically
+from fastlog.base.regular_file import read_regular_file
+from fastlog.base.uuids import format_uuid, parse_uuid, random_uuid
 from fastlog.errors import FastlogError
-from fastlog.storage.files import write_atomically
 from fastlog.storage.properties_file import format_properties, parse_properties
-from fastlog.storage.uuids import format_uuid, parse_uuid, random_uuid
 
 META_PROPERTIES_FILE: Final = "meta.properties"
 _FASTLOG_VERSION: Final = "1"
@@ -95,7 +96,7 @@ def read_meta_properties(directory: Path) -> MetaProperties | None:
     """The file of a log directory, None when there is none. Raises IdentityError, OSError."""
     path = directory / META_PROPERTIES_FILE
     try:
-        data = path.read_bytes()
+        data = read_regular_file(path)
     except FileNotFoundError:
         return None
     try:

@@ -6,9 +6,9 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from fastlog.base.files import entries_synced, make_directory
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError, Log, LogConfig
-from fastlog.storage.files import fsync_directory, make_directory
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partition_dirs import DirectoryKind, live_name, retired_name
 from fastlog.storage.partition_metadata import PartitionMetadataDamaged, read_topic_id, write_topic_id
@@ -28,14 +28,15 @@ def make_partition(
     Raises KafkaError(KAFKA_STORAGE_ERROR) when another partition's data is in the way, OSError, or what
     `Log.open` raises. After an error nothing new is left behind, as far as the disk allows.
     """
+    directory.check_place()
     path = directory.path / live_name(topic, partition)
     made = make_directory(path)
     try:
         if not made:
             _check_leftover(path, topic_id)
-        write_topic_id(path, topic_id)
-        log = open_log(str(path), config, clean_shutdown=made)
-        fsync_directory(path)
+        with entries_synced(path):
+            write_topic_id(path, topic_id)
+            log = open_log(str(path), config, clean_shutdown=made)
     except (OSError, FastlogNativeError):
         if made:
             with contextlib.suppress(OSError):
@@ -45,18 +46,32 @@ def make_partition(
 
 
 def retire(path: Path, topic: str, partition: int, kind: DirectoryKind) -> Path:
-    """Renames a partition directory so that it is no longer served; durable. Returns its new path."""
+    """Renames a partition directory so that it is no longer served; durable. Returns its new path.
+
+    Raises OSError; the directory then has its old name, as far as that can be done.
+    """
     target = path.with_name(retired_name(topic, partition, kind))
-    path.rename(target)
-    fsync_directory(path.parent)
+    try:
+        with entries_synced(path.parent):
+            path.rename(target)
+    except OSError:
+        # Nobody would remove what is told as not renamed, and the next attempt would find nothing.
+        with contextlib.suppress(OSError):
+            target.rename(path)
+        raise
     return target
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a retired directory. Raises OSError; what is left is tried again at the next start."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
-        fsync_directory(path.parent)
+    """Removes a retired directory. Raises OSError; what is left is tried again later."""
+    with contextlib.suppress(FileNotFoundError), entries_synced(path.parent):
+        if path.is_symlink():
+            # What the link leads to is the partition. The link goes last, so that it can be tried again.
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(path.resolve())
+            path.unlink()
+        else:
+            shutil.rmtree(path)
 
 
 def _check_leftover(path: Path, topic_id: bytes) -> None:

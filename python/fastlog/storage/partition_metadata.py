@@ -10,9 +10,10 @@ import re
 from pathlib import Path
 from typing import Final
 
+from fastlog.base.files import replace_content
+from fastlog.base.regular_file import read_regular_file
+from fastlog.base.uuids import ZERO_UUID, format_uuid, parse_uuid
 from fastlog.errors import FastlogError
-from fastlog.storage.files import write_atomically
-from fastlog.storage.uuids import ZERO_UUID, format_uuid, parse_uuid
 
 PARTITION_METADATA_FILE: Final = "partition.metadata"
 _CONTENT: Final = re.compile(r"version: (?P<version>[0-9]+)\n+topic_id: (?P<id>\S+)\n*", re.ASCII)
@@ -29,7 +30,7 @@ def read_topic_id(directory: Path) -> bytes | None:
     """
     path = directory / PARTITION_METADATA_FILE
     try:
-        text = path.read_bytes().decode("ascii", "replace").replace("\r\n", "\n")
+        text = read_regular_file(path).decode("ascii", "replace").replace("\r\n", "\n")
     except FileNotFoundError:
         return None
     match = _CONTENT.fullmatch(text)
@@ -47,6 +48,6 @@ def read_topic_id(directory: Path) -> bytes | None:
 
 
 def write_topic_id(directory: Path, topic_id: bytes) -> None:
-    """Writes the file durably. Raises OSError."""
+    """Writes the file; durable at the end of an `entries_synced` of the directory. Raises OSError."""
     content = f"version: 0\ntopic_id: {format_uuid(topic_id)}\n"
-    write_atomically(directory / PARTITION_METADATA_FILE, content.encode("ascii"))
+    replace_content(directory / PARTITION_METADATA_FILE, content.encode("ascii"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from fastlog.storage.recovery import Opening
 
 @dataclass(slots=True)
 class OpenPartition:
-    """One open log. `flushed_at` is the monotonic time of the last flush by time, in seconds."""
+    """One open log.
+
+    `flushed_at` is the monotonic time of the last flush by time, in seconds; `noted_point` the recovery point
+    that is on the disk.
+    """
 
     topic: str
     partition: int
@@ -23,6 +28,7 @@ class OpenPartition:
     directory: LogDirectory
     config: LogConfig
     flushed_at: float
+    noted_point: int = -1
 
     @property
     def key(self) -> PartitionKey:
@@ -35,7 +41,8 @@ class ClosedPartition:
     """A partition of this broker whose log is not open.
 
     `path` is None when its directory was not found. `opening` is set when it may be opened later, because the
-    disk was only full.
+    disk was only full. `former` is what was open before: threads may still be at work on its log, so whoever
+    takes the directory away waits for them, and closes it.
     """
 
     topic_id: bytes
@@ -43,6 +50,7 @@ class ClosedPartition:
     path: Path | None
     directory: LogDirectory | None
     opening: Opening | None = None
+    former: OpenPartition | None = None
 
 
 class PartitionTable:
@@ -50,7 +58,13 @@ class PartitionTable:
 
     def __init__(self) -> None:
         self._open: dict[PartitionKey, OpenPartition] = {}
-        self.closed: dict[PartitionKey, ClosedPartition] = {}
+        # Of each topic the number above its highest open partition, and of each directory how many there are:
+        # a change of one topic does not look at the others.
+        self._ends: dict[str, int] = {}
+        self._counts: Counter[LogDirectory] = Counter()
+        self._closed: dict[PartitionKey, ClosedPartition] = {}
+        self.generation = 0
+        """Grows whenever a partition opens or closes."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -58,18 +72,50 @@ class PartitionTable:
     def __iter__(self) -> Iterator[OpenPartition]:
         return iter(list(self._open.values()))
 
+    @property
+    def closed(self) -> Mapping[PartitionKey, ClosedPartition]:
+        """The partitions that are not open."""
+        return self._closed
+
     def get(self, topic: str, partition: int) -> OpenPartition | None:
         """The open partition, or None."""
         return self._open.get((topic, partition))
 
     def add(self, entry: OpenPartition) -> None:
         """Adds an open partition; one that was closed is not any more."""
-        self.closed.pop(entry.key, None)
+        self.generation += 1
+        self._closed.pop(entry.key, None)
+        self.remove(*entry.key)
         self._open[entry.key] = entry
+        self._ends[entry.topic] = max(self._ends.get(entry.topic, 0), entry.partition + 1)
+        self._counts[entry.directory] += 1
+
+    def add_closed(self, key: PartitionKey, entry: ClosedPartition) -> None:
+        """Adds a partition that is not open."""
+        self.generation += 1
+        self._closed[key] = entry
+
+    def forget(self, key: PartitionKey) -> None:
+        """A partition that was closed is gone."""
+        self.generation += 1
+        self._closed.pop(key, None)
 
     def remove(self, topic: str, partition: int) -> OpenPartition | None:
         """Takes an open partition out."""
-        return self._open.pop((topic, partition), None)
+        entry = self._open.pop((topic, partition), None)
+        if entry is None:
+            return None
+        self._counts[entry.directory] -= 1
+        end = self._ends.pop(topic)
+        while end and (topic, end - 1) not in self._open:
+            end -= 1
+        if end:
+            self._ends[topic] = end
+        return entry
+
+    def count_in(self, directory: LogDirectory) -> int:
+        """How many open partitions one log directory has."""
+        return self._counts[directory]
 
     def in_directory(self, directory: LogDirectory) -> list[OpenPartition]:
         """The open partitions of one log directory."""
@@ -77,19 +123,36 @@ class PartitionTable:
 
     def closed_in(self, directory: LogDirectory) -> list[PartitionKey]:
         """The partitions of one log directory that are not open."""
-        return [key for key, entry in self.closed.items() if entry.directory is directory]
+        return [key for key, entry in self._closed.items() if entry.directory is directory]
+
+    def lost(self) -> list[PartitionKey]:
+        """The partitions of which nobody knows where they are."""
+        return [key for key, entry in self._closed.items() if entry.directory is None]
 
     def of_topic(self, topic: str) -> list[OpenPartition]:
         """The open partitions of one topic."""
-        return [entry for entry in self._open.values() if entry.topic == topic]
+        found = (self._open.get((topic, number)) for number in range(self._ends.get(topic, 0)))
+        return [entry for entry in found if entry is not None]
+
+    def close(self, entry: OpenPartition, reason: str) -> ClosedPartition | None:
+        """Moves an open partition to the closed ones; None when it is not open any more.
+
+        What is known of it is kept in the checkpoints of its directory.
+        """
+        if self._open.get(entry.key) is not entry:
+            return None
+        self.remove(*entry.key)
+        entry.directory.note_former(entry.key, entry.log.recovery_point, entry.log.log_start_offset)
+        path = Path(entry.log.path)
+        closed = ClosedPartition(entry.topic_id, reason, path, entry.directory, former=entry)
+        self.add_closed(entry.key, closed)
+        return closed
 
     def close_directory(self, directory: LogDirectory, reason: str) -> list[OpenPartition]:
         """Moves all open partitions of a failed directory to the closed ones, and returns them."""
         lost = self.in_directory(directory)
         for entry in lost:
-            del self._open[entry.key]
-            path = Path(entry.log.path)
-            self.closed[entry.key] = ClosedPartition(entry.topic_id, reason, path, directory)
+            self.close(entry, reason)
         return lost
 
 
@@ -97,14 +160,16 @@ class RetiredDirectories:
     """Partition directories that were renamed away, and when (ms) each may be removed."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, Path]] = []
+        self._waiting: dict[Path, int] = {}
 
     def add(self, path: Path, due_ms: int) -> None:
-        """Adds a directory."""
-        self._waiting.append((due_ms, path))
+        """Adds a directory, or puts off its removal."""
+        self._waiting[path] = due_ms
 
     def due(self, now_ms: int) -> list[Path]:
-        """Takes out those whose time has come."""
-        ready = [path for due, path in self._waiting if due <= now_ms]
-        self._waiting = [(due, path) for due, path in self._waiting if due > now_ms]
-        return ready
+        """Those whose time has come. Each stays until it is said to be `removed`."""
+        return [path for path, due in self._waiting.items() if due <= now_ms]
+
+    def removed(self, path: Path) -> None:
+        """The directory is gone."""
+        self._waiting.pop(path, None)

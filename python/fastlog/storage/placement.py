@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def duplicate_directories(paths: Sequence[Path]) -> str | None:
     """Says so when two entries of `log.dirs` are one directory."""
     seen: dict[Path, Path] = {}
     for path in paths:
-        real = Path(path).resolve()
+        # Not `Path.resolve`, which raises when links lead in a circle: whoever opens the path says that.
+        real = Path(os.path.realpath(path))
         if real in seen:
             return f"log.dirs names one directory twice: {seen[real]} and {path}"
         seen[real] = path

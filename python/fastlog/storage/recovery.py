@@ -15,14 +15,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+from fastlog.base.files import entries_synced
+from fastlog.base.wording import counted
 from fastlog.errors import FastlogError
 from fastlog.native import FastlogNativeError, Log, LogConfig, StorageError
 from fastlog.storage.adopt import FoundPartition
+from fastlog.storage.causes import Cause, cause_of, passes
 from fastlog.storage.checkpoints import PartitionKey
-from fastlog.storage.files import is_full_disk
 from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.opening_progress import DirectoryProgress
 from fastlog.storage.partition_metadata import write_topic_id
-from fastlog.storage.progress import DirectoryProgress
 
 _LOG: Final = logging.getLogger(__name__)
 _PROGRESS_SECONDS: Final = 5.0
@@ -41,6 +43,8 @@ class OpenLog(Protocol):
         recovery_point: int = 0,
         log_start_offset: int = 0,
         compacted_below: int = 0,
+        offsets_are_exact: bool = False,
+        adopted: bool = False,
         clean_shutdown: bool = False,
         allow_data_loss: bool = False,
     ) -> Log:
@@ -61,8 +65,8 @@ class Opening:
 class DirectoryOpened:
     """What came of one directory.
 
-    `refused` partitions stay offline, `postponed` ones until there is room on the disk. `failure` is set when
-    the directory itself does not work.
+    `refused` partitions stay offline, `postponed` ones until what they lack is there: room on the disk, or
+    descriptors and memory. `failure` is set when the directory itself does not work.
     """
 
     clean: bool = False
@@ -94,6 +98,8 @@ async def open_directory(
         log_starts = await asyncio.to_thread(directory.read_log_start_offsets)
         compacted = await asyncio.to_thread(directory.read_cleaner_offsets)
     except OSError as error:
+        if cause_of(error) is Cause.SHORTAGE:
+            raise
         opened.failure = str(error)
         return opened
     progress.clean = opened.clean
@@ -110,6 +116,9 @@ async def open_directory(
             log_starts=log_starts,
             compacted=compacted,
             clean=opened.clean,
+            # A clean end writes both files, with a line for every log that begins above 0.
+            offsets_are_exact=opened.clean and directory.log_starts_complete and not directory.adopted,
+            adopted=directory.adopted,
             allow_data_loss=allow_data_loss,
             open_log=open_log,
         )
@@ -134,19 +143,15 @@ async def _collect(
         log = await job
         opened.logs.append((opening, log))
         progress.bytes_checked += log.recovery_report["bytes_scanned"]
-    except (StorageError, OSError) as error:
-        if is_full(error):
-            opened.postponed.append((opening, str(error)))
-        else:
-            opened.refused.append((opening, str(error)))
+    except (StorageError, OSError, MemoryError) as error:
+        if passes(error):
+            opened.postponed.append((opening, str(error) or "no memory"))
+            return
+        opened.refused.append((opening, str(error)))
+        if cause_of(error) is Cause.DISK:
             opened.failure = opened.failure or str(error)
     except (FastlogNativeError, FastlogError) as error:
         opened.refused.append((opening, str(error)))
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether a full disk is all that is wrong."""
-    return is_full_disk(error) or (isinstance(error, StorageError) and error.no_space)
 
 
 def reopen(directory: LogDirectory, opening: Opening, *, allow_data_loss: bool, open_log: OpenLog) -> Log:
@@ -157,6 +162,8 @@ def reopen(directory: LogDirectory, opening: Opening, *, allow_data_loss: bool, 
         directory.former_log_starts,
         directory.former_cleaner_offsets,
         False,
+        False,
+        directory.adopted,
         allow_data_loss,
         open_log,
     )
@@ -178,6 +185,8 @@ def _open_one(
     log_starts: dict[PartitionKey, int],
     compacted: dict[PartitionKey, int],
     clean: bool,
+    offsets_are_exact: bool,
+    adopted: bool,
     allow_data_loss: bool,
     open_log: OpenLog,
 ) -> Log:
@@ -185,13 +194,16 @@ def _open_one(
     key = (found.topic, found.partition)
     if found.topic_id is None:
         # Kafka before 2.8, or a crash while the partition was made.
-        write_topic_id(found.path, opening.topic_id)
+        with entries_synced(found.path):
+            write_topic_id(found.path, opening.topic_id)
     log = open_log(
         str(found.path),
         opening.config,
         recovery_point=recovery_points.get(key, 0),
         log_start_offset=log_starts.get(key, 0),
         compacted_below=compacted.get(key, 0),
+        offsets_are_exact=offsets_are_exact and key in recovery_points,
+        adopted=adopted,
         clean_shutdown=clean,
         allow_data_loss=allow_data_loss,
     )
@@ -209,13 +221,13 @@ def _announce(directory: LogDirectory, partitions: int, clean: bool) -> None:
     if not partitions:
         _LOG.debug("%s holds no partitions", directory.path)
     elif clean:
-        _LOG.info("%s: opening %d partitions after a clean shutdown", directory.path, partitions)
+        _LOG.info("%s: opening %s after a clean shutdown", directory.path, counted(partitions, "partition"))
     else:
         _LOG.info(
-            "%s: opening %d partitions; the last run did not end cleanly, so what was not known to be on "
+            "%s: opening %s; the last run did not end cleanly, so what was not known to be on "
             "disk is checked",
             directory.path,
-            partitions,
+            counted(partitions, "partition"),
         )
 
 
@@ -223,14 +235,14 @@ def _summarise(directory: LogDirectory, opened: DirectoryOpened, seconds: float)
     for opening, reason in opened.refused:
         _LOG.error("partition in %s stays offline: %s", opening.found.path, reason)
     for opening, reason in opened.postponed:
-        _LOG.error("partition in %s is offline until there is room: %s", opening.found.path, reason)
+        _LOG.error("partition in %s is offline for now, it is tried again: %s", opening.found.path, reason)
     scanned = sum(log.recovery_report["bytes_scanned"] for _, log in opened.logs)
     rebuilt = sum(log.recovery_report["indexes_rebuilt"] for _, log in opened.logs)
     if opened.logs:
         _LOG.info(
-            "%s: %d partitions open after %.2f s (%d bytes checked, %d indexes rebuilt)",
+            "%s: %s open after %.2f s (%d bytes checked, %d indexes rebuilt)",
             directory.path,
-            len(opened.logs),
+            counted(len(opened.logs), "partition"),
             seconds,
             scanned,
             rebuilt,

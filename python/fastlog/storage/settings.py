@@ -24,6 +24,8 @@ class StorageSettings:
     | producer_expiration_check_ms     | producer.id.expiration.check.interval.ms          |
     | file_delete_delay_ms             | log.segment.delete.delay.ms, for partitions that are not open |
     | allow_data_loss                  | --allow-data-loss                                 |
+    | scrub_bytes_per_second           | fastlog.scrub.bytes.per.second                    |
+    | scrub_interval_ms                | fastlog.scrub.interval.ms                         |
     | cleaner                          | log.cleaner.*                                     |
     """
 
@@ -35,6 +37,8 @@ class StorageSettings:
     producer_expiration_check_ms: int = 600_000
     file_delete_delay_ms: int = 60_000
     allow_data_loss: bool = False
+    scrub_bytes_per_second: int = 8 * 1024 * 1024
+    scrub_interval_ms: int = 604_800_000
     cleaner: CleanerSettings = field(default_factory=CleanerSettings)
     # No Kafka properties: how often failures and due flushes are looked for, files whose delete delay is over
     # are removed, and the reserve is filled.

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from fastlog.errors import FastlogError
 from fastlog.storage.adopt import FoundPartition, Listing, list_log_directory, report_left_alone
+from fastlog.storage.causes import Cause, cause_of
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.log_dir import LogDirectory, LogDirectoryError
+from fastlog.storage.opening_progress import OpeningProgress
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable
 from fastlog.storage.placement import common_identity, duplicate_directories, duplicate_partitions
-from fastlog.storage.progress import OpeningProgress
 from fastlog.storage.recovery import Opening, OpenLog, open_directory
 from fastlog.storage.settings import StorageSettings
 
@@ -53,7 +54,8 @@ class Opened:
 async def prepare(directories: Sequence[LogDirectory], failures: DirectoryFailures) -> Preparation:
     """Locks, checks and lists all directories; one that does not work goes offline.
 
-    Raises FastlogError (DirectoryLocked, IdentityError, ...) when the broker must not start on them.
+    Raises FastlogError (DirectoryLocked, IdentityError, ...) when the broker must not start on them, and
+    OSError when it cannot, for want of descriptors or memory: no directory is to be blamed for that.
     """
     _refuse(duplicate_directories([directory.path for directory in directories]))
     listings: list[Listing] = []
@@ -62,6 +64,8 @@ async def prepare(directories: Sequence[LogDirectory], failures: DirectoryFailur
             await asyncio.to_thread(directory.open)
             listings.append(await asyncio.to_thread(list_log_directory, directory.path))
         except (OSError, LogDirectoryError) as error:
+            if cause_of(error) is Cause.SHORTAGE:
+                raise
             failures.directory_failed(directory.path, str(error))
     report_left_alone(listings)
     found = [partition for listing in listings for partition in listing.partitions]
@@ -109,7 +113,7 @@ async def open_partitions(
                 found = opening.found
                 later = opening if postponed else None
                 closed = ClosedPartition(opening.topic_id, reason, found.path, directory, later)
-                table.closed[(found.topic, found.partition)] = closed
+                table.add_closed((found.topic, found.partition), closed)
                 if postponed:
                     opened.postponed.append((found.topic, found.partition))
                     if not result.clean:

@@ -5,6 +5,7 @@ from fastlog.wire.codec import (
     decode_body,
     decode_request,
     decode_response,
+    decode_response_header,
     encode_body,
     encode_request,
     encode_response,
@@ -12,6 +13,7 @@ from fastlog.wire.codec import (
 from fastlog.wire.compiler import generated_source
 from fastlog.wire.errors import MalformedMessage, UnencodableMessage, UnsupportedVersion, WireError
 from fastlog.wire.headers import RequestHeader, decode_request_header
+from fastlog.wire.in_steps import Steps, decode_request_in_steps, encode_response_in_steps
 from fastlog.wire.messages import request_type, response_type
 from fastlog.wire.schema import ZERO_UUID, Message, Request, Response
 
@@ -26,16 +28,20 @@ __all__ = [
     "Request",
     "RequestHeader",
     "Response",
+    "Steps",
     "UnencodableMessage",
     "UnsupportedVersion",
     "WireError",
     "decode_body",
     "decode_request",
     "decode_request_header",
+    "decode_request_in_steps",
     "decode_response",
+    "decode_response_header",
     "encode_body",
     "encode_request",
     "encode_response",
+    "encode_response_in_steps",
     "generated_source",
     "request_type",
     "response_type",

@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
+
+MAX_REQUEST_ELEMENTS: Final = 1 << 16
+"""Most array elements of one request, nested ones included: an element may take two bytes on the wire and
+two hundred in memory, so that the size of the frame alone does not bound what a request costs. Kafka's own
+advice is to have no more than 4,000 partitions on a broker."""
+
+_MANY: Final = 1 << 15
+_FEW: Final = 1 << 10
+_PROTOCOLS: Final = 10_240
 
 
 class ApiKey(IntEnum):
@@ -88,13 +98,14 @@ class Api:
 
     `name` is Kafka's; the classes `<name>Request` and `<name>Response` are in `messages.<module>`. Versions
     go from 0 to `max_version`; from `flexible_from` on (None: never) they have compact lengths and tagged
-    fields.
+    fields. A request with more than `max_elements` elements in its arrays is not decoded.
     """
 
     name: str
     max_version: int
     flexible_from: int | None
     module: str
+    max_elements: int = MAX_REQUEST_ELEMENTS
 
     def is_flexible(self, version: int) -> bool:
         """Whether `version` has compact lengths, tagged fields and the newer headers."""
@@ -109,12 +120,12 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.OFFSET_COMMIT: Api("OffsetCommit", 9, 8, "group_offsets"),
     ApiKey.OFFSET_FETCH: Api("OffsetFetch", 9, 6, "group_offsets"),
     ApiKey.FIND_COORDINATOR: Api("FindCoordinator", 6, 3, "find_coordinator"),
-    ApiKey.JOIN_GROUP: Api("JoinGroup", 9, 6, "groups"),
+    ApiKey.JOIN_GROUP: Api("JoinGroup", 9, 6, "groups", _PROTOCOLS),
     ApiKey.HEARTBEAT: Api("Heartbeat", 4, 4, "groups"),
     ApiKey.LEAVE_GROUP: Api("LeaveGroup", 5, 4, "groups"),
-    ApiKey.SYNC_GROUP: Api("SyncGroup", 5, 4, "groups"),
+    ApiKey.SYNC_GROUP: Api("SyncGroup", 5, 4, "groups", _MANY),
     ApiKey.DESCRIBE_GROUPS: Api("DescribeGroups", 6, 5, "group_admin"),
-    ApiKey.LIST_GROUPS: Api("ListGroups", 5, 3, "group_admin"),
+    ApiKey.LIST_GROUPS: Api("ListGroups", 5, 3, "group_admin", _FEW),
     ApiKey.SASL_HANDSHAKE: Api("SaslHandshake", 1, None, "sasl"),
     ApiKey.API_VERSIONS: Api("ApiVersions", 4, 3, "api_versions"),
     ApiKey.CREATE_TOPICS: Api("CreateTopics", 7, 5, "topics"),
@@ -149,9 +160,11 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.DESCRIBE_PRODUCERS: Api("DescribeProducers", 0, 0, "describe_producers"),
     ApiKey.DESCRIBE_TRANSACTIONS: Api("DescribeTransactions", 0, 0, "describe_transactions"),
     ApiKey.LIST_TRANSACTIONS: Api("ListTransactions", 1, 0, "list_transactions"),
-    ApiKey.CONSUMER_GROUP_HEARTBEAT: Api("ConsumerGroupHeartbeat", 1, 0, "consumer_group_heartbeat"),
+    ApiKey.CONSUMER_GROUP_HEARTBEAT: Api("ConsumerGroupHeartbeat", 1, 0, "consumer_group_heartbeat", _MANY),
     ApiKey.CONSUMER_GROUP_DESCRIBE: Api("ConsumerGroupDescribe", 1, 0, "consumer_group_describe"),
-    ApiKey.DESCRIBE_TOPIC_PARTITIONS: Api("DescribeTopicPartitions", 0, 0, "describe_topic_partitions"),
+    ApiKey.DESCRIBE_TOPIC_PARTITIONS: Api(
+        "DescribeTopicPartitions", 0, 0, "describe_topic_partitions", _MANY
+    ),
 }
 
 API_VERSIONS: dict[ApiKey, tuple[int, int]] = {key: (0, api.max_version) for key, api in APIS.items()}

@@ -61,28 +61,38 @@ def decode_response(key: ApiKey, version: int, payload: ReadableBuffer) -> tuple
 
     The records of a Fetch response are a view that keeps `payload` alive; everything else is copied.
     """
-    _check_version(key, version)
     view = payload if isinstance(payload, bytes) else memoryview(payload)
-    if len(view) < 4:
-        raise MalformedMessage(f"a response of {len(view)} bytes is shorter than its header")
-    correlation_id: int = _LENGTH.unpack_from(view)[0]
+    correlation_id, start = decode_response_header(key, version, view)
+    return correlation_id, decode_body(response_type(key), version, view, start)
+
+
+def decode_response_header(key: ApiKey, version: int, buf: bytes | memoryview) -> tuple[int, int]:
+    """Reads a response header: (correlation id, where the body starts). Raises as `decode_response`."""
+    _check_version(key, version)
+    if len(buf) < 4:
+        raise MalformedMessage(f"a response of {len(buf)} bytes is shorter than its header")
+    correlation_id: int = _LENGTH.unpack_from(buf)[0]
     start = 4
     if response_header_is_flexible(key, version):
         try:
-            start = skip_tags(view, start, len(view))
+            start = skip_tags(buf, start, len(buf))
         except IndexError:
             raise MalformedMessage("the response ends inside its header") from None
-    return correlation_id, decode_body(response_type(key), version, view, start)
+    return correlation_id, start
 
 
 def encode_response(message: Response, version: int, correlation_id: int) -> bytes:
     """The frame of a response, length prefix included. Raises UnencodableMessage or UnsupportedVersion."""
-    key = message.API
-    _check_version(key, version)
+    _check_version(message.API, version)
     body = encode_body(message, version)
-    if response_header_is_flexible(key, version):
-        return _HEADER_1.pack(len(body) + 5, correlation_id) + body
-    return _HEADER_0.pack(len(body) + 4, correlation_id) + body
+    return frame_start(message, version, correlation_id, len(body)) + body
+
+
+def frame_start(message: Response, version: int, correlation_id: int, body_size: int) -> bytes:
+    """What comes before the body of a response: length prefix and header."""
+    if response_header_is_flexible(message.API, version):
+        return _HEADER_1.pack(body_size + 5, correlation_id)
+    return _HEADER_0.pack(body_size + 4, correlation_id)
 
 
 def encode_body(message: Message, version: int) -> bytes:
@@ -93,8 +103,7 @@ def encode_body(message: Message, version: int) -> bytes:
         encoder(type(message), version)(message, append)
         return b"".join(parts)
     except (struct.error, TypeError, ValueError, AttributeError, UnencodableMessage) as error:
-        problem = explain(message, version) or str(error)
-        raise UnencodableMessage(f"{type(message).__name__} version {version}: {problem}") from error
+        raise unencodable(message, version, error) from error
 
 
 def decode_body(message: type[M], version: int, buf: bytes | memoryview, start: int = 0) -> M:
@@ -106,11 +115,21 @@ def decode_body(message: type[M], version: int, buf: bytes | memoryview, start: 
         buf = bytes(buf)
     try:
         decoded: M = decode(buf, start, len(buf))
-    except (struct.error, IndexError) as error:
-        raise MalformedMessage(f"{message.__name__} version {version} ends too early") from error
-    except UnicodeDecodeError as error:
-        raise MalformedMessage(f"{message.__name__} version {version}: {error}") from error
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise malformed(message, version, error) from error
     return decoded
+
+
+def malformed(message: type[Message], version: int, error: Exception) -> MalformedMessage:
+    """What a decoder's own exceptions mean."""
+    what = f": {error}" if isinstance(error, UnicodeDecodeError) else " ends too early"
+    return MalformedMessage(f"{message.__name__} version {version}{what}")
+
+
+def unencodable(message: Message, version: int, error: Exception) -> UnencodableMessage:
+    """What an encoder's own exceptions mean."""
+    problem = explain(message, version) or str(error)
+    return UnencodableMessage(f"{type(message).__name__} version {version}: {problem}")
 
 
 def _check_version(key: ApiKey, version: int) -> None:

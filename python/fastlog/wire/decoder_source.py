@@ -5,14 +5,17 @@ The function is `decode(buf, p, end)`: it reads the message at `p`, which must e
 Every count is held against the bytes left, and in requests against `room`, before anything is allocated for
 it. Input that is too short shows as IndexError or struct.error here, bad text as UnicodeDecodeError; the
 caller makes all of them MalformedMessage.
+
+The same in steps is a generator of the same text: it yields now and then, so that whoever drives it can let
+others work in between, and returns the message.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from fastlog.wire.api_keys import APIS
 from fastlog.wire.primitives import (
-    MAX_REQUEST_ELEMENTS,
     MAX_STRING,
     ArrayReaders,
     bad_end,
@@ -24,20 +27,28 @@ from fastlog.wire.primitives import (
     too_many,
 )
 from fastlog.wire.schema import FieldSpec, Request, Wire, struct_fields
-from fastlog.wire.source import FIXED, SIZES, Source, least_element, run_name
+from fastlog.wire.source import FIXED, SIZES, STEP_BYTES, Source, least_element, run_name
+from fastlog.wire.text import AS_JAVA
 
 
-def decoder_source(message: type[Any], version: int, flexible: bool, from_view: bool) -> Source:
+def decoder_source(
+    message: type[Any], version: int, flexible: bool, from_view: bool, in_steps: bool = False
+) -> Source:
     """The function that decodes `message` in `version`, from a memoryview if `from_view`, else from bytes."""
-    return _Decoder(message, version, flexible, from_view).out
+    return _Decoder(message, version, flexible, from_view, in_steps).out
 
 
 class _Decoder:
-    def __init__(self, message: type[Any], version: int, flexible: bool, from_view: bool) -> None:
+    def __init__(
+        self, message: type[Any], version: int, flexible: bool, from_view: bool, in_steps: bool
+    ) -> None:
         self.out = Source("def decode(buf, p, end):")
         self._version = version
+        self._in_steps = in_steps
         self._flexible = flexible
-        self._text = 'str(buf[p:q], "utf-8")' if from_view else "buf[p:q].decode()"
+        self._text = (
+            f'str(buf[p:q], "utf-8", "{AS_JAVA}")' if from_view else f'buf[p:q].decode("utf-8", "{AS_JAVA}")'
+        )
         self._bytes = "bytes(buf[p:q])" if from_view else "buf[p:q]"
         self._end = "end"
         self._depth = 0
@@ -45,9 +56,13 @@ class _Decoder:
         self.out.use("new", object.__new__)
         self.out.use("bad_end", bad_end)
         self._bounded = issubclass(message, Request)
+        self._limit = APIS[message.API].max_elements if self._bounded else 0
         if self._bounded:
             self.out.use("too_many", too_many)
-            self.out.line(f"room = {MAX_REQUEST_ELEMENTS}")
+            self.out.line(f"room = {self._limit}")
+        if in_steps:
+            self.out.line("yield")
+            self.out.line("stop = p")
         self._struct(message, "e0", message.__name__)
         self._flush()
         # What follows a request is ignored, as Apache Kafka does: librdkafka sends three bytes too many when
@@ -141,7 +156,7 @@ class _Decoder:
         if self._bounded:
             self.out.line("room -= n")
             self.out.open("if room < 0:")
-            self.out.line(f"too_many({path!r})")
+            self.out.line(f"too_many({path!r}, {self._limit})")
             self.out.close()
         if wire.kind in FIXED and wire.kind != "uuid":
             code = FIXED[wire.kind]
@@ -168,6 +183,12 @@ class _Decoder:
             self._sized(wire.kind, obj, f"{path}[]", nullable=False)
         self._flush()
         self.out.line(f"{add}({obj})")
+        if self._in_steps:
+            # By bytes, not elements: a long string that is not UTF-8 costs as much as many short ones.
+            self.out.open("if p > stop:")
+            self.out.line("yield")
+            self.out.line(f"stop = p + {STEP_BYTES}")
+            self.out.close()
         self.out.close()
         self._depth -= 1
 

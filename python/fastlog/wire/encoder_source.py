@@ -2,7 +2,10 @@
 
 The function is `encode(m, w)`: `m` the message, `w` the `append` of a list that collects pieces of bytes.
 Names in it: `e1`, `e2` structs by depth; `s` and `n` a string (or bytes, or array) and its length, -1 for
-null; `a1`, `n1` arrays inside a run and their lengths; `pack_...` packers (see primitives).
+null; `a1`, `n1` arrays inside a run and their lengths; `pack_...` packers (see primitives); `c` the number of
+elements of all arrays so far, for the steps.
+
+The same in steps is a generator, as for decoders.
 """
 
 from __future__ import annotations
@@ -14,14 +17,15 @@ from fastlog.wire.schema import FieldSpec, Wire, struct_fields
 from fastlog.wire.source import FIXED, Source, run_name
 
 
-def encoder_source(message: type[Any], version: int, flexible: bool) -> Source:
+def encoder_source(message: type[Any], version: int, flexible: bool, in_steps: bool = False) -> Source:
     """The function that encodes `message` in `version`."""
-    return _Encoder(message, version, flexible).out
+    return _Encoder(message, version, flexible, in_steps).out
 
 
 class _Encoder:
-    def __init__(self, message: type[Any], version: int, flexible: bool) -> None:
+    def __init__(self, message: type[Any], version: int, flexible: bool, in_steps: bool) -> None:
         self.out = Source("def encode(m, w):")
+        self._in_steps = in_steps
         self._version = version
         self._flexible = flexible
         self._items: list[str] = []
@@ -29,6 +33,9 @@ class _Encoder:
         self._lengths: list[str] = []
         self._writer = "w"
         self._depth = 0
+        if in_steps:
+            self.out.line("yield")
+            self.out.line("c = 0")
         self._struct(message, "m")
         self._flush()
 
@@ -131,7 +138,8 @@ class _Encoder:
         self._length("V", "i")
         self._depth += 1
         element = f"e{self._depth}"
-        self.out.open(f"for {element} in s or ():" if nullable else f"for {element} in s:")
+        elements = "s or ()" if nullable else "s"
+        self.out.open(f"for {element} in {elements}:")
         if wire.struct is not None:
             self._struct(wire.struct, element)
         elif wire.kind in FIXED:
@@ -139,6 +147,8 @@ class _Encoder:
         else:
             self._sized(wire.kind, element, nullable=False)
         self._flush()
+        if self._in_steps:
+            self.out.step()
         self.out.close()
         self._depth -= 1
 

@@ -14,6 +14,7 @@ from struct import Struct
 from fastlog.wire.api_keys import APIS, ApiKey
 from fastlog.wire.errors import MalformedMessage, UnencodableMessage, UnsupportedVersion
 from fastlog.wire.primitives import MAX_STRING, skip_tags
+from fastlog.wire.text import AS_JAVA
 
 _FIXED = Struct(">hhih")
 # A look-up costs a tenth of what the call of an enum's class does.
@@ -66,7 +67,7 @@ def decode_request_header(buf: bytes | memoryview) -> tuple[RequestHeader, int]:
         if length < 0 or p + length > end:
             raise MalformedMessage(f"client id: length {length} is not possible with {end - p} bytes left")
         try:
-            client_id = str(buf[p : p + length], "utf-8")
+            client_id = str(buf[p : p + length], "utf-8", AS_JAVA)
         except UnicodeDecodeError as error:
             raise MalformedMessage(f"client id: {error}") from error
         p += length

@@ -10,6 +10,7 @@ classic array of fixed-size elements.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from struct import Struct
 from typing import Any, Final, NoReturn
 
@@ -18,9 +19,8 @@ from fastlog.wire.errors import MalformedMessage, UnencodableMessage
 MAX_STRING: Final = 0x7FFF
 """Longest string, in bytes of UTF-8 (Kafka's generator enforces it for compact strings too)."""
 
-MAX_REQUEST_ELEMENTS: Final = 1 << 19
-"""Most array elements of one request, nested ones included: an element may take two bytes on the wire and
-two hundred in memory, so that the size of the frame alone does not bound what a request costs."""
+_MAX_TAGS: Final = 64
+"""Most tagged fields in one section: Kafka's messages have at most a handful."""
 
 _SMALL_ARRAY: Final = 64
 _CACHE_LIMIT: Final = 4096
@@ -116,7 +116,7 @@ def _pieces(items: tuple[str, ...], args: Iterator[Any], lengths: tuple[int, ...
                 count = next(remaining)
                 announced = next(args)
                 yield encode_uvarint(announced) if item[0] == "A" else Struct(">i").pack(announced)
-                yield Struct(f">{count}{item[1]}").pack(*(next(args) for _ in range(count)))
+                yield Struct(f">{count}{item[1]}").pack(*islice(args, count))
             case "V":
                 yield encode_uvarint(next(args))
             case "S":
@@ -181,6 +181,8 @@ def read_tags(
     """
     spans: dict[int, tuple[int, int]] = {}
     count, p = long_uvarint(buf, p)
+    if count > _MAX_TAGS:
+        raise MalformedMessage(f"{count} tagged fields in one place, more than {_MAX_TAGS}")
     if count * 2 > end - p:
         raise MalformedMessage(f"{count} tagged fields do not fit the {end - p} bytes left")
     last = -1
@@ -208,9 +210,9 @@ def bad_length(field: str, length: int, left: int) -> NoReturn:
     raise MalformedMessage(f"{field}: length {length} is not possible with {left} bytes left")
 
 
-def too_many(field: str) -> NoReturn:
+def too_many(field: str, limit: int) -> NoReturn:
     """More elements than a request may have in all."""
-    raise MalformedMessage(f"{field}: the request has more than {MAX_REQUEST_ELEMENTS} elements")
+    raise MalformedMessage(f"{field}: the request has more than {limit} elements")
 
 
 def bad_end(field: str, p: int, end: int) -> NoReturn:

@@ -19,6 +19,12 @@ FIXED: Final = {
 
 SIZES: Final = {"?": 1, "b": 1, "B": 1, "h": 2, "i": 4, "q": 8, "d": 8, "16s": 16}
 
+STEP_BYTES: Final = 512
+"""A decoder that works in steps makes one after so many bytes of arrays."""
+
+_STEP_MASK: Final = 63
+"""An encoder makes one after so many array elements (a power of two less one)."""
+
 _LETTERS: Final = {"?": "o", "16s": "u"}
 
 
@@ -47,6 +53,13 @@ class Source:
     def close(self) -> None:
         """Goes back one level."""
         self._indent -= 1
+
+    def step(self) -> None:
+        """At the end of a loop over elements: a step after some of them, however they are nested."""
+        self.line("c += 1")
+        self.open(f"if not c & {_STEP_MASK}:")
+        self.line("yield")
+        self.close()
 
     def use(self, name: str, value: Any) -> str:
         """Makes `value` available to the function as `name`."""

@@ -82,7 +82,7 @@ typedef struct fastlog_recovery {
 typedef struct fastlog_append_info {
     int64_t first_offset;
     int64_t last_offset;
-    /* Log end offset after the append. */
+    /* The offset after the last record, of a duplicate too. */
     int64_t end_offset;
     int64_t log_start_offset;
     /* Time that the log gave to the batch, -1 when the times in it were kept. */
@@ -125,7 +125,7 @@ fastlog_status fastlog_recovery_warning(const fastlog_log *log, uint64_t index, 
 /*
  * Checks one record batch (magic 2), gives it offsets and the leader epoch, and appends it.
  * The caller's bytes are not changed. The data is durable after the next fastlog_flush.
- * `info` may be NULL.
+ * An epoch older than that of an earlier append is FASTLOG_INVALID_ARGUMENT. `info` may be NULL.
  */
 fastlog_status fastlog_append(const fastlog_log *log, const uint8_t *records, size_t records_length,
                               int32_t leader_epoch, fastlog_append_info *info);

@@ -42,12 +42,14 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let status = match &error {
-            Error::Io { .. } | Error::Offline { .. } | Error::Aborted(_) => Status::Io,
+            Error::Io { .. } | Error::Offline { .. } | Error::OutOfMemory(_) | Error::Aborted(_) => {
+                Status::Io
+            }
             Error::NoSpace { .. } => Status::NoSpace,
             Error::Corrupt { .. } => Status::Corrupt,
             Error::OffsetOutOfRange { .. } => Status::OffsetOutOfRange,
             Error::Malformed(_) | Error::Compression { .. } => Status::Rejected,
-            Error::InvalidArgument(_) => Status::InvalidArgument,
+            Error::InvalidArgument(_) | Error::Fenced { .. } => Status::InvalidArgument,
         };
         Self::new(status, error.code().code(), error.to_string())
     }
@@ -59,7 +61,7 @@ impl From<AppendError> for Fault {
             AppendError::Rejected(rejection) => {
                 Self::new(Status::Rejected, rejection.code.code(), rejection.to_string())
             }
-            AppendError::Failed(error) => Self::from(error),
+            AppendError::Failed(error) | AppendError::Unflushed { error, .. } => Self::from(error),
         }
     }
 }

@@ -147,7 +147,7 @@ fn frames(c: &mut Criterion) {
                 frames.clear();
                 let mut rest = &stream[..];
                 while !rest.is_empty() {
-                    let writable = splitter.writable();
+                    let writable = splitter.writable().expect("memory");
                     let n = writable.len().min(rest.len());
                     writable[..n].copy_from_slice(&rest[..n]);
                     rest = &rest[n..];

@@ -18,6 +18,8 @@ use crate::env::FileSystem;
 use crate::error::{Error, Result};
 
 const VERSION: &str = "0";
+/// Characters of a damaged line that an error quotes.
+const MAX_EXCERPT: usize = 300;
 
 /// The offset of one partition in an offset checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,7 +102,10 @@ pub(crate) fn read_entries<T>(
         return Ok(Vec::new());
     };
     if version != VERSION {
-        return Err(corrupt(0, format!("unknown checkpoint version {version:?}")));
+        return Err(corrupt(
+            0,
+            format!("unknown checkpoint version {:?}", excerpt(version)),
+        ));
     }
     // Kafka takes a file that ends here as empty: it is what a crash leaves right after the first creation.
     let Some((at, count)) = lines.next() else {
@@ -108,12 +113,13 @@ pub(crate) fn read_entries<T>(
     };
     let count: usize = count
         .parse()
-        .map_err(|_| corrupt(at, format!("bad entry count {count:?} in checkpoint")))?;
+        .map_err(|_| corrupt(at, format!("bad entry count {:?} in checkpoint", excerpt(count))))?;
 
     let mut entries = Vec::new();
     for (at, line) in lines {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let entry = parse(&fields).ok_or_else(|| corrupt(at, format!("bad checkpoint line {line:?}")))?;
+        let entry =
+            parse(&fields).ok_or_else(|| corrupt(at, format!("bad checkpoint line {:?}", excerpt(line))))?;
         entries.push(entry);
     }
     if entries.len() != count {
@@ -123,6 +129,13 @@ pub(crate) fn read_entries<T>(
         ));
     }
     Ok(entries)
+}
+
+/// The beginning of a line, for a message: what is damaged may be one line of the whole file.
+fn excerpt(line: &str) -> &str {
+    line.char_indices()
+        .nth(MAX_EXCERPT)
+        .map_or(line, |(end, _)| &line[..end])
 }
 
 /// Writes a checkpoint file durably; `format` writes the fields of one entry without the line end.

@@ -15,6 +15,7 @@ pub enum ErrorCode {
     OffsetOutOfRange = 1,
     CorruptMessage = 2,
     MessageTooLarge = 10,
+    RecordListTooLarge = 18,
     InvalidTimestamp = 32,
     UnsupportedVersion = 35,
     InvalidRequest = 42,
@@ -24,6 +25,7 @@ pub enum ErrorCode {
     InvalidTxnState = 48,
     TransactionCoordinatorFenced = 52,
     KafkaStorageError = 56,
+    FencedLeaderEpoch = 74,
     UnsupportedCompressionType = 76,
     InvalidRecord = 87,
 }
@@ -38,7 +40,7 @@ impl ErrorCode {
 /// Everything that can go wrong below the wire.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A system call failed. The log that met it on a write or fsync stays failed.
+    /// A system call failed. What that costs is what [`Self::cause`] says.
     #[error("{op} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb ("write", "fdatasync", "rename").
@@ -85,6 +87,14 @@ pub enum Error {
         /// Log end offset.
         end: i64,
     },
+    /// What was to be appended comes from a leader that was replaced.
+    #[error("append in leader epoch {epoch}, but the log is in epoch {fence} by now")]
+    Fenced {
+        /// The epoch of the append.
+        epoch: i32,
+        /// The oldest epoch that the log takes.
+        fence: i32,
+    },
     /// A request or a batch does not follow the protocol.
     #[error("malformed: {0}")]
     Malformed(String),
@@ -96,6 +106,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// So many bytes of memory could not be had. What was to be done with them may be tried again.
+    #[error("no memory for {0} bytes")]
+    OutOfMemory(usize),
     /// Work was given up because somebody asked for that, or took away what it was done on.
     #[error("aborted: {0}")]
     Aborted(String),
@@ -122,14 +135,22 @@ impl Error {
     /// The Kafka error code that a client should see.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Io { .. } | Self::NoSpace { .. } | Self::Offline { .. } | Self::Aborted(_) => {
-                ErrorCode::KafkaStorageError
-            }
+            Self::Io { .. }
+            | Self::NoSpace { .. }
+            | Self::Offline { .. }
+            | Self::OutOfMemory(_)
+            | Self::Aborted(_) => ErrorCode::KafkaStorageError,
             Self::Corrupt { .. } | Self::Compression { .. } => ErrorCode::CorruptMessage,
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Fenced { .. } => ErrorCode::FencedLeaderEpoch,
             Self::Malformed(_) | Self::InvalidArgument(_) => ErrorCode::InvalidRequest,
         }
     }
+}
+
+/// Whether a file ended before what is known to have been in it.
+pub(crate) fn is_cut(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Whether a file or directory was not there.

@@ -6,6 +6,7 @@
 //! | `<20 digits>.index`, `.timeindex`, `.txnindex` | its indexes |
 //! | `<20 digits>.snapshot` | producer state up to that offset |
 //! | any of those + `.deleted` | waits to be unlinked |
+//! | any of those + `.<number>.deleted` | the same, beside an older file of that name that waits, too |
 //! | any of those + `.cleaned` | compaction was writing it: worthless after a crash |
 //! | any of those + `.swap` | compaction had finished it: takes the place of what it replaces |
 //! | any of those + `.tmp` | an atomic replacement was writing it: worthless after a crash |
@@ -104,6 +105,14 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Suffix of a file that waits to be unlinked, beside `before` others that had its name and wait longer.
+pub fn deleted_suffix(before: u32) -> String {
+    match before {
+        0 => DELETED.to_owned(),
+        _ => format!(".{before}{DELETED}"),
+    }
+}
+
 /// Takes a file name apart; `None` for names that are not those of a segment file.
 pub fn parse(name: &str) -> Option<ParsedName> {
     let suffixes = [
@@ -116,11 +125,16 @@ pub fn parse(name: &str) -> Option<ParsedName> {
         .iter()
         .find_map(|(suffix, state)| Some((name.strip_suffix(suffix)?, *state)))
         .unwrap_or((name, FileState::Live));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let stem = match stem.rsplit_once('.') {
+        Some((name, before)) if state == FileState::Deleted && is_number(before) => name,
+        _ => stem,
+    };
     let (digits, _) = stem.split_once('.')?;
     let kind = FileKind::ALL
         .into_iter()
         .find(|kind| &stem[digits.len()..] == kind.suffix())?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !is_number(digits) {
         return None;
     }
     Some(ParsedName {
@@ -145,6 +159,7 @@ mod tests {
             for (suffix, state) in [
                 ("", FileState::Live),
                 (DELETED, FileState::Deleted),
+                (&deleted_suffix(12), FileState::Deleted),
                 (CLEANED, FileState::Cleaned),
                 (SWAP, FileState::Swap),
                 (TEMPORARY, FileState::Temporary),
@@ -178,6 +193,11 @@ mod tests {
             "99999999999999999999.log",
             "00000000000000000000.logs",
             "00000000000000000000.log.bak",
+            "00000000000000000000.log.1",
+            "00000000000000000000.log.1.swap",
+            "00000000000000000000.log.x.deleted",
+            "00000000000000000000.log..deleted",
+            "00000000000000000000.deleted",
             "00000000000000000000-0000000000.checkpoint",
         ] {
             assert_eq!(parse(name), None, "{name}");

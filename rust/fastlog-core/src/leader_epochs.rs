@@ -6,11 +6,11 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::checkpoints::{read_entries, write_entries};
 use crate::env::FileSystem;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_not_found};
 
 /// What Kafka answers when it does not know an epoch or its end.
 pub const UNDEFINED_EPOCH: i32 = -1;
@@ -32,6 +32,39 @@ pub struct LeaderEpochs {
     fs: Arc<dyn FileSystem>,
     path: PathBuf,
     entries: Vec<EpochEntry>,
+    reader: EpochReader,
+}
+
+/// What is known of the epochs of one partition, for those who must not wait while it is written to the disk. Follows
+/// the [`LeaderEpochs`] that it comes from.
+#[derive(Debug, Clone, Default)]
+pub struct EpochReader(Arc<RwLock<Arc<[EpochEntry]>>>);
+
+impl EpochReader {
+    fn entries(&self) -> Arc<[EpochEntry]> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish(&self, entries: &[EpochEntry]) {
+        // Copied first: the lock is held for one store.
+        let entries = Arc::from(entries);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = entries;
+    }
+
+    /// See [`LeaderEpochs::end_offset_for`].
+    pub fn end_offset_for(&self, epoch: i32, log_end: i64) -> (i32, i64) {
+        end_offset_for(&self.entries(), epoch, log_end)
+    }
+
+    /// See [`LeaderEpochs::epoch_at`].
+    pub fn epoch_at(&self, offset: i64) -> Option<i32> {
+        epoch_at(&self.entries(), offset)
+    }
+
+    /// See [`LeaderEpochs::range_at`].
+    pub fn range_at(&self, offset: i64) -> Option<(i32, i64)> {
+        range_at(&self.entries(), offset)
+    }
 }
 
 impl LeaderEpochs {
@@ -44,6 +77,7 @@ impl LeaderEpochs {
             fs,
             path: path.to_owned(),
             entries: Vec::new(),
+            reader: EpochReader::default(),
         }
     }
 
@@ -69,10 +103,13 @@ impl LeaderEpochs {
                 reason: "leader epochs and their offsets must rise from line to line".to_owned(),
             });
         }
+        let reader = EpochReader::default();
+        reader.publish(&entries);
         Ok(Self {
             fs,
             path: path.to_owned(),
             entries,
+            reader,
         })
     }
 
@@ -105,29 +142,17 @@ impl LeaderEpochs {
     /// Where `epoch` ended: the largest known epoch not above it and the offset at which the next one
     /// started. `log_end` is the end of the latest epoch. `(-1, -1)` when the epoch is not known.
     pub fn end_offset_for(&self, epoch: i32, log_end: i64) -> (i32, i64) {
-        let Some(latest) = self.entries.last() else {
-            return (UNDEFINED_EPOCH, UNDEFINED_EPOCH_OFFSET);
-        };
-        if epoch < 0 || epoch > latest.epoch {
-            return (UNDEFINED_EPOCH, UNDEFINED_EPOCH_OFFSET);
-        }
-        if epoch == latest.epoch {
-            return (epoch, log_end);
-        }
-        let next = self.entries.partition_point(|entry| entry.epoch <= epoch);
-        // An epoch older than everything known: its data was removed, so the first known offset ends it.
-        let floor = if next == 0 {
-            epoch
-        } else {
-            self.entries[next - 1].epoch
-        };
-        (floor, self.entries[next].start_offset)
+        end_offset_for(&self.entries, epoch, log_end)
     }
 
     /// The epoch that wrote `offset`, `None` when it lies before everything known.
     pub fn epoch_at(&self, offset: i64) -> Option<i32> {
-        let after = self.entries.partition_point(|entry| entry.start_offset <= offset);
-        after.checked_sub(1).map(|index| self.entries[index].epoch)
+        epoch_at(&self.entries, offset)
+    }
+
+    /// Like [`Self::epoch_at`], together with the offset at which the next epoch begins.
+    pub fn range_at(&self, offset: i64) -> Option<(i32, i64)> {
+        range_at(&self.entries, offset)
     }
 
     /// The latest epoch and its start offset.
@@ -160,6 +185,27 @@ impl LeaderEpochs {
         self.replace(entries)
     }
 
+    /// Like [`Self::truncate_from_start`] on a full disk: the file goes, which takes no room, and the next change
+    /// writes it again.
+    pub fn truncate_from_start_without_file(&mut self, start_offset: i64) -> Result<()> {
+        match self.fs.remove_file(&self.path) {
+            Err(error) if !is_not_found(&error) => return Err(error),
+            _ => {}
+        }
+        if let Some(dir) = self.path.parent() {
+            self.fs.sync_dir(dir)?;
+        }
+        let after = self
+            .entries
+            .partition_point(|entry| entry.start_offset <= start_offset);
+        if after > 0 {
+            self.entries.drain(..after - 1);
+            self.entries[0].start_offset = start_offset;
+            self.reader.publish(&self.entries);
+        }
+        Ok(())
+    }
+
     /// Forgets every epoch.
     pub fn clear(&mut self) -> Result<()> {
         if self.entries.is_empty() {
@@ -167,6 +213,11 @@ impl LeaderEpochs {
         } else {
             self.replace(Vec::new())
         }
+    }
+
+    /// For those who only look at them, without waiting for a change.
+    pub fn reader(&self) -> EpochReader {
+        self.reader.clone()
     }
 
     /// All epochs, oldest first.
@@ -179,8 +230,37 @@ impl LeaderEpochs {
             write!(text, "{} {}", entry.epoch, entry.start_offset)
         })?;
         self.entries = entries;
+        self.reader.publish(&self.entries);
         Ok(())
     }
+}
+
+fn end_offset_for(entries: &[EpochEntry], epoch: i32, log_end: i64) -> (i32, i64) {
+    let Some(latest) = entries.last() else {
+        return (UNDEFINED_EPOCH, UNDEFINED_EPOCH_OFFSET);
+    };
+    if epoch < 0 || epoch > latest.epoch {
+        return (UNDEFINED_EPOCH, UNDEFINED_EPOCH_OFFSET);
+    }
+    if epoch == latest.epoch {
+        return (epoch, log_end);
+    }
+    let next = entries.partition_point(|entry| entry.epoch <= epoch);
+    // An epoch older than everything known: its data was removed, so the first known offset ends it.
+    let floor = if next == 0 { epoch } else { entries[next - 1].epoch };
+    (floor, entries[next].start_offset)
+}
+
+fn epoch_at(entries: &[EpochEntry], offset: i64) -> Option<i32> {
+    let after = entries.partition_point(|entry| entry.start_offset <= offset);
+    after.checked_sub(1).map(|index| entries[index].epoch)
+}
+
+fn range_at(entries: &[EpochEntry], offset: i64) -> Option<(i32, i64)> {
+    let after = entries.partition_point(|entry| entry.start_offset <= offset);
+    let epoch = entries[after.checked_sub(1)?].epoch;
+    let until = entries.get(after).map_or(i64::MAX, |next| next.start_offset);
+    Some((epoch, until))
 }
 
 #[cfg(test)]

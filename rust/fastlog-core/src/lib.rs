@@ -4,6 +4,7 @@
 //! binding crates `fastlog-py` and `fastlog-capi` are thin shells around this one.
 
 pub mod batch;
+pub mod cause;
 pub mod checkpoints;
 pub mod clock;
 pub mod compaction;
@@ -15,12 +16,14 @@ pub mod index;
 pub mod io_engine;
 pub mod leader_epochs;
 pub mod log;
+mod memory;
 pub mod producer_state;
 pub mod segment;
 pub mod txn_index;
 pub mod wire;
 
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
+pub use cause::Cause;
 pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compaction::{CompactionOptions, CompactionReport, CompactionState, Throttle};

@@ -23,6 +23,8 @@ use crate::producer_state::CompletedTxn;
 
 const VERSION: i16 = 0;
 const ENTRY_SIZE: usize = 34;
+/// Bytes that an index may have beyond those of its segment: a segment that lost its end is judged by others.
+const SLACK: u64 = 64 << 10;
 
 /// One aborted transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,18 +96,26 @@ pub struct TxnIndex {
 }
 
 impl TxnIndex {
-    /// Opens the index at `path`, which need not exist, of a segment with this base offset.
+    /// Opens the index at `path`, which need not exist, of a segment with this base offset and `log_size` bytes.
     ///
-    /// Fails with [`Error::Corrupt`] when the file cannot be the index of that segment (half an entry, an
+    /// Fails with [`Error::Corrupt`] when the file cannot be the index of that segment (too long, half an entry, an
     /// unknown version, markers that do not rise or lie before the segment): rebuild it from the segment
     /// after [`Self::reset`].
-    pub fn open(fs: Arc<dyn FileSystem>, path: &Path, base_offset: i64) -> Result<Self> {
+    pub fn open(fs: Arc<dyn FileSystem>, path: &Path, base_offset: i64, log_size: u64) -> Result<Self> {
         let mut index = Self::empty(fs, path);
         if !index.fs.exists(path)? {
             return Ok(index);
         }
-        let bytes = index.fs.read_file(path)?;
+        // An entry is shorter than the batch of its marker.
+        let bytes = index.fs.read_bounded(path, log_size + SLACK)?;
         let (rows, rest) = bytes.as_chunks::<ENTRY_SIZE>();
+        if index.entries.try_reserve_exact(rows.len()).is_err() {
+            return Err(Error::io(
+                "read",
+                path,
+                std::io::Error::from_raw_os_error(libc::ENOMEM),
+            ));
+        }
         let corrupt = |position: usize, offset: i64, reason: &str| {
             Err(Error::Corrupt {
                 path: path.to_owned(),
@@ -205,6 +215,10 @@ impl TxnIndex {
 
     /// Goes by another name from now on.
     pub fn move_to(&mut self, path: PathBuf) {
+        if let Some(file) = &self.file {
+            // Whoever renames it does that later: nobody opens it in between.
+            let _ = file.move_to(&path, &mut || Ok(()));
+        }
         self.path = path;
     }
 
@@ -241,7 +255,7 @@ mod tests {
     }
 
     fn open(dir: &tempfile::TempDir) -> Result<TxnIndex> {
-        TxnIndex::open(Arc::new(StdFs), &path(dir), 100)
+        TxnIndex::open(Arc::new(StdFs), &path(dir), 100, 4096)
     }
 
     fn filled(dir: &tempfile::TempDir) -> TxnIndex {

@@ -1,19 +1,26 @@
 //! `IoEngine`: jobs in, tuples out. The worker threads hold no Python object and never take the GIL.
 
+use fastlog_core::batch::BatchBuilder;
 use fastlog_core::io_engine::{
-    self, Closed, FetchJob, FetchOutcome, FetchRow, Outcome, ProduceJob, ProduceRowOutcome, ProduceTarget,
+    self, AppendJob, AppendRow, Closed, FetchJob, FetchOutcome, FetchRow, Outcome, ProduceJob,
+    ProduceRowOutcome, ProduceTarget,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::buffers::Chunk;
-use crate::errors::{failure_to_py, record_error_to_py};
+use crate::codecs::codec_named;
+use crate::errors::{IntoPyResult, failure_to_py, record_error_to_py};
 use crate::log::Log;
 use crate::plan::{EndpointTuple, ProducePlan, endpoints, topic_id};
 use crate::sending::{FileResponse, Socket};
 
-/// A pool of native threads that read, append and flush without ever taking the GIL.
+/// (key, value) of one record.
+type KeyValue = (Option<PyBackedBytes>, Option<PyBackedBytes>);
+
+/// Native threads that read, append and flush without ever taking the GIL.
 #[pyclass(frozen, module = "fastlog.native._core")]
 #[derive(Debug)]
 pub struct IoEngine(io_engine::IoEngine);
@@ -67,7 +74,50 @@ impl IoEngine {
             plan: plan.inner().clone(),
             targets,
         };
-        self.0.submit(token, move || job.run()).map_err(closed)
+        self.0.write(token, move || job.run()).map_err(closed)
+    }
+
+    #[pyo3(signature = (token, rows, *, timestamp_ms, codec="none"))]
+    fn append(
+        &self,
+        py: Python<'_>,
+        token: u64,
+        rows: Vec<(Bound<'_, Log>, i32, Vec<KeyValue>)>,
+        timestamp_ms: i64,
+        codec: &str,
+    ) -> PyResult<()> {
+        let codec = codec_named(codec)?;
+        let row = |(log, leader_epoch, records): (Bound<'_, Log>, i32, Vec<KeyValue>)| {
+            let mut batch = BatchBuilder::new(codec);
+            for (key, value) in &records {
+                batch
+                    .append(timestamp_ms, key.as_deref(), value.as_deref(), [])
+                    .into_py_result(py)?;
+            }
+            Ok(AppendRow {
+                log: log.get().inner().clone(),
+                leader_epoch,
+                batch,
+            })
+        };
+        let job = AppendJob {
+            rows: rows.into_iter().map(row).collect::<PyResult<_>>()?,
+        };
+        self.0.write(token, move || job.run()).map_err(closed)
+    }
+
+    fn lead(&self, token: u64, log: &Log, epoch: i32) -> PyResult<()> {
+        let log = log.inner().clone();
+        self.0
+            .write(token, move || Outcome::from(log.lead(epoch)))
+            .map_err(closed)
+    }
+
+    fn fence(&self, token: u64, log: &Log, epoch: i32) -> PyResult<()> {
+        let log = log.inner().clone();
+        self.0
+            .write(token, move || Outcome::from(log.fence(epoch)))
+            .map_err(closed)
     }
 
     #[pyo3(signature = (
@@ -97,13 +147,13 @@ impl IoEngine {
             max_bytes: size(max_bytes),
             min_bytes: size(min_bytes),
             hard_max_bytes,
-            from_files: from_files && self.0.files_can_be_sent(),
+            from_files,
             throttle_ms,
             error_code,
             session_id,
             node_endpoints: endpoints(node_endpoints),
         };
-        self.0.submit(token, move || job.run()).map_err(closed)
+        self.0.read(token, move || job.run()).map_err(closed)
     }
 
     fn send(&self, token: u64, socket: &Socket, response: &FileResponse, start: usize) -> PyResult<()> {
@@ -115,7 +165,7 @@ impl IoEngine {
     fn flush(&self, token: u64, log: &Log) -> PyResult<()> {
         let log = log.inner().clone();
         self.0
-            .submit(token, move || Outcome::from(log.flush(None)))
+            .write(token, move || Outcome::from(log.flush(None)))
             .map_err(closed)
     }
 

@@ -2,9 +2,9 @@
 
 use fastlog_core::batch::{RecordError, Rejection};
 use fastlog_core::io_engine::Failure;
-use fastlog_core::{Error, ErrorCode};
+use fastlog_core::{Cause, Error, ErrorCode};
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::{PyException, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
 
@@ -54,6 +54,12 @@ create_exception!(
 );
 create_exception!(
     fastlog.native._core,
+    FencedLeader,
+    FastlogNativeError,
+    "Another leader epoch of the log has begun: nothing was appended."
+);
+create_exception!(
+    fastlog.native._core,
     RejectedBatch,
     FastlogNativeError,
     "A batch failed validation and nothing was appended."
@@ -64,6 +70,7 @@ pub fn error_to_py(py: Python<'_>, error: &Error) -> PyErr {
     let text = error.to_string();
     match error {
         Error::InvalidArgument(_) => PyValueError::new_err(text),
+        Error::OutOfMemory(_) => PyMemoryError::new_err(text),
         Error::Malformed(_) | Error::Compression { .. } => {
             with_code(py, py.get_type::<MalformedRequest>(), text, error.code())
         }
@@ -71,10 +78,11 @@ pub fn error_to_py(py: Python<'_>, error: &Error) -> PyErr {
         Error::OffsetOutOfRange { .. } => {
             with_code(py, py.get_type::<OffsetOutOfRange>(), text, error.code())
         }
+        Error::Fenced { .. } => with_code(py, py.get_type::<FencedLeader>(), text, error.code()),
         Error::Aborted(_) => with_code(py, py.get_type::<CompactionAborted>(), text, error.code()),
-        Error::Io { source, .. } => storage_error(py, text, false, source.raw_os_error()),
-        Error::NoSpace { .. } => storage_error(py, text, true, None),
-        Error::Offline { .. } => storage_error(py, text, false, None),
+        Error::Io { source, .. } => storage_error(py, text, error.cause(), source.raw_os_error()),
+        Error::NoSpace { .. } => storage_error(py, text, error.cause(), None),
+        Error::Offline { .. } => storage_error(py, text, None, None),
     }
 }
 
@@ -108,7 +116,7 @@ pub fn record_error_to_py(error: &RecordError) -> (i32, Option<&str>) {
 pub fn failure_to_py(py: Python<'_>, failure: &Failure) -> PyErr {
     match failure {
         Failure::Error(error) => error_to_py(py, error),
-        Failure::Panicked(_) => storage_error(py, failure.to_string(), false, None),
+        Failure::Panicked(_) => storage_error(py, failure.to_string(), None, None),
     }
 }
 
@@ -124,14 +132,21 @@ impl<T> IntoPyResult<T> for fastlog_core::Result<T> {
     }
 }
 
-fn storage_error(py: Python<'_>, text: String, no_space: bool, errno: Option<i32>) -> PyErr {
+/// What a failed system call is about: "full", "shortage", "file" or "disk".
+#[pyfunction]
+pub fn errno_cause(number: i32) -> &'static str {
+    Cause::of_errno(number).name()
+}
+
+fn storage_error(py: Python<'_>, text: String, cause: Option<Cause>, errno: Option<i32>) -> PyErr {
     let raised = with_code(
         py,
         py.get_type::<StorageError>(),
         text,
         ErrorCode::KafkaStorageError,
     );
-    set(py, &raised, "no_space", no_space);
+    set(py, &raised, "no_space", cause == Some(Cause::Full));
+    set(py, &raised, "cause", cause.map(Cause::name));
     set(py, &raised, "errno", errno);
     raised
 }

@@ -1,5 +1,6 @@
 //! From a byte stream to frames: `FrameReader` is the buffer to receive into, `Frame` one request.
 
+use std::borrow::Cow;
 use std::ffi::c_int;
 
 use fastlog_core::wire::{self, FrameSplitter, RequestHeader, request_header};
@@ -8,7 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::buffers::export;
-use crate::errors::{IntoPyResult, frame_error};
+use crate::errors::{IntoPyResult, error_to_py, frame_error};
 
 /// Socket bytes are taken in pieces of this size until a frame turns out to be larger.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -36,10 +37,13 @@ unsafe impl Send for Window {}
 unsafe impl Sync for Window {}
 
 impl FrameReader {
-    fn window(&mut self) -> *mut [u8] {
-        self.window
-            .get_or_insert_with(|| Window(self.splitter.writable()))
-            .0
+    fn window(&mut self, py: Python<'_>) -> PyResult<*mut [u8]> {
+        if let Some(window) = self.window {
+            return Ok(window.0);
+        }
+        let window = Window(self.splitter.writable().into_py_result(py)?);
+        self.window = Some(window);
+        Ok(window.0)
     }
 }
 
@@ -55,15 +59,15 @@ impl FrameReader {
         }
     }
 
-    fn __len__(&mut self) -> usize {
-        self.window().len()
+    fn __len__(&mut self, py: Python<'_>) -> PyResult<usize> {
+        self.window(py).map(<*mut [u8]>::len)
     }
 
     /// # Safety
     /// Called by the interpreter only, with a view to fill in.
     unsafe fn __getbuffer__(slf: &Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let mut this = slf.borrow_mut();
-        let window = this.window();
+        let window = this.window(slf.py())?;
         // SAFETY: the window is what the splitter offered after its last change, and the splitter does not
         // change before `advance`, which refuses to run while a view is alive. All views show the same
         // bytes, as Python's writable buffers do.
@@ -84,7 +88,7 @@ impl FrameReader {
                 "a view of the reader's buffer is still alive",
             ));
         }
-        if n > self.window().len() {
+        if n > self.window(py)?.len() {
             return Err(PyValueError::new_err("more bytes than the buffer offered"));
         }
         self.window = None;
@@ -99,6 +103,10 @@ impl FrameReader {
         let frames: Vec<Frame> = frames.into_iter().map(Frame).collect();
         match outcome {
             Ok(()) => Ok(frames),
+            Err(error @ fastlog_core::Error::OutOfMemory(_)) => {
+                self.failed = true;
+                Err(error_to_py(py, &error))
+            }
             Err(error) => {
                 self.failed = true;
                 Err(frame_error(py, &error, frames))
@@ -109,6 +117,11 @@ impl FrameReader {
     #[getter]
     fn buffered(&self) -> usize {
         self.splitter.buffered()
+    }
+
+    #[getter]
+    fn announced(&self) -> usize {
+        self.splitter.announced()
     }
 }
 
@@ -168,7 +181,7 @@ impl Frame {
     }
 
     #[getter]
-    fn client_id(&self, py: Python<'_>) -> PyResult<Option<&str>> {
+    fn client_id(&self, py: Python<'_>) -> PyResult<Option<Cow<'_, str>>> {
         let header: RequestHeader<'_> = request_header(&self.0).into_py_result(py)?;
         Ok(header.client_id)
     }

@@ -1,10 +1,11 @@
 //! Reading segment files that no log has open: for tools that look at a directory offline.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use fastlog_core::env::{FileSystem, OpenMode, StdFs};
 use fastlog_core::segment::{Located, OffsetRule, Verdict, Verifier, look_for_batch};
-use fastlog_core::{Error, Result};
+use fastlog_core::{Error, OpenOptions, PartitionLog, Result};
 use pyo3::prelude::*;
 
 use crate::errors::IntoPyResult;
@@ -32,6 +33,31 @@ pub fn scan_segment(
 ) -> PyResult<Found> {
     py.detach(|| scan(Path::new(path), base_offset, position, expected, epoch, limit))
         .into_py_result(py)
+}
+
+/// Why the log in a partition's directory would be refused for what is missing; `None` when nothing is.
+#[pyfunction]
+#[pyo3(signature = (path, *, recovery_point=0, log_start_offset=0, offsets_are_exact=false, adopted=false))]
+pub fn look_for_missing(
+    py: Python<'_>,
+    path: &str,
+    recovery_point: i64,
+    log_start_offset: i64,
+    offsets_are_exact: bool,
+    adopted: bool,
+) -> PyResult<Option<String>> {
+    let options = OpenOptions {
+        recovery_point,
+        log_start_offset,
+        offsets_are_exact,
+        adopted,
+        ..OpenOptions::default()
+    };
+    let fs: Arc<dyn FileSystem> = Arc::new(StdFs);
+    match py.detach(|| PartitionLog::look_for_missing(Path::new(path), &fs, &options)) {
+        Err(error @ Error::Corrupt { .. }) => Ok(Some(error.to_string())),
+        other => other.map(|()| None).into_py_result(py),
+    }
 }
 
 fn scan(

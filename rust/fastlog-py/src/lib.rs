@@ -14,9 +14,11 @@ mod compaction;
 mod config;
 mod engine;
 mod errors;
+mod files;
 mod frame;
 mod inspect;
 mod log;
+mod memory;
 mod plan;
 mod sending;
 
@@ -42,15 +44,19 @@ mod _core {
     use crate::engine::IoEngine;
     #[pymodule_export]
     use crate::errors::{
-        CompactionAborted, CorruptLog, FastlogNativeError, FrameError, MalformedRequest, OffsetOutOfRange,
-        RejectedBatch, StorageError,
+        CompactionAborted, CorruptLog, FastlogNativeError, FencedLeader, FrameError, MalformedRequest,
+        OffsetOutOfRange, RejectedBatch, StorageError, errno_cause,
     };
+    #[pymodule_export]
+    use crate::files::{open_files, set_open_files};
     #[pymodule_export]
     use crate::frame::{Frame, FrameReader};
     #[pymodule_export]
-    use crate::inspect::scan_segment;
+    use crate::inspect::{look_for_missing, scan_segment};
     #[pymodule_export]
     use crate::log::{AppendInfo, Log};
+    #[pymodule_export]
+    use crate::memory::{give_back, hold_reserve, limit_heaps, release_reserve};
     #[pymodule_export]
     use crate::plan::{FetchPlan, ProducePlan};
     #[pymodule_export]

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use fastlog_core::env::StdFs;
-use fastlog_core::log::TimestampOffset;
+use fastlog_core::log::{ScrubPosition, TimestampOffset};
 use fastlog_core::{
     AppendError, AppendInfo as CoreInfo, AppendOptions, CompactionOptions, OpenOptions, PartitionLog,
     RecoveryReport, SystemClock,
@@ -17,6 +16,7 @@ use crate::buffers::{Chunk, ReadBuffer};
 use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
 use crate::config::LogConfig;
 use crate::errors::{IntoPyResult, error_to_py, rejection_to_py};
+use crate::files::file_system;
 
 /// What one append did. A duplicate reports the offsets of the original and appended nothing.
 #[pyclass(frozen, module = "fastlog.native._core")]
@@ -75,6 +75,9 @@ pub struct Log {
     report: RecoveryReport,
 }
 
+/// (offset, base offset of the segment, byte position in it)
+type Scrub = (i64, i64, u64);
+
 /// (timestamp, offset, leader epoch)
 type TimestampTuple = (i64, i64, i32);
 
@@ -86,7 +89,9 @@ fn append_result(py: Python<'_>, result: Result<CoreInfo, AppendError>) -> PyRes
     match result {
         Ok(info) => Ok(AppendInfo(info)),
         Err(AppendError::Rejected(rejection)) => Err(rejection_to_py(py, &rejection)),
-        Err(AppendError::Failed(error)) => Err(error_to_py(py, &error)),
+        Err(AppendError::Failed(error) | AppendError::Unflushed { error, .. }) => {
+            Err(error_to_py(py, &error))
+        }
     }
 }
 
@@ -110,9 +115,9 @@ impl Log {
     #[staticmethod]
     #[pyo3(signature = (
         path, config, *, recovery_point=0, log_start_offset=0, clean_shutdown=false, allow_data_loss=false,
-        compacted_below=0
+        compacted_below=0, offsets_are_exact=false, adopted=false
     ))]
-    #[allow(clippy::too_many_arguments)] // keyword-only in Python
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword-only in Python
     fn open(
         py: Python<'_>,
         path: &str,
@@ -122,10 +127,14 @@ impl Log {
         clean_shutdown: bool,
         allow_data_loss: bool,
         compacted_below: i64,
+        offsets_are_exact: bool,
+        adopted: bool,
     ) -> PyResult<Self> {
         let options = OpenOptions {
             recovery_point,
             log_start_offset,
+            offsets_are_exact,
+            adopted,
             compacted_below,
             clean_shutdown,
             allow_data_loss,
@@ -137,7 +146,7 @@ impl Log {
                 PartitionLog::open(
                     Path::new(path),
                     config,
-                    Arc::new(StdFs),
+                    Arc::new(file_system()),
                     Arc::new(SystemClock),
                     options,
                 )
@@ -201,8 +210,41 @@ impl Log {
     }
 
     #[getter]
+    fn is_out_of_room(&self) -> bool {
+        self.log.is_out_of_room()
+    }
+
+    #[getter]
     fn failure(&self) -> Option<String> {
-        self.log.failure()
+        self.log.failure().map(|failure| failure.reason)
+    }
+
+    #[getter]
+    fn failure_cause(&self) -> Option<&'static str> {
+        self.log.failure().map(|failure| failure.cause.name())
+    }
+
+    #[getter]
+    fn damage(&self) -> Option<String> {
+        self.log.damage()
+    }
+
+    /// Reads on from a position that an earlier call gave, by default from the log's start.
+    #[pyo3(signature = (max_bytes, position=None))]
+    fn scrub(
+        &self,
+        py: Python<'_>,
+        max_bytes: u64,
+        position: Option<Scrub>,
+    ) -> PyResult<(u64, Option<Scrub>)> {
+        let from = position.map(|(offset, segment, position)| ScrubPosition {
+            offset,
+            segment,
+            position,
+        });
+        let scrubbed = self.detached(py, |log| log.scrub(from, max_bytes))?;
+        let next = scrubbed.next.map(|at| (at.offset, at.segment, at.position));
+        Ok((scrubbed.bytes, next))
     }
 
     #[pyo3(signature = (records, *, leader_epoch=0, zstd_allowed=true))]
@@ -221,9 +263,15 @@ impl Log {
         append_result(py, py.detach(|| self.log.append(bytes, leader_epoch, options)))
     }
 
-    fn append_as_follower(&self, py: Python<'_>, records: ReadBuffer) -> PyResult<AppendInfo> {
+    #[pyo3(signature = (records, *, leader_epoch))]
+    fn append_as_follower(
+        &self,
+        py: Python<'_>,
+        records: ReadBuffer,
+        leader_epoch: i32,
+    ) -> PyResult<AppendInfo> {
         let bytes = records.as_bytes();
-        append_result(py, py.detach(|| self.log.append_as_follower(bytes)))
+        append_result(py, py.detach(|| self.log.append_as_follower(bytes, leader_epoch)))
     }
 
     #[pyo3(signature = (offset, max_bytes, *, max_offset=None, min_one_batch=true))]
@@ -261,8 +309,12 @@ impl Log {
             .map(timestamp_tuple))
     }
 
-    fn assign_epoch(&self, py: Python<'_>, epoch: i32, start_offset: i64) -> PyResult<()> {
-        self.detached(py, |log| log.assign_epoch(epoch, start_offset))
+    fn lead(&self, py: Python<'_>, epoch: i32) -> PyResult<i64> {
+        self.detached(py, |log| log.lead(epoch))
+    }
+
+    fn fence(&self, py: Python<'_>, epoch: i32) -> PyResult<i64> {
+        self.detached(py, |log| log.fence(epoch))
     }
 
     fn end_offset_for_epoch(&self, py: Python<'_>, epoch: i32) -> (i32, i64) {
@@ -283,6 +335,10 @@ impl Log {
 
     fn roll(&self, py: Python<'_>) -> PyResult<()> {
         self.detached(py, |log| log.roll().map(|_| ()))
+    }
+
+    fn reserve_ahead(&self, py: Python<'_>, ahead: u64) -> PyResult<()> {
+        self.detached(py, |log| log.reserve_ahead(ahead))
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<i64> {
@@ -369,8 +425,14 @@ impl Log {
             .collect()
     }
 
-    fn active_producers(&self, py: Python<'_>) -> Vec<(i64, i16, i32, i64, i32, i64)> {
-        let producers = py.detach(|| self.log.active_producers());
+    #[pyo3(signature = (above=i64::MIN, most=usize::MAX))]
+    fn active_producers(
+        &self,
+        py: Python<'_>,
+        above: i64,
+        most: usize,
+    ) -> Vec<(i64, i16, i32, i64, i32, i64)> {
+        let producers = py.detach(|| self.log.active_producers_above(above, most));
         let tuple = |p: fastlog_core::ActiveProducer| {
             (
                 p.producer_id,
@@ -384,8 +446,27 @@ impl Log {
         producers.into_iter().map(tuple).collect()
     }
 
-    fn available_bytes(&self, py: Python<'_>, offset: i64, max_offset: i64) -> PyResult<u64> {
+    /// Ends the open transactions of a log that no broker serves; returns their producers and first offsets.
+    #[pyo3(signature = (*, leader_epoch))]
+    fn abort_open_transactions(&self, py: Python<'_>, leader_epoch: i32) -> PyResult<Vec<(i64, i64)>> {
+        match py.detach(|| self.log.abort_open_transactions(leader_epoch)) {
+            Ok(ended) => Ok(ended
+                .into_iter()
+                .map(|producer| (producer.producer_id, producer.txn_start_offset))
+                .collect()),
+            Err(AppendError::Rejected(rejection)) => Err(rejection_to_py(py, &rejection)),
+            Err(AppendError::Failed(error) | AppendError::Unflushed { error, .. }) => {
+                Err(error_to_py(py, &error))
+            }
+        }
+    }
+
+    fn available_bytes(&self, py: Python<'_>, offset: i64, max_offset: i64) -> PyResult<Option<u64>> {
         self.detached(py, |log| log.available_bytes(offset, max_offset))
+    }
+
+    fn spans_segments(&self, offset: i64, max_offset: i64) -> bool {
+        self.inner().spans_segments(offset, max_offset)
     }
 
     fn segments(&self, py: Python<'_>) -> PyResult<Vec<(i64, u64, i64)>> {

@@ -1,12 +1,13 @@
 //! Produce and Fetch requests as flat rows of tuples.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use fastlog_core::batch::RecordError;
 use fastlog_core::wire::{self, NodeEndpoint, ProduceRowResult, TopicRef};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyInt, PyList, PyString};
 
 use crate::errors::IntoPyResult;
 use crate::frame::Frame;
@@ -76,8 +77,13 @@ impl ProducePlan {
     }
 
     #[getter]
-    fn transactional_id(&self) -> Option<&str> {
+    fn transactional_id(&self) -> Option<Cow<'_, str>> {
         self.0.transactional_id()
+    }
+
+    #[getter]
+    fn is_transactional(&self) -> bool {
+        self.0.is_transactional()
     }
 
     #[getter]
@@ -99,7 +105,7 @@ impl ProducePlan {
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let rows = PyList::empty(py);
         for topic in self.0.rows().chunk_by(|row, next| row.topic == next.topic) {
-            let name = PyString::new(py, self.0.topic(&topic[0]));
+            let name = PyString::new(py, &self.0.topic(&topic[0]));
             for row in topic {
                 let bytes = row.records.map_or(-1, |records| records.len() as i64);
                 rows.append((&name, row.partition, bytes))?;
@@ -212,16 +218,23 @@ impl FetchPlan {
     }
 
     #[getter]
-    fn rack_id(&self) -> &str {
+    fn rack_id(&self) -> Cow<'_, str> {
         self.0.rack_id()
     }
 
     #[getter]
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let rows = PyList::empty(py);
+        // Sessions keep these numbers, most of which are the same for all partitions: they share one object.
+        let mut shared: Option<(i32, Bound<'py, PyInt>)> = None;
         for topic in self.0.rows().chunk_by(|row, next| row.topic == next.topic) {
             let (name, id) = topic_objects(py, self.0.topic(topic[0].topic));
             for row in topic {
+                let bytes = row.partition_max_bytes;
+                let max_bytes = match shared.take() {
+                    Some((known, object)) if known == bytes => object,
+                    _ => PyInt::new(py, bytes),
+                };
                 rows.append((
                     &name,
                     &id,
@@ -230,8 +243,9 @@ impl FetchPlan {
                     row.fetch_offset,
                     row.last_fetched_epoch,
                     row.log_start_offset,
-                    row.partition_max_bytes,
+                    &max_bytes,
                 ))?;
+                shared = Some((bytes, max_bytes));
             }
         }
         Ok(rows)
@@ -253,7 +267,7 @@ type TopicObjects<'py> = (Option<Bound<'py, PyString>>, Option<Bound<'py, PyByte
 /// A topic as (name or None, id or None).
 fn topic_objects<'py>(py: Python<'py>, topic: TopicRef<'_>) -> TopicObjects<'py> {
     match topic {
-        TopicRef::Name(name) => (Some(PyString::new(py, name)), None),
+        TopicRef::Name(name) => (Some(PyString::new(py, &name)), None),
         TopicRef::Id(id) => (None, Some(PyBytes::new(py, id))),
     }
 }

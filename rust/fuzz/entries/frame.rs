@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
     let mut frames = Vec::new();
     let mut received = 0;
     while received < stream.len() {
-        let writable = splitter.writable();
+        let writable = splitter.writable().expect("memory");
         assert!(!writable.is_empty());
         let n = reads
             .next()

@@ -61,29 +61,32 @@ fn answer_fetch(plan: &FetchPlan) {
         plan.topic(row.topic);
     }
     let records: &[u8] = b"records";
+    let topics: Vec<_> = plan
+        .rows()
+        .iter()
+        .map(|row| match plan.topic(row.topic) {
+            TopicRef::Name(name) => (name, [0; 16]),
+            TopicRef::Id(id) => ("".into(), *id),
+        })
+        .collect();
     let rows: Vec<FetchRowAnswer<'_, &[u8]>> = plan
         .rows()
         .iter()
-        .map(|row| {
-            let (topic, topic_id) = match plan.topic(row.topic) {
-                TopicRef::Name(name) => (name, [0; 16]),
-                TopicRef::Id(id) => ("", *id),
-            };
-            FetchRowAnswer {
-                topic,
-                topic_id,
-                partition: row.partition,
-                error_code: 0,
-                high_watermark: row.fetch_offset,
-                last_stable_offset: row.fetch_offset,
-                log_start_offset: row.log_start_offset,
-                diverging_epoch: Some((row.last_fetched_epoch, row.fetch_offset)),
-                current_leader: Some((1, row.current_leader_epoch)),
-                snapshot_id: None,
-                aborted: Some(&[(7, 9)]),
-                preferred_read_replica: -1,
-                records: (row.partition % 2 == 0).then_some(records),
-            }
+        .zip(&topics)
+        .map(|(row, (topic, topic_id))| FetchRowAnswer {
+            topic,
+            topic_id: *topic_id,
+            partition: row.partition,
+            error_code: 0,
+            high_watermark: row.fetch_offset,
+            last_stable_offset: row.fetch_offset,
+            log_start_offset: row.log_start_offset,
+            diverging_epoch: Some((row.last_fetched_epoch, row.fetch_offset)),
+            current_leader: Some((1, row.current_leader_epoch)),
+            snapshot_id: None,
+            aborted: Some(&[(7, 9)]),
+            preferred_read_replica: -1,
+            records: (row.partition % 2 == 0).then_some(records),
         })
         .collect();
     let answer = FetchAnswer {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,25 +25,45 @@ def untouched_loggers() -> Iterator[None]:
     logging.captureWarnings(False)
 
 
+class Lines:
+    """A file that the log goes to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def getvalue(self) -> str:
+        """What is in it, when all is written."""
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        return self._path.read_text()
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Iterator[Lines]:
+    lines = Lines(tmp_path / "log")
+    yield lines
+    os.close(lines.descriptor)
+
+
 def record(message: str, *args: object, level: int = logging.INFO) -> logging.LogRecord:
     return logging.LogRecord("fastlog.x", level, "file", 1, message, args, None)
 
 
-def test_text() -> None:
-    stream = io.StringIO()
-    set_up_logging("INFO", "text", stream)
-    log = logging.getLogger("fastlog.storage.manager")
+def test_text(stream: Lines) -> None:
+    set_up_logging("INFO", "text", stream.descriptor)
+    log = logging.getLogger("fastlog.storage.log_manager")
     log.debug("not shown")
     log.info("opened %d logs", 12)
     logging.getLogger("asyncio").info("not shown either")
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO  storage\.manager: opened 12 logs\n", stream.getvalue()
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO  storage\.log_manager: opened 12 logs\n",
+        stream.getvalue(),
     )
 
 
-def test_text_with_a_traceback() -> None:
-    stream = io.StringIO()
-    set_up_logging("DEBUG", "text", stream)
+def test_text_with_a_traceback(stream: Lines) -> None:
+    set_up_logging("DEBUG", "text", stream.descriptor)
     try:
         raise ValueError("broken")
     except ValueError:
@@ -53,9 +74,8 @@ def test_text_with_a_traceback() -> None:
     assert rest[-1] == "    ValueError: broken"
 
 
-def test_json() -> None:
-    stream = io.StringIO()
-    set_up_logging("DEBUG", "json", stream)
+def test_json(stream: Lines) -> None:
+    set_up_logging("DEBUG", "json", stream.descriptor)
     logging.getLogger("fastlog.server").warning("peer %s: ü\n", "x")
     try:
         raise ValueError("broken")

@@ -36,7 +36,7 @@ from fastlog.wire.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
-from tests.unit.client.fake_broker import Answer, FakeBroker
+from tests.unit.net.fake_broker import Answer, FakeBroker
 
 TOPIC_ID = b"topic-id-of-16-b"
 

@@ -53,7 +53,7 @@ from fastlog.wire.messages.topics import (
     CreateTopicsResponse,
 )
 from tests.harness.net import free_port
-from tests.unit.client.fake_broker import Answer, FakeBroker, Hangup
+from tests.unit.net.fake_broker import Answer, FakeBroker, Hangup
 
 CREATE = CreateTopicsRequest(topics=[CreatableTopic(name="t", num_partitions=1, replication_factor=1)])
 

@@ -12,8 +12,8 @@ from fastlog.errors import ErrorCode
 from fastlog.native import build_batch
 from fastlog.wire import API_VERSIONS, ApiKey, Request
 from fastlog.wire.messages.fetch import FetchRequest
-from tests.unit.client.fake_broker import Answer, Hangup
 from tests.unit.client.fake_log import FakeLogBroker
+from tests.unit.net.fake_broker import Answer, Hangup
 
 ZERO, ONE = TopicPartition("t", 0), TopicPartition("t", 1)
 

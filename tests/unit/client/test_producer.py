@@ -23,8 +23,8 @@ from fastlog.wire.messages.produce import (
     TopicProduceResponse,
 )
 from tests.harness.net import free_port
-from tests.unit.client.fake_broker import Answer, Hangup
 from tests.unit.client.fake_log import FakeLogBroker
+from tests.unit.net.fake_broker import Answer, Hangup
 
 HASTY = ProducerConfig(batch_size=400, linger_ms=0, retry_backoff_ms=1, retry_backoff_max_ms=5)
 

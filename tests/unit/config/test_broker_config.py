@@ -144,10 +144,10 @@ def test_live_config_tells_of_changes() -> None:
     live = LiveConfig(config_of())
     seen: list[tuple[int, int]] = []
     live.on_change(lambda before, after: seen.append((before.message_max_bytes, after.message_max_bytes)))
-    live.apply(cluster={"message.max.bytes": "5"})
-    assert live.current.message_max_bytes == 5
-    with pytest.raises(ConfigError):
-        live.apply(cluster={"message.max.bytes": "x"})
+    for _ in range(2):
+        assert live.adopt(cluster={"message.max.bytes": "5"}, broker={}) == []
+        assert live.current.message_max_bytes == 5
+    assert live.adopt(cluster={"message.max.bytes": "5"}, broker={"message.max.bytes": "x"})
     assert live.current.message_max_bytes == 5
     assert seen == [(1_048_588, 5)]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.config import Flag, Source, load_settings
+from fastlog.config import BrokerConfig, Flag, Source, load_settings
+from fastlog.config.describe import describe_broker
 from fastlog.config.sources import ConfigProblems
 from fastlog.errors import ConfigError
 from tests.unit.config.helpers import write
@@ -54,6 +55,22 @@ def test_a_wrong_password_is_not_shown() -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(flags=[Flag("zookeeper.ssl.keystore.passwort", "hunter2")])
     assert "hunter2" not in str(caught.value)
+
+
+def test_keys_of_plugins_in_a_file_are_kept_with_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "server.properties"
+    file.write_text("opa.authorizer.url=http://x\nleader.replication.throttled.rate=5\n")
+    settings = load_settings(file=file)
+    assert settings.text("opa.authorizer.url") == "http://x"
+    assert settings.text("leader.replication.throttled.rate") == "5"
+    (note,) = settings.notes
+    assert note.startswith("opa.authorizer.url: has no effect: ")
+    assert note.endswith(f"[{file}:1]")
+    config = BrokerConfig.from_settings(settings)
+    entries = {entry.name: entry for entry in describe_broker(config)}
+    assert (entries["opa.authorizer.url"].value, entries["opa.authorizer.url"].key.sensitive) == (None, True)
+    assert entries["leader.replication.throttled.rate"].value == "5"
+    assert entries["leader.replication.throttled.rate"].read_only
 
 
 def test_unknown_keys_may_be_let_pass() -> None:

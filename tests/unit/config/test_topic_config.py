@@ -87,6 +87,28 @@ def test_timestamp_bounds(overrides: dict[str, str], bounds: tuple[int, int]) ->
 
 
 @pytest.mark.parametrize(
+    ("defaults", "overrides", "bounds"),
+    [
+        ({"difference": "7"}, {}, (7, 7)),
+        ({"difference": "7", "after": "9"}, {}, (7, 9)),
+        ({"difference": "7"}, {"difference": "5"}, (7, 7)),
+        ({"difference": "7"}, {"difference": "5", "before": "8"}, (8, 7)),
+        ({"after": "9"}, {"difference": "5"}, (5, 9)),
+    ],
+)
+def test_timestamp_bounds_of_the_broker(
+    defaults: dict[str, str], overrides: dict[str, str], bounds: tuple[int, int]
+) -> None:
+    """The broker's older key sets both of its newer ones, and those count before the topic's older key."""
+    layers = config_of(
+        {f"log.message.timestamp.{side}.max.ms": text for side, text in defaults.items()}
+    ).layers
+    own = {f"message.timestamp.{side}.max.ms": text for side, text in overrides.items()}
+    log_config = TopicConfig.effective(own, layers).log_config(producer_id_expiration_ms=1)
+    assert (log_config["timestamp_before_max_ms"], log_config["timestamp_after_max_ms"]) == bounds
+
+
+@pytest.mark.parametrize(
     ("overrides", "compression"),
     [
         ({"compression.type": "gzip"}, ("gzip", None)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fastlog.base.uuids import random_uuid
 from fastlog.coordination.cluster_view import BrokerInfo, ClusterView, PartitionState, TopicState
-from fastlog.storage.uuids import random_uuid
 
 
 def topic(name: str) -> TopicState:
@@ -58,6 +58,7 @@ def test_each_change_has_its_generation() -> None:
     assert seen == list(range(6))
     assert (view.cluster_id, view.controller_id) == ("cluster", 1)
     assert view.broker_ids() == [1, 2]
+    assert [view.is_alive(node) for node in (1, 2, 3)] == [True, True, False]
     assert view.brokers()[0].rack == "r"
     assert view.broker_config_overrides(1) == {"k": "own"}
     assert view.broker_config_overrides(2) == {"k": "v"}

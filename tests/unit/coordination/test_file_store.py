@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fastlog.base.files import write_atomically
+from fastlog.base.uuids import random_uuid
 from fastlog.coordination.file_store import METADATA_FILE, FileMetadataStore
 from fastlog.coordination.store import (
-    ANY_VERSION,
     MetadataDamaged,
     PartitionRecord,
-    StaleVersion,
     StoreError,
-    TopicExists,
-    TopicMissing,
     TopicRecord,
 )
 from fastlog.storage.disk_guard import DiskReserve
-from fastlog.storage.files import write_atomically
-from fastlog.storage.uuids import random_uuid
+from tests.unit.coordination.store_contract import check_conditions
 
 PARTITION = PartitionRecord((1,), (1,), 1)
 
@@ -50,18 +48,19 @@ async def test_a_new_store_takes_the_given_cluster_id_or_makes_one(tmp_path: Pat
 async def test_every_change_is_there_after_a_restart(tmp_path: Path) -> None:
     store = await loaded(tmp_path)
     a, b = topic("a", 2), topic("b")
-    await store.create_topic(a)
-    await store.create_topic(b)
+    await store.create_topics([a])
+    await store.create_topics([b])
     await store.set_materialised("a", 2, 0)
-    await store.add_partitions("a", [PARTITION], 1)
-    await store.set_topic_configs("a", {"retention.ms": "5"}, 2)
+    await store.add_partitions({"a": (1, [PARTITION])})
+    wanted = replace(a, configs={"retention.ms": "5"}, version=2)
+    (changed,) = await store.set_configs([wanted], {"g": {"one": "1"}, "h": {"two": "2"}, "gone": {}})
+    assert changed.version == 3
     moved = PartitionRecord((1,), (1,), 1, leader_epoch=7)
     await store.set_leadership({"a": {1: moved}})
-    await store.mark_deleting("b", 0)
+    (marked,) = await store.mark_deleting([b])
+    assert await store.mark_deleting([marked]) == [marked]
     await store.set_broker_configs(None, {"k": "v"})
     await store.set_broker_configs(1, {"own": "x"})
-    await store.set_group_configs("g", {"one": "1"})
-    await store.set_group_configs("h", {"two": "2"})
     assert await store.allocate_producer_ids(1000) == 0
     await store.close()
     metadata = await FileMetadataStore([tmp_path]).load()
@@ -74,10 +73,10 @@ async def test_every_change_is_there_after_a_restart(tmp_path: Path) -> None:
     again = await loaded(tmp_path)
     assert await again.allocate_producer_ids(1000) == 1000
     assert await again.allocate_producer_ids(1000, at_least=50_000) == 50_000
-    await again.delete_topic("b")
-    await again.delete_topic("b")
+    await again.delete_topics(["b", "c"])
+    await again.delete_topics(["b"])
     await again.set_broker_configs(1, {})
-    await again.set_group_configs("g", {})
+    await again.set_configs([], {"g": {}})
     metadata = await FileMetadataStore([tmp_path]).load()
     assert list(metadata.topics) == ["a"]
     assert metadata.broker_configs == {None: {"k": "v"}}
@@ -86,23 +85,12 @@ async def test_every_change_is_there_after_a_restart(tmp_path: Path) -> None:
 
 async def test_conditions_are_checked(tmp_path: Path) -> None:
     store = await loaded(tmp_path)
-    await store.create_topic(topic("a"))
-    with pytest.raises(TopicExists):
-        await store.create_topic(topic("a"))
-    with pytest.raises(TopicMissing):
-        await store.set_materialised("b", 1, ANY_VERSION)
-    with pytest.raises(StaleVersion, match="version 0, not 5"):
-        await store.mark_deleting("a", 5)
-    record = await store.set_materialised("a", 1, ANY_VERSION)
-    with pytest.raises(StaleVersion):
-        await store.set_topic_configs("a", {}, record.version - 1)
-    with pytest.raises(StoreError, match="cannot reserve"):
-        await store.allocate_producer_ids(10, at_least=2**63 - 5)
+    await check_conditions(store, topic)
 
 
 async def test_concurrent_changes_all_last(tmp_path: Path) -> None:
     store = await loaded(tmp_path)
-    await asyncio.gather(*(store.create_topic(topic(f"t{index}")) for index in range(30)))
+    await asyncio.gather(*(store.create_topics([topic(f"t{index}")]) for index in range(30)))
     metadata = await FileMetadataStore([tmp_path]).load()
     assert len(metadata.topics) == 30
 
@@ -117,9 +105,9 @@ async def test_a_cancelled_change_finishes_before_the_next_begins(tmp_path: Path
 
     store = await loaded(tmp_path)
     store._write_file = slow
-    first = asyncio.create_task(store.create_topic(topic("a")))
+    first = asyncio.create_task(store.create_topics([topic("a")]))
     assert await asyncio.to_thread(inside.wait, 10)
-    second = asyncio.create_task(store.create_topic(topic("b")))
+    second = asyncio.create_task(store.create_topics([topic("b")]))
     first.cancel()
     await asyncio.sleep(0.01)
     assert not first.done()
@@ -130,21 +118,25 @@ async def test_a_cancelled_change_finishes_before_the_next_begins(tmp_path: Path
     assert set((await FileMetadataStore([tmp_path]).load()).topics) == {"a", "b"}
 
 
-@pytest.mark.parametrize(("code", "broken"), [(errno.ENOSPC, False), (errno.EIO, True)])
-async def test_a_failed_write_changes_nothing(tmp_path: Path, code: int, broken: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "broken"),
+    [(OSError(errno.ENOSPC, "no"), False), (OSError(errno.EIO, "no"), True), (MemoryError(), False)],
+    ids=["full", "disk", "memory"],
+)
+async def test_a_failed_write_changes_nothing(tmp_path: Path, error: Exception, broken: bool) -> None:
     failures: list[tuple[Path, str]] = []
     store = await loaded(tmp_path, on_disk_failure=lambda *args: failures.append(args))
-    await store.create_topic(topic("a"))
+    await store.create_topics([topic("a")])
 
     def fail(*args: object) -> None:
-        raise OSError(code, "no")
+        raise error
 
     store._write_file = fail
     with pytest.raises(StoreError, match="cannot write"):
-        await store.create_topic(topic("b"))
+        await store.create_topics([topic("b")])
     assert [path for path, _ in failures] == ([tmp_path] if broken else [])
     store._write_file = write_atomically
-    await store.create_topic(topic("b"))
+    await store.create_topics([topic("b")])
     assert set((await FileMetadataStore([tmp_path]).load()).topics) == {"a", "b"}
 
 
@@ -163,7 +155,7 @@ async def test_the_reserve_is_offered(tmp_path: Path) -> None:
 
 async def test_any_flipped_byte_stops_the_start_and_touches_nothing(tmp_path: Path) -> None:
     store = await loaded(tmp_path)
-    await store.create_topic(topic("a", 2))
+    await store.create_topics([topic("a", 2)])
     path = tmp_path / METADATA_FILE
     data = path.read_bytes()
     for position in range(len(data)):
@@ -189,10 +181,10 @@ async def test_the_file_is_found_in_any_log_directory(tmp_path: Path) -> None:
     a.mkdir()
     b.mkdir()
     store = await loaded(b)
-    await store.create_topic(topic("t"))
+    await store.create_topics([topic("t")])
     found = FileMetadataStore([a, b])
     assert list((await found.load()).topics) == ["t"]
-    await found.create_topic(topic("u"))
+    await found.create_topics([topic("u")])
     assert not (a / METADATA_FILE).exists()
     (a / METADATA_FILE).write_bytes(b"another")
     with pytest.raises(MetadataDamaged, match="more than one log directory"):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastlog.base.uuids import parse_uuid
 from fastlog.coordination.metadata_format import decode, encode
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, PartitionRecord, TopicRecord
-from fastlog.storage.uuids import parse_uuid
 
 NODES = st.integers(0, 2**31 - 1)
 PARTITIONS = st.builds(

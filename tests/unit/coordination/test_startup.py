@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fastlog.base.uuids import parse_uuid
 from fastlog.coordination.file_store import METADATA_FILE
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.errors import ErrorCode, KafkaError
@@ -15,7 +16,6 @@ from fastlog.native import CorruptLog
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE
 from fastlog.storage.meta_properties import IdentityError
 from fastlog.storage.partition_metadata import write_topic_id
-from fastlog.storage.uuids import parse_uuid
 from tests.unit.coordination.world import World
 from tests.unit.storage.fakes import LOG_FILE, storage_error
 
@@ -133,7 +133,7 @@ async def test_a_lost_directory_is_not_made_again_empty(world: World) -> None:
     assert "none of the log directories" in (again.logs.offline_reason("t", 1) or "")
     assert again.lifecycle.led.keys() == {("t", 0)}
     with pytest.raises(KafkaError) as caught:
-        await again.lifecycle.on_partition_created(again.view.topics["t"], 1)
+        await again.lifecycle.lead(again.view.topics["t"], 1)
     assert caught.value.code == ErrorCode.KAFKA_STORAGE_ERROR
     await again.stop()
     asked = await world.start(allow_data_loss=True)

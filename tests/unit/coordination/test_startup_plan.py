@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from fastlog.coordination.startup_plan import plan_startup
+from fastlog.coordination.startup_plan import other_owners, plan_startup
 from fastlog.coordination.store import PartitionRecord, TopicRecord
 from fastlog.storage.adopt import FoundPartition
 
@@ -87,12 +87,14 @@ def test_a_topic_grows_to_what_is_on_the_disk() -> None:
     assert [entry for entry, _ in plan.stray] == [nameless]
 
 
-def test_replicas_of_other_brokers_are_stray() -> None:
+def test_replicas_of_other_brokers_are_left_where_they_are() -> None:
     record = replace(TOPIC, partitions=(HERE, ELSEWHERE))
     entry = found("t", 1)
     plan = plan_startup({"t": record}, [found("t", 0), entry], 1)
-    assert [item for item, _ in plan.stray] == [entry]
-    assert plan.lost == []
+    assert [item for item, _ in plan.left_alone] == [entry]
+    assert plan.stray == plan.lost == []
+    assert other_owners({"t": record}, 1) is None
+    assert other_owners({"t": record}, 7) == "brokers 1, 2"
 
 
 def test_damage_is_neither_opened_nor_lost() -> None:

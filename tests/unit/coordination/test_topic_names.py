@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fastlog.coordination.topic_names import colliding_topic, is_internal, topic_name_problem
+from fastlog.coordination.topic_names import (
+    by_collision_key,
+    colliding_topic,
+    is_internal,
+    topic_name_problem,
+)
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c-9", "...", "x" * 249, "__consumer_offsets", "-"])
@@ -21,9 +26,9 @@ def test_illegal_names(name: str) -> None:
 
 
 def test_dots_and_underscores_collide() -> None:
-    assert colliding_topic("a.b", ["x", "a_b"]) == "a_b"
-    assert colliding_topic("a_b.c", ["a.b_c"]) == "a.b_c"
-    assert colliding_topic("a.b", ["a.b", "ab", "a-b"]) is None
+    assert colliding_topic("a.b", by_collision_key(["x", "a_b"])) == "a_b"
+    assert colliding_topic("a_b.c", by_collision_key(["a.b_c"])) == "a.b_c"
+    assert colliding_topic("a.b", by_collision_key(["a.b", "ab", "a-b"])) is None
 
 
 def test_internal_topics() -> None:

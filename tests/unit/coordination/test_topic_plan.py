@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from fastlog.coordination.store import PartitionRecord, TopicRecord
-from fastlog.coordination.topic_plan import check_new_name, plan_more_partitions, plan_topic, topic_state
+from fastlog.coordination.topic_plan import (
+    NewTopic,
+    check_new_name,
+    plan_more_partitions,
+    plan_topic,
+    topic_state,
+)
+from fastlog.coordination.topic_records import TopicRecords
 from fastlog.errors import ErrorCode, KafkaError
 from tests.unit.coordination.world import Defaults
 
@@ -15,7 +22,8 @@ ID = bytes(range(16))
 
 
 def plan(**options: Any) -> TopicRecord:
-    return plan_topic("t", ID, [1, 2, 3], Defaults(), **options)
+    start = options.pop("start", 0)
+    return plan_topic(NewTopic("t", **options), ID, [1, 2, 3], Defaults(), start=start)
 
 
 def code_of(**options: Any) -> ErrorCode:
@@ -79,7 +87,9 @@ def test_errors_of_creation(options: dict[str, Any], code: ErrorCode) -> None:
     ],
 )
 def test_errors_of_names(name: str, code: ErrorCode) -> None:
-    records = {"x.y": TopicRecord("x.y", ID, ()), "gone": TopicRecord("gone", ID, (), deleting=True)}
+    records = TopicRecords(
+        {"x.y": TopicRecord("x.y", ID, ()), "gone": TopicRecord("gone", ID, (), deleting=True)}
+    )
     with pytest.raises(KafkaError) as caught:
         check_new_name(name, records)
     assert caught.value.code is code

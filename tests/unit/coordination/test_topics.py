@@ -9,32 +9,21 @@ from typing import Any
 
 import pytest
 
-from fastlog.coordination import changes
+from fastlog.base.files import write_atomically
+from fastlog.coordination import config_changes, serial_changes
 from fastlog.coordination.cluster_view import TopicState
+from fastlog.coordination.config_changes import ConfigChange, ConfigKind
 from fastlog.coordination.file_store import FileMetadataStore
 from fastlog.coordination.lifecycle import ConfigOp, ConfigOpType
+from fastlog.coordination.topic_plan import MorePartitions
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.storage.files import write_atomically
-from tests.unit.coordination.world import World
+from tests.unit.coordination.world import World, code_of, fail_with
 from tests.unit.storage.fakes import storage_error
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def fail_with(code: int) -> Any:
-    def fail(*args: object) -> None:
-        raise OSError(code, "no")
-
-    return fail
-
-
-async def code_of(awaitable: Any) -> ErrorCode:
-    with pytest.raises(KafkaError) as caught:
-        await awaitable
-    return caught.value.code
 
 
 async def test_a_topic_is_made_seen_and_there_after_a_restart(world: World) -> None:
@@ -130,15 +119,18 @@ async def test_configs_are_changed_and_told(world: World) -> None:
     broker = await world.start()
     await broker.topics.create("t", 1, configs={"retention.ms": "5"})
     ops = [ConfigOp("cleanup.policy", ConfigOpType.APPEND, "compact")]
-    await broker.topics.alter_configs("t", ops, validate_only=True)
+    await broker.topics.change_config(ConfigKind.TOPIC, "t", ops, validate_only=True)
     assert broker.view.topics["t"].configs == {"retention.ms": "5"}
-    await broker.topics.alter_configs("t", ops)
+    await broker.topics.change_config(ConfigKind.TOPIC, "t", ops)
     expected = {"retention.ms": "5", "cleanup.policy": "delete,compact"}
     assert broker.view.topics["t"].configs == expected
     bad = [ConfigOp("bad", ConfigOpType.SET, "1")]
-    assert await code_of(broker.topics.alter_configs("t", bad)) is ErrorCode.INVALID_CONFIG
-    assert await code_of(broker.topics.alter_configs("u", [])) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    await broker.topics.replace_configs("t", {"retention.bytes": "9"})
+    assert await code_of(broker.topics.change_config(ConfigKind.TOPIC, "t", bad)) is ErrorCode.INVALID_CONFIG
+    assert (
+        await code_of(broker.topics.change_config(ConfigKind.TOPIC, "u", []))
+        is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    )
+    await broker.topics.change_config(ConfigKind.TOPIC, "t", {"retention.bytes": "9"})
     assert broker.lifecycle.configs == [("t", expected), ("t", {"retention.bytes": "9"})]
     await broker.stop()
     again = await world.start()
@@ -149,18 +141,24 @@ async def test_configs_are_changed_and_told(world: World) -> None:
 async def test_broker_configs_are_kept(world: World) -> None:
     broker = await world.start()
     ops = [ConfigOp("retention.ms", ConfigOpType.SET, "7")]
-    assert await broker.topics.alter_broker_configs(None, ops, validate_only=True) == {"retention.ms": "7"}
+    assert await broker.topics.change_config(ConfigKind.BROKER, None, ops, validate_only=True) == {
+        "retention.ms": "7"
+    }
     assert broker.view.broker_config_overrides(1) == {}
-    await broker.topics.alter_broker_configs(None, ops)
-    await broker.topics.replace_broker_configs(1, {"retention.ms": "8"})
+    await broker.topics.change_config(ConfigKind.BROKER, None, ops)
+    await broker.topics.change_config(ConfigKind.BROKER, 1, {"retention.ms": "8"})
     bad = [ConfigOp("bad", ConfigOpType.SET, "1")]
-    assert await code_of(broker.topics.alter_broker_configs(1, bad)) is ErrorCode.INVALID_CONFIG
-    assert broker.lifecycle.configs == [(None, {"retention.ms": "7"}), (1, {"retention.ms": "8"})]
+    assert await code_of(broker.topics.change_config(ConfigKind.BROKER, 1, bad)) is ErrorCode.INVALID_CONFIG
+    every, own = {"retention.ms": "7"}, {"retention.ms": "8"}
+    assert broker.lifecycle.configs == [{None: every}, {None: every, 1: own}]
+    await broker.topics.change_config(ConfigKind.BROKER, 2, own)
+    assert len(broker.lifecycle.configs) == 2  # another broker's
     await broker.stop()
     again = await world.start()
     assert again.view.broker_config_overrides(1) == {"retention.ms": "8"}
-    assert again.view.broker_config_overrides(2) == {"retention.ms": "7"}
-    await again.topics.replace_broker_configs(1, {})
+    assert again.view.broker_config_overrides(2) == {"retention.ms": "8"}
+    assert again.view.broker_config_overrides(3) == {"retention.ms": "7"}
+    await again.topics.change_config(ConfigKind.BROKER, 1, {})
     assert again.view.broker_config_overrides(1) == {"retention.ms": "7"}
     await again.stop()
 
@@ -169,18 +167,122 @@ async def test_group_configs_are_kept(world: World) -> None:
     broker = await world.start()
     key = "consumer.session.timeout.ms"
     ops = [ConfigOp(key, ConfigOpType.SET, "7")]
-    assert await broker.topics.alter_group_configs("g", ops, validate_only=True) == {key: "7"}
+    assert await broker.topics.change_config(ConfigKind.GROUP, "g", ops, validate_only=True) == {key: "7"}
     assert broker.view.snapshot.group_configs == {}
-    await broker.topics.alter_group_configs("g", ops)
-    await broker.topics.replace_group_configs("h", {key: "8"})
+    await broker.topics.change_config(ConfigKind.GROUP, "g", ops)
+    await broker.topics.change_config(ConfigKind.GROUP, "h", {key: "8"})
     bad = [ConfigOp("bad", ConfigOpType.SET, "1")]
-    assert await code_of(broker.topics.alter_group_configs("g", bad)) is ErrorCode.INVALID_CONFIG
+    assert await code_of(broker.topics.change_config(ConfigKind.GROUP, "g", bad)) is ErrorCode.INVALID_CONFIG
     await broker.stop()
     again = await world.start()
     assert again.view.snapshot.group_configs == {"g": {key: "7"}, "h": {key: "8"}}
-    await again.topics.alter_group_configs("g", [ConfigOp(key, ConfigOpType.DELETE)])
+    await again.topics.change_config(ConfigKind.GROUP, "g", [ConfigOp(key, ConfigOpType.DELETE)])
     assert again.view.snapshot.group_configs == {"h": {key: "8"}}
     await again.stop()
+
+
+async def test_configs_of_many_resources_are_one_write(world: World) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 1)
+    await broker.topics.create("u", 1)
+    key, writes = "consumer.session.timeout.ms", 0
+    write_file = broker.store._write_file
+
+    def count(path: Path, data: bytes, spare: Any) -> None:
+        nonlocal writes
+        writes += 1
+        write_file(path, data, spare)
+
+    broker.store._write_file = count
+    outcomes = await broker.topics.change_configs(
+        [
+            ConfigChange(ConfigKind.TOPIC, "t", {"retention.ms": "5"}),
+            ConfigChange(ConfigKind.TOPIC, "missing", {"retention.ms": "5"}),
+            ConfigChange(ConfigKind.GROUP, "g", {key: "7"}),
+            ConfigChange(ConfigKind.GROUP, "h", {"bad": "7"}),
+            ConfigChange(ConfigKind.TOPIC, "u", {"retention.ms": "6"}),
+        ]
+    )
+    codes = [outcome.code if isinstance(outcome, KafkaError) else None for outcome in outcomes]
+    assert codes == [None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, None, ErrorCode.INVALID_CONFIG, None]
+    assert writes == 1
+    assert sorted(broker.lifecycle.configs) == [("t", {"retention.ms": "5"}), ("u", {"retention.ms": "6"})]
+    broker.store._write_file = fail_with(errno.ENOSPC)
+    outcomes = await broker.topics.change_configs(
+        [
+            ConfigChange(ConfigKind.TOPIC, "t", {}),
+            ConfigChange(ConfigKind.GROUP, "g", {"bad": "7"}),
+            ConfigChange(ConfigKind.GROUP, "g", {}),
+        ]
+    )
+    codes = [outcome.code if isinstance(outcome, KafkaError) else None for outcome in outcomes]
+    full = ErrorCode.KAFKA_STORAGE_ERROR
+    assert codes == [full, ErrorCode.INVALID_CONFIG, full]
+    broker.store._write_file = write_file
+    await broker.stop()
+    again = await world.start()
+    assert again.view.snapshot.group_configs == {"g": {key: "7"}}
+    assert [again.view.topics[name].configs for name in "tu"] == [
+        {"retention.ms": "5"},
+        {"retention.ms": "6"},
+    ]
+    await again.stop()
+
+
+async def test_many_topics_grow_in_one_write(world: World) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 1)
+    await broker.topics.create("u", 1)
+    writes: list[bytes] = []
+    write_file = broker.store._write_file
+
+    def count(path: Path, data: bytes, spare: Any) -> None:
+        writes.append(data)
+        write_file(path, data, spare)
+
+    broker.store._write_file = count
+    wanted = [MorePartitions(name, 3) for name in ("t", "missing", "u")]
+    checked = await broker.topics.create_more_partitions(wanted, validate_only=True)
+    assert [getattr(item, "name", None) for item in checked] == ["t", None, "u"] and not writes
+    grown = await broker.topics.create_more_partitions(wanted)
+    assert isinstance(grown[1], KafkaError) and grown[1].code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert [grown[0], grown[2]] == [broker.view.topics[name] for name in "tu"]
+    assert [len(broker.view.topics[name].partitions) for name in "tu"] == [3, 3]
+    # What is to be, and what is there.
+    assert len(writes) == 2
+    broker.store._write_file = fail_with(errno.ENOSPC)
+    with pytest.raises(KafkaError) as caught:
+        await broker.topics.create_more_partitions([MorePartitions(name, 4) for name in "tu"])
+    assert caught.value.code is ErrorCode.KAFKA_STORAGE_ERROR
+    assert [len(broker.view.topics[name].partitions) for name in "tu"] == [3, 3]
+    broker.store._write_file = write_file
+    await broker.stop()
+
+
+async def test_settings_of_groups_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = await world.start()
+    key = "consumer.session.timeout.ms"
+
+    async def code(group_id: str, configs: dict[str, str]) -> ErrorCode | None:
+        try:
+            await broker.topics.change_config(ConfigKind.GROUP, group_id, configs)
+        except KafkaError as error:
+            return error.code
+        return None
+
+    monkeypatch.setattr(config_changes, "MAX_GROUPS", 2)
+    assert await code("\u20ac" * 342, {key: "7"}) is ErrorCode.INVALID_REQUEST
+    assert [await code(group_id, {key: "7"}) for group_id in "ab"] == [None, None]
+    assert await code("c", {key: "7"}) is ErrorCode.POLICY_VIOLATION
+    assert await code("b", {key: "8"}) is None
+    assert [await code("a", {}), await code("a", {}), await code("c", {key: "7"})] == [None] * 3
+    monkeypatch.setattr(config_changes, "MAX_GROUP_BYTES", 100)
+    assert await code("c", {key: "7" * 50}) is ErrorCode.POLICY_VIOLATION
+    # What is stored already may be more than that.
+    monkeypatch.setattr(config_changes, "MAX_GROUP_BYTES", 10)
+    assert await code("b", {key: "9"}) is None
+    assert broker.view.snapshot.group_configs == {"b": {key: "9"}, "c": {key: "7"}}
+    await broker.stop()
 
 
 async def test_changes_run_one_at_a_time(world: World) -> None:
@@ -218,12 +320,13 @@ async def test_a_topic_that_cannot_be_stored_does_not_exist(world: World) -> Non
     await broker.stop()
 
 
-async def test_a_creation_that_fails_half_way_is_undone(world: World) -> None:
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), MemoryError()], ids=["full", "memory"])
+async def test_a_creation_that_fails_half_way_is_undone(world: World, error: Exception) -> None:
     broker = await world.start()
 
     def no_room(step: str, topic: str, partition: int) -> None:
         if step == "create" and partition == 20:
-            raise OSError(errno.ENOSPC, "full")
+            raise error
 
     broker.lifecycle.before = no_room
     assert await code_of(broker.topics.create("t", 25)) is ErrorCode.KAFKA_STORAGE_ERROR
@@ -231,6 +334,24 @@ async def test_a_creation_that_fails_half_way_is_undone(world: World) -> None:
     assert all(name.endswith("-delete") for name in world.directories())
     broker.lifecycle.before = None
     await broker.topics.create("t", 25)
+    await broker.stop()
+
+
+async def test_a_deletion_for_which_there_is_no_memory_is_finished_later(world: World) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 3)
+
+    def no_memory(step: str, topic: str, partition: int) -> None:
+        if partition == 1:
+            raise MemoryError
+
+    broker.lifecycle.before = no_memory
+    await broker.topics.delete("t")
+    assert "t" not in broker.view.topics
+    broker.lifecycle.before = None
+    await broker.topics.finish_changes()
+    assert all(name.endswith("-delete") for name in world.directories())
+    await broker.topics.create("t", 3)
     await broker.stop()
 
 
@@ -255,7 +376,7 @@ async def test_errors_of_the_native_module_are_errors_of_the_disk(world: World) 
 async def test_a_deletion_that_meets_an_obstacle_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(serial_changes, "RETRY_SECONDS", 0.01)
     broker = await world.start()
     await broker.topics.create("t", 1)
 
@@ -273,6 +394,21 @@ async def test_a_deletion_that_meets_an_obstacle_is_tried_again(
             break
         await asyncio.sleep(0.01)
     await broker.topics.create("t")
+    await broker.stop()
+
+
+async def test_a_deletion_that_waits_to_be_tried_again_is_tried_before_the_broker_stops(world: World) -> None:
+    broker = await world.start()
+    await broker.topics.create("t", 1)
+
+    def refuse(step: str, topic: str, partition: int) -> None:
+        raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "no descriptors")
+
+    broker.lifecycle.before = refuse
+    await broker.topics.delete("t")
+    broker.lifecycle.before = None
+    await broker.topics.close()
+    assert "t" not in (await FileMetadataStore(world.paths).load()).topics
     await broker.stop()
 
 

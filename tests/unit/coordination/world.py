@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastlog.clock import ManualClock
+import pytest
+
+from fastlog.base.clock import ManualClock
 from fastlog.coordination.cluster_view import BrokerInfo, ClusterView, TopicState
 from fastlog.coordination.file_store import FileMetadataStore
 from fastlog.coordination.producer_ids import ProducerIds
 from fastlog.coordination.startup import Coordination, start_topics
 from fastlog.coordination.topics import TopicService
 from fastlog.errors import ErrorCode, KafkaError
+from fastlog.replication.reconciler import Reconciler
 from fastlog.storage.io import IoLoop
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from fastlog.storage.settings import StorageSettings
 from tests.unit.storage.fakes import FakeConfig, FakeEngine, LogOpener, flushing
 
@@ -36,15 +39,17 @@ class Rules:
         {"retention.ms", "retention.bytes", "cleanup.policy", "segment.bytes", "compression.type"}
     )
 
-    def check_topic(self, configs: Mapping[str, str]) -> None:
+    def check_topic(self, configs: Mapping[str, str], stored: Mapping[str, str]) -> None:
         for key in configs:
             if key not in self.KEYS:
                 raise KafkaError(ErrorCode.INVALID_CONFIG, f"{key} is not known")
 
-    def check_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
-        self.check_topic(configs)
+    def check_broker(
+        self, node_id: int | None, configs: Mapping[str, str], stored: Mapping[str, str]
+    ) -> None:
+        self.check_topic(configs, stored)
 
-    def check_group(self, configs: Mapping[str, str]) -> None:
+    def check_group(self, configs: Mapping[str, str], stored: Mapping[str, str]) -> None:
         if set(configs) - {"consumer.session.timeout.ms"}:
             raise KafkaError(ErrorCode.INVALID_CONFIG, "not known")
 
@@ -57,30 +62,39 @@ class Rules:
 
 @dataclass
 class Lifecycle:
-    """What the broker's wiring does: the log is made or taken away. `before` may raise or block."""
+    """What the broker's wiring does: the log is made or taken away. `before` may raise or block.
+
+    Fills `PartitionHost` and `BrokerConfigs`; `configs` are the settings in the order in which they came.
+    """
 
     logs: LogManager
+    view: ClusterView = field(default_factory=ClusterView)
     before: Callable[[str, str, int], None] | None = None
     led: dict[tuple[str, int], int] = field(default_factory=dict)
     configs: list[Any] = field(default_factory=list)
 
-    async def on_partition_created(self, topic: TopicState, partition: int) -> None:
+    def adopt(self) -> None:
+        self.configs.append({key: dict(values) for key, values in self.view.snapshot.broker_configs.items()})
+
+    async def lead(self, topic: TopicState, partition: int) -> None:
         if self.before is not None:
             self.before("create", topic.name, partition)
         await self.logs.create(topic.name, topic.topic_id, partition, FakeConfig())  # type: ignore[arg-type]
         self.led[topic.name, partition] = topic.partitions[partition].leader_epoch
 
-    async def on_partition_deleted(self, topic: str, topic_id: bytes, partition: int) -> None:
+    async def follow(self, topic: TopicState, partition: int) -> None:
+        await self.logs.create(topic.name, topic.topic_id, partition, FakeConfig())  # type: ignore[arg-type]
+
+    async def stop(self, topic: TopicState, partition: int, *, delete: bool) -> None:
         if self.before is not None:
-            self.before("delete", topic, partition)
-        self.led.pop((topic, partition), None)
-        await self.logs.delete(topic, partition, topic_id)
+            self.before("delete", topic.name, partition)
+        self.led.pop((topic.name, partition), None)
+        if delete:
+            await self.logs.delete(topic.name, partition, topic.topic_id)
 
-    async def on_config_changed(self, topic: TopicState) -> None:
+    async def configure(self, topic: TopicState) -> None:
         self.configs.append((topic.name, dict(topic.configs)))
-
-    async def on_broker_config_changed(self, node_id: int | None, configs: Mapping[str, str]) -> None:
-        self.configs.append((node_id, dict(configs)))
+        await self.logs.update_config(topic.name, FakeConfig())  # type: ignore[arg-type]
 
 
 @dataclass
@@ -137,13 +151,20 @@ class World:
             )
             view = ClusterView()
             view.set_brokers((BrokerInfo(NODE, None, {}),))
+            lifecycle.view = view
             topics = TopicService(
-                store, view, node_id=NODE, defaults=Defaults(), rules=Rules(), lifecycle=lifecycle
+                store,
+                view,
+                reconciler=Reconciler[TopicState](NODE, lifecycle),
+                broker_configs=lifecycle,
+                defaults=Defaults(),
+                rules=Rules(),
             )
             ids = ProducerIds(store)
             broker = Broker(logs, store, view, topics, ids, lifecycle, io)
             parts = Coordination(NODE, store, view, topics, ids, lifecycle, lambda *_: FakeConfig())  # type: ignore[arg-type, return-value]
             await start_topics(parts, logs, preparation)
+            lifecycle.configs.clear()
         except BaseException:
             await logs.shutdown()
             await io.close()
@@ -154,3 +175,19 @@ class World:
     def directories(self) -> list[str]:
         """Names of the partition directories, over all log directories."""
         return sorted(entry.name for path in self.paths for entry in path.iterdir() if entry.is_dir())
+
+
+def fail_with(code: int) -> Any:
+    """In the place of a write: it meets this error."""
+
+    def fail(*args: object) -> None:
+        raise OSError(code, "no")
+
+    return fail
+
+
+async def code_of(awaitable: Any) -> ErrorCode:
+    """Of the KafkaError that it raises."""
+    with pytest.raises(KafkaError) as caught:
+        await awaitable
+    return caught.value.code

@@ -81,7 +81,7 @@ async def test_a_peer_that_left_gives_minus_one(
     assert await send(io, Socket(pair[0].fileno()), response) == -1
 
 
-async def test_after_a_file_that_cannot_be_sent_records_are_read_into_memory(
+async def test_a_file_that_cannot_be_sent_costs_its_own_log_only(
     io: Loop, log: Log, tmp_path: Path, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     log.append(batch(b"z" * LARGE))
@@ -91,8 +91,8 @@ async def test_after_a_file_that_cannot_be_sent_records_are_read_into_memory(
     assert isinstance(await send(io, Socket(pair[0].fileno()), response), StorageError)
     other = Log.open(str(tmp_path / "t-1"), LogConfig())
     other.append(batch(b"z" * LARGE))
-    _, chunk, outcomes = await io.fetch([row(log), row(other)], from_files=True)
-    assert isinstance(chunk, Chunk)
+    _, response, outcomes = await io.fetch([row(log), row(other)], from_files=True)
+    assert isinstance(response, FileResponse)
     assert [error for _, error, _ in outcomes] == [56, 0]
 
 

@@ -108,7 +108,7 @@ async def test_produce_rows_keep_their_order(io: Loop, log: Log) -> None:
 
 
 async def test_produce_in_an_older_epoch_is_sent_to_the_new_leader(io: Loop, log: Log) -> None:
-    log.assign_epoch(5, 0)
+    log.lead(5)
     plan = ProducePlan.parse(frame(produce_request([("t", 0, batch(b"one"))])))
     assert (await io.produce(plan, [log]))[0][0] == 6
     assert log.log_end_offset == 0
@@ -152,12 +152,15 @@ async def test_fetch_waits_for_min_bytes_unless_there_is_other_news(io: Loop, lo
     quiet = [row(log)]
     assert await io.fetch(quiet, min_bytes=size + 1) == (size, None, [(0, 0, size)])
     for news in (
-        row(log, error_code=6),
         row(log, diverging_epoch=(1, 5)),
         row(log, preferred_read_replica=2),
         row(log, offset=99),
     ):
         assert (await io.fetch([*quiet, news], min_bytes=size + 1))[1] is not None
+    # Whether an error that came with its row is news is the caller's to say.
+    told = row(None, error_code=3)
+    assert (await io.fetch([*quiet, told], min_bytes=size + 1))[1] is None
+    assert (await io.fetch([*quiet, told], min_bytes=0))[1] is not None
     assert (await io.fetch(quiet, min_bytes=0))[1] is not None
     assert (await io.fetch(quiet, min_bytes=size + 1, error_code=70))[1] is not None
     assert (await io.fetch([], min_bytes=1))[1] is not None

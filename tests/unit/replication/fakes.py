@@ -17,6 +17,9 @@ class FakeLog:
         self.epochs: list[tuple[int, int]] = []
         self.aborted: list[tuple[int, int]] = []
         self.bytes_per_record = 100
+        self.at_hand = True
+        self.active_base = 0
+        """First offset of the newest segment."""
 
     @property
     def latest_epoch(self) -> int:
@@ -31,9 +34,15 @@ class FakeLog:
         """As set."""
         return self.aborted
 
-    def available_bytes(self, offset: int, max_offset: int) -> int:
-        """Every record has the same size."""
+    def available_bytes(self, offset: int, max_offset: int) -> int | None:
+        """Every record has the same size; None while the index is not `at_hand`."""
+        if not self.at_hand:
+            return None
         return max(0, max_offset - offset) * self.bytes_per_record
+
+    def spans_segments(self, offset: int, max_offset: int) -> bool:
+        """There are two segments at most."""
+        return offset < self.active_base < max_offset
 
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """From `epochs`, a list of (epoch, start offset)."""
@@ -68,6 +77,7 @@ class FakeLoop:
     def __init__(self) -> None:
         self.now = 100.0
         self.timers: list[FakeHandle] = []
+        self.soon: list[Callable[[], object]] = []
 
     def time(self) -> float:
         """Seconds."""
@@ -79,6 +89,16 @@ class FakeLoop:
         self.timers.append(handle)
         return handle
 
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Notes what is to come in the next round."""
+        self.soon.append(callback)
+
+    def next_round(self) -> None:
+        """Calls what was noted by now."""
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
+
     @property
     def pending(self) -> list[FakeHandle]:
         """Timers that are still to be called."""
@@ -86,8 +106,12 @@ class FakeLoop:
 
     def advance(self, seconds: float) -> None:
         """Lets time pass and calls what is due, timer by timer."""
+        while self.soon:
+            self.next_round()
         self.now += seconds
         while due := [timer for timer in self.pending if timer.when() <= self.now]:
             first = min(due, key=FakeHandle.when)
             self.timers.remove(first)
             first.callback()
+            while self.soon:
+                self.next_round()

@@ -6,12 +6,18 @@ import struct
 from typing import Any, cast
 
 from fastlog.native import Frame
-from fastlog.replication.purgatory import Purgatory
-from fastlog.server.connection import Connection, ConnectionHost
-from fastlog.server.connection_table import ConnectionTable
-from fastlog.server.exchange import Exchange
-from fastlog.server.flow_control import FlowLimits, RequestMemory
-from fastlog.server.metrics import BrokerMetrics
+from fastlog.replication.partition import PartitionKey
+from fastlog.replication.purgatory import Operation, Purgatory
+from fastlog.server.memory.answer_memory import AnswerMemory
+from fastlog.server.memory.response_memory import ResponseMemory
+from fastlog.server.memory.work_memory import WorkMemory
+from fastlog.server.network.connection import Connection
+from fastlog.server.network.connection_host import ConnectionHost
+from fastlog.server.network.connection_table import ConnectionTable
+from fastlog.server.network.exchange import Exchange
+from fastlog.server.network.flow_control import FlowLimits, RequestMemory
+from fastlog.server.network.session import ListenerIdentity
+from fastlog.server.observability.metrics import BrokerMetrics
 from tests.unit.replication.fakes import FakeLoop
 
 
@@ -30,8 +36,8 @@ class FakeTransport:
         self.protocol: Connection | None = None
 
     def get_extra_info(self, name: str) -> Any:
-        """The peer's address."""
-        return (self.peer, 12345) if name == "peername" else None
+        """The addresses of both ends."""
+        return {"peername": (self.peer, 12345), "sockname": ("10.0.0.9", 9092)}.get(name)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Every byte that the socket does not take counts."""
@@ -93,15 +99,25 @@ class Harness:
         self.started: list[Exchange] = []
         self.frames: list[bytes] = []
         self.memory = RequestMemory(self.limits.request_memory_bytes)
+        self.responses = ResponseMemory(1024 * 1024)
+        self.answers = AnswerMemory(1024 * 1024, 4 * 1024 * 1024, self.loop.time)
+        self.work = WorkMemory(self.limits.work_memory_bytes)
         self.purgatory = Purgatory(self.loop)
         self.table = ConnectionTable(
-            self.limits, self.metrics, lambda peer, reason: self.refused.append((peer, reason))
+            self.limits,
+            self.memory,
+            self.responses,
+            self.answers,
+            self.metrics,
+            lambda peer, reason: self.refused.append((peer, reason)),
         )
         self.host = ConnectionHost(
-            listener="PLAINTEXT",
+            listener=ListenerIdentity("PLAINTEXT"),
             monotonic=self.loop.time,
             limits=self.limits,
             memory=self.memory,
+            work=self.work,
+            answers=self.answers,
             table=self.table,
             purgatory=self.purgatory,
             metrics=self.metrics,
@@ -141,3 +157,25 @@ def receive(connection: Connection, data: bytes) -> None:
         view.release()
         connection.buffer_updated(len(piece))
         data = data[len(piece) :]
+
+
+class Wait(Operation):
+    """A parked fetch that answers with nothing at its end."""
+
+    early_end = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expired = 0
+
+    def is_ready(self, key: PartitionKey) -> bool:
+        return False
+
+    def complete(self) -> None:
+        raise AssertionError
+
+    def expire(self) -> None:
+        self.expired += 1
+
+    def failed(self, error: BaseException) -> None:
+        raise AssertionError from error

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from fastlog.config import LiveConfig
 from fastlog.coordination.cluster_view import ClusterView, TopicState
-from fastlog.server.settings import CompactionPolicies, cleaner_settings, storage_settings
+from fastlog.server.derived_settings import CompactionPolicies, cleaner_settings, storage_settings
 from fastlog.storage.cleaner_settings import CleanerSettings, CompactionPolicy
 from tests.unit.config.helpers import config_of
 
@@ -52,14 +52,15 @@ def test_topic_settings_follow_topic_and_broker() -> None:
     first = policies("t")
     assert first == CompactionPolicy(min_dirty_ratio=0.5, min_lag_ms=3, max_lag_ms=9, delete_retention_ms=5)
     assert policies("t") is first
-    live.apply(cluster={"log.cleaner.min.cleanable.ratio": "0.2"})
+    live.adopt(cluster={"log.cleaner.min.cleanable.ratio": "0.2"}, broker={})
     second = policies("t")
     assert second is not None and second.min_dirty_ratio == 0.2
     view.set_topics({"t": topic(min_cleanable_dirty_ratio="0.9", min_compaction_lag_ms="3")})
     third = policies("t")
     assert third is not None and third.min_dirty_ratio == 0.9
-    # Defaults that do not go with the topic's own settings leave it as it was.
-    live.apply(cluster={"log.cleaner.max.compaction.lag.ms": "2"})
-    assert policies("t") is third
+    # A default that does not go with the topic's own setting gives way to it.
+    live.adopt(cluster={"log.cleaner.max.compaction.lag.ms": "2"}, broker={})
+    fourth = policies("t")
+    assert fourth is not None and (fourth.min_lag_ms, fourth.max_lag_ms) == (3, 3)
     view.set_topics({})
     assert policies("t") is None

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastlog.native import CleanerThrottle, CompactionAborted
 from fastlog.storage.cleaner_settings import CompactionPolicy
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from fastlog.storage.recovery import Opening
 from tests.unit.storage.fakes import FakeConfig, FakeLog, LogOpener
 from tests.unit.storage.store import ID, Store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from tests.unit.storage.cleaner_world import CleanerStore
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlog.native import FastlogNativeError, StorageError
+from fastlog.native.shapes import Cause
 
 LOG_FILE = "00000000000000000000.log"
 NEVER = 2**63 - 1
@@ -26,10 +27,11 @@ class FakeConfig:
     delete: bool = True
 
 
-def storage_error(text: str, *, no_space: bool = False) -> StorageError:
+def storage_error(text: str, *, no_space: bool = False, cause: Cause = "disk") -> StorageError:
     """A StorageError as the native module raises it."""
     error = StorageError(text)
     error.no_space = no_space
+    error.cause = "full" if no_space else cause
     return error
 
 
@@ -41,6 +43,9 @@ class FakeLog:
     config: Any
     options: dict[str, Any]
     failure: str | None = None
+    is_out_of_room: bool = False
+    failure_cause: Cause = "disk"
+    damage: str | None = None
     latest_epoch: int = -1
     log_start_offset: int = 0
     recovery_point: int = 0
@@ -104,6 +109,10 @@ class FakeLog:
     def expire_producers(self, now_ms: int) -> int:
         self._do("expire_producers")
         return 3
+
+    def scrub(self, max_bytes: int, position: Any = None) -> tuple[int, Any]:
+        self._do("scrub")
+        return self.log_end_offset, None
 
     def advance_log_start_offset(self, offset: int) -> int:
         self.log_start_offset = max(self.log_start_offset, offset)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastlog.clock import ManualClock
+from fastlog.base.clock import ManualClock
+from fastlog.base.uuids import random_uuid
 from fastlog.storage.io import IoLoop
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from fastlog.storage.recovery import Opening
 from fastlog.storage.settings import StorageSettings
-from fastlog.storage.uuids import random_uuid
 from tests.unit.storage.fakes import FakeConfig, FakeEngine, LogOpener, flushing
 
 ID = random_uuid()
@@ -53,3 +53,10 @@ async def make(manager: LogManager, topic: str, partition: int = 0, topic_id: by
 
 def names(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+
+
+async def advance(manager: LogManager, topic: str, partition: int, offset: int) -> int:
+    """Raises a log start offset and writes it down."""
+    start = await manager.advance_log_start(topic, partition, offset)
+    assert not await manager.keep_log_starts([(topic, partition)])
+    return start

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.base.uuids import random_uuid
 from fastlog.storage.adopt import list_log_directory, report_left_alone
 from fastlog.storage.partition_metadata import write_topic_id
 from fastlog.storage.placement import duplicate_directories, duplicate_partitions
-from fastlog.storage.uuids import random_uuid
 
 
 def test_a_directory_of_kafka_is_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

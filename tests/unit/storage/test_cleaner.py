@@ -11,7 +11,7 @@ import pytest
 from fastlog.native import CompactionAborted, CorruptLog
 from fastlog.storage import cleaner
 from fastlog.storage.cleaner_settings import CleanerSettings, CompactionPolicy
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from tests.unit.storage.cleaner_world import COMPACT, CleanerStore, FakeState, add, until
 from tests.unit.storage.fakes import FakeConfig, storage_error
 from tests.unit.storage.store import ID
@@ -290,4 +290,4 @@ async def test_a_defect_does_not_end_a_thread(
     manager.cleaner.set_hooks(broken, lambda topic, partition: 1000)
     await start(manager)
     await until(lambda: manager.cleaner.stats.runs == 1)
-    assert "looking for logs to compact failed" in caplog.text
+    assert "background work (cleaner-0) failed" in caplog.text

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from fastlog.errors import KafkaError
 from fastlog.storage import cleaner_checkpoints
 from fastlog.storage.checkpoints import CLEANER_OFFSETS, read_offsets, write_offsets
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from fastlog.storage.partitions import ClosedPartition
 from tests.unit.storage.cleaner_world import CleanerStore, add, until
 from tests.unit.storage.store import ID
@@ -106,6 +107,24 @@ async def test_a_deleted_topic_leaves_no_entry(store: CleanerStore) -> None:
     assert on_disk(store) == {("b", 0): 10}
 
 
+async def test_partitions_that_are_deleted_together_share_a_write(
+    store: CleanerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = [f"t{number}" for number in range(12)]
+    manager = await cleaned(store, *topics)
+    writes: list[int] = []
+
+    def write(path: Path, offsets: Any, *_: object) -> None:
+        writes.append(len(offsets))
+        write_offsets(path, offsets)
+
+    monkeypatch.setattr(cleaner_checkpoints, "write_offsets", write)
+    drops = [manager.cleaner.checkpoints.drop(manager.directories[0], (topic, 0)) for topic in topics]
+    assert all(await asyncio.gather(*drops))
+    assert on_disk(store) == {}
+    assert len(writes) <= 2
+
+
 async def test_a_new_topic_does_not_inherit(store: CleanerStore) -> None:
     """A crash between the deletion of a partition and of its entry."""
     manager = await cleaned(store, "b")
@@ -115,6 +134,24 @@ async def test_a_new_topic_does_not_inherit(store: CleanerStore) -> None:
     await add(again, "a")
     assert checkpoint(again, "a") is None
     assert on_disk(store) == {("b", 0): 10}
+
+
+async def test_no_partition_is_made_while_the_file_names_its_predecessor(
+    store: CleanerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    manager = await cleaned(store, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(cleaner_checkpoints, "write_offsets", full)
+        await manager.delete("a", 0, ID)
+        for _ in range(2):
+            with pytest.raises(KafkaError, match=f"the former a-0 is still in {CLEANER_OFFSETS}"):
+                await add(manager, "a", 0.9)
+        assert not (store.paths[0] / "a-0").exists()
+    await add(manager, "a", 0.9)
+    assert on_disk(store) == {}
 
 
 async def test_damage_costs_a_pass(store: CleanerStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -180,7 +217,7 @@ async def test_only_partitions_of_the_directory_are_written(store: CleanerStore)
     write_offsets(store.paths[0] / CLEANER_OFFSETS, {("a", 0): 10, ("closed", 0): 5, ("gone", 0): 7})
     again = await store.opened()
     (directory,) = again.directories
-    again.table.closed["closed", 0] = ClosedPartition(ID, "damaged", None, directory)
+    again.table.add_closed(("closed", 0), ClosedPartition(ID, "damaged", None, directory))
     assert await again.cleaner.checkpoints.write(directory)
     assert on_disk(store) == {("a", 0): 10, ("closed", 0): 5}
 

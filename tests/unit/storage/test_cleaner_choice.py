@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastlog.clock import ManualClock
+from fastlog.base.clock import ManualClock
 from fastlog.native import Log, LogConfig, build_batch
 from fastlog.storage.cleaner_choice import Candidate, LogToClean, choose, look
 from fastlog.storage.cleaner_settings import CleanerSettings, CompactionPolicy

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fastlog.native import CorruptLog, FastlogNativeError
-from fastlog.storage.manager import LogManager
+from fastlog.storage.log_manager import LogManager
 from tests.unit.storage.cleaner_world import COMPACT, CleanerStore, FakeState, add, until
 from tests.unit.storage.fakes import FakeConfig, storage_error
 from tests.unit.storage.store import ID

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.storage import files
+from fastlog.base import files
+from fastlog.base.files import write_atomically
+from fastlog.storage import log_dir
+from fastlog.storage.checkpoints import LOG_START_OFFSETS, RECOVERY_POINTS
 from fastlog.storage.dir_lock import LOCK_FILE, DirectoryLock, DirectoryLocked
 from fastlog.storage.disk_guard import DiskReserve
-from fastlog.storage.files import write_atomically
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE, LogDirectory, LogDirectoryError
 
 HOLDER = """
@@ -71,6 +73,15 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path)
     lock.acquire()
     assert (tmp_path / LOCK_FILE).read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+def test_a_lock_file_of_any_length_names_its_holder_or_nobody(tmp_path: Path) -> None:
+    lock = DirectoryLock(tmp_path)
+    lock.acquire()
+    os.truncate(tmp_path / LOCK_FILE, 1 << 40)
+    with pytest.raises(DirectoryLocked, match="in use by"):
+        DirectoryLock(tmp_path).acquire()
     lock.release()
 
 
@@ -165,11 +176,13 @@ def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
 def test_leftovers_of_a_crash_are_removed(tmp_path: Path) -> None:
     (tmp_path / "fastlog.metadata.tmp").touch()
     (tmp_path / ".fastlog-reserve-0.taken").touch()
-    (tmp_path / "topic-0.tmp").mkdir()
+    (tmp_path / "in-the-way.tmp").mkdir()
+    (tmp_path / "somebodys.tmp").mkdir()
+    (tmp_path / "somebodys.tmp" / "file").touch()
     LogDirectory(tmp_path).open()
     names = {path.name for path in tmp_path.iterdir()}
-    assert not {"fastlog.metadata.tmp", ".fastlog-reserve-0.taken"} & names
-    assert "topic-0.tmp" in names
+    assert not {"fastlog.metadata.tmp", ".fastlog-reserve-0.taken", "in-the-way.tmp"} & names
+    assert (tmp_path / "somebodys.tmp" / "file").exists()
 
 
 @pytest.mark.parametrize("content", ["", '{"version":0,"brokerEpoch":4}'])
@@ -186,7 +199,7 @@ def test_checkpoints_survive_and_damage_costs_only_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = LogDirectory(tmp_path)
-    directory.write_checkpoints({("t", 0): 50}, {("t", 0): 10})
+    directory.write_checkpoints({("t", 0): 50}, {("t", 0): 10}, turn=directory.checkpoint_turn())
     assert directory.read_recovery_points() == {("t", 0): 50}
     assert directory.read_log_start_offsets() == {("t", 0): 10}
     assert directory.checkpointed == {("t", 0)}
@@ -196,6 +209,48 @@ def test_checkpoints_survive_and_damage_costs_only_time(
     assert directory.read_log_start_offsets() == {}
     assert "checked from their start" in caplog.text
     assert "DeleteRecords must be repeated" in caplog.text
+
+
+def test_a_slow_writer_does_not_bring_back_the_offsets_of_a_deleted_partition(tmp_path: Path) -> None:
+    directory = LogDirectory(tmp_path)
+    before, after = directory.checkpoint_turn(), directory.checkpoint_turn()
+    directory.write_checkpoints({}, {}, turn=after)
+    directory.write_checkpoints({("t", 0): 50}, {("t", 0): 10}, turn=before)
+    assert directory.read_log_start_offsets() == {}
+    assert directory.checkpointed == set()
+
+
+@pytest.mark.parametrize("failing", [RECOVERY_POINTS, LOG_START_OFFSETS])
+def test_a_turn_is_not_skipped_for_a_later_one_that_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    directory = LogDirectory(tmp_path)
+    before, after = directory.checkpoint_turn(), directory.checkpoint_turn()
+
+    def full(path: Path, *args: object) -> None:
+        if path.name == failing:
+            raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log_dir, "write_offsets", full)
+        with pytest.raises(OSError, match="full"):
+            directory.write_checkpoints({("t", 0): 60}, {("t", 0): 20}, turn=after)
+        with pytest.raises(OSError, match="full"):
+            directory.write_checkpoints({("t", 0): 50}, {("t", 0): 10}, turn=before)
+    directory.write_checkpoints({("t", 0): 50}, {("t", 0): 10}, turn=before)
+    assert directory.read_log_start_offsets() == {("t", 0): 10}
+
+
+def test_offsets_that_a_slow_writer_has_gathered_count_as_written(tmp_path: Path) -> None:
+    directory = LogDirectory(tmp_path)
+    directory.write_checkpoints({}, {}, turn=directory.checkpoint_turn())
+    slow = directory.checkpoint_turn({("t", 0): 50}, {("u", 0): 10})
+    assert [directory.may_be_checkpointed((topic, 0)) for topic in "tuv"] == [True, True, False]
+    directory.write_checkpoints({}, {}, turn=directory.checkpoint_turn())
+    # From now on it is skipped.
+    assert not directory.may_be_checkpointed(("t", 0))
+    directory.write_checkpoints({("t", 0): 50}, {("t", 0): 10}, turn=slow)
+    assert directory.read_log_start_offsets() == {}
 
 
 def test_flock_is_really_held(tmp_path: Path) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import stat
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fastlog.base import files
+from fastlog.base.uuids import random_uuid
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.storage import partition_files
+from fastlog.storage.checkpoints import LOG_START_OFFSETS, read_offsets
 from fastlog.storage.dir_lock import DirectoryLocked
 from fastlog.storage.io import IoLoop
-from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE
+from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE, LogDirectory
 from fastlog.storage.partition_dirs import DirectoryKind, parse_name
 from fastlog.storage.partition_metadata import read_topic_id
 from fastlog.storage.recovery import Opening
-from fastlog.storage.uuids import random_uuid
 from tests.unit.storage.fakes import FakeConfig, FakeEngine
-from tests.unit.storage.store import ID, Store, make, names
+from tests.unit.storage.store import ID, Store, advance, make, names
 
 
 @pytest.fixture
@@ -106,7 +112,7 @@ async def test_offsets_come_back_after_a_clean_end(store: Store) -> None:
     manager = await store.started()
     log = await make(manager, "t")
     log.append(b"x" * 100)
-    await manager.advance_log_start("t", 0, 30)
+    await advance(manager, "t", 0, 30)
     await manager.shutdown()
     assert log.calls == ["flush", "close"]
     again = await store.started()
@@ -115,17 +121,43 @@ async def test_offsets_come_back_after_a_clean_end(store: Store) -> None:
         "recovery_point": 100,
         "log_start_offset": 30,
         "compacted_below": 0,
+        "offsets_are_exact": True,
+        "adopted": False,
         "clean_shutdown": True,
         "allow_data_loss": False,
     }
     await again.shutdown()
 
 
+async def test_many_log_start_offsets_are_written_down_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[LogDirectory] = []
+    write = LogDirectory.write_checkpoints
+
+    def noted(directory: LogDirectory, *args: Any, **kwargs: Any) -> None:
+        written.append(directory)
+        write(directory, *args, **kwargs)
+
+    manager = await store.started()
+    for partition in range(6):
+        (await make(manager, "t", partition)).append(b"x" * 100)
+    monkeypatch.setattr(LogDirectory, "write_checkpoints", noted)
+    keys = [("t", partition) for partition in range(6)]
+    for topic, partition in keys:
+        await manager.advance_log_start(topic, partition, 30)
+    assert await manager.keep_log_starts([*keys, ("gone", 0)]) == {("gone", 0)}
+    assert sorted(directory.path for directory in written) == sorted(store.paths)
+    starts = [read_offsets(path / LOG_START_OFFSETS) for path in store.paths]
+    assert starts[0] | starts[1] == dict.fromkeys(keys, 30)
+    await manager.shutdown()
+
+
 async def test_a_log_start_offset_survives_a_crash(store: Store) -> None:
     manager = await store.started()
     log = await make(manager, "t")
     log.append(b"x" * 100)
-    assert await manager.advance_log_start("t", 0, 30) == 30
+    assert await advance(manager, "t", 0, 30) == 30
     for directory in manager.directories:
         directory.close()
     await store.started()
@@ -174,6 +206,88 @@ async def test_a_deletion_waits_for_appends_under_way(store: Store) -> None:
     await io.close()
 
 
+async def test_the_next_attempt_waits_as_the_first_and_keeps_the_delay_of_the_topic(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await store.manager()
+    engine = FakeEngine()
+    io = IoLoop(engine)  # type: ignore[arg-type]
+    manager._io = io
+    await manager.prepare()
+    config: Any = FakeConfig(file_delete_delay_ms=5)
+    log: Any = await manager.create("t", ID, 0, config)
+    io.produce("plan", [log], [0])  # type: ignore[arg-type]
+    settled = io.settled
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "settled", lambda log: settled(log, 0.01))
+        for _ in range(2):
+            with pytest.raises(KafkaError, match="does not end"):
+                await manager.delete("t", 0, ID)
+            assert (names(store.paths[0]), log.closed) == (["t-0"], False)
+            with pytest.raises(KafkaError, match="is offline: it is being deleted"):
+                await make(manager, "t")
+    deletion = asyncio.create_task(manager.delete("t", 0, ID))
+    await asyncio.sleep(0.01)
+    engine.finish(1, [])
+    await deletion
+    assert log.closed
+    assert names(store.paths[0]) != ["t-0"]
+    store.clock.advance(5)
+    await manager.housekeeping.purge()
+    assert names(store.paths[0]) == []
+    assert manager.offline_reason("t", 0) is None
+    await manager.shutdown()
+    await io.close()
+
+
+async def test_a_rename_that_is_not_durable_is_taken_back_and_done_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await store.started()
+    await make(manager, "t")
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENOSPC, "full")
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(KafkaError, match="full"):
+            await manager.delete("t", 0, ID)
+    assert names(store.paths[0]) == ["t-0"]
+    await manager.delete("t", 0, ID)
+    store.clock.advance(60_000)
+    await manager.housekeeping.purge()
+    assert names(store.paths[0]) == []
+    await manager.shutdown()
+
+
+async def test_an_attempt_that_comes_late_leaves_another_partition_of_the_name_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await store.started()
+    log = await make(manager, "t")
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def settled(_log: object) -> None:
+        if begun.is_set():
+            await go_on.wait()
+        begun.set()
+
+    monkeypatch.setattr(manager._io, "settled", settled)
+    attempts = [asyncio.create_task(manager.delete("t", 0, ID)) for _ in range(2)]
+    await attempts[0]
+    assert log.closed
+    another = await make(manager, "t", 0, random_uuid())
+    go_on.set()
+    await attempts[1]
+    assert manager.get("t", 0) is another
+    assert "t-0" in names(store.paths[0])
+    await manager.shutdown()
+
+
 async def test_what_was_deleted_is_removed_after_a_restart_too(store: Store) -> None:
     manager = await store.started()
     await make(manager, "t")
@@ -198,7 +312,7 @@ async def test_a_recreated_partition_does_not_inherit_offsets(store: Store) -> N
     manager = await store.started()
     log = await make(manager, "t")
     log.append(b"x" * 500)
-    await manager.advance_log_start("t", 0, 400)
+    await advance(manager, "t", 0, 400)
     log.flush()
     await manager.housekeeping.checkpoint()
     await manager.delete("t", 0, ID)
@@ -208,6 +322,33 @@ async def test_a_recreated_partition_does_not_inherit_offsets(store: Store) -> N
     await store.started()
     options = store.opener.logs[str(store.paths[0] / "t-0")].options
     assert (options["recovery_point"], options["log_start_offset"]) == (0, 0)
+
+
+async def test_nor_does_it_inherit_what_a_slow_thread_has_not_written_yet(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = await store.started()
+    log = await make(manager, "t")
+    log.append(b"x" * 500)
+    log.advance_log_start_offset(400)
+    (directory, *_) = manager.directories
+    begun, go_on, write = threading.Event(), threading.Event(), LogDirectory.write_checkpoints
+
+    def slow_at_first(*args: Any, **kwargs: Any) -> None:
+        if not begun.is_set():
+            begun.set()
+            go_on.wait()
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(LogDirectory, "write_checkpoints", slow_at_first)
+    checkpoint = asyncio.create_task(manager.housekeeping.checkpoint_directory(directory))
+    await asyncio.to_thread(begun.wait)
+    await manager.delete("t", 0, ID)
+    await make(manager, "t")
+    go_on.set()
+    assert await checkpoint
+    assert directory.read_log_start_offsets() == {}
+    await manager.shutdown()
 
 
 async def test_two_managers_cannot_share_a_directory(store: Store) -> None:

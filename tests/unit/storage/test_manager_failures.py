@@ -12,10 +12,10 @@ import pytest
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import CorruptLog
 from fastlog.storage import partition_files
-from fastlog.storage.checkpoints import LOG_START_OFFSETS, read_offsets
+from fastlog.storage.checkpoints import LOG_START_OFFSETS, RECOVERY_POINTS, read_offsets
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE
 from tests.unit.storage.fakes import LOG_FILE, storage_error
-from tests.unit.storage.store import ID, Store, make, names
+from tests.unit.storage.store import ID, Store, advance, make, names
 
 
 @pytest.fixture
@@ -96,6 +96,22 @@ async def test_a_failed_directory_takes_its_partitions_along(store: Store) -> No
     assert store.halted == ["EIO"]
 
 
+async def test_a_defect_of_who_is_told_first_keeps_nobody_from_being_told(store: Store) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    told: list[str] = []
+    manager = await store.started()
+    manager.add_failure_callback(fails)
+    manager.add_failure_callback(lambda path, reason, partitions: told.append(path.name))
+    for path in store.paths:
+        with pytest.raises(ZeroDivisionError):
+            manager.dir_failed(path, "EIO")
+    assert told == [path.name for path in store.paths]
+    assert store.halted == ["EIO"]
+    await manager.shutdown()
+
+
 async def test_a_clean_end_marks_what_works_only(store: Store) -> None:
     manager = await store.started()
     for partition in range(4):
@@ -112,6 +128,20 @@ async def test_a_log_that_does_not_close_keeps_the_mark_away(store: Store) -> No
     assert not await manager.shutdown()
     assert not (store.paths[0] / CLEAN_SHUTDOWN_FILE).exists()
     assert (store.paths[1] / CLEAN_SHUTDOWN_FILE).exists()
+
+
+async def test_a_defect_at_one_log_keeps_no_other_from_being_closed_and_written_down(store: Store) -> None:
+    manager = await store.started()
+    logs = [await make(manager, "t", partition) for partition in range(6)]
+    for log in logs:
+        log.append(b"x" * 10)
+    logs[0].fail_on["close"] = ZeroDivisionError()
+    assert not await manager.shutdown()
+    assert all(log.closed for log in logs[1:])
+    points: dict[tuple[str, int], int] = {}
+    for path in store.paths:
+        points |= read_offsets(path / RECOVERY_POINTS)
+    assert points == {("t", partition): 10 for partition in range(1, 6)}
 
 
 async def test_a_full_disk_does_not_keep_the_mark_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +163,7 @@ async def test_damage_keeps_one_partition_offline_and_the_mark_away(store: Store
     manager = await store.started()
     for partition in range(3):
         await make(manager, "t", partition)
-    await manager.advance_log_start("t", 2, 7)
+    await advance(manager, "t", 2, 7)
     await manager.shutdown()
     store.opener.errors["t-2"] = CorruptLog("00000000000000000000.log: damaged at byte 7")
     again = await store.started()
@@ -221,3 +251,36 @@ async def test_an_unusable_directory_does_not_stop_the_others(store: Store) -> N
     await make(manager, "t")
     manager.note_missing("u", 0, ID)
     assert "offline" in (manager.offline_reason("u", 0) or "")
+
+
+async def test_nothing_is_written_into_a_directory_that_took_the_place_of_ours(store: Store) -> None:
+    manager = await store.started()
+    log = await make(manager, "t")
+    ours, moved = store.paths[0], store.paths[0].with_name("moved")
+    ours.rename(moved)
+    ours.mkdir()
+    assert not await manager.housekeeping.checkpoint_directory(manager.directories[0])
+    assert list(ours.iterdir()) == []
+    assert manager.get("t", 0) is None
+    assert "moved away or replaced" in (manager.offline_reason("t", 0) or "")
+    await make(manager, "u")
+    assert not await manager.shutdown()
+    assert list(ours.iterdir()) == []
+    assert log.path == str(ours / "t-0")
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_directory_that_is_moved_away_goes_offline_soon(store: Store, replaced: bool) -> None:
+    manager = await store.started()
+    await make(manager, "t")
+    await manager.housekeeping.look_at_directories()
+    assert manager.complete
+    store.paths[0].rename(store.paths[0].with_name("moved"))
+    if replaced:
+        store.paths[0].mkdir()
+    await manager.housekeeping.look_at_directories()
+    assert [directory.online for directory in manager.directories] == [False, True]
+    # The next partition is made where it can be.
+    await make(manager, "u")
+    assert manager.directory_of("u", 0) is manager.directories[1]
+    await manager.shutdown()

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.storage import files
-from fastlog.storage.files import is_full_disk, remove_durably, write_atomically
+from fastlog.base import files
+from fastlog.base.files import is_full_disk, make_directory, remove_durably, write_atomically
+from fastlog.base.uuids import ZERO_UUID, format_uuid, parse_uuid, random_uuid
+from fastlog.storage.disk_jobs import in_parallel, uninterrupted
 from fastlog.storage.partition_dirs import DirectoryKind, live_name, parse_name, retired_name
+from fastlog.storage.partition_files import remove_tree, retire
 from fastlog.storage.partition_metadata import (
     PARTITION_METADATA_FILE,
     PartitionMetadataDamaged,
     read_topic_id,
     write_topic_id,
 )
-from fastlog.storage.tasks import in_parallel, uninterrupted
-from fastlog.storage.uuids import ZERO_UUID, format_uuid, parse_uuid, random_uuid
 
 
 class Calls:
@@ -52,6 +53,35 @@ def test_content_and_directory_are_synced(tmp_path: Path, monkeypatch: pytest.Mo
     calls = Calls(monkeypatch, "", 0)
     write_atomically(tmp_path / "file", b"data")
     assert calls.made == ["write", "fsync", "replace", "fsync"]
+
+
+def test_nothing_is_changed_that_could_not_be_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a descriptor for the directory no file gets its new content and no directory its new name."""
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    (tmp_path / "t-0").mkdir()
+    real = os.open
+
+    def opened(name: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(name, flags, *mode)
+
+    with monkeypatch.context() as context:
+        context.setattr(files.os, "open", opened)
+        for change in (
+            lambda: write_atomically(path, b"new"),
+            lambda: remove_durably(path),
+            lambda: make_directory(tmp_path / "t-1"),
+            lambda: retire(tmp_path / "t-0", "t", 0, DirectoryKind.DELETED),
+            lambda: remove_tree(tmp_path / "t-0"),
+        ):
+            with pytest.raises(OSError, match="Too many open files"):
+                change()
+    assert path.read_bytes() == b"old"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "t-0"]
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync"])

@@ -115,7 +115,8 @@ def test_tags_both_ways() -> None:
         ("02" + "0000" + "0000", "tag 0 comes after tag 0"),
         ("02" + "0500" + "0400", "tag 4 comes after tag 5"),
         ("01" + "0002" + "ff", "does not fit"),
-        ("ffffffff0f", "do not fit"),
+        ("ffffffff0f", "4294967295 tagged fields"),
+        ("400001", "do not fit"),
     ],
 )
 def test_bad_tag_sections(section: str, complaint: str) -> None:

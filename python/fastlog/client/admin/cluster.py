@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastlog.client.admin.answers import failure
+from fastlog.client.admin.answer_errors import failure
 from fastlog.client.cluster import Cluster
 from fastlog.client.errors import ClientError
-from fastlog.client.versions import SOFTWARE_NAME
+from fastlog.net.versions import SOFTWARE_NAME
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 

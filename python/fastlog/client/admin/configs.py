@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from fastlog.client.admin.answers import failure
+from fastlog.client.admin.answer_errors import failure
 from fastlog.client.cluster import Cluster
 from fastlog.client.errors import BrokerError, ClientError
 from fastlog.errors import ErrorCode

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from fastlog.client.admin.answers import check, failure
+from fastlog.client.admin.answer_errors import check, failure
 from fastlog.client.admin.group_protocol import read_assignment, read_subscription
 from fastlog.client.cluster import Cluster
 from fastlog.client.deadline import Deadline

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fastlog.client.admin.answers import check, failure
+from fastlog.client.admin.answer_errors import check, failure
 from fastlog.client.cluster import Cluster
 from fastlog.client.errors import ClientError
 from fastlog.client.metadata import TopicPartition

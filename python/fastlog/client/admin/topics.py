@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fastlog.client.admin.answers import failure
+from fastlog.client.admin.answer_errors import failure
 from fastlog.client.cluster import Cluster
 from fastlog.client.errors import ClientError
 from fastlog.errors import ErrorCode

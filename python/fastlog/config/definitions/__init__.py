@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from fastlog.config.definitions import (
@@ -21,10 +23,19 @@ from fastlog.config.definitions import (
     transactions,
 )
 from fastlog.config.keys import ConfigKey, Unused, UpdateMode
+from fastlog.config.near_names import one_typing_error_away
 from fastlog.config.types import ConfigType
 from fastlog.errors import ConfigError
 
-__all__ = ["BROKER_KEYS", "SYNONYMS", "find_key", "synonyms_of", "unknown_key"]
+__all__ = [
+    "BROKER_KEYS",
+    "SYNONYMS",
+    "can_be_plugins",
+    "find_key",
+    "key_or_plugins",
+    "synonyms_of",
+    "unknown_key",
+]
 
 BROKER_KEYS: Final[dict[str, ConfigKey]] = {
     key.name: key
@@ -58,6 +69,11 @@ _SYNONYMS_OF: Final = {name: names for names in SYNONYMS for name in names} | {
     "log.flush.interval.ms": ("log.flush.interval.ms", "log.flush.scheduler.interval.ms")
 }
 
+# Of the settings of one listener those that may be changed for all brokers at once.
+_CLUSTER_WIDE_OF_LISTENERS: Final = frozenset(
+    {"max.connections", "max.connection.creation.rate", "num.network.threads"}
+)
+
 _OF_LISTENER: Final = re.compile(r"listener\.name\.[^.]+\.(.+)")
 
 
@@ -80,13 +96,31 @@ def find_key(name: str) -> ConfigKey | None:
         base = _base_of_listener_key(listener[1])
         if base is None:
             return None
-        return replace(
-            base, name=name, default=None, unused=Unused.PER_LISTENER, update=UpdateMode.PER_BROKER
-        )
+        update = UpdateMode.CLUSTER_WIDE if base.name in _CLUSTER_WIDE_OF_LISTENERS else UpdateMode.PER_BROKER
+        return replace(base, name=name, default=None, unused=Unused.PER_LISTENER, update=update)
     for prefix, reason in elsewhere.PREFIXES.items():
         if name.startswith(prefix):
             return ConfigKey(name, ConfigType.PASSWORD, None, "A key of a plugin.", unused=reason)
     return None
+
+
+def key_or_plugins(name: str) -> ConfigKey:
+    """The same, and for a key that nobody knows what is known of a plugin's: it may be a secret."""
+    return find_key(name) or ConfigKey(
+        name, ConfigType.PASSWORD, None, "A key that only a plugin can know.", unused=Unused.PLUGIN
+    )
+
+
+@lru_cache(maxsize=1024)
+def can_be_plugins(name: str) -> bool:
+    """Whether an unknown key may be a plugin's own, not a mistake for one of ours.
+
+    A mistake is: one typing error in a known key, a topic's key or one that Kafka once had, and whatever
+    begins as fastlog's own keys do.
+    """
+    if f"log.{name}" in BROKER_KEYS or name in elsewhere.ADVICE or name.startswith("fastlog."):
+        return False
+    return _one_typing_error_away(name) is None
 
 
 def unknown_key(name: str) -> ConfigError:
@@ -103,10 +137,21 @@ def nearest_key(name: str) -> str | None:
     if f"log.{wanted}" in BROKER_KEYS:
         # Topic-level names in a broker's file: difflib would often prefer some other long name.
         return f"log.{wanted}"
+    mistyped = _one_typing_error_away(name)
+    if mistyped is not None:
+        return mistyped
     import difflib  # only needed on the way to an error
 
     found = difflib.get_close_matches(wanted, BROKER_KEYS, n=1, cutoff=0.7)
     return found[0] if found else None
+
+
+def _one_typing_error_away(name: str) -> str | None:
+    listener = _OF_LISTENER.fullmatch(name)
+    if listener is None:
+        return one_typing_error_away(name, chain(BROKER_KEYS, _ELSEWHERE))
+    near = one_typing_error_away(listener[1], BROKER_KEYS)
+    return None if near is None else f"{name.removesuffix(listener[1])}{near}"
 
 
 def _base_of_listener_key(rest: str) -> ConfigKey | None:

@@ -1,14 +1,16 @@
-"""Keys of other Kafka releases and of plugins, which a file may hold without harm.
+"""Keys of other Kafka releases, of plugins and of throttles, which a file may hold without harm.
 
 A file written for Kafka 4.x or for 3.0 to 3.8 has keys that 3.9 does not define; authorizers and tiered
-storage plugins bring keys of their own. They are accepted, have no effect, and are not listed by
-DescribeConfigs.
+storage plugins bring keys of their own; the throttles of replication are set at run time only
+(`DynamicConfig.Broker`). They are accepted, also at run time, have no effect, and are listed by
+DescribeConfigs when they are set.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from fastlog.config.checks import AtLeast
 from fastlog.config.definitions.vocabulary import BOOLEAN, CLASS, INT, LIST, LONG, PASSWORD, SHORT, STRING
 from fastlog.config.keys import ConfigKey, Unused
 from fastlog.config.types import ConfigType
@@ -121,6 +123,12 @@ _AUTHORIZERS: Final = (
     "authorizer.zookeeper.max.in.flight.requests",
 )
 
+_THROTTLES: Final = (
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+)
+
 KEYS: Final = (
     *(
         ConfigKey(name, kind, None, "A key of Kafka 4.x.", unused=Unused.OTHER_RELEASE)
@@ -130,6 +138,17 @@ KEYS: Final = (
     *(
         ConfigKey(name, STRING, None, "A key of an earlier Kafka 3.x.", unused=Unused.OTHER_RELEASE)
         for name in _EARLIER_KAFKA_3
+    ),
+    *(
+        ConfigKey(
+            name,
+            LONG,
+            None,
+            "Most bytes a second of throttled replicas.",
+            check=AtLeast(0),
+            unused=Unused.REPLICATION,
+        )
+        for name in _THROTTLES
     ),
     *(
         ConfigKey(name, STRING, None, "A key of Kafka's authorizers.", unused=Unused.SECURITY)

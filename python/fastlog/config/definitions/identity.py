@@ -207,6 +207,31 @@ KEYS: Final = (
             internal=True,
         ),
     ),
+    ConfigKey(
+        "zookeeper.connect",
+        STRING,
+        None,
+        "ZooKeeper servers that keep the cluster's metadata, as host:port list with an optional chroot. Left "
+        "out, this broker runs a keeper of its own, in its process.",
+        HIGH,
+    ),
+    ConfigKey(
+        "zookeeper.session.timeout.ms",
+        INT,
+        "18000",
+        "After how long without a sign of this broker ZooKeeper takes it for dead.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "zookeeper.connection.timeout.ms",
+        INT,
+        None,
+        "How long to wait for a connection to ZooKeeper, at the start and before a change is given up; left "
+        "out, as long as the session's time-out.",
+        HIGH,
+        check=AtLeast(1),
+    ),
     *without_effect(
         Unused.REPLICATION,
         ConfigKey(
@@ -215,17 +240,6 @@ KEYS: Final = (
     ),
     *without_effect(
         Unused.ZOOKEEPER,
-        ConfigKey(
-            "zookeeper.connect",
-            STRING,
-            None,
-            "ZooKeeper servers as host:port list with an optional chroot.",
-            HIGH,
-        ),
-        ConfigKey("zookeeper.session.timeout.ms", INT, "18000", "Length of a ZooKeeper session.", HIGH),
-        ConfigKey(
-            "zookeeper.connection.timeout.ms", INT, None, "How long connecting to ZooKeeper may take.", HIGH
-        ),
         ConfigKey(
             "zookeeper.max.in.flight.requests",
             INT,

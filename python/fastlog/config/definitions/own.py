@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastlog.config.checks import AtLeast, Between, OneOf
-from fastlog.config.definitions.vocabulary import BOOLEAN, CLUSTER_WIDE, HIGH, INT, LONG, LOW, STRING
+from fastlog.config.definitions.vocabulary import BOOLEAN, CLUSTER_WIDE, HIGH, INT, LIST, LONG, LOW, STRING
 from fastlog.config.keys import ConfigKey
 
 __all__ = ["DURABILITY", "DURABILITY_MODES", "KEYS"]
@@ -28,15 +28,32 @@ KEYS: Final = (
         "fastlog.io.threads",
         INT,
         "0",
-        "Threads that read and write log files; 0 takes one per CPU, at least 2 and at most 8.",
+        "Threads that write log files, and as many that read them; 0 takes one per CPU, at least 2 "
+        "and at most 8.",
         check=AtLeast(0),
+    ),
+    ConfigKey(
+        "fastlog.keeper.listen",
+        STRING,
+        None,
+        "Where clients of ZooKeeper's protocol reach the keeper that this broker runs in its own process, as "
+        "host:port; left out, nobody but the broker does. Whoever reaches it can change all metadata.",
+    ),
+    ConfigKey(
+        "fastlog.memory.max.bytes",
+        LONG,
+        "536870912",
+        "Most memory that clients can make the broker take, above what it needs at rest, shared out among "
+        "all that holds memory for them (see operations.md).",
+        HIGH,
+        check=AtLeast(16 * 1024 * 1024),
     ),
     ConfigKey(
         "fastlog.max.inflight.bytes",
         LONG,
         "134217728",
-        "Bytes of requests in work over all connections, above which sockets are not read. One request is "
-        "always let through, however large.",
+        "Bytes of requests in work over all connections, above which sockets are not read; at most a quarter "
+        "of fastlog.memory.max.bytes. One request is always let through, however large.",
         HIGH,
         check=AtLeast(1),
     ),
@@ -54,6 +71,20 @@ KEYS: Final = (
         "Whether a log that is damaged before its end may be cut there. What is cut is kept in *.corrupt "
         "files. Meant for one start, by --allow-data-loss.",
         HIGH,
+    ),
+    ConfigKey(
+        "fastlog.scrub.bytes.per.second",
+        LONG,
+        "8388608",
+        "How fast logs are read through in the background to find damage; 0 turns that off.",
+        check=AtLeast(0),
+    ),
+    ConfigKey(
+        "fastlog.scrub.interval.ms",
+        LONG,
+        "604800000",
+        "How long after it began a scrub of all logs may begin anew.",
+        check=AtLeast(1000),
     ),
     ConfigKey(
         "fastlog.log.level",
@@ -75,6 +106,14 @@ KEYS: Final = (
         "127.0.0.1",
         "Address on which metrics and health are served over HTTP, without authentication; empty takes every "
         "interface.",
+    ),
+    ConfigKey(
+        "fastlog.http.allowed.hosts",
+        LIST,
+        "",
+        "Further names by which metrics and health may be asked for, besides addresses, localhost, the "
+        "machine's name and the hosts of listeners; * allows every name. Others are refused, so that no web "
+        "page can read them by DNS rebinding.",
     ),
     ConfigKey(
         "fastlog.http.port",

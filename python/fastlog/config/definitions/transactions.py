@@ -11,16 +11,16 @@ from fastlog.config.keys import ConfigKey, Unused
 __all__ = ["KEYS"]
 
 KEYS: Final = (
+    ConfigKey(
+        "transaction.max.timeout.ms",
+        INT,
+        "900000",
+        "Longest timeout a transaction may ask for.",
+        HIGH,
+        check=AtLeast(1),
+    ),
     *without_effect(
         Unused.TRANSACTIONS,
-        ConfigKey(
-            "transaction.max.timeout.ms",
-            INT,
-            "900000",
-            "Longest timeout a transaction may ask for.",
-            HIGH,
-            check=AtLeast(1),
-        ),
         ConfigKey(
             "transaction.abort.timed.out.transaction.cleanup.interval.ms",
             INT,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.members import Member
-from fastlog.coordination.groups.modern.state import ConsumerGroup
-from fastlog.coordination.groups.state import GroupState
+from fastlog.coordination.groups.classic.members import Member
+from fastlog.coordination.groups.classic.state import GroupState
+from fastlog.coordination.groups.consumer.state import ConsumerGroup
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
-    from fastlog.coordination.groups.commits import Commits
+    from fastlog.coordination.groups.removal import Removals
     from fastlog.coordination.groups.table import GroupTable
 
 CLASSIC_TYPE: Final = "classic"
@@ -48,9 +48,9 @@ class GroupDescription:
 class GroupAdmin:
     """What the handlers of DescribeGroups, ListGroups and DeleteGroups call."""
 
-    def __init__(self, table: GroupTable, commits: Commits) -> None:
+    def __init__(self, table: GroupTable, removals: Removals) -> None:
         self._table = table
-        self._commits = commits
+        self._removals = removals
 
     def describe(self, group_id: str) -> GroupDescription:
         """One that does not exist is Dead, without an error."""
@@ -74,30 +74,24 @@ class GroupAdmin:
             tuple(group.members),
         )
 
-    def list(
-        self, states: Collection[str] = (), types: Collection[str] = ()
-    ) -> tuple[ErrorCode, list[GroupSummary]]:
-        """(error or NONE, groups). Empty filters let all through; case does not matter."""
+    def list_error(self) -> ErrorCode:
+        """What is wrong with `list`, or NONE: while groups are loaded only a part of them is listed."""
         if self._table.closed:
-            return ErrorCode.COORDINATOR_NOT_AVAILABLE, []
-        error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if self._table.loading else ErrorCode.NONE
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if self._table.loading else ErrorCode.NONE
+
+    def list(self, states: Collection[str] = (), types: Collection[str] = ()) -> Iterator[GroupSummary]:
+        """The groups that there are at the first step. Empty filters let all through; case is ignored."""
         wanted_states = {state.lower() for state in states}
         wanted_types = {name.lower() for name in types}
-        found = [
-            GroupSummary(
-                group_id=entry.group.group_id,
-                protocol_type=entry.group.protocol_type or "",
-                state=entry.group.state.value,
-                group_type=CONSUMER_TYPE if isinstance(entry.group, ConsumerGroup) else CLASSIC_TYPE,
-            )
-            for entry in self._table
-        ]
-        return error, [
-            group
-            for group in found
-            if (not wanted_states or group.state.lower() in wanted_states)
-            and (not wanted_types or group.group_type in wanted_types)
-        ]
+        for entry in () if self._table.closed else self._table:
+            group = entry.group
+            state = group.state.value
+            group_type = CONSUMER_TYPE if isinstance(group, ConsumerGroup) else CLASSIC_TYPE
+            if (not wanted_states or state.lower() in wanted_states) and (
+                not wanted_types or group_type in wanted_types
+            ):
+                yield GroupSummary(group.group_id, group.protocol_type or "", state, group_type)
 
     def consumer_group(self, group_id: str) -> ConsumerGroup:
         """A group of the consumer protocol. Raises KafkaError: GROUP_ID_NOT_FOUND and others."""
@@ -111,11 +105,8 @@ class GroupAdmin:
             raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, f"Group {group_id} is not a consumer group.")
         return entry.group
 
-    async def delete(self, group_ids: Iterable[str]) -> dict[str, ErrorCode]:
-        """Removes groups that have no members, with their offsets. One code for each."""
-        return {group_id: await self._delete(group_id) for group_id in dict.fromkeys(group_ids)}
-
-    async def _delete(self, group_id: str) -> ErrorCode:
+    async def delete(self, group_id: str) -> ErrorCode:
+        """Removes a group that has no members, with its offsets."""
         error = self._table.error(group_id, may_be_empty=True)
         if error is not ErrorCode.NONE:
             return error
@@ -124,12 +115,8 @@ class GroupAdmin:
             return ErrorCode.GROUP_ID_NOT_FOUND
         if entry.group.state is not GroupState.EMPTY:
             return ErrorCode.NON_EMPTY_GROUP
-        if isinstance(entry.group, ConsumerGroup):
-            entry.group.die()
-        else:
-            entry.group.become(GroupState.DEAD, self._table.now())
         try:
-            await self._commits.forget(entry, entry.offsets.touched())
+            await self._removals.delete(entry)
         except KafkaError as error_of_log:
             return error_of_log.code
         return ErrorCode.NONE

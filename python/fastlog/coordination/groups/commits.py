@@ -4,30 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from fastlog.coordination.groups.modern import commits as modern_commits
-from fastlog.coordination.groups.modern.records import encode_key
-from fastlog.coordination.groups.modern.state import ConsumerGroup
-from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
+from fastlog.coordination.groups.classic.state import CONSUMER, Group, GroupState
+from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition, expiry_rule
+from fastlog.coordination.groups.consumer import commit_checks as modern_commits
+from fastlog.coordination.groups.consumer.state import ConsumerGroup
 from fastlog.coordination.groups.record_fields import BadGroupRecord
-from fastlog.coordination.groups.records import encode_group_key, encode_offset_key, encode_offsets
-from fastlog.coordination.groups.state import CONSUMER, Group, GroupState
+from fastlog.coordination.groups.records import encode_offsets
 from fastlog.coordination.groups.subscriptions import subscribed_topics
+from fastlog.coordination.groups.weight import commit_weight, most_commit_weight
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.batches import KeyValue
     from fastlog.coordination.groups.group_log import GroupLog
+    from fastlog.coordination.groups.removal import Removals
     from fastlog.coordination.groups.table import GroupEntry, GroupTable
 
 _LOG: Final = logging.getLogger(__name__)
-# Tombstones of many offsets go out in batches that no topic's limit refuses.
-_TOMBSTONES_PER_BATCH: Final = 1000
+# Groups that lose offsets at the same time.
+_REMOVALS_AT_ONCE: Final = 1000
 # So many are looked through before other work of the event loop gets a turn.
 _GROUPS_PER_TURN: Final = 16
+_OFFSETS_PER_GROUP: Final = 64
+"""So many offsets count as another group."""
+_MANY_OFFSETS: Final = 500
+"""A group with more of them is dealt with in turns of its own."""
+
+
+Rule = TypeVar("Rule")
+
+
+class _Changing(Generic[Rule]):
+    """What follows from the members of a group: found out anew when they may be others."""
+
+    def __init__(self, find: Callable[[Group | ConsumerGroup], Rule]) -> None:
+        self._find = find
+        self._found: tuple[tuple[object, ...], Rule] | None = None
+
+    def __call__(self, group: Group | ConsumerGroup) -> Rule:
+        state = group, group.state, group.generation
+        if self._found is None or self._found[0] != state:
+            self._found = state, self._find(group)
+        return self._found[1]
+
+
+def _topics_in_use(group: Group | ConsumerGroup) -> Container[str] | None:
+    """Topics whose offsets members need; None: it cannot be known."""
+    if group.state is GroupState.EMPTY:
+        return frozenset()
+    if group.protocol_type != CONSUMER:
+        return None
+    return group.subscribed_topics() if isinstance(group, ConsumerGroup) else subscribed_topics(group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +77,22 @@ class Committer:
 class Commits:
     """What the handlers of OffsetCommit, OffsetFetch and OffsetDelete call."""
 
-    def __init__(self, table: GroupTable, log: GroupLog) -> None:
+    def __init__(self, table: GroupTable, log: GroupLog, removals: Removals) -> None:
         self._table = table
         self._log = log
+        self.removals = removals
 
     async def commit(
-        self, group_id: str, who: Committer, offsets: Mapping[TopicPartition, CommittedOffset]
+        self,
+        group_id: str,
+        who: Committer,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        records: Sequence[KeyValue] | None = None,
     ) -> ErrorCode:
-        """Returns when the offsets are in the log. One code holds for all of them."""
+        """Returns when the offsets are in the log. One code holds for all of them.
+
+        `records` are the same offsets encoded, by callers that did so in steps.
+        """
         error = self._table.error(group_id, may_be_empty=True)
         entry = self._table.get(group_id)
         if error is ErrorCode.NONE and entry is None:
@@ -64,9 +103,21 @@ class Commits:
         if error is not ErrorCode.NONE or entry is None:
             return error
         error = self._commit_error(entry.group, who, offsets)
-        if error is not ErrorCode.NONE or not offsets:
+        # A topic may have gone since the request was looked at: its offsets would stay for ever.
+        gone = {name for name in {topic for topic, _ in offsets} if not self._table.has_topic(name)}
+        living = offsets
+        if gone:
+            living = {key: committed for key, committed in offsets.items() if key[0] not in gone}
+        if error is not ErrorCode.NONE or not living:
+            self._table.remove_unused(entry)
             return error
-        return await self._write(entry, offsets)
+        memory = self._table.memory
+        if not memory.has_room(entry, most_commit_weight(living)) and not memory.has_room(
+            entry, commit_weight(entry.offsets.committed, living)
+        ):
+            self._table.remove_unused(entry)
+            return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+        return await self._write(entry, living, records if len(living) == len(offsets) else None)
 
     def _commit_error(
         self, group: Group | ConsumerGroup, who: Committer, offsets: Iterable[TopicPartition]
@@ -95,107 +146,135 @@ class Commits:
         return {} if entry is None or entry.group.state is GroupState.DEAD else entry.offsets.committed
 
     async def delete(
-        self, group_id: str, partitions: Sequence[TopicPartition]
+        self, group_id: str, partitions: Mapping[TopicPartition, object]
     ) -> tuple[ErrorCode, dict[TopicPartition, ErrorCode]]:
-        """(error for the group or NONE, one code for each partition). Topics in use keep their offsets."""
+        """(error for the group or NONE, codes of partitions). Topics in use keep their offsets.
+
+        A partition without a code has no offset left: the group was deleted meanwhile.
+        """
         error = self._table.error(group_id)
         entry = self._table.get(group_id)
         if error is ErrorCode.NONE and (entry is None or entry.group.state is GroupState.DEAD):
             error = ErrorCode.GROUP_ID_NOT_FOUND
         if error is not ErrorCode.NONE or entry is None:
             return error, {}
-        group, in_use = entry.group, frozenset[str]()
-        if group.state is not GroupState.EMPTY:
-            if group.protocol_type != CONSUMER:
-                return ErrorCode.NON_EMPTY_GROUP, {}
-            topics = (
-                group.subscribed_topics() if isinstance(group, ConsumerGroup) else subscribed_topics(group)
-            )
+        if entry.group.state is not GroupState.EMPTY and entry.group.protocol_type != CONSUMER:
+            return ErrorCode.NON_EMPTY_GROUP, {}
+        codes: dict[TopicPartition, ErrorCode] = {}
+        look = _Changing(_topics_in_use)
+
+        def wanted(some: Sequence[TopicPartition]) -> list[TopicPartition]:
             # When it cannot be known, every topic counts as in use.
-            in_use = frozenset(topic for topic, _ in partitions) if topics is None else topics
-        codes = {
-            partition: ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if partition[0] in in_use else ErrorCode.NONE
-            for partition in partitions
-        }
-        known = set(entry.offsets.touched())
-        doomed = [key for key, code in codes.items() if code is ErrorCode.NONE and key in known]
-        await self.forget(entry, doomed)
+            in_use = look(entry.group)
+            free = [key for key in some if in_use is not None and key[0] not in in_use]
+            codes.update(dict.fromkeys(some, ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC))
+            codes.update(dict.fromkeys(free, ErrorCode.NONE))
+            return entry.offsets.touched_of(free)
+
+        try:
+            await self.removals.forget_in_turns(entry, list(partitions), wanted)
+        except KafkaError as failure:
+            return failure.code, {}
         return ErrorCode.NONE, codes
 
     async def forget_topic(self, topic: str) -> None:
-        """A topic is gone: its offsets would be wrong for another one of the same name."""
-        async for entry in self._entries():
-            await self._try_to_forget(entry, entry.offsets.touched(topic))
+        """A topic is gone: its offsets would be wrong for another one of the same name.
 
-    async def forget_missing_topics(self, topics: Container[str]) -> int:
-        """Removes offsets of topics that are not among `topics`: the broker ended between the deletion of a
-        topic and that of its offsets. Returns how many offsets."""
-        count = 0
+        To be awaited before there can be another one. The tombstones of all groups share batches. Raises
+        KafkaError when some could not be written: there must not be another topic of that name then.
+        """
+        if self._table.closed:
+            raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "groups are not served any more")
+        failure: KafkaError | None = None
+        waiting: list[tuple[GroupEntry, asyncio.Future[None]]] = []
         async for entry in self._entries():
-            lost = [position for position in entry.offsets.touched() if position[0] not in topics]
-            if lost:
-                count += len(lost)
-                await self._try_to_forget(entry, lost)
-        return count
+            doomed = entry.offsets.touched(topic)
+            if len(doomed) > _MANY_OFFSETS:
+                try:
+                    await self.removals.forget_in_turns(entry, doomed)
+                except KafkaError as error:
+                    failure = error
+            elif doomed:
+                waiting.append((entry, self.removals.forget(entry, doomed)))
+            if len(waiting) >= _REMOVALS_AT_ONCE:
+                failure = await self._removed(waiting) or failure
+                waiting.clear()
+        failure = await self._removed(waiting) or failure
+        if failure is not None:
+            raise failure
 
     async def expire(self, retention_ms: int) -> int:
         """Removes offsets whose time is over, and groups that have nothing left. Returns how many offsets."""
         count = 0
         async for entry in self._entries():
+            if entry.partition in self._table.loading:
+                continue
+            if len(entry.offsets.committed) > _MANY_OFFSETS:
+                count += await self._expire_in_turns(entry, retention_ms)
+                continue
             expired = entry.offsets.expired(entry.group, self._table.now().wall_ms, retention_ms)
             if expired or (entry.group.state is GroupState.EMPTY and not entry.offsets):
                 count += len(expired)
-                await self._try_to_forget(entry, expired)
+                await self._removed([(entry, self.removals.forget(entry, expired))])
         return count
 
-    async def forget(self, entry: GroupEntry, partitions: Iterable[TopicPartition]) -> None:
-        """Removes offsets; an empty group without any left goes with them. Raises KafkaError."""
-        group, doomed = entry.group, list(partitions)
-        entry.offsets.remove(doomed)
-        tombstones: list[KeyValue] = [
-            (encode_offset_key(group.group_id, topic, partition), None) for topic, partition in doomed
-        ]
-        if isinstance(group, ConsumerGroup):
-            if group.state is GroupState.EMPTY and not entry.offsets:
-                group.die()
-        elif group.state is GroupState.EMPTY and not entry.offsets and not group.pending:
-            group.become(GroupState.DEAD, self._table.now())
-        if group.state is GroupState.DEAD:
-            self._table.remove(entry)
-            if isinstance(group, ConsumerGroup):
-                tombstones += [(encode_key(group.group_id, name), None) for name in group.take_touched()]
-            elif group.generation > 0:
-                # A group that only stored offsets has no record of its own.
-                tombstones.append((encode_group_key(group.group_id), None))
-        for start in range(0, len(tombstones), _TOMBSTONES_PER_BATCH):
-            await self._log.append(entry.partition, tombstones[start : start + _TOMBSTONES_PER_BATCH])
+    async def _expire_in_turns(self, entry: GroupEntry, retention_ms: int) -> int:
+        look = _Changing(expiry_rule)
+
+        def wanted(some: Sequence[TopicPartition]) -> list[TopicPartition]:
+            return entry.offsets.over(look(entry.group), self._table.now().wall_ms, retention_ms, some)
+
+        try:
+            return await self.removals.forget_in_turns(entry, list(entry.offsets.committed), wanted)
+        except KafkaError as error:
+            _LOG.warning("offsets of group %s could not be removed: %s", entry.group.group_id, error)
+            return 0
 
     async def _entries(self) -> AsyncIterator[GroupEntry]:
         """All groups, as far as they are still there when it is their turn; the event loop is not held up."""
-        for index, entry in enumerate(self._table, start=1):
+        looked_at = 0
+        for entry in self._table:
             # A group of the same name may have come in the place of one that is gone.
             if self._table.get(entry.group.group_id) is entry:
                 yield entry
-            if not index % _GROUPS_PER_TURN:
+            looked_at += 1 + len(entry.offsets.committed) // _OFFSETS_PER_GROUP
+            if looked_at >= _GROUPS_PER_TURN:
+                looked_at = 0
                 await asyncio.sleep(0)
 
-    async def _try_to_forget(self, entry: GroupEntry, partitions: Sequence[TopicPartition]) -> None:
-        try:
-            await self.forget(entry, partitions)
-        except KafkaError as error:
-            # The records come back with the next start, and are expired again.
-            _LOG.warning("offsets of group %s could not be removed: %s", entry.group.group_id, error)
+    async def _removed(self, waiting: Iterable[tuple[GroupEntry, asyncio.Future[None]]]) -> KafkaError | None:
+        """Returns why some could not be removed."""
+        failure: KafkaError | None = None
+        for entry, done in waiting:
+            try:
+                await done
+            except KafkaError as error:
+                # They are in force again, and expire again.
+                _LOG.warning("offsets of group %s could not be removed: %s", entry.group.group_id, error)
+                failure = error
+        return failure
 
-    async def _write(self, entry: GroupEntry, offsets: Mapping[TopicPartition, CommittedOffset]) -> ErrorCode:
+    async def _write(
+        self,
+        entry: GroupEntry,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        records: Sequence[KeyValue] | None,
+    ) -> ErrorCode:
         try:
-            records = encode_offsets(entry.group.group_id, offsets)
+            if records is None:
+                records = encode_offsets(entry.group.group_id, offsets)
         except BadGroupRecord:
+            self._table.remove_unused(entry)
             return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
         answer: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
+        change = entry.offsets.begin(offsets)
 
         # A callback, so that offsets count in the order of the log and even when the request is gone.
         def then(error: Exception | None) -> None:
-            entry.offsets.end(offsets, written=error is None)
+            entry.offsets.end(change, written=error is None)
+            self._table.weigh(entry)
+            if error is not None:
+                self._table.remove_unused(entry)
             if answer.done():
                 return
             if error is None:
@@ -206,6 +285,5 @@ class Commits:
             else:
                 answer.set_exception(error)
 
-        entry.offsets.begin(offsets)
         self._log.write(entry.partition, records, then)
         return await answer

@@ -1,101 +1,32 @@
-"""Appends to the partitions of `__consumer_offsets`: in order, off the event loop, several at a time.
+"""Appends to the partitions of `__consumer_offsets`: in order, several requests at a time.
 
-One thread writes for all partitions. What comes while it appends goes into its next turn, where what is for
-one partition shares a batch: under load many commits cost one hand-over to the thread and few appends, and
-nothing is delayed when there is little to do.
+One job of the native I/O is under way, with a batch for each partition that had something to write. What is
+asked for meanwhile goes into the next job, where what is for one partition shares a batch: under load many
+commits cost one hand-over and few appends, and nothing is delayed when there is little to do.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.batches import KeyValue, make_batch
+from fastlog.base.tasks import Supervisor
+from fastlog.coordination.groups.batches import CODECS, KeyValue
+from fastlog.coordination.groups.group_batch import Entry, GroupBatch, NotAcknowledged, Then, finish
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.native import FastlogNativeError
-from fastlog.replication.purgatory import Operation
 
 if TYPE_CHECKING:
-    from fastlog.clock import Clock
+    from fastlog.base.clock import Clock
     from fastlog.config import BrokerConfig
-    from fastlog.replication.committer import GroupCommitter
-    from fastlog.replication.manager import ReplicaManager
-    from fastlog.replication.purgatory import Purgatory
-    from fastlog.replication.replica import PartitionKey, Replica
+    from fastlog.replication.appender import Appender
+    from fastlog.replication.partition import Partition
+    from fastlog.replication.replica_manager import ReplicaManager
 
 # A batch of several requests stays well below the smallest usual limit of a batch (1 MiB).
 _MAX_SHARED_BYTES: Final = 256 * 1024
-_ALL: Final = -1
-_TOO_LARGE: Final = (ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE)
-
-# What a client of the coordinator is told when its records could not be written (Kafka's
-# `maybeConvertOffsetCommitError`): whom it should look for next. Others are passed on.
-_FOR_CLIENTS: Final = {
-    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.REQUEST_TIMED_OUT: ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_LEADER_OR_FOLLOWER: ErrorCode.NOT_COORDINATOR,
-    ErrorCode.KAFKA_STORAGE_ERROR: ErrorCode.NOT_COORDINATOR,
-}
-
-
-Then: TypeAlias = Callable[[Exception | None], None]
-"""What is called with the outcome of a write: None, or a KafkaError with a code for clients, or a defect."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    records: Sequence[KeyValue]
-    size: int
-    then: Then
-
-
-@dataclass(slots=True)
-class _Appended:
-    """What became of entries that were to be one batch: an end offset, or why not."""
-
-    entries: Sequence[_Entry]
-    end_offset: int = -1
-    error: Exception | None = None
-
-
-@dataclass(slots=True)
-class _Job:
-    """The entries of one partition, as lists that may each share a batch."""
-
-    replica: Replica
-    epoch: int
-    timestamp_ms: int
-    codec: int
-    batches: Sequence[Sequence[_Entry]]
-    outcomes: list[_Appended] = field(default_factory=list)
-
-    def run(self) -> None:
-        """Appends all of them. On the writing thread; raises nothing."""
-        for entries in self.batches:
-            outcome = self._append(entries)
-            too_large = isinstance(outcome.error, KafkaError) and outcome.error.code in _TOO_LARGE
-            if too_large and len(entries) > 1:
-                # The topic may have a very small limit: nobody is to fail because of another's records.
-                self.outcomes.extend(self._append([entry]) for entry in entries)
-            else:
-                self.outcomes.append(outcome)
-
-    def _append(self, entries: Sequence[_Entry]) -> _Appended:
-        try:
-            records = [record for entry in entries for record in entry.records]
-            batch = make_batch(records, self.timestamp_ms, self.codec)
-            info = self.replica.log.append(batch, leader_epoch=self.epoch)
-        except FastlogNativeError as failure:
-            return _Appended(entries, error=KafkaError(ErrorCode.of(failure.code), str(failure)))
-        except Exception as failure:  # noqa: BLE001 - each request gets it, and the writer goes on
-            return _Appended(entries, error=failure)
-        return _Appended(entries, info.end_offset)
 
 
 class GroupLog:
@@ -105,19 +36,25 @@ class GroupLog:
         self,
         *,
         replicas: ReplicaManager,
-        purgatory: Purgatory,
-        committer: GroupCommitter,
+        appender: Appender,
         clock: Clock,
         config: Callable[[], BrokerConfig],
+        tasks: Supervisor | None = None,
     ) -> None:
         self._replicas = replicas
-        self._purgatory = purgatory
-        self._committer = committer
+        self.appender: Final = appender
         self._clock = clock
         self._config = config
-        self._queues: dict[int, list[_Entry]] = {}
-        self._writer: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "fastlog-groups")
+        self._guard = (tasks or Supervisor()).guard("group-log")
+        self._queues: dict[int, deque[Entry]] = {}
+        """What is asked for, by partition; never empty ones."""
+        self._under_way: set[int] = set()
+        """Partitions with a batch in the job that is under way."""
+        self._untold: dict[int, deque[GroupBatch]] = {}
+        """Batches that are in the log and were not told, by partition, in the order of the log."""
+        self._has_turn = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self._shut: set[int] = set()
 
     async def append(self, partition: int, records: Sequence[KeyValue]) -> None:
         """Returns when the records are in the log, and replicated. Raises KafkaError with a code for clients.
@@ -143,108 +80,147 @@ class GroupLog:
         self.write(partition, records, then)
         return done
 
-    def write(self, partition: int, records: Sequence[KeyValue], then: Then) -> None:
-        """The same with a callback, which comes in the order of the log for each partition."""
+    def write(
+        self, partition: int, records: Sequence[KeyValue], then: Then, *, divisible: bool = False
+    ) -> None:
+        """The same with a callback, which comes in the order of the log for each partition.
+
+        `divisible` records are cut into smaller batches when the topic refuses one; a failure may then have
+        let some of them through, and is NotAcknowledged.
+        """
         size = sum([len(key) + len(value or b"") for key, value in records])
-        self._queues.setdefault(partition, []).append(_Entry(records, size, then))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all(), name="fastlog-groups-log")
+        replica, epoch = self._leadership(partition)
+        entry = Entry(records, size, then, replica, epoch, divisible)
+        queue = self._queues.get(partition)
+        if queue is None:
+            self._queues[partition] = deque((entry,))
+        else:
+            queue.append(entry)
+        self._ask_for_turn()
+
+    def _leadership(self, partition: int) -> tuple[Partition | None, int]:
+        """The replica that takes what is asked for now, and its epoch."""
+        replica = None if partition in self._shut else self._replicas.get(GROUP_METADATA_TOPIC, partition)
+        return replica, -1 if replica is None else replica.leader_epoch
+
+    def shut(self, partition: int) -> None:
+        """Lets nothing more through for groups of a leadership that has ended, until `open`.
+
+        What was asked for and is in no job yet is refused, too.
+        """
+        self._shut.add(partition)
+
+    def open(self, partition: int) -> None:
+        """They are forgotten, others come."""
+        self._shut.discard(partition)
+
+    async def appended(self, partition: int) -> None:
+        """Waits for what is being appended to the partition at this moment."""
+        while partition in self._under_way:
+            await self._change()
 
     async def close(self) -> None:
         """Waits until everything that was asked for is written."""
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
-        self._thread.shutdown(wait=False)
+        while self._queues or self._under_way:
+            await self._change()
 
-    async def _write_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._queues:
-                queues, self._queues = self._queues, {}
-                jobs = [job for partition, queue in queues.items() if (job := self._job(partition, queue))]
-                if jobs:
-                    await loop.run_in_executor(self._thread, _run, jobs)
-                for job in jobs:
-                    for outcome in job.outcomes:
-                        self._settle(job, outcome)
-        finally:
-            self._writer = None
+    # -- for batches --------------------
 
-    def _job(self, partition: int, queue: list[_Entry]) -> _Job | None:
-        replica = self._replicas.get(GROUP_METADATA_TOPIC, partition)
-        error = (
-            ErrorCode.NOT_LEADER_OR_FOLLOWER if replica is None else ErrorCode.of(replica.write_error(_ALL))
-        )
-        if replica is None or error is not ErrorCode.NONE:
-            _finish(queue, KafkaError(error, "the partition of the group takes no records"))
-            return None
-        codec = self._config().offsets_topic_compression_codec
-        return _Job(replica, replica.leader_epoch, self._clock.now_ms(), codec, _batches(queue))
+    def release(self, partition: int, again: Sequence[Entry]) -> None:
+        """The batch of the partition that was under way is appended, or is not. `again` is tried first."""
+        self._under_way.discard(partition)
+        if again:
+            self._queues.setdefault(partition, deque()).extendleft(reversed(again))
+        if self._queues and not self._under_way:
+            self._ask_for_turn()
+        if self._waiting:
+            self._tell_change()
 
-    def _settle(self, job: _Job, outcome: _Appended) -> None:
-        if outcome.error is not None:
-            _finish(outcome.entries, outcome.error)
-            return
-        replica = job.replica
-        replica.on_appended(outcome.end_offset)
-        if replica.waits_for_disk:
-            self._committer.request(replica)
-        wait = _Acknowledgement(replica, outcome.end_offset, job.epoch, outcome.entries)
-        if wait.is_ready(replica.key):
-            wait.complete()
-        else:
-            self._purgatory.park(wait, [replica.key], self._config().offsets_commit_timeout_ms)
+    def written(self, batch: GroupBatch) -> None:
+        """A batch is in the log, behind all that were before."""
+        self._untold.setdefault(batch.partition, deque()).append(batch)
 
+    def settled(self, batch: GroupBatch) -> None:
+        """A batch in the log has its outcome. It is told after those before it.
 
-def _run(jobs: Sequence[_Job]) -> None:
-    for job in jobs:
-        job.run()
+        The purgatory ends many waits in turns: one may be acknowledged before one that waits is looked at.
+        """
+        batches = self._untold[batch.partition]
+        while batches and batches[0].has_outcome:
+            self._guard(batches.popleft().tell)
+        if not batches:
+            del self._untold[batch.partition]
 
+    def give_up(self, entries: Sequence[Entry], defect: BaseException, code: ErrorCode) -> None:
+        """What became of these entries will not be known."""
+        self._guard.failed(defect)
+        text = "the records of the group met a defect"
+        self._guard(finish, entries, NotAcknowledged(code, text))
 
-def _batches(queue: Sequence[_Entry]) -> list[list[_Entry]]:
-    batches: list[list[_Entry]] = []
-    room = 0
-    for entry in queue:
-        if not batches or entry.size > room:
-            batches.append([])
-            room = _MAX_SHARED_BYTES
-        batches[-1].append(entry)
-        room -= entry.size
-    return batches
+    # -- turns --------------------
 
+    def _ask_for_turn(self) -> None:
+        if not (self._has_turn or self._under_way):
+            self._has_turn = True
+            asyncio.get_running_loop().call_soon(self._take_turn)
 
-def _finish(entries: Sequence[_Entry], error: Exception | None) -> None:
-    if isinstance(error, KafkaError):
-        error = KafkaError(_FOR_CLIENTS.get(error.code, error.code), error.message)
-    for entry in entries:
-        entry.then(error)
+    def _take_turn(self) -> None:
+        """Begins to write what was asked for."""
+        self._has_turn = False
+        config = self._config()
+        batches: list[GroupBatch] = []
+        for partition in list(self._queues):
+            entries: list[Entry] = []
+            try:
+                batch = self._next_batch(partition, entries, config.offsets_commit_timeout_ms)
+            except BaseException as defect:  # noqa: BLE001 - the other partitions have their turn
+                self.give_up(entries, defect, ErrorCode.UNKNOWN_SERVER_ERROR)
+                continue
+            if batch is not None:
+                batches.append(batch)
+                if batch.replicas[0] is not None:
+                    self._under_way.add(partition)
+        codec = CODECS[config.offsets_topic_compression_codec]
+        self.appender.write(batches, timestamp_ms=self._clock.now_ms(), codec=codec)
+        if self._queues:
+            self._ask_for_turn()
+        self._tell_change()
 
+    def _next_batch(self, partition: int, entries: list[Entry], timeout_ms: int) -> GroupBatch | None:
+        """What comes next in a partition; its entries are put into `entries`."""
+        replica, epoch = self._leadership(partition)
+        late: list[Entry] = []
+        queue = self._queues[partition]
+        room = _MAX_SHARED_BYTES
+        while queue:
+            entry = queue[0]
+            if entry.replica is not replica or entry.epoch != epoch:
+                # Another log may have taken the place of theirs, whose groups are none of theirs.
+                late.append(queue.popleft())
+                continue
+            if entries and (entry.at_once is not None or entry.size > room):
+                break
+            entries.append(queue.popleft())
+            room -= entry.size
+            if entry.at_once is not None:
+                break
+        if not queue:
+            del self._queues[partition]
+        if late:
+            text = "the partition was led anew"
+            self._guard(finish, late, KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, text))
+        return GroupBatch(self, partition, replica, entries, timeout_ms) if entries else None
 
-class _Acknowledgement(Operation):
-    """Waits until all in-sync replicas have what was appended."""
+    # -- whoever waits --------------------
 
-    __slots__ = ("_end_offset", "_entries", "_epoch", "_replica")
+    async def _change(self) -> None:
+        """Returns after the next change of what is asked for or under way."""
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(change)
+        await change
 
-    def __init__(self, replica: Replica, end_offset: int, epoch: int, entries: Sequence[_Entry]) -> None:
-        super().__init__()
-        self._replica = replica
-        self._end_offset = end_offset
-        self._epoch = epoch
-        self._entries = entries
-
-    def is_ready(self, key: PartitionKey) -> bool:
-        """Whether the outcome is known."""
-        return self._replica.ack_error(_ALL, self._end_offset, self._epoch) is not None
-
-    def complete(self) -> None:
-        """It is."""
-        error = self._replica.ack_error(_ALL, self._end_offset, self._epoch)
-        self._end(ErrorCode.REQUEST_TIMED_OUT if error is None else ErrorCode.of(error))
-
-    def expire(self) -> None:
-        """It is not, and time is up."""
-        self._end(ErrorCode.REQUEST_TIMED_OUT)
-
-    def _end(self, code: ErrorCode) -> None:
-        text = "the records of the group are not acknowledged"
-        _finish(self._entries, None if code is ErrorCode.NONE else KafkaError(code, text))
+    def _tell_change(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.done():
+                change.set_result(None)

@@ -9,9 +9,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.batches import KeyValue
-from fastlog.coordination.groups.modern import records as modern_records
-from fastlog.coordination.groups.modern.state import Kind, StoredConsumerGroup
-from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
+from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
+from fastlog.coordination.groups.consumer import records as modern_records
+from fastlog.coordination.groups.consumer.state import Kind, StoredConsumerGroup
 from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import (
     GroupKey,
@@ -21,7 +21,7 @@ from fastlog.coordination.groups.records import (
     encode_offset_key,
 )
 from fastlog.coordination.groups.results import StoredGroup
-from fastlog.coordination.groups.transactions import LatestRecords
+from fastlog.coordination.groups.transactional_offsets import LatestRecords
 from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:

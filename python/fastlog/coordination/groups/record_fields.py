@@ -8,9 +8,10 @@ the end of every struct. Encoders without a word about it are of the flexible en
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from struct import Struct, error
+from struct import Struct, error, unpack
 from typing import Final, TypeVar
 
+from fastlog.coordination.groups.subscribed_names import BadNames, read_names
 from fastlog.errors import FastlogError
 from fastlog.wire.primitives import encode_uvarint
 
@@ -143,6 +144,21 @@ class FieldReader:
         if text is None:
             raise BadGroupRecord("a string is null")
         return text
+
+    def topic_names(self) -> list[str]:
+        """An array of texts in the classic encoding, of `MAX_TOPIC_NAMES` at most."""
+        try:
+            names, self._at = read_names(self._data, self._at)
+        except BadNames as problem:
+            raise BadGroupRecord(str(problem)) from None
+        return names
+
+    def int32s(self, limit: int) -> tuple[int, ...]:
+        """An array of numbers in the classic encoding, of `limit` at most."""
+        count = self._number(_INT32)
+        if not 0 <= count <= limit:
+            raise BadGroupRecord(f"{count} numbers: there may be {limit}")
+        return unpack(f">{count}i", self._take(count * _INT32.size))
 
     def array(self, element: Callable[[], T]) -> list[T]:
         """As many elements as the count says; in the flexible encoding null counts as none."""

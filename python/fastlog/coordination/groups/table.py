@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastlog.config import GroupConfig
-from fastlog.coordination.groups.modern.assignors import assignor_names
-from fastlog.coordination.groups.modern.results import ConsumerLimits
-from fastlog.coordination.groups.modern.state import ConsumerGroup
-from fastlog.coordination.groups.modern.topics import SnapshotTopics
-from fastlog.coordination.groups.offsets import GroupOffsets
+from fastlog.coordination.groups.classic.state import Group, GroupState
+from fastlog.coordination.groups.committed_offsets import GroupOffsets
+from fastlog.coordination.groups.consumer.assignors import assignor_names
+from fastlog.coordination.groups.consumer.results import ConsumerLimits
+from fastlog.coordination.groups.consumer.state import ConsumerGroup
+from fastlog.coordination.groups.consumer.topics_seen import SnapshotTopics
 from fastlog.coordination.groups.results import GroupLimits, Now
-from fastlog.coordination.groups.state import Group
+from fastlog.coordination.groups.weight import GroupMemory
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     import asyncio
 
-    from fastlog.clock import Clock
+    from fastlog.base.clock import Clock
     from fastlog.config import BrokerConfig
-    from fastlog.coordination.cluster_view import ClusterView
-    from fastlog.replication.manager import ReplicaManager
+    from fastlog.coordination.cluster_view import ClusterView, TopicState
+    from fastlog.replication.partition import Partition
+    from fastlog.replication.replica_manager import ReplicaManager
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +39,24 @@ class GroupEntry:
     timer: asyncio.TimerHandle | None = None
     timer_at: float = 0.0
     """The deadline that the timer was set for, on the broker's monotonic clock."""
+    is_held: bool = False
+    """Whether it is being deleted: requests about it have to wait."""
+    weighed: int = 0
+    """Bytes, as `GroupMemory` has them."""
+
+    def weight(self) -> int:
+        """Bytes of memory that it is reckoned with now."""
+        return self.group.weight + self.offsets.weight
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Election:
+    """This broker leads a partition of the groups' topic: from one election to the end of it."""
+
+    replica: Partition
+    epoch: int
+    topics: Mapping[str, TopicState]
+    """Those that there were when offsets of this partition were last kept in step with them."""
 
 
 def java_hash(text: str) -> int:
@@ -70,6 +90,9 @@ class GroupTable:
         self._clock = clock
         self._config = config
         self._groups: dict[str, GroupEntry] = {}
+        self.memory = GroupMemory(lambda: config().memory.groups)
+        self.elections: dict[int, Election] = {}
+        """The partitions that this broker leads, each with when it began to."""
         self.loading: set[int] = set()
         """Partitions whose groups are not known yet."""
         self.failed: set[int] = set()
@@ -112,7 +135,7 @@ class GroupTable:
         if overrides is not None:
             # Those that the broker's bounds of today do not allow any more are not in force.
             with suppress(KafkaError):
-                own = GroupConfig.effective(overrides, config.layers)
+                own = GroupConfig.effective(GroupConfig.readable(overrides), config.layers)
                 session_timeout_ms, heartbeat_interval_ms = own.session_timeout_ms, own.heartbeat_interval_ms
         return ConsumerLimits(
             session_timeout_ms=session_timeout_ms,
@@ -127,6 +150,10 @@ class GroupTable:
     def serves_consumer_protocol(self) -> bool:
         """Whether the configuration in force lets the consumer protocol be used."""
         return "consumer" in self._config().group_coordinator_rebalance_protocols
+
+    def has_topic(self, name: str) -> bool:
+        """Whether the topic exists now."""
+        return name in self._view.topics
 
     def topics(self) -> SnapshotTopics:
         """The topics of the cluster as of now."""
@@ -148,9 +175,10 @@ class GroupTable:
         if partition is None or partition in self.failed:
             return ErrorCode.NOT_COORDINATOR
         replica = self._replicas.get(GROUP_METADATA_TOPIC, partition)
-        if replica is None or replica.leader_error():
+        if replica is None or replica.leader_error() or partition not in self.elections:
             return ErrorCode.NOT_COORDINATOR
-        return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if partition in self.loading else ErrorCode.NONE
+        has_to_wait = partition in self.loading or (entry is not None and entry.is_held)
+        return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS if has_to_wait else ErrorCode.NONE
 
     def get(self, group_id: str) -> GroupEntry | None:
         """The group, or None."""
@@ -164,17 +192,36 @@ class GroupTable:
             if partition is None:
                 raise LookupError(f"group {group_id!r} has no partition")
             entry = GroupEntry(Group(group_id, self.limits(), self.now()), partition)
-            self._groups[group_id] = entry
+            self.put(entry)
         return entry
 
     def put(self, entry: GroupEntry) -> None:
-        """Adds a group that was loaded."""
+        """Adds a group that was loaded, or could not be deleted."""
         self._groups[entry.group.group_id] = entry
+        self.memory.weigh(entry)
+
+    def weigh(self, entry: GroupEntry) -> None:
+        """The group has changed; nothing is done about one that is gone."""
+        if self._groups.get(entry.group.group_id) is entry:
+            self.memory.weigh(entry)
+
+    def remove_unused(self, entry: GroupEntry) -> None:
+        """Forgets a group that was made for a request which was refused: nothing is stored of it."""
+        group = entry.group
+        if group.state is not GroupState.EMPTY or group.generation or entry.offsets:
+            return
+        if isinstance(group, Group):
+            if group.pending:
+                return
+        else:
+            group.die()
+        self.remove(entry)
 
     def remove(self, entry: GroupEntry) -> None:
         """Forgets a group that is Dead."""
         if self._groups.get(entry.group.group_id) is entry:
             del self._groups[entry.group.group_id]
+            self.memory.forget(entry)
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None

@@ -1,1 +1,1 @@
-"""One module per API group; `fastlog.server.registry.load_handlers` imports them all."""
+"""One module per API group; `fastlog.server.requests.registry.load_handlers` imports them all."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
-from fastlog.server.registry import handles
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.acls import (
     AclCreationResult,
@@ -24,7 +24,8 @@ from fastlog.wire.messages.acls import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 _CODE: Final = int(ErrorCode.SECURITY_DISABLED)
 # Kafka's words, which its tools show.
@@ -39,18 +40,20 @@ def describe(_ctx: RequestContext, _request: DescribeAclsRequest) -> DescribeAcl
 
 
 @handles(ApiKey.CREATE_ACLS)
-def create(_ctx: RequestContext, request: CreateAclsRequest) -> CreateAclsResponse:
+def create(_ctx: RequestContext, request: CreateAclsRequest) -> Steps[CreateAclsResponse]:
     """The same for each rule."""
-    return CreateAclsResponse(
-        results=[AclCreationResult(error_code=_CODE, error_message=_CHANGE_WORDS) for _ in request.creations]
-    )
+    results = []
+    for _ in request.creations:
+        results.append(AclCreationResult(error_code=_CODE, error_message=_CHANGE_WORDS))
+        yield
+    return CreateAclsResponse(results=results)
 
 
 @handles(ApiKey.DELETE_ACLS)
-def delete(_ctx: RequestContext, request: DeleteAclsRequest) -> DeleteAclsResponse:
+def delete(_ctx: RequestContext, request: DeleteAclsRequest) -> Steps[DeleteAclsResponse]:
     """The same for each filter."""
-    return DeleteAclsResponse(
-        filter_results=[
-            DeleteAclsFilterResult(error_code=_CODE, error_message=_CHANGE_WORDS) for _ in request.filters
-        ]
-    )
+    results = []
+    for _ in request.filters:
+        results.append(DeleteAclsFilterResult(error_code=_CODE, error_message=_CHANGE_WORDS))
+        yield
+    return DeleteAclsResponse(filter_results=results)

@@ -10,15 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.server.admin_errors import outcome, repeated, repeated_error
-from fastlog.server.config_resources import (
-    ResourceType,
-    broker_resource,
-    group_resource,
-    topic_resource,
-    unsupported,
-)
-from fastlog.server.registry import handles
+from fastlog.server.admin.admin_errors import outcome, repeated, repeated_error
+from fastlog.server.admin.config_batches import ConfigBatch, change_of
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.alter_configs import (
     AlterableConfig,
@@ -29,44 +23,40 @@ from fastlog.wire.messages.alter_configs import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.coordination.config_changes import ConfigChange
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 
 @handles(ApiKey.ALTER_CONFIGS)
 async def handle(ctx: RequestContext, request: AlterConfigsRequest) -> AlterConfigsResponse:
-    """Sets the resources one after the other."""
-    keys = [(item.resource_type, item.resource_name) for item in request.resources]
-    responses = {}
-    for key, item in zip(keys, request.resources, strict=True):
+    """Sets the resources, some at a time."""
+    twice = await ctx.pace.run(
+        repeated((item.resource_type, item.resource_name) for item in request.resources)
+    )
+    responses: dict[tuple[int, str], AlterConfigsResourceResponse] = {}
+    batch = ConfigBatch(ctx, request.validate_only)
+    async for item in ctx.pace.each(request.resources):
+        key = (item.resource_type, item.resource_name)
         if key in responses:
             continue
-        _, code, message = await outcome(_replace(ctx, item, request.validate_only, keys.count(key) > 1))
-        responses[key] = AlterConfigsResourceResponse(
-            error_code=code, error_message=message, resource_type=key[0], resource_name=key[1]
-        )
+        response = responses[key] = AlterConfigsResourceResponse(resource_type=key[0], resource_name=key[1])
+        change, response.error_code, response.error_message = await outcome(_change(ctx, item, key in twice))
+        if change is not None:
+            await batch.add(response, change)
+    await batch.finish()
     return AlterConfigsResponse(responses=list(responses.values()))
 
 
-async def _replace(ctx: RequestContext, item: AlterConfigsResource, validate_only: bool, twice: bool) -> None:
+async def _change(ctx: RequestContext, item: AlterConfigsResource, twice: bool) -> ConfigChange:
     if twice:
         raise repeated_error("the resource")
-    configs = _values(item.configs)
-    match item.resource_type:
-        case ResourceType.TOPIC:
-            topic_resource(ctx, item.resource_name)
-            await ctx.broker.topics.replace_configs(item.resource_name, configs, validate_only)
-        case ResourceType.BROKER:
-            node_id = broker_resource(ctx, item.resource_name)
-            await ctx.broker.topics.replace_broker_configs(node_id, configs, validate_only)
-        case ResourceType.GROUP:
-            group_id = group_resource(item.resource_name)
-            await ctx.broker.topics.replace_group_configs(group_id, configs, validate_only)
-        case other:
-            raise unsupported(other)
+    configs = await ctx.pace.run(_values(item.configs))
+    return change_of(ctx, item.resource_type, item.resource_name, configs)
 
 
-def _values(configs: list[AlterableConfig]) -> dict[str, str]:
-    twice = repeated(config.name for config in configs)
+def _values(configs: list[AlterableConfig]) -> Steps[dict[str, str]]:
+    twice = yield from repeated(config.name for config in configs)
     if twice:
         raise repeated_error(f"config {', '.join(sorted(twice))}")
     values = {}
@@ -74,4 +64,5 @@ def _values(configs: list[AlterableConfig]) -> dict[str, str]:
         if config.value is None:
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"no value is given for {config.name}")
         values[config.name] = config.value
+        yield
     return values

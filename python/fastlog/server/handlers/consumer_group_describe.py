@@ -8,13 +8,13 @@ that it still has to give up. Topics that are gone are left out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.modern.assignors.spec import TopicPartition, by_topic
-from fastlog.coordination.groups.modern.targets import assignor_name
+from fastlog.coordination.groups.consumer.assignors.spec import TopicPartition, by_topic
+from fastlog.coordination.groups.consumer.targets import assignor_name
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.server.authorized_operations import GROUP_OPERATIONS
-from fastlog.server.registry import handles
+from fastlog.server.admin.authorized_operations import GROUP_OPERATIONS
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.consumer_group_describe import (
     Assignment,
@@ -26,24 +26,32 @@ from fastlog.wire.messages.consumer_group_describe import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.coordination.groups.modern.members import ConsumerMember
-    from fastlog.coordination.groups.modern.state import ConsumerGroup
-    from fastlog.coordination.groups.modern.topics import Topics
-    from fastlog.server.context import RequestContext
+    from fastlog.coordination.groups.consumer.members import ConsumerMember
+    from fastlog.coordination.groups.consumer.topics_seen import Topics
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
+
+_PARTITION_BYTES: Final = 8
+"""A place in a list: the numbers themselves are the group's."""
 
 
 @handles(ApiKey.CONSUMER_GROUP_DESCRIBE)
-def handle(ctx: RequestContext, request: ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse:
+def handle(
+    ctx: RequestContext, request: ConsumerGroupDescribeRequest
+) -> Steps[ConsumerGroupDescribeResponse]:
     """One description for each group."""
-    described = [_describe(ctx, group_id) for group_id in request.group_ids]
-    if request.include_authorized_operations:
-        for group in described:
-            if group.error_code == ErrorCode.NONE:
-                group.authorized_operations = GROUP_OPERATIONS
+    described = []
+    # One that is named twice is described once: descriptions may be a thousand times longer than names.
+    for group_id in dict.fromkeys(request.group_ids):
+        group = yield from _describe(ctx, group_id)
+        if request.include_authorized_operations and group.error_code == ErrorCode.NONE:
+            group.authorized_operations = GROUP_OPERATIONS
+        described.append(group)
+        yield
     return ConsumerGroupDescribeResponse(groups=described)
 
 
-def _describe(ctx: RequestContext, group_id: str) -> DescribedGroup:
+def _describe(ctx: RequestContext, group_id: str) -> Steps[DescribedGroup]:
     groups = ctx.broker.groups
     if not groups.table.serves_consumer_protocol():
         return DescribedGroup(error_code=int(ErrorCode.UNSUPPORTED_VERSION), group_id=group_id)
@@ -52,17 +60,22 @@ def _describe(ctx: RequestContext, group_id: str) -> DescribedGroup:
     except KafkaError as error:
         return DescribedGroup(error_code=int(error.code), error_message=error.message, group_id=group_id)
     topics = groups.table.topics()
-    return DescribedGroup(
+    described = DescribedGroup(
         group_id=group_id,
         group_state=group.state.value,
         group_epoch=group.epoch,
         assignment_epoch=group.assignment_epoch,
         assignor_name=assignor_name(group),
-        members=[_member(group, member, topics) for member in group.members.values()],
     )
+    # The members as they are now: they may change between two steps.
+    for member, target in [(member, group.target(member.member_id)) for member in group.members.values()]:
+        described.members.append(_member(member, target, topics))
+        ctx.pace.grow(_PARTITION_BYTES * _partitions(described.members[-1]))
+        yield
+    return described
 
 
-def _member(group: ConsumerGroup, member: ConsumerMember, topics: Topics) -> Member:
+def _member(member: ConsumerMember, target: Iterable[TopicPartition], topics: Topics) -> Member:
     details = member.details
     return Member(
         member_id=member.member_id,
@@ -74,9 +87,14 @@ def _member(group: ConsumerGroup, member: ConsumerMember, topics: Topics) -> Mem
         subscribed_topic_names=list(details.topics),
         subscribed_topic_regex=details.regex,
         assignment=_assignment(member.position.owns(), topics),
-        target_assignment=_assignment(group.target(member.member_id), topics),
+        target_assignment=_assignment(target, topics),
         member_type=0 if member.is_classic else 1,
     )
+
+
+def _partitions(member: Member) -> int:
+    both = (member.assignment, member.target_assignment)
+    return sum(len(topic.partitions) for assignment in both for topic in assignment.topic_partitions)
 
 
 def _assignment(partitions: Iterable[TopicPartition], topics: Topics) -> Assignment:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.modern.assignors.spec import by_topic
-from fastlog.coordination.groups.modern.results import HeartbeatRequest
+from fastlog.coordination.groups.consumer.assignors.spec import by_topic
+from fastlog.coordination.groups.consumer.results import HeartbeatRequest
 from fastlog.errors import ErrorCode
-from fastlog.server.registry import handles
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.consumer_group_heartbeat import (
     Assignment,
@@ -24,7 +24,7 @@ from fastlog.wire.messages.consumer_group_heartbeat import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
 
 _CLIENT_IDS_FROM: Final = 1
 
@@ -43,7 +43,7 @@ async def handle(
             member_id=request.member_id,
             epoch=request.member_epoch,
             client_id=ctx.header.client_id or "",
-            client_host=f"/{ctx.peer}",
+            client_host=f"/{ctx.session.peer}",
             instance_id=request.instance_id,
             rack_id=request.rack_id,
             rebalance_timeout_ms=request.rebalance_timeout_ms,

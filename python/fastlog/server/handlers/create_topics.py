@@ -7,8 +7,9 @@
 | 5       | the answer tells partitions, replication factor and all configs with their sources        |
 | 7       | the answer tells the topic id                                                             |
 
-A name that stands twice in one request is refused with INVALID_REQUEST; the other topics are made. The
-answer comes when the partitions are there, so that the timeout has nothing to limit.
+A name that stands twice in one request is refused with INVALID_REQUEST; the other topics are made. Of a
+setting that stands twice the last value counts. The answer comes when the partitions are there, so that the
+timeout has nothing to limit.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.config.describe import describe_topic
 from fastlog.coordination.cluster_view import TopicState
+from fastlog.coordination.topic_names import topic_name_problem
+from fastlog.coordination.topic_plan import NewTopic
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.server.admin_errors import outcome, repeated, repeated_error
-from fastlog.server.registry import handles
+from fastlog.server.admin.admin_errors import outcome, repeated, repeated_error
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.topics import (
     CreatableTopic,
@@ -30,29 +33,67 @@ from fastlog.wire.messages.topics import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
 
 _DETAILS_FROM: Final = 5
+_CONFIG_BYTES: Final = 160
+"""A `CreatableTopicConfigs` with its value."""
+# Topics of so many partitions (or one of more) are made in one change: others need not wait for all of them.
+_PARTITIONS_AT_ONCE: Final = 64
 
 
 @handles(ApiKey.CREATE_TOPICS)
 async def handle(ctx: RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse:
-    """Creates the topics one after the other."""
-    twice = repeated(topic.name for topic in request.topics)
+    """Creates the topics, some at a time."""
+    twice = await ctx.pace.run(repeated(topic.name for topic in request.topics))
     results: dict[str, CreatableTopicResult] = {}
-    for topic in request.topics:
-        if topic.name not in results:
-            results[topic.name] = await _create(ctx, topic, request.validate_only, topic.name in twice)
+    asked: list[NewTopic] = []
+    async for topic in ctx.pace.each(request.topics):
+        if topic.name in results:
+            continue
+        # The place in the answer.
+        results[topic.name] = CreatableTopicResult(name=topic.name)
+        new, code, message = await outcome(_new_topic(ctx, topic, topic.name in twice))
+        if new is None:
+            results[topic.name] = _refused(topic.name, code, message)
+            continue
+        if asked and _partitions([*asked, new]) > _PARTITIONS_AT_ONCE:
+            await _create(ctx, asked, request.validate_only, results)
+            asked = []
+        asked.append(new)
+    if asked:
+        await _create(ctx, asked, request.validate_only, results)
     return CreateTopicsResponse(topics=list(results.values()))
 
 
+def _partitions(topics: list[NewTopic]) -> int:
+    return sum(max(topic.partitions, len(topic.assignments or ()), 1) for topic in topics)
+
+
+def _refused(name: str, code: int, message: str | None) -> CreatableTopicResult:
+    return CreatableTopicResult(name=name, error_code=code, error_message=message)
+
+
 async def _create(
-    ctx: RequestContext, topic: CreatableTopic, validate_only: bool, twice: bool
-) -> CreatableTopicResult:
-    state, code, message = await outcome(_make(ctx, topic, validate_only, twice))
-    if state is None:
-        return CreatableTopicResult(name=topic.name, error_code=code, error_message=message)
-    result = CreatableTopicResult(name=topic.name, topic_id=bytes(16) if validate_only else state.topic_id)
+    ctx: RequestContext,
+    topics: list[NewTopic],
+    validate_only: bool,
+    results: dict[str, CreatableTopicResult],
+) -> None:
+    states, code, message = await outcome(ctx.broker.topics.create_all(topics, validate_only))
+    for index, topic in enumerate(topics):
+        if states is None:
+            results[topic.name] = _refused(topic.name, code, message)
+            continue
+        state = states[index]
+        if isinstance(state, KafkaError):
+            results[topic.name] = _refused(topic.name, int(state.code), state.message)
+        else:
+            results[topic.name] = _created(ctx, state, validate_only)
+
+
+def _created(ctx: RequestContext, state: TopicState, validate_only: bool) -> CreatableTopicResult:
+    result = CreatableTopicResult(name=state.name, topic_id=bytes(16) if validate_only else state.topic_id)
     if ctx.header.api_version >= _DETAILS_FROM:
         result.num_partitions = len(state.partitions)
         result.replication_factor = len(state.partitions[0].replicas)
@@ -66,23 +107,22 @@ async def _create(
             )
             for entry in describe_topic(state.configs, ctx.broker.config)
         ]
+        ctx.pace.grow(len(result.configs) * _CONFIG_BYTES)
     return result
 
 
-async def _make(ctx: RequestContext, topic: CreatableTopic, validate_only: bool, twice: bool) -> TopicState:
+async def _new_topic(ctx: RequestContext, topic: CreatableTopic, twice: bool) -> NewTopic:
     if twice:
         raise repeated_error(f"topic '{topic.name}'")
-    keys = repeated(config.name for config in topic.configs)
-    if keys:
-        raise repeated_error(f"config {', '.join(sorted(keys))}")
+    # A name that cannot be taken comes before all that is wrong with the rest: the plan finds it.
+    matters = topic_name_problem(topic.name) is None and topic.name not in ctx.broker.cluster.topics
     assignments = {item.partition_index: item.broker_ids for item in topic.assignments}
-    if len(assignments) != len(topic.assignments):
+    if len(assignments) != len(topic.assignments) and matters:
         raise KafkaError(ErrorCode.INVALID_REPLICA_ASSIGNMENT, "a partition is assigned more than once")
-    return await ctx.broker.topics.create(
+    return NewTopic(
         topic.name,
         topic.num_partitions,
         topic.replication_factor,
         assignments or None,
         {config.name: config.value for config in topic.configs},
-        validate_only,
     )

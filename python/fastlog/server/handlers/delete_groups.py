@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlog.server.registry import handles
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_admin import (
     DeletableGroupResult,
@@ -13,13 +13,16 @@ from fastlog.wire.messages.group_admin import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
 
 
 @handles(ApiKey.DELETE_GROUPS)
 async def handle(ctx: RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse:
     """Answers when the tombstones are appended."""
-    codes = await ctx.broker.groups.admin.delete(request.groups_names)
+    delete = ctx.broker.groups.admin.delete
     return DeleteGroupsResponse(
-        results=[DeletableGroupResult(group_id, int(code)) for group_id, code in codes.items()]
+        results=[
+            DeletableGroupResult(group_id, int(await delete(group_id)))
+            async for group_id in ctx.pace.each(dict.fromkeys(request.groups_names))
+        ]
     )

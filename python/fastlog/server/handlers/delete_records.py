@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from fastlog.config import TopicConfig
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError
-from fastlog.server.errors import error_code_of
-from fastlog.server.partitions import find_leader
-from fastlog.server.registry import handles
+from fastlog.server.requests.error_answers import error_code_of
+from fastlog.server.requests.registry import handles
+from fastlog.server.requests.replica_lookup import find_leader
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.topics import (
     DeleteRecordsPartition,
@@ -25,7 +25,8 @@ from fastlog.wire.messages.topics import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.replication.partition import PartitionKey
+    from fastlog.server.requests.context import RequestContext
 
 HIGH_WATERMARK: Final = -1
 _NO_OFFSET: Final = -1
@@ -33,11 +34,19 @@ _NO_OFFSET: Final = -1
 
 @handles(ApiKey.DELETE_RECORDS)
 async def handle(ctx: RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse:
-    """Works through the partitions one after the other."""
+    """Works through the partitions one after the other, and writes all of it down at the end."""
     topics = []
-    for topic in request.topics:
-        partitions = [await _answer(ctx, topic.name, item) for item in topic.partitions]
+    done: dict[PartitionKey, list[DeleteRecordsPartitionResult]] = {}
+    async for topic in ctx.pace.each(request.topics):
+        partitions = [await _answer(ctx, topic.name, item) async for item in ctx.pace.each(topic.partitions)]
         topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=partitions))
+        async for row in ctx.pace.each(partitions):
+            if not row.error_code:
+                done.setdefault((topic.name, row.partition_index), []).append(row)
+    # A directory's checkpoint has all of its partitions: one for each of them would be a square.
+    for key in await ctx.broker.logs.keep_log_starts(done):
+        for row in done[key]:
+            row.low_watermark, row.error_code = _NO_OFFSET, int(ErrorCode.KAFKA_STORAGE_ERROR)
     return DeleteRecordsResponse(topics=topics)
 
 
@@ -61,7 +70,7 @@ async def _delete(ctx: RequestContext, topic: str, item: DeleteRecordsPartition)
     state = ctx.broker.cluster.topics.get(topic)
     if state is None:
         raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    policy = TopicConfig.effective(state.configs, ctx.broker.config.layers).values["cleanup.policy"]
+    policy = TopicConfig.in_force(state.configs, ctx.broker.config.layers).values["cleanup.policy"]
     if isinstance(policy, tuple) and "delete" not in policy:
         raise KafkaError(ErrorCode.POLICY_VIOLATION, f"cleanup.policy of '{topic}' is {','.join(policy)}")
     high_watermark = replica.high_watermark

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.state import GroupState
+from fastlog.coordination.groups.classic.state import GroupState
 from fastlog.errors import ErrorCode
-from fastlog.server.authorized_operations import GROUP_OPERATIONS
-from fastlog.server.registry import handles
+from fastlog.server.admin.authorized_operations import GROUP_OPERATIONS
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_admin import (
     DescribedGroup,
@@ -22,37 +22,43 @@ from fastlog.wire.messages.group_admin import (
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.admin import GroupDescription
-    from fastlog.coordination.groups.members import Member
-    from fastlog.server.context import RequestContext
+    from fastlog.coordination.groups.classic.members import Member
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 
 _NOT_FOUND_FROM: Final = 6
 
 
 @handles(ApiKey.DESCRIBE_GROUPS)
-def handle(ctx: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
+def handle(ctx: RequestContext, request: DescribeGroupsRequest) -> Steps[DescribeGroupsResponse]:
     """One description for each group."""
-    admin = ctx.broker.groups.admin
     names_missing = ctx.header.api_version >= _NOT_FOUND_FROM
-    groups = [_described(admin.describe(group_id), names_missing) for group_id in request.groups]
-    if request.include_authorized_operations:
-        for group in groups:
-            if group.error_code == ErrorCode.NONE:
-                group.authorized_operations = GROUP_OPERATIONS
+    groups = []
+    # One that is named twice is described once: descriptions may be a thousand times longer than names.
+    for group_id in dict.fromkeys(request.groups):
+        group = yield from _described(ctx.broker.groups.admin.describe(group_id), names_missing)
+        if request.include_authorized_operations and group.error_code == ErrorCode.NONE:
+            group.authorized_operations = GROUP_OPERATIONS
+        groups.append(group)
+        yield
     return DescribeGroupsResponse(groups=groups)
 
 
-def _described(group: GroupDescription, names_missing: bool) -> DescribedGroup:
+def _described(group: GroupDescription, names_missing: bool) -> Steps[DescribedGroup]:
     is_missing = names_missing and group.state == GroupState.DEAD.value
-    return DescribedGroup(
+    described = DescribedGroup(
         error_code=int(ErrorCode.GROUP_ID_NOT_FOUND if is_missing else group.error),
         error_message=group.why_dead if is_missing else None,
         group_id=group.group_id,
         group_state=group.state,
         protocol_type=group.protocol_type,
         protocol_data=group.protocol,
-        members=[_member(member, group.protocol) for member in group.members],
     )
+    for member in group.members:
+        described.members.append(_member(member, group.protocol))
+        yield
+    return described
 
 
 def _member(member: Member, protocol: str) -> DescribedGroupMember:

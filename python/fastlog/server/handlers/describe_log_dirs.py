@@ -12,7 +12,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
-from fastlog.server.registry import handles
+from fastlog.server.memory.answer_memory import ROW_BYTES
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.cluster import (
     DescribeLogDirsPartition,
@@ -23,7 +24,7 @@ from fastlog.wire.messages.cluster import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
     from fastlog.storage.log_dir import LogDirectory
 
 _UNKNOWN_BYTES: Final = -1
@@ -36,7 +37,7 @@ async def handle(ctx: RequestContext, request: DescribeLogDirsRequest) -> Descri
     wanted: Wanted = None
     if request.topics is not None:
         wanted = defaultdict(set)
-        for topic in request.topics:
+        async for topic in ctx.pace.each(request.topics):
             wanted[topic.topic].update(topic.partitions)
     return DescribeLogDirsResponse(
         results=[await _describe(ctx, directory, wanted) for directory in ctx.broker.logs.directories]
@@ -48,9 +49,10 @@ async def _describe(ctx: RequestContext, directory: LogDirectory, wanted: Wanted
     if not directory.online:
         return DescribeLogDirsResult(error_code=int(ErrorCode.KAFKA_STORAGE_ERROR), log_dir=path)
     topics: defaultdict[str, list[DescribeLogDirsPartition]] = defaultdict(list)
-    for entry in ctx.broker.logs.table.in_directory(directory):
+    async for entry in ctx.pace.each(ctx.broker.logs.table.in_directory(directory)):
         if wanted is not None and entry.partition not in wanted.get(entry.topic, ()):
             continue
+        ctx.pace.grow(ROW_BYTES)
         replica = ctx.broker.replicas.get(entry.topic, entry.partition)
         end = entry.log.log_end_offset
         topics[entry.topic].append(

@@ -1,13 +1,17 @@
-"""DescribeProducers (61): the producers that a partition's leader remembers (KIP-664). Version 0."""
+"""DescribeProducers (61): the producers that a partition's leader remembers (KIP-664). Version 0.
+
+There may be a hundred thousand of them: they are told some at a time, each as it is when it is its turn, and
+an answer with too many fails as large answers do.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.errors import ErrorCode
-from fastlog.server.partitions import find_leader
-from fastlog.server.registry import handles
+from fastlog.server.requests.registry import handles
+from fastlog.server.requests.replica_lookup import find_leader
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.describe_producers import (
     DescribeProducersRequest,
@@ -18,24 +22,32 @@ from fastlog.wire.messages.describe_producers import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.native.shapes import ActiveProducer
+    from fastlog.server.requests.context import RequestContext
+
+_NO_PRODUCER: Final = -1
+_AT_ONCE: Final = 512
+_STATE_BYTES: Final = 160
+"""A `ProducerState` with its numbers."""
 
 
 @handles(ApiKey.DESCRIBE_PRODUCERS)
-def handle(ctx: RequestContext, request: DescribeProducersRequest) -> DescribeProducersResponse:
+async def handle(ctx: RequestContext, request: DescribeProducersRequest) -> DescribeProducersResponse:
     """Producer state from memory, per partition."""
-    return DescribeProducersResponse(
-        topics=[
-            TopicResponse(
-                name=topic.name,
-                partitions=[_describe(ctx, topic.name, index) for index in topic.partition_indexes],
-            )
-            for topic in request.topics
-        ]
-    )
+    response = DescribeProducersResponse()
+    described: set[tuple[str, int]] = set()
+    async for topic in ctx.pace.each(request.topics):
+        of_topic = TopicResponse(name=topic.name)
+        response.topics.append(of_topic)
+        async for index in ctx.pace.each(topic.partition_indexes):
+            # One that is named twice is described once: it may have thousands of producers.
+            if (topic.name, index) not in described:
+                described.add((topic.name, index))
+                of_topic.partitions.append(await _describe(ctx, topic.name, index))
+    return response
 
 
-def _describe(ctx: RequestContext, topic: str, partition: int) -> PartitionResponse:
+async def _describe(ctx: RequestContext, topic: str, partition: int) -> PartitionResponse:
     problem = topic_name_problem(topic)
     if problem is not None:
         return PartitionResponse(
@@ -48,17 +60,19 @@ def _describe(ctx: RequestContext, topic: str, partition: int) -> PartitionRespo
         return PartitionResponse(
             partition_index=partition, error_code=int(error), error_message=ErrorCode.of(error).text
         )
-    return PartitionResponse(
-        partition_index=partition,
-        active_producers=[
-            ProducerState(
-                producer_id=row[0],
-                producer_epoch=row[1],
-                last_sequence=row[2],
-                last_timestamp=row[3],
-                coordinator_epoch=row[4],
-                current_txn_start_offset=row[5],
-            )
-            for row in replica.log.active_producers()
-        ],
-    )
+    response = PartitionResponse(partition_index=partition)
+    above = _NO_PRODUCER
+    while True:
+        # The lock on them is that of the writer, who holds it while the disk writes.
+        rows = await ctx.broker.searches.run(replica.log.active_producers, above, _AT_ONCE)
+        response.active_producers += [_state(row) for row in rows]
+        ctx.pace.grow(len(rows) * _STATE_BYTES)
+        await ctx.pace.pause()
+        if len(rows) < _AT_ONCE:
+            return response
+        above = rows[-1][0]
+
+
+def _state(row: ActiveProducer) -> ProducerState:
+    producer_id, epoch, sequence, timestamp, coordinator_epoch, txn_start_offset = row
+    return ProducerState(producer_id, epoch, sequence, timestamp, coordinator_epoch, txn_start_offset)

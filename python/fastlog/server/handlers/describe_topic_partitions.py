@@ -1,19 +1,20 @@
 """DescribeTopicPartitions (75): topics page by page (KIP-966). Version 0.
 
-At most `response_partition_limit` partitions, and no more than max.request.partition.size.limit, in one
-answer; `next_cursor` says where to go on. No topics in the request ask for all. Topics come in the order of
-their names, as the cursor needs it.
+At most `response_partition_limit` partitions (one at least), and no more than
+max.request.partition.size.limit, in one answer; `next_cursor` says where to go on. No topics in the request
+ask for all. Topics come in the order of their names, as the cursor needs it. A cursor at a negative
+partition, or at a topic that the request does not name, is INVALID_REQUEST for every topic.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlog.coordination.cluster_view import PartitionState
 from fastlog.coordination.topic_names import topic_name_problem
-from fastlog.errors import ErrorCode, KafkaError
-from fastlog.server.authorized_operations import TOPIC_OPERATIONS
-from fastlog.server.registry import handles
+from fastlog.errors import ErrorCode
+from fastlog.server.admin.authorized_operations import TOPIC_OPERATIONS
+from fastlog.server.requests.registry import handles
+from fastlog.server.requests.replica_lookup import is_offline
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.describe_topic_partitions import (
     Cursor,
@@ -24,23 +25,29 @@ from fastlog.wire.messages.describe_topic_partitions import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.coordination.cluster_view import TopicState
+    from fastlog.server.requests.context import BrokerServices, RequestContext
+    from fastlog.wire import Steps
 
 
 @handles(ApiKey.DESCRIBE_TOPIC_PARTITIONS)
-def handle(ctx: RequestContext, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse:
+def handle(
+    ctx: RequestContext, request: DescribeTopicPartitionsRequest
+) -> Steps[DescribeTopicPartitionsResponse]:
     """Answers from the cluster's current state."""
     topics = ctx.broker.cluster.topics
-    names = sorted({topic.name for topic in request.topics} or topics)
+    wanted = {topic.name for topic in request.topics}
+    names = sorted(wanted or topics)
     first_topic, first_partition = "", 0
     if request.cursor is not None:
         first_topic, first_partition = request.cursor.topic_name, request.cursor.partition_index
-        if first_partition < 0:
-            raise KafkaError(ErrorCode.INVALID_REQUEST, f"a cursor at partition {first_partition}")
+        if first_partition < 0 or (wanted and first_topic not in wanted):
+            return _refused(request)
     most = ctx.broker.config.max_request_partition_size_limit
-    left = min(request.response_partition_limit, most) if request.response_partition_limit > 0 else most
+    left = max(min(request.response_partition_limit, most), 1)
     response = DescribeTopicPartitionsResponse()
     for name in names:
+        yield
         if name < first_topic:
             continue
         start = first_partition if name == first_topic else 0
@@ -57,7 +64,7 @@ def handle(ctx: RequestContext, request: DescribeTopicPartitionsRequest) -> Desc
                 name=name,
                 topic_id=state.topic_id,
                 is_internal=state.internal,
-                partitions=[_partition(index, state.partitions[index]) for index in range(start, end)],
+                partitions=[_partition(ctx.broker, state, index) for index in range(start, end)],
                 topic_authorized_operations=TOPIC_OPERATIONS,
             )
         )
@@ -68,22 +75,38 @@ def handle(ctx: RequestContext, request: DescribeTopicPartitionsRequest) -> Desc
     return response
 
 
-def _partition(index: int, state: PartitionState) -> DescribeTopicPartitionsResponsePartition:
-    code = ErrorCode.NONE if state.leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE
+def _refused(request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse:
+    code = int(ErrorCode.INVALID_REQUEST)
+    return DescribeTopicPartitionsResponse(
+        topics=[
+            DescribeTopicPartitionsResponseTopic(error_code=code, name=topic.name) for topic in request.topics
+        ]
+    )
+
+
+def _partition(
+    broker: BrokerServices, topic: TopicState, index: int
+) -> DescribeTopicPartitionsResponsePartition:
+    state, me = topic.partitions[index], broker.replicas.node_id
+    offline = is_offline(broker, topic.name, index)
+    leader = -1 if offline and state.leader == me else state.leader
+    code = ErrorCode.NONE if leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE
     return DescribeTopicPartitionsResponsePartition(
         error_code=int(code),
         partition_index=index,
-        leader_id=state.leader,
+        leader_id=leader,
         leader_epoch=state.leader_epoch,
         replica_nodes=list(state.replicas),
         isr_nodes=list(state.isr),
         eligible_leader_replicas=[],
         last_known_elr=[],
-        offline_replicas=[] if state.leader >= 0 else list(state.replicas),
+        offline_replicas=[me] if offline else [] if leader >= 0 else list(state.replicas),
     )
 
 
 def _missing(name: str) -> DescribeTopicPartitionsResponseTopic:
     invalid = topic_name_problem(name) is not None
     code = ErrorCode.INVALID_TOPIC_EXCEPTION if invalid else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    return DescribeTopicPartitionsResponseTopic(error_code=int(code), name=name)
+    return DescribeTopicPartitionsResponseTopic(
+        error_code=int(code), name=name, topic_authorized_operations=TOPIC_OPERATIONS
+    )

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 from fastlog.errors import ErrorCode
 from fastlog.native import FetchPlan, MalformedRequest
-from fastlog.server.fetch_operation import FetchOperation
-from fastlog.server.fetch_rows import IDS_FROM
-from fastlog.server.registry import DECODED_MAX_BYTES, handles_frame
+from fastlog.server.fetch.operation import FetchOperation
+from fastlog.server.fetch.rows import IDS_FROM, PARTITIONS_PER_STEP, FetchTerms
+from fastlog.server.requests.error_answers import error_code_of
+from fastlog.server.requests.registry import DECODED_MAX_BYTES, handles_frame
+from fastlog.server.requests.response_errors import errors_in
+from fastlog.server.requests.turns import Abandoned, Pace
 from fastlog.wire import ApiKey, MalformedMessage, decode_request, encode_response
 from fastlog.wire.messages.fetch import (
     FetchableTopicResponse,
@@ -28,8 +31,10 @@ from fastlog.wire.messages.fetch import (
 
 if TYPE_CHECKING:
     from fastlog.native import Frame
-    from fastlog.server.context import BrokerServices
-    from fastlog.server.exchange import Exchange
+    from fastlog.native.shapes import FetchPlanRow
+    from fastlog.server.fetch.interest import FetchInterest
+    from fastlog.server.network.exchange import Exchange
+    from fastlog.server.requests.context import BrokerServices
 
 OLDEST_SERVED = 4
 SESSIONS_FROM = 7
@@ -40,24 +45,52 @@ def handle(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
     """Opens or continues the fetch session and starts reading. The next request waits for the answer."""
     version = exchange.api_version
     if version < OLDEST_SERVED:
-        _refuse(frame, exchange, ErrorCode.UNSUPPORTED_VERSION)
+        _refuse(broker, frame, exchange, ErrorCode.UNSUPPORTED_VERSION)
         return
     plan = FetchPlan.parse(frame)
     if plan.replica_id >= 0:
-        _refuse(frame, exchange, ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
+        _refuse(broker, frame, exchange, ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
         return
+    rows = plan.rows
+    if len(rows) > PARTITIONS_PER_STEP:
+        broker.turns.start(_start_in_turns(broker, exchange, plan, rows))
+    else:
+        _start(broker, exchange, plan, rows)
+
+
+async def _start_in_turns(
+    broker: BrokerServices, exchange: Exchange, plan: FetchPlan, rows: list[FetchPlanRow]
+) -> None:
+    try:
+        partitions = await Pace(broker.turns, exchange).run(broker.fetch_sessions.gather(rows))
+        _start(broker, exchange, plan, rows, partitions)
+    except Abandoned:
+        if not exchange.is_lost:
+            exchange.close("shutdown")
+    except Exception as error:  # noqa: BLE001 - the connection must not hang
+        exchange.close("failed request", f"FETCH: {error_code_of(error).name}: {error}")
+
+
+def _start(
+    broker: BrokerServices,
+    exchange: Exchange,
+    plan: FetchPlan,
+    rows: list[FetchPlanRow],
+    partitions: FetchInterest | None = None,
+) -> None:
     context = broker.fetch_sessions.open(
         plan.session_id,
         plan.session_epoch,
-        plan.rows,
+        rows,
         plan.forgotten,
-        uses_ids=version >= IDS_FROM,
+        uses_ids=exchange.api_version >= IDS_FROM,
+        partitions=partitions,
     )
     operation = FetchOperation(
         broker,
         exchange,
         context,
-        isolation=plan.isolation_level,
+        terms=FetchTerms(exchange.api_version, plan.isolation_level),
         max_wait_ms=plan.max_wait_ms,
         min_bytes=plan.min_bytes,
         max_bytes=plan.max_bytes,
@@ -65,14 +98,13 @@ def handle(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
     operation.start()
 
 
-def _refuse(frame: Frame, exchange: Exchange, code: ErrorCode) -> None:
+def _refuse(broker: BrokerServices, frame: Frame, exchange: Exchange, code: ErrorCode) -> None:
     """`code` for the request as a whole; before version 7, which has no such field, per partition."""
     try:
         header, decoded = decode_request(frame)
     except MalformedMessage as error:
         raise MalformedRequest(str(error)) from error
     request = cast("FetchRequest", decoded)
-    exchange.connection.host.metrics.error(exchange.api_key, int(code))
     response = FetchResponse()
     if header.api_version >= SESSIONS_FROM:
         response.error_code = int(code)
@@ -81,10 +113,15 @@ def _refuse(frame: Frame, exchange: Exchange, code: ErrorCode) -> None:
             FetchableTopicResponse(
                 topic=topic.topic,
                 partitions=[
-                    PartitionData(partition_index=row.partition, error_code=int(code), high_watermark=-1)
+                    # Empty, not null: clients of these versions do not expect null here.
+                    PartitionData(
+                        partition_index=row.partition, error_code=int(code), high_watermark=-1, records=b""
+                    )
                     for row in topic.partitions
                 ],
             )
             for topic in request.topics
         ]
+    for row_code, count in errors_in(response, header.api_version):
+        broker.metrics.error(exchange.api_key, row_code, count)
     exchange.reply(encode_response(response, header.api_version, header.correlation_id))

@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING
 
 from fastlog.coordination.lifecycle import ConfigOp, ConfigOpType
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.server.admin_errors import outcome, repeated_error
-from fastlog.server.config_resources import (
-    ResourceType,
-    broker_resource,
-    group_resource,
-    topic_resource,
-    unsupported,
-)
-from fastlog.server.registry import handles
+from fastlog.server.admin.admin_errors import outcome, repeated, repeated_error
+from fastlog.server.admin.config_batches import ConfigBatch, change_of
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.incremental_alter_configs import (
     AlterableConfig,
@@ -32,42 +26,37 @@ from fastlog.wire.messages.incremental_alter_configs import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.coordination.config_changes import ConfigChange
+    from fastlog.server.requests.context import RequestContext
 
 
 @handles(ApiKey.INCREMENTAL_ALTER_CONFIGS)
 async def handle(
     ctx: RequestContext, request: IncrementalAlterConfigsRequest
 ) -> IncrementalAlterConfigsResponse:
-    """Changes the resources one after the other."""
-    keys = [(item.resource_type, item.resource_name) for item in request.resources]
-    responses = {}
-    for key, item in zip(keys, request.resources, strict=True):
+    """Changes the resources, some at a time."""
+    twice = await ctx.pace.run(
+        repeated((item.resource_type, item.resource_name) for item in request.resources)
+    )
+    responses: dict[tuple[int, str], AlterConfigsResourceResponse] = {}
+    batch = ConfigBatch(ctx, request.validate_only)
+    async for item in ctx.pace.each(request.resources):
+        key = (item.resource_type, item.resource_name)
         if key in responses:
             continue
-        _, code, message = await outcome(_alter(ctx, item, request.validate_only, keys.count(key) > 1))
-        responses[key] = AlterConfigsResourceResponse(
-            error_code=code, error_message=message, resource_type=key[0], resource_name=key[1]
-        )
+        response = responses[key] = AlterConfigsResourceResponse(resource_type=key[0], resource_name=key[1])
+        change, response.error_code, response.error_message = await outcome(_change(ctx, item, key in twice))
+        if change is not None:
+            await batch.add(response, change)
+    await batch.finish()
     return IncrementalAlterConfigsResponse(responses=list(responses.values()))
 
 
-async def _alter(ctx: RequestContext, item: AlterConfigsResource, validate_only: bool, twice: bool) -> None:
+async def _change(ctx: RequestContext, item: AlterConfigsResource, twice: bool) -> ConfigChange:
     if twice:
         raise repeated_error("the resource")
-    ops = [_op(config) for config in item.configs]
-    match item.resource_type:
-        case ResourceType.TOPIC:
-            topic_resource(ctx, item.resource_name)
-            await ctx.broker.topics.alter_configs(item.resource_name, ops, validate_only)
-        case ResourceType.BROKER:
-            node_id = broker_resource(ctx, item.resource_name)
-            await ctx.broker.topics.alter_broker_configs(node_id, ops, validate_only)
-        case ResourceType.GROUP:
-            group_id = group_resource(item.resource_name)
-            await ctx.broker.topics.alter_group_configs(group_id, ops, validate_only)
-        case other:
-            raise unsupported(other)
+    ops = [_op(config) async for config in ctx.pace.each(item.configs)]
+    return change_of(ctx, item.resource_type, item.resource_name, ops)
 
 
 def _op(config: AlterableConfig) -> ConfigOp:

@@ -3,8 +3,8 @@
 The answer waits until the generation begins. Until then no further request of the same connection starts,
 which is how Kafka does it too: clients keep a connection of their own to the coordinator. From version 4 on
 a new member first gets its id with MEMBER_ID_REQUIRED (KIP-394); static members from 5 on (KIP-345); from 9
-on a static leader that came back is told not to assign anew. Metadata may be as large as
-socket.request.max.bytes lets it be: that of Kafka Streams is.
+on a static leader that came back is told not to assign anew. A request of more than
+16 MiB, or one for which groups have no memory, gets GROUP_MAX_SIZE_REACHED.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.results import JoinRequest, JoinResult
-from fastlog.server.registry import FRAME_MAX_BYTES, Answer, handles_later
+from fastlog.errors import ErrorCode
+from fastlog.server.requests.registry import GROUP_MAX_BYTES, Answer, handles_later
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
 
 _REBALANCE_TIMEOUT_FROM: Final = 1
 _KNOWN_ID_FROM: Final = 4
@@ -25,7 +26,7 @@ _NULL_PROTOCOL_FROM: Final = 7
 _SKIP_FROM: Final = 9
 
 
-@handles_later(ApiKey.JOIN_GROUP, max_bytes=FRAME_MAX_BYTES)
+@handles_later(ApiKey.JOIN_GROUP, max_bytes=GROUP_MAX_BYTES, oversized=ErrorCode.GROUP_MAX_SIZE_REACHED)
 def handle(ctx: RequestContext, request: JoinGroupRequest, answer: Answer) -> None:
     """Answers when the generation begins."""
     version = ctx.header.api_version
@@ -44,7 +45,7 @@ def handle(ctx: RequestContext, request: JoinGroupRequest, answer: Answer) -> No
             member_id=member_id,
             instance_id=request.group_instance_id,
             client_id=client_id,
-            client_host=f"/{ctx.peer}",
+            client_host=f"/{ctx.session.peer}",
             session_timeout_ms=request.session_timeout_ms,
             rebalance_timeout_ms=request.rebalance_timeout_ms if own_timeout else request.session_timeout_ms,
             protocol_type=request.protocol_type,

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlog.server.registry import handles
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_admin import ListedGroup, ListGroupsRequest, ListGroupsResponse
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 
 @handles(ApiKey.LIST_GROUPS)
-def handle(ctx: RequestContext, request: ListGroupsRequest) -> ListGroupsResponse:
+def handle(ctx: RequestContext, request: ListGroupsRequest) -> Steps[ListGroupsResponse]:
     """Those that the filters let through."""
-    error, groups = ctx.broker.groups.admin.list(request.states_filter, request.types_filter)
-    return ListGroupsResponse(
-        error_code=int(error),
-        groups=[
+    admin = ctx.broker.groups.admin
+    response = ListGroupsResponse(error_code=int(admin.list_error()))
+    for group in admin.list(request.states_filter, request.types_filter):
+        response.groups.append(
             ListedGroup(group.group_id, group.protocol_type, group.state, group.group_type)
-            for group in groups
-        ],
-    )
+        )
+        yield
+    return response

@@ -10,20 +10,23 @@
 | >= 0      | 1    | the first record at or after that time; -1 when none is readable                    |
 
 Version 0 answers with a list of segment offsets, newest first, by the time of each segment's last change in
-Kafka; here by the segment's largest record timestamp. From 4 on leader epochs are checked and answered. A
-partition that is asked about twice gets INVALID_REQUEST. Searches read the log, so they run in threads.
+Kafka; here by the segment's largest record timestamp. The log end, and a segment without timestamps, are as
+new as the question. From 4 on leader epochs are checked and answered. A partition that is asked about twice
+gets INVALID_REQUEST. Searches read the log, so they run in threads of
+their own.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+import logging
 from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
-from fastlog.server.fetch_rows import upper_offset
-from fastlog.server.partitions import find_leader
-from fastlog.server.registry import handles
+from fastlog.native import FastlogNativeError
+from fastlog.server.admin.admin_errors import repeated
+from fastlog.server.fetch.rows import upper_offset
+from fastlog.server.requests.registry import handles
+from fastlog.server.requests.replica_lookup import find_leader
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.offsets import (
     ListOffsetsPartition,
@@ -34,9 +37,10 @@ from fastlog.wire.messages.offsets import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.replication.replica import Replica
-    from fastlog.server.context import RequestContext
+    from fastlog.replication.partition import Partition
+    from fastlog.server.requests.context import RequestContext
 
+_LOG: Final = logging.getLogger(__name__)
 LATEST: Final = -1
 EARLIEST: Final = -2
 MAX_TIMESTAMP: Final = -3
@@ -45,13 +49,19 @@ LATEST_TIERED: Final = -5
 _FIRST_VERSION: Final = {LATEST: 0, EARLIEST: 0, MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9}
 _EPOCHS_FROM: Final = 4
 _NONE: Final = -1
+_OFFSET_BYTES: Final = 40
+"""A number in a list."""
 
 
 @handles(ApiKey.LIST_OFFSETS)
 async def handle(ctx: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
     """Answers partition by partition, in the order of the request."""
-    times = Counter(
-        (topic.name, partition.partition_index) for topic in request.topics for partition in topic.partitions
+    twice = await ctx.pace.run(
+        repeated(
+            (topic.name, partition.partition_index)
+            for topic in request.topics
+            for partition in topic.partitions
+        )
     )
     return ListOffsetsResponse(
         topics=[
@@ -59,12 +69,12 @@ async def handle(ctx: RequestContext, request: ListOffsetsRequest) -> ListOffset
                 name=topic.name,
                 partitions=[
                     _error(partition, ErrorCode.INVALID_REQUEST)
-                    if times[topic.name, partition.partition_index] > 1
+                    if (topic.name, partition.partition_index) in twice
                     else await _list(ctx, topic.name, partition, request.isolation_level)
-                    for partition in topic.partitions
+                    async for partition in ctx.pace.each(topic.partitions)
                 ],
             )
-            for topic in request.topics
+            async for topic in ctx.pace.each(request.topics)
         ]
     )
 
@@ -78,11 +88,17 @@ async def _list(
     replica, error = find_leader(ctx.broker, topic, asked.partition_index, asked.current_leader_epoch)
     if replica is None:
         return _error(asked, error)
-    if version == 0:
-        return ListOffsetsPartitionResponse(
-            partition_index=asked.partition_index, old_style_offsets=_segment_offsets(replica, asked)
-        )
-    found = await _find(replica, asked.timestamp, isolation)
+    try:
+        if version == 0:
+            return ListOffsetsPartitionResponse(
+                partition_index=asked.partition_index,
+                old_style_offsets=await _old_style(ctx, replica, asked),
+            )
+        found = await _find(ctx, replica, asked.timestamp, isolation)
+    except FastlogNativeError as failure:
+        # What cannot be read in one log is told for it alone: the others are answered.
+        _LOG.warning("looking for an offset in %s-%d: %s", topic, asked.partition_index, failure)
+        return _error(asked, failure.code)
     if found is None:
         return _error(asked, ErrorCode.NONE)
     timestamp, offset, epoch = found
@@ -94,7 +110,9 @@ async def _list(
     )
 
 
-async def _find(replica: Replica, timestamp: int, isolation: int) -> tuple[int, int, int] | None:
+async def _find(
+    ctx: RequestContext, replica: Partition, timestamp: int, isolation: int
+) -> tuple[int, int, int] | None:
     """(timestamp, offset, leader epoch), or None when there is no such record."""
     log = replica.log
     upper = upper_offset(replica, isolation)
@@ -106,13 +124,13 @@ async def _find(replica: Replica, timestamp: int, isolation: int) -> tuple[int, 
     if timestamp == LATEST_TIERED:
         return _NONE, _NONE, _NONE
     if timestamp == MAX_TIMESTAMP:
-        found = await asyncio.to_thread(log.max_timestamp_offset)
+        found = await ctx.broker.searches.run(log.max_timestamp_offset)
     else:
-        found = await asyncio.to_thread(log.offset_for_timestamp, timestamp, upper)
+        found = await ctx.broker.searches.run(log.offset_for_timestamp, timestamp, upper)
     return found if found is not None and found[1] < upper else None
 
 
-def _epoch_at(replica: Replica, offset: int) -> int:
+def _epoch_at(replica: Partition, offset: int) -> int:
     """The leader epoch that wrote `offset`, or -1: the smallest known epoch that ends above it."""
     log = replica.log
     low, high = 0, log.latest_epoch
@@ -128,16 +146,27 @@ def _epoch_at(replica: Replica, offset: int) -> int:
     return epoch
 
 
-def _segment_offsets(replica: Replica, asked: ListOffsetsPartition) -> list[int]:
-    """Offsets of version 0: log end and starts of segments, falling, at most `max_num_offsets`."""
+async def _old_style(ctx: RequestContext, replica: Partition, asked: ListOffsetsPartition) -> list[int]:
+    now_ms = ctx.broker.clock.now_ms()
+    offsets = await ctx.broker.searches.run(_segment_offsets, replica, asked, now_ms)
+    ctx.pace.grow(len(offsets) * _OFFSET_BYTES)
+    return offsets
+
+
+def _segment_offsets(replica: Partition, asked: ListOffsetsPartition, now_ms: int) -> list[int]:
+    """Offsets of version 0: log end and starts of segments, falling, at most `max_num_offsets`.
+
+    The log end has the time of the question, as in Kafka (`UnifiedLog.legacyFetchOffsetsBefore`). Blocks: it
+    may have to go over a segment on the disk.
+    """
     log = replica.log
     start, end = log.log_start_offset, replica.high_watermark
     segments = log.segments()
     offsets = [max(base, start) for base, _, _ in segments]
-    times = [stamp for _, _, stamp in segments]
+    times = [stamp if stamp >= 0 else now_ms for _, _, stamp in segments]
     if segments and segments[-1][1] > 0:
         offsets.append(end)
-        times.append(2**63 - 1)
+        times.append(now_ms)
     if asked.timestamp == LATEST:
         newest = len(offsets)
     elif asked.timestamp == EARLIEST:

@@ -10,22 +10,29 @@ asked for by id.
 | UNKNOWN_TOPIC_OR_PARTITION | no such topic, and not to be created                                         |
 | INVALID_TOPIC_EXCEPTION    | no such topic, and none could have this name                                 |
 | UNKNOWN_TOPIC_ID           | no topic with this id                                                        |
-| LEADER_NOT_AVAILABLE       | per partition: no leader, or (before version 6) it lacks the listener        |
+| LEADER_NOT_AVAILABLE       | per partition: no leader, its log is offline, or (before version 6) it lacks |
+|                            | the listener                                                                 |
 | LISTENER_NOT_FOUND         | per partition, from version 6 on: the leader lacks the client's listener     |
 | others                     | why auto-creation failed: INVALID_REPLICATION_FACTOR, POLICY_VIOLATION, ...  |
-| INVALID_REQUEST            | id or null name before version 12: no place for it, the connection is closed |
+| INVALID_REQUEST            | for all topics: an id or a null name before version 12                       |
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.topic_names import is_internal, topic_name_problem
+from fastlog.coordination.topic_plan import NewTopic
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.server.authorized_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
-from fastlog.server.registry import EncodedResponse, handles
-from fastlog.wire import ZERO_UUID, ApiKey, encode_response
+from fastlog.native import FastlogNativeError
+from fastlog.server.admin.authorized_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
+from fastlog.server.requests.error_answers import error_code_of
+from fastlog.server.requests.registry import EncodedResponse, handles
+from fastlog.server.requests.replica_lookup import is_offline
+from fastlog.server.requests.response_errors import errors_in_steps
+from fastlog.wire import ZERO_UUID, ApiKey, encode_response_in_steps
 from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 from fastlog.wire.messages.metadata import (
     MetadataRequest,
@@ -36,21 +43,42 @@ from fastlog.wire.messages.metadata import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.coordination.cluster_view import ClusterSnapshot, PartitionState, TopicState
-    from fastlog.server.context import RequestContext
+    from fastlog.coordination.cluster_view import ClusterSnapshot, TopicState
+    from fastlog.server.requests.context import BrokerServices, RequestContext
+    from fastlog.wire import Steps
 
 IDS_FROM: Final = 12
 _LISTENER_NOT_FOUND_FROM: Final = 6
 _ALL_OPERATIONS_UNTIL: Final = 10
+_PARTITIONS_PER_STEP: Final = 15  # less one, a power of two
+_STEP_BYTES: Final = 512
+"""What a topic takes before it is encoded."""
+_TOPICS_AT_ONCE: Final = 32
+"""Topics that are made in one change: others need not wait for all of them."""
 
+Asked = tuple[tuple[str, ...] | None, tuple[bytes, ...]]
 Failures = dict[str, KafkaError]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """What depends on who asks: brokers that the listener reaches, the code of leaders that it does not."""
+
+    broker: BrokerServices
+    reachable: frozenset[int]
+    unreachable: ErrorCode
+    operations: int
 
 
 @handles(ApiKey.METADATA)
 async def handle(ctx: RequestContext, request: MetadataRequest) -> EncodedResponse:
     """Creates what has to be created, then answers from the cluster's current state."""
     version = ctx.header.api_version
-    names, ids = _asked(request, version)
+    if version < IDS_FROM and (await ctx.pace.run(_goes_by_id(request))):
+        return await ctx.pace.run(_refused(ctx, request, version))
+    names, ids = await ctx.pace.run(_asked(request, version))
+    # Not needed any more. To free it together with the answer would take as long as several turns.
+    request.topics = None
     if (
         names is not None
         and request.allow_auto_topic_creation
@@ -58,47 +86,97 @@ async def handle(ctx: RequestContext, request: MetadataRequest) -> EncodedRespon
     ):
         failures = await _create_missing(ctx, names)
         if failures:
-            return _answer(ctx, request, names, ids, failures)
+            return await ctx.pace.run(_answer(ctx, request, names, ids, failures))
     question = (
         version,
-        ctx.listener,
+        ctx.session.listener.name,
         names,
         ids,
         request.include_topic_authorized_operations,
         request.include_cluster_authorized_operations,
     )
-    return ctx.broker.metadata_cache.get(
-        ctx.broker.cluster.generation, question, lambda: _answer(ctx, request, names, ids, {})
-    )
+    cache = ctx.broker.metadata_cache
+    generation = (ctx.broker.cluster.generation, ctx.broker.logs.table.generation)
+    answer = cache.get(generation, question)
+    if answer is None:
+        answer = await ctx.pace.run(_answer(ctx, request, names, ids, {}))
+        cache.put(generation, question, answer)
+    return answer
 
 
-def _asked(request: MetadataRequest, version: int) -> tuple[tuple[str, ...] | None, tuple[bytes, ...]]:
+def _goes_by_id(request: MetadataRequest) -> Steps[bool]:
+    for topic in request.topics or ():
+        if topic.name is None or topic.topic_id != ZERO_UUID:
+            return True
+        yield
+    return False
+
+
+def _refused(ctx: RequestContext, request: MetadataRequest, version: int) -> Steps[EncodedResponse]:
+    """Versions 10 and 11 have a place for ids, but no use for them: every topic is refused."""
+    topics = []
+    for topic in request.topics or ():
+        topics.append(
+            MetadataResponseTopic(
+                error_code=int(ErrorCode.INVALID_REQUEST), name=topic.name or "", topic_id=topic.topic_id
+            )
+        )
+        yield
+    return (yield from _encoded(ctx, MetadataResponse(topics=topics), version))
+
+
+def _encoded(ctx: RequestContext, response: MetadataResponse, version: int) -> Steps[EncodedResponse]:
+    frame = yield from encode_response_in_steps(response, version, 0, ctx.pace.grow)
+    return EncodedResponse(frame, (yield from errors_in_steps(response, version)))
+
+
+def _asked(request: MetadataRequest, version: int) -> Steps[Asked]:
     """(names, ids); no names at all stand for every topic. When there is an id the names do not count."""
     topics = request.topics
     if topics is None or (version == 0 and not topics):
         return None, ()
-    ids = tuple(dict.fromkeys(topic.topic_id for topic in topics if topic.topic_id != ZERO_UUID))
-    if version < IDS_FROM and (ids or any(topic.name is None for topic in topics)):
-        raise KafkaError(ErrorCode.INVALID_REQUEST, f"version {version} asks for topics by name only")
-    names = () if ids else tuple(dict.fromkeys(topic.name for topic in topics if topic.name is not None))
-    return names, ids
+    names: dict[str, None] = {}
+    ids: dict[bytes, None] = {}
+    for topic in topics:
+        if topic.topic_id != ZERO_UUID:
+            ids[topic.topic_id] = None
+        elif topic.name is not None:
+            names[topic.name] = None
+        yield
+    return () if ids else tuple(names), tuple(ids)
 
 
 async def _create_missing(ctx: RequestContext, names: tuple[str, ...]) -> Failures:
     failures: Failures = {}
-    for name in names:
+    missing: list[NewTopic] = []
+    # A client that is gone has no more topics made.
+    async for name in ctx.pace.each(names):
         if name in ctx.broker.cluster.topics or is_internal(name) or topic_name_problem(name) is not None:
             continue
-        try:
-            await ctx.broker.topics.create(name)
-        except KafkaError as error:
-            if error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
-                failures[name] = error
-            elif name not in ctx.broker.cluster.topics:
-                # Another request creates it at this moment, or it is being deleted: the client asks again.
-                failures[name] = KafkaError(ErrorCode.LEADER_NOT_AVAILABLE)
-        await asyncio.sleep(0)
+        missing.append(NewTopic(name))
+        if len(missing) >= _TOPICS_AT_ONCE:
+            await _create(ctx, missing, failures)
+            missing = []
+    if missing:
+        await _create(ctx, missing, failures)
     return failures
+
+
+async def _create(ctx: RequestContext, missing: list[NewTopic], failures: Failures) -> None:
+    try:
+        outcomes: Sequence[TopicState | KafkaError] = await ctx.broker.topics.create_all(missing)
+    except KafkaError as error:
+        outcomes = [error] * len(missing)
+    except (FastlogNativeError, OSError) as error:
+        outcomes = [KafkaError(error_code_of(error), str(error))] * len(missing)
+    for topic, outcome in zip(missing, outcomes, strict=True):
+        if not isinstance(outcome, KafkaError):
+            continue
+        if outcome.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
+            failures[topic.name] = outcome
+        elif topic.name not in ctx.broker.cluster.topics:
+            # Another request creates it at this moment, or it is being deleted: the client asks again.
+            failures[topic.name] = KafkaError(ErrorCode.LEADER_NOT_AVAILABLE)
 
 
 def _answer(
@@ -107,20 +185,19 @@ def _answer(
     names: tuple[str, ...] | None,
     ids: tuple[bytes, ...],
     failures: Failures,
-) -> EncodedResponse:
-    version, listener = ctx.header.api_version, ctx.listener
+) -> Steps[EncodedResponse]:
+    version, listener, pace = ctx.header.api_version, ctx.session.listener.name, ctx.pace
     snapshot = ctx.broker.cluster.snapshot
-    reachable = {broker.id for broker in snapshot.brokers if listener in broker.endpoints}
+    reachable = frozenset(broker.id for broker in snapshot.brokers if listener in broker.endpoints)
     unreachable = (
         ErrorCode.LISTENER_NOT_FOUND
         if version >= _LISTENER_NOT_FOUND_FROM
         else ErrorCode.LEADER_NOT_AVAILABLE
     )
     operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else UNKNOWN_OPERATIONS
-    topics = [
-        *_by_id(snapshot, ids, reachable, unreachable, operations),
-        *_by_name(snapshot, names, failures, reachable, unreachable, operations),
-    ]
+    asker = _Asker(ctx.broker, reachable, unreachable, operations)
+    of_ids = yield from pace.weigh(_by_id(snapshot, ids, asker), _STEP_BYTES)
+    of_names = yield from pace.weigh(_by_name(snapshot, names, failures, asker), _STEP_BYTES)
     wants_cluster = request.include_cluster_authorized_operations and version <= _ALL_OPERATIONS_UNTIL
     response = MetadataResponse(
         brokers=[
@@ -135,21 +212,18 @@ def _answer(
         ],
         cluster_id=snapshot.cluster_id,
         controller_id=snapshot.controller_id,
-        topics=topics,
+        topics=of_ids + of_names,
         cluster_authorized_operations=CLUSTER_OPERATIONS if wants_cluster else UNKNOWN_OPERATIONS,
     )
-    return EncodedResponse(encode_response(response, version, 0))
+    return (yield from _encoded(ctx, response, version))
 
 
 def _by_id(
-    snapshot: ClusterSnapshot,
-    ids: tuple[bytes, ...],
-    reachable: set[int],
-    unreachable: ErrorCode,
-    operations: int,
-) -> list[MetadataResponseTopic]:
+    snapshot: ClusterSnapshot, ids: tuple[bytes, ...], asker: _Asker
+) -> Steps[list[MetadataResponseTopic]]:
     found = []
     for topic_id in ids:
+        yield
         state = snapshot.topics_by_id.get(topic_id)
         if state is None:
             found.append(
@@ -158,7 +232,7 @@ def _by_id(
                 )
             )
         else:
-            found.append(_topic(state, reachable, unreachable, operations))
+            found.append((yield from _topic(state, asker)))
     return found
 
 
@@ -166,17 +240,14 @@ def _by_name(
     snapshot: ClusterSnapshot,
     names: tuple[str, ...] | None,
     failures: Failures,
-    reachable: set[int],
-    unreachable: ErrorCode,
-    operations: int,
-) -> list[MetadataResponseTopic]:
-    if names is None:
-        return [_topic(state, reachable, unreachable, operations) for state in snapshot.topics.values()]
+    asker: _Asker,
+) -> Steps[list[MetadataResponseTopic]]:
     found = []
-    for name in names:
+    for name in snapshot.topics if names is None else names:
+        yield
         state = snapshot.topics.get(name)
         if state is not None:
-            found.append(_topic(state, reachable, unreachable, operations))
+            found.append((yield from _topic(state, asker)))
             continue
         code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         if name in failures:
@@ -188,35 +259,34 @@ def _by_name(
                 error_code=int(code),
                 name=name,
                 is_internal=is_internal(name),
-                topic_authorized_operations=operations,
+                topic_authorized_operations=asker.operations,
             )
         )
     return found
 
 
-def _topic(
-    state: TopicState, reachable: set[int], unreachable: ErrorCode, operations: int
-) -> MetadataResponseTopic:
-    return MetadataResponseTopic(
+def _topic(state: TopicState, asker: _Asker) -> Steps[MetadataResponseTopic]:
+    topic = MetadataResponseTopic(
         name=state.name,
         topic_id=state.topic_id,
         is_internal=state.internal,
-        partitions=[
-            _partition(index, partition, reachable, unreachable)
-            for index, partition in enumerate(state.partitions)
-        ],
-        topic_authorized_operations=operations,
+        topic_authorized_operations=asker.operations,
     )
+    for index in range(len(state.partitions)):
+        topic.partitions.append(_partition(state, index, asker))
+        if index & _PARTITIONS_PER_STEP == _PARTITIONS_PER_STEP:
+            yield
+    return topic
 
 
-def _partition(
-    index: int, state: PartitionState, reachable: set[int], unreachable: ErrorCode
-) -> MetadataResponsePartition:
+def _partition(topic: TopicState, index: int, asker: _Asker) -> MetadataResponsePartition:
+    state, me = topic.partitions[index], asker.broker.replicas.node_id
+    offline = is_offline(asker.broker, topic.name, index)
     code = ErrorCode.NONE
-    if state.leader < 0:
+    if state.leader < 0 or (offline and state.leader == me):
         code = ErrorCode.LEADER_NOT_AVAILABLE
-    elif state.leader not in reachable:
-        code = unreachable
+    elif state.leader not in asker.reachable:
+        code = asker.unreachable
     return MetadataResponsePartition(
         error_code=int(code),
         partition_index=index,
@@ -224,5 +294,7 @@ def _partition(
         leader_epoch=state.leader_epoch,
         replica_nodes=list(state.replicas),
         isr_nodes=list(state.isr),
-        offline_replicas=[node for node in state.replicas if node not in reachable],
+        offline_replicas=[
+            node for node in state.replicas if node not in asker.reachable or (offline and node == me)
+        ],
     )

@@ -5,19 +5,24 @@ partition without a commit has offset -1 and no error; a topic without partition
 group are on every partition up to version 1, at the top from 2 on, with the group from 8 on. From 9 on
 members say who they are and in which epoch; one that does not know its epoch in a consumer group gets
 UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
+
+A partition that a request names twice is told once, as Kafka does: metadata is a thousand times longer than
+the number that asks for it. So is one that is asked for again with the group named again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
+from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
 from fastlog.errors import ErrorCode
-from fastlog.server.registry import handles
+from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_offsets import (
     OffsetFetchRequest,
+    OffsetFetchRequestTopic,
+    OffsetFetchRequestTopics,
     OffsetFetchResponse,
     OffsetFetchResponseGroup,
     OffsetFetchResponsePartition,
@@ -27,89 +32,120 @@ from fastlog.wire.messages.group_offsets import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 _TOP_LEVEL_ERROR_FROM: Final = 2
 _GROUPS_FROM: Final = 8
 _NOTHING: Final = CommittedOffset(offset=-1, leader_epoch=-1, metadata="", commit_timestamp_ms=-1)
 
+_AT_ONCE: Final = 256
+_LOT: Final = 32
+"""Partitions between two moments at which others may go first: each takes a microsecond or two."""
+
+Asked = Sequence[OffsetFetchRequestTopic | OffsetFetchRequestTopics] | None
+Offsets = Mapping[TopicPartition, CommittedOffset]
 Wanted = list[tuple[str, list[int]]]
+Told = dict[str, set[int]]
+"""Partitions of a group that the answer has already, by topic."""
 
 
 @handles(ApiKey.OFFSET_FETCH)
-def handle(ctx: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
+def handle(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFetchResponse]:
     """Answers from memory."""
-    if ctx.header.api_version >= _GROUPS_FROM:
-        return OffsetFetchResponse(
-            groups=[
-                _group(
-                    ctx,
-                    group.group_id,
-                    None
-                    if group.topics is None
-                    else [(topic.name, topic.partition_indexes) for topic in group.topics],
-                    ctx.broker.groups.commits.error(group.group_id, group.member_id, group.member_epoch),
-                )
-                for group in request.groups
-            ]
-        )
-    wanted = None
-    if request.topics is not None:
-        wanted = [(topic.name, topic.partition_indexes) for topic in request.topics]
-    return _single(ctx, request.group_id, wanted)
+    if ctx.header.api_version < _GROUPS_FROM:
+        return (yield from _single(ctx, request.group_id, request.topics))
+    response = OffsetFetchResponse()
+    told_of: dict[str, Told] = {}
+    told_whole: set[str] = set()
+    for group in request.groups:
+        yield
+        group_id = group.group_id
+        if group_id in told_whole:
+            continue
+        error = ctx.broker.groups.commits.error(group_id, group.member_id, group.member_epoch)
+        if error is ErrorCode.NONE and group.topics is None:
+            told_whole.add(group_id)
+        is_first = group_id not in told_of
+        told = told_of.setdefault(group_id, {})
+        answer = yield from _group(ctx, group_id, group.topics, error, told)
+        if is_first or answer.topics or answer.error_code:
+            response.groups.append(answer)
+    return response
 
 
 def _group(
-    ctx: RequestContext, group_id: str, wanted: Wanted | None, error: ErrorCode
-) -> OffsetFetchResponseGroup:
+    ctx: RequestContext, group_id: str, asked: Asked, error: ErrorCode, told: Told
+) -> Steps[OffsetFetchResponseGroup]:
+    answer = OffsetFetchResponseGroup(group_id, [], int(error))
     if error is not ErrorCode.NONE:
-        return OffsetFetchResponseGroup(group_id, [], int(error))
-    committed = ctx.broker.groups.commits.fetch(group_id)
-    topics = [
-        OffsetFetchResponseTopics(
-            name,
-            [
+        return answer
+    committed, wanted = yield from _wanted(ctx.broker.groups.commits.fetch(group_id), asked, told)
+    for name, indexes in wanted:
+        topic = OffsetFetchResponseTopics(name)
+        answer.topics.append(topic)
+        for index in indexes:
+            found = committed.get((name, index), _NOTHING)
+            topic.partitions.append(
                 OffsetFetchResponsePartitions(index, found.offset, found.leader_epoch, found.metadata, 0)
-                for index, found in _offsets(committed, name, indexes)
-            ],
-        )
-        for name, indexes in _all(committed, wanted)
-    ]
-    return OffsetFetchResponseGroup(group_id, topics, 0)
+            )
+            if not len(topic.partitions) % _LOT:
+                yield
+        yield
+    return answer
 
 
-def _single(ctx: RequestContext, group_id: str, wanted: Wanted | None) -> OffsetFetchResponse:
+def _single(ctx: RequestContext, group_id: str, asked: Asked) -> Steps[OffsetFetchResponse]:
     error = ctx.broker.groups.commits.error(group_id)
     failed = error is not ErrorCode.NONE
     if failed and ctx.header.api_version >= _TOP_LEVEL_ERROR_FROM:
         return OffsetFetchResponse(error_code=int(error))
-    committed = {} if failed else ctx.broker.groups.commits.fetch(group_id)
-    return OffsetFetchResponse(
-        topics=[
-            OffsetFetchResponseTopic(
-                name,
-                [
-                    OffsetFetchResponsePartition(
-                        index, found.offset, found.leader_epoch, found.metadata, int(error)
-                    )
-                    for index, found in _offsets(committed, name, indexes)
-                ],
+    offsets = {} if failed else ctx.broker.groups.commits.fetch(group_id)
+    committed, wanted = yield from _wanted(offsets, asked, {})
+    answer = OffsetFetchResponse()
+    for name, indexes in wanted:
+        topic = OffsetFetchResponseTopic(name)
+        answer.topics.append(topic)
+        for index in indexes:
+            found = committed.get((name, index), _NOTHING)
+            topic.partitions.append(
+                OffsetFetchResponsePartition(
+                    index, found.offset, found.leader_epoch, found.metadata, int(error)
+                )
             )
-            for name, indexes in _all(committed, wanted)
-        ]
-    )
+            if not len(topic.partitions) % _LOT:
+                yield
+        yield
+    return answer
 
 
-def _all(committed: Mapping[TopicPartition, CommittedOffset], wanted: Wanted | None) -> Wanted:
-    if wanted is not None:
-        return [(name, indexes) for name, indexes in wanted if indexes]
+def _all(committed: Offsets, told: Told) -> Steps[tuple[Offsets, Wanted]]:
     by_topic: dict[str, list[int]] = {}
-    for topic, partition in committed:
-        by_topic.setdefault(topic, []).append(partition)
-    return list(by_topic.items())
+    for number, (topic, partition) in enumerate(committed):
+        if partition not in told.get(topic, ()):
+            by_topic.setdefault(topic, []).append(partition)
+        if number % _LOT == _LOT - 1:
+            yield
+    return committed, list(by_topic.items())
 
 
-def _offsets(
-    committed: Mapping[TopicPartition, CommittedOffset], topic: str, indexes: list[int]
-) -> list[tuple[int, CommittedOffset]]:
-    return [(index, committed.get((topic, index), _NOTHING)) for index in indexes]
+def _wanted(committed: Offsets, asked: Asked, told: Told) -> Steps[tuple[Offsets, Wanted]]:
+    """(offsets as they are now, what to tell of them): what is not in `told` yet, which is added to it."""
+    if asked is None:
+        return (yield from _all(dict(committed), told))
+    by_topic: dict[str, dict[int, None]] = {}
+    many = len(asked) > _AT_ONCE or any(len(topic.partition_indexes) > _AT_ONCE for topic in asked)
+    if many:
+        # They are told in several turns, but are those of one moment.
+        committed = dict(committed)
+    for row in asked:
+        known = told.setdefault(row.name, set())
+        for index in row.partition_indexes:
+            if index not in known:
+                known.add(index)
+                by_topic.setdefault(row.name, {})[index] = None
+            if many:
+                yield
+        if many:
+            yield
+    return committed, [(topic, list(indexes)) for topic, indexes in by_topic.items()]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlog.server.partitions import find_leader
-from fastlog.server.registry import handles
+from fastlog.server.requests.registry import handles
+from fastlog.server.requests.replica_lookup import find_leader
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.offsets import (
     EpochEndOffset,
@@ -20,21 +20,22 @@ from fastlog.wire.messages.offsets import (
 )
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 
 @handles(ApiKey.OFFSET_FOR_LEADER_EPOCH)
-def handle(ctx: RequestContext, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse:
+def handle(ctx: RequestContext, request: OffsetForLeaderEpochRequest) -> Steps[OffsetForLeaderEpochResponse]:
     """Answers from the epoch file, which is in memory."""
-    return OffsetForLeaderEpochResponse(
-        topics=[
-            OffsetForLeaderTopicResult(
-                topic=topic.topic,
-                partitions=[_end_of_epoch(ctx, topic.topic, partition) for partition in topic.partitions],
-            )
-            for topic in request.topics
-        ]
-    )
+    response = OffsetForLeaderEpochResponse()
+    for topic in request.topics:
+        result = OffsetForLeaderTopicResult(topic=topic.topic)
+        response.topics.append(result)
+        yield
+        for partition in topic.partitions:
+            result.partitions.append(_end_of_epoch(ctx, topic.topic, partition))
+            yield
+    return response
 
 
 def _end_of_epoch(ctx: RequestContext, topic: str, asked: OffsetForLeaderPartition) -> EpochEndOffset:

@@ -7,7 +7,9 @@ UNSUPPORTED_VERSION per partition. From 5 on the log start offset is answered, f
 
 acks=0 has no response: an error closes the connection. Requests with a transactional id get
 INVALID_TXN_STATE: there is no transaction coordinator yet, so no transaction can be open; the code is fatal
-for the transaction and says nothing false about permissions.
+for the transaction and says nothing false about permissions. Batches of a transaction in a request without a
+transactional id cost the whole request TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as in `KafkaApis`: nothing
+transactional gets into a log.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from typing import TYPE_CHECKING, cast
 
 from fastlog.errors import ErrorCode
 from fastlog.native import MalformedRequest, ProducePlan
-from fastlog.server.produce_operation import ProduceOperation
-from fastlog.server.registry import handles_frame
+from fastlog.server.produce.operation import ProduceOperation
+from fastlog.server.requests.registry import handles_frame
 from fastlog.wire import ApiKey, MalformedMessage, decode_request, encode_response
 from fastlog.wire.messages.produce import (
     PartitionProduceResponse,
@@ -28,8 +30,8 @@ from fastlog.wire.messages.produce import (
 
 if TYPE_CHECKING:
     from fastlog.native import Frame
-    from fastlog.server.context import BrokerServices
-    from fastlog.server.exchange import Exchange
+    from fastlog.server.network.exchange import Exchange
+    from fastlog.server.requests.context import BrokerServices
 
 OLDEST_SERVED = 3
 
@@ -50,7 +52,8 @@ def _refuse(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
     except MalformedMessage as error:
         raise MalformedRequest(str(error)) from error
     request = cast("ProduceRequest", decoded)
-    broker.metrics.error(exchange.api_key, code)
+    rows = sum(len(topic.partition_data) for topic in request.topic_data)
+    broker.metrics.error(exchange.api_key, code, rows)
     if request.acks == 0:
         exchange.close("failed produce with acks=0", ErrorCode.UNSUPPORTED_VERSION.name)
         return

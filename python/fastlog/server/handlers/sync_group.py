@@ -1,8 +1,9 @@
 """SyncGroup (14): the leader hands in the assignment, every member gets its own. Versions 0 to 5.
 
 The answer waits until the assignment is stored. From version 5 on the protocol's type and name must be given
-(KIP-559). All assignments together may be as large as socket.request.max.bytes and, as they are one record,
-the largest batch of `__consumer_offsets` let them be.
+(KIP-559). All assignments together may be as large as 16 MiB, the memory for groups and, as they are one
+record, the largest batch of `__consumer_offsets` let them be; beyond that they get UNKNOWN_SERVER_ERROR, as
+in Kafka.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.results import SyncRequest, SyncResult
 from fastlog.errors import ErrorCode
-from fastlog.server.registry import FRAME_MAX_BYTES, Answer, handles_later
+from fastlog.server.requests.registry import GROUP_MAX_BYTES, Answer, handles_later
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import SyncGroupRequest, SyncGroupResponse
 
 if TYPE_CHECKING:
-    from fastlog.server.context import RequestContext
+    from fastlog.server.requests.context import RequestContext
 
 _PROTOCOL_FROM: Final = 5
 
 
-@handles_later(ApiKey.SYNC_GROUP, max_bytes=FRAME_MAX_BYTES)
+@handles_later(ApiKey.SYNC_GROUP, max_bytes=GROUP_MAX_BYTES, oversized=ErrorCode.UNKNOWN_SERVER_ERROR)
 def handle(ctx: RequestContext, request: SyncGroupRequest, answer: Answer) -> None:
     """Answers when the assignment is stored."""
     named = request.protocol_type is not None and request.protocol_name is not None

@@ -1,4 +1,5 @@
 """What operators see of a running broker: metrics and health over HTTP (docs/observability.md).
 
-The request path only bumps plain numbers (`fastlog.server.metrics`); everything here runs when somebody asks.
+The request path only bumps plain numbers (`fastlog.server.observability.metrics`); everything else
+here runs when somebody asks.
 """

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from fastlog.histogram import Histogram
+from fastlog.base.histogram import Histogram
 
 __all__ = [
     "Family",

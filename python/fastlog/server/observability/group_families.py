@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fastlog.coordination.groups.state import GroupState
+from fastlog.coordination.groups.classic.state import GroupState
 from fastlog.server.observability.exposition import Family, Kind, Sample, gauge, labels, pulse
-from fastlog.server.observability.sources import STRIDE
+from fastlog.server.observability.metric_sources import STRIDE
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.table import GroupTable

@@ -3,7 +3,8 @@
 | phase    | /livez | /startupz | /readyz                                     |
 |----------|--------|-----------|---------------------------------------------|
 | starting | 200    | 503       | 503                                         |
-| serving  | 200    | 200       | 200; 503 when no log directory is online    |
+| serving  | 200    | 200       | 200; 503 when no log directory is online,   |
+|          |        |           | or background work fails                    |
 | stopping | 200    | 200       | 503, from the moment the stop begins        |
 
 Liveness only says that the event loop still turns: a broker that checks its logs for an hour is alive, and
@@ -12,14 +13,14 @@ to kill it would start the hour again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from fastlog.storage.log_dir import LogDirectory
-    from fastlog.storage.manager import LogManager
-    from fastlog.storage.progress import DirectoryProgress, OpeningProgress
+    from fastlog.storage.log_manager import LogManager
+    from fastlog.storage.opening_progress import DirectoryProgress, OpeningProgress
 
 __all__ = ["Health", "Phase"]
 
@@ -36,9 +37,15 @@ class Phase(Enum):
 
 
 class Health:
-    """Told by the broker's start and stop, asked by the probes. Used on the event loop only."""
+    """Told by the broker's start and stop, asked by the probes. Used on the event loop only.
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    `failing` gives the background work that does not work, with the reason of each.
+    """
+
+    def __init__(
+        self, monotonic: Callable[[], float], failing: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
+        self._failing = failing
         self._monotonic = monotonic
         self._began = monotonic()
         self.phase = Phase.STARTING
@@ -81,7 +88,8 @@ class Health:
             return str(self.phase.value)
         if self._logs is not None and not any(entry.online for entry in self._logs.directories):
             return "no log directory is online"
-        return None
+        failing = self._failing()
+        return f"background work fails: {', '.join(sorted(failing))}" if failing else None
 
     def liveness(self) -> tuple[bool, dict[str, Any]]:
         """(True, what to show)."""
@@ -94,6 +102,9 @@ class Health:
         offline = [str(entry.path) for entry in self._directories() if not entry.online]
         if offline:
             shown["offline_log_dirs"] = offline
+        failing = self._failing()
+        if failing:
+            shown["failing"] = dict(failing)
         return problem is None, shown
 
     def startup(self) -> tuple[bool, dict[str, Any]]:

@@ -39,6 +39,8 @@ class HttpRequest:
 
     method: str
     path: str
+    host: str | None
+    """Whom it is for, `name` or `name:port`; None of a client that does not say (HTTP/1.0)."""
     headers: Mapping[str, str]
     keep_alive: bool
     chunks_allowed: bool
@@ -58,7 +60,9 @@ def parse_head(head: bytes) -> HttpRequest:
         raise HttpRefusal(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered")
     connection = {part.strip().lower() for part in headers.get("connection", "").split(",")}
     keep_alive = "close" not in connection if minor >= 1 else "keep-alive" in connection
-    return HttpRequest(method, _path(target), headers, keep_alive, chunks_allowed=minor >= 1)
+    authority, path = _split_target(target)
+    host = headers.get("host") if authority is None else authority
+    return HttpRequest(method, path, host, headers, keep_alive, chunks_allowed=minor >= 1)
 
 
 def _request_line(line: str) -> tuple[str, str, int]:
@@ -89,11 +93,13 @@ def _headers(lines: list[str]) -> dict[str, str]:
     return headers
 
 
-def _path(target: str) -> str:
-    """The path of a target in origin or absolute form."""
+def _split_target(target: str) -> tuple[str | None, str]:
+    """(authority of a target in absolute form, path): it counts before the Host header (RFC 9112, 3.2.2)."""
+    authority = None
     if target.lower().startswith(("http://", "https://")):
-        rest = target.split("//", 1)[1]
-        target = "/" + rest.partition("/")[2]
+        authority, _, rest = target.split("//", 1)[1].partition("/")
+        authority = authority.partition("?")[0]
+        target = "/" + rest
     if not target.startswith("/"):
         raise HttpRefusal(HTTPStatus.BAD_REQUEST, "the target must be a path")
-    return target.partition("?")[0].partition("#")[0]
+    return authority, target.partition("?")[0].partition("#")[0]

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastlog.server.observability.exposition import Family, Kind, Sample, escape, labels, pulse
-from fastlog.server.observability.sources import STRIDE
+from fastlog.server.observability.metric_sources import STRIDE
 
 if TYPE_CHECKING:
     from fastlog.coordination.cluster_view import PartitionState, TopicState
-    from fastlog.server.context import BrokerServices
+    from fastlog.server.requests.context import BrokerServices
 
 __all__ = ["kafka_families"]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from fastlog.histogram import Histogram
+from fastlog.base.histogram import Histogram
+
+if TYPE_CHECKING:
+    from fastlog.base.tasks import Loop, Supervisor
 
 __all__ = ["LAG_BOUNDS", "LoopLag"]
 
@@ -24,17 +27,16 @@ class LoopLag:
         self.histogram: Final = Histogram(LAG_BOUNDS)
         self._time = time
         self._interval = interval
-        self._task: asyncio.Task[None] | None = None
+        self._running: Loop | None = None
 
-    def start(self) -> None:
+    def start(self, tasks: Supervisor) -> None:
         """Starts to look."""
-        self._task = asyncio.create_task(self._run(), name="fastlog-loop-lag")
+        self._running = tasks.run("loop-lag", self._run)
 
     async def stop(self) -> None:
         """Stops."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._running is not None:
+            await self._running.stop()
 
     async def _run(self) -> None:
         while True:

@@ -10,9 +10,9 @@ from fastlog.server.observability.exposition import Family, Kind, Sample, counte
 from fastlog.wire import ApiKey
 
 if TYPE_CHECKING:
-    from fastlog.server.context import BrokerServices
-    from fastlog.server.flow_control import RequestMemory
-    from fastlog.server.metrics import BrokerMetrics
+    from fastlog.server.network.flow_control import RequestMemory
+    from fastlog.server.observability.metrics import BrokerMetrics
+    from fastlog.server.requests.context import BrokerServices
 
 __all__ = ["memory_families", "request_families"]
 
@@ -54,6 +54,15 @@ def request_families(metrics: BrokerMetrics) -> list[Family]:
         ),
         counter("fastlog_fetched_bytes", "Record bytes in fetch responses.", lambda: metrics.fetch_bytes),
         gauge("fastlog_connections", "Open client connections.", lambda: metrics.connections_open),
+        Family(
+            "fastlog_connections_by_software",
+            Kind.GAUGE,
+            "Open connections by what the client says that it is (ApiVersions from version 3 on).",
+            lambda: [
+                (labels(listener=kind.listener, name=kind.name, version=kind.version), count)
+                for kind, count in metrics.software
+            ],
+        ),
         counter(
             "fastlog_connections_accepted",
             "Client connections that were let in.",
@@ -108,7 +117,10 @@ def memory_families(services: BrokerServices, memory: RequestMemory | None) -> l
                 "fastlog_request_memory_bytes",
                 Kind.GAUGE,
                 "Bytes of requests in memory: whole ones in work, and partial ones that are still arriving.",
-                lambda: [('{state="whole"}', memory.whole), ('{state="partial"}', memory.partial)],
+                lambda: [
+                    ('{state="whole"}', memory.used - memory.unfinished),
+                    ('{state="partial"}', memory.unfinished),
+                ],
             ),
             gauge(
                 "fastlog_request_memory_limit_bytes",

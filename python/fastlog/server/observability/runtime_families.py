@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from fastlog.base.log_writer import lost_lines
 from fastlog.server.observability.exposition import (
     Family,
     Format,
@@ -18,7 +19,7 @@ from fastlog.server.observability.exposition import (
 from fastlog.server.observability.health import Phase
 
 if TYPE_CHECKING:
-    from fastlog.server.observability.sources import Sources
+    from fastlog.server.observability.metric_sources import Sources
 
 __all__ = ["process_text", "runtime_families"]
 
@@ -64,6 +65,22 @@ def runtime_families(sources: Sources, version: str) -> list[Family]:
             "By how much a timer of the event loop came late; ten looks a second.",
             histograms=lambda: [("", sources.loop_lag.histogram)],
         ),
+        Family(
+            "fastlog_background_failures",
+            Kind.COUNTER,
+            "How often background work failed and was started again.",
+            lambda: [(labels(loop=name), count) for name, count in sorted(sources.tasks.failures.items())],
+        ),
+        Family(
+            "fastlog_background_failing",
+            Kind.GAUGE,
+            "1 for background work that failed and has not worked again for long.",
+            lambda: [
+                (labels(loop=name), int(name in sources.tasks.failing))
+                for name in sorted(sources.tasks.failures)
+            ],
+        ),
+        counter("fastlog_log_lines_lost", "Lines of the broker's log that could not be written.", lost_lines),
         counter("fastlog_scrapes", "Scrapes of this endpoint.", lambda: renderer.scrapes),
         counter("fastlog_scrape_errors", "Metrics that a scrape could not show.", lambda: renderer.errors),
         gauge(

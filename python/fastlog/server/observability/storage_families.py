@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fastlog.server.observability.exposition import Family, Kind, Sample, counter, gauge, labels, pulse
-from fastlog.server.observability.sources import STRIDE
+from fastlog.server.observability.metric_sources import STRIDE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastlog.server.context import BrokerServices
     from fastlog.server.observability.disk_space import DiskSpace
+    from fastlog.server.requests.context import BrokerServices
     from fastlog.storage.cleaner_stats import CleanerStats
     from fastlog.storage.housekeeping import HousekeepingStats
-    from fastlog.storage.manager import LogManager
+    from fastlog.storage.log_manager import LogManager
     from fastlog.storage.partitions import OpenPartition
 
 __all__ = ["cleaner_families", "housekeeping_families", "partition_families", "storage_families"]
@@ -53,7 +53,7 @@ class LogCensus:
                 if topic is not None and replica.key[1] < len(topic.partitions):
                     wanted = len(topic.partitions[replica.key[1]].replicas)
                     self.under_replicated += len(replica.in_sync) < wanted
-                self.under_min_isr += len(replica.in_sync) < replica.settings.min_insync_replicas
+                self.under_min_isr += len(replica.in_sync) < replica.least_in_sync
 
 
 def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[Family]:
@@ -110,7 +110,12 @@ def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[
             _per_disk(disks, "fastlog_log_dir_free_bytes", "Bytes that may still be written to its disk.", 0),
             _per_disk(disks, "fastlog_log_dir_capacity_bytes", "Size of the disk of a log directory.", 1),
         ]
-    return families + housekeeping_families(logs.housekeeping.stats) + cleaner_families(logs.cleaner.stats)
+    return [
+        *families,
+        *housekeeping_families(logs.housekeeping.stats),
+        *scrub_families(logs),
+        *cleaner_families(logs.cleaner.stats),
+    ]
 
 
 def partition_families(services: BrokerServices) -> list[Family]:
@@ -162,6 +167,25 @@ def housekeeping_families(stats: HousekeepingStats) -> list[Family]:
                 ('{result="written"}', stats.checkpoints),
                 ('{result="failed"}', stats.failed_checkpoints),
             ],
+        ),
+    ]
+
+
+def scrub_families(logs: LogManager) -> list[Family]:
+    """Damage, and how far the search for it is."""
+    stats = logs.scrubber.stats
+    return [
+        counter(
+            "fastlog_damaged_partitions",
+            "Partitions that were taken offline because bytes of them are not what was written.",
+            lambda: logs.failures.damaged,
+        ),
+        counter("fastlog_scrub_read_bytes", "Bytes that the scrub has read.", lambda: stats.bytes),
+        counter("fastlog_scrub_passes", "Scrubs of all logs that came to their end.", lambda: stats.passes),
+        gauge(
+            "fastlog_scrub_age_seconds",
+            "Time since the last scrub that has ended began, or the broker: all was read since then.",
+            lambda: logs.scrubber.age_seconds,
         ),
     ]
 

@@ -17,11 +17,12 @@ from fastlog.storage.checkpoints import (
     RECOVERY_POINTS,
     CheckpointDamaged,
     PartitionKey,
+    is_own,
     read_offsets,
 )
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE
 from fastlog.storage.meta_properties import IdentityError, MetaProperties, read_meta_properties
-from fastlog.storage.offline.check_partition import PartitionState, check_partition
+from fastlog.storage.offline.check_partition import Known, PartitionState, check_partition
 from fastlog.storage.offline.findings import Finding, Severity
 from fastlog.storage.partition_dirs import DirectoryKind, parse_name
 
@@ -50,13 +51,13 @@ class DirectoryState:
 
 
 def partition_directories(path: Path) -> list[Path]:
-    """The directories of live partitions, by name."""
+    """The directories of live partitions, by topic and number."""
     found = []
-    for entry in sorted(path.iterdir()):
+    for entry in path.iterdir():
         name = parse_name(entry.name) if entry.is_dir() else None
         if name is not None and name.kind is DirectoryKind.LIVE and name.topic != _RAFT_LOG:
-            found.append(entry)
-    return found
+            found.append((name.topic, name.partition, entry))
+    return [entry for _, _, entry in sorted(found)]
 
 
 def check_directory(path: Path, on_bytes: Callable[[int], None] = lambda _: None) -> DirectoryState:
@@ -67,12 +68,44 @@ def check_directory(path: Path, on_bytes: Callable[[int], None] = lambda _: None
     offsets = {name: _check_checkpoint(path / name, text, state) for name, text in _CHECKPOINTS.items()}
     _check_leftover_directories(state)
     for entry in partition_directories(path):
-        partition = check_partition(entry, state.findings, on_bytes)
+        known = _known(state, entry, offsets[RECOVERY_POINTS], offsets[LOG_START_OFFSETS])
+        partition = check_partition(entry, state.findings, on_bytes, known)
         if partition is not None:
             state.partitions.append(partition)
     _compare(state, offsets[RECOVERY_POINTS], offsets[LOG_START_OFFSETS])
     _check_room(state)
     return state
+
+
+def _known(
+    state: DirectoryState, entry: Path, recovery: dict[PartitionKey, int], starts: dict[PartitionKey, int]
+) -> Known:
+    name = parse_name(entry.name)
+    key = ("", -1) if name is None else (name.topic, name.partition)
+    return Known(
+        recovery_point=recovery.get(key, 0),
+        log_start_offset=starts.get(key, 0),
+        offsets_are_exact=_is_exact(state, key, recovery),
+        adopted=_is_adopted(state),
+    )
+
+
+def _is_adopted(state: DirectoryState) -> bool:
+    return state.identity is None or not state.identity.fastlog
+
+
+def _is_exact(state: DirectoryState, key: PartitionKey, recovery: dict[PartitionKey, int]) -> bool:
+    """Whether the checkpoints were written when the log was closed."""
+    exact = state.clean_shutdown and not _is_adopted(state) and key in recovery
+    return exact and _is_own(state.path / LOG_START_OFFSETS)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return is_own(path)
+    except OSError:
+        # Said where it is read.
+        return False
 
 
 def _check_identity(state: DirectoryState) -> None:
@@ -99,7 +132,16 @@ def _check_checkpoint(path: Path, consequence: str, state: DirectoryState) -> di
         return read_offsets(path)
     except CheckpointDamaged as error:
         state.findings.append(Finding(Severity.WARNING, path, str(error), f"Remove the file: {consequence}."))
-        return {}
+    except OSError as error:
+        state.findings.append(
+            Finding(
+                Severity.DAMAGE,
+                path,
+                f"it cannot be read: {error.strerror}",
+                f"Put it right, or take it away: {consequence}.",
+            )
+        )
+    return {}
 
 
 def _compare(
@@ -109,7 +151,7 @@ def _compare(
     for partition in state.partitions:
         key = (partition.topic, partition.partition)
         point = recovery.get(key, 0)
-        if point > partition.end_offset and partition.sound:
+        if point > partition.end_offset and starts.get(key, 0) < point and partition.sound:
             state.findings.append(
                 Finding(
                     Severity.DAMAGE,
@@ -117,7 +159,20 @@ def _compare(
                     f"the log ends at offset {partition.end_offset}, but up to {point} was on the disk: "
                     "its end is lost",
                     "Restore the partition's directory from a backup, if there is one that reaches further. "
-                    "The broker starts with what is there.",
+                    "Without one, start the broker once with --allow-data-loss: until then it does not serve "
+                    "the partition.",
+                )
+            )
+        if point < partition.end_offset and partition.sound and _is_exact(state, key, recovery):
+            state.findings.append(
+                Finding(
+                    Severity.DAMAGE,
+                    partition.path,
+                    f"the log ends at offset {partition.end_offset}, but was closed at {point}: the offset "
+                    "of its last batch is wrong",
+                    "Restore the partition's directory from a backup. Without one, start the broker once "
+                    "with --allow-data-loss: the log is cut there. Until then it does not serve the "
+                    "partition.",
                 )
             )
         start = starts.get(key, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -31,7 +31,12 @@ _REBUILT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SegmentState:
-    """What a segment holds. `next_offset` is the one after its last sound batch; `sound` false: damaged."""
+    """What a segment holds. `next_offset` is the one after its last sound batch; `sound` false: damaged.
+
+    `compacted`: it has batches that no producer can have written. `listed`: an offset that its index lists
+    behind its end, in a file that is too short for it. `unconfirmed`: the offset due at its last batch and
+    the one that it has, where they differ.
+    """
 
     base_offset: int
     next_offset: int
@@ -39,12 +44,25 @@ class SegmentState:
     records: int
     last_epoch: int
     sound: bool
+    compacted: bool = False
+    listed: int | None = None
+    open_transactions: dict[int, int] = field(default_factory=dict)
+    ended: frozenset[int] = frozenset()
+    unconfirmed: tuple[int, int] | None = None
 
 
 def check_segment(
-    path: Path, *, is_last: bool, findings: list[Finding], progress: Progress = lambda _: None
+    path: Path,
+    *,
+    is_last: bool,
+    findings: list[Finding],
+    progress: Progress = lambda _: None,
+    recovery_point: int = 0,
 ) -> SegmentState:
-    """Reads a `.log` file through and compares its indexes. `progress` is told bytes as they are read."""
+    """Reads a `.log` file through and compares its indexes. `progress` is told bytes as they are read.
+
+    Below `recovery_point` all was on the disk: what is bad there is no torn end.
+    """
     base = base_offset_of(path)
     index, times = path.with_suffix(".index"), path.with_suffix(".timeindex")
     checks: tuple[_Offsets | _Times, ...] = (
@@ -52,14 +70,29 @@ def check_segment(
         _Times(times, _used(read_time_index(times))),
     )
     next_offset, batches, records, epoch, done = base, 0, 0, -1, 0
-    sound = True
+    sound, compacted = True, False
+    unconfirmed: tuple[int, int] | None = None
+    transactions: dict[int, int] = {}
+    ended: set[int] = set()
     for found in _beyond_damage(path):
         if isinstance(found, Problem):
-            findings.append(_judge(path, found, is_last))
-            sound = sound and is_last and found.next_batch is None
+            torn = (
+                is_last and found.next_batch is None and not found.is_legacy and next_offset >= recovery_point
+            )
+            findings.append(_judge(path, found, torn))
+            sound = sound and torn
             continue
         for check in checks:
             check.see(found)
+        unconfirmed = (next_offset, found.base_offset) if found.base_offset > next_offset else None
+        span = found.last_offset - found.base_offset + 1
+        compacted |= found.base_offset > next_offset or found.count < span or found.delete_horizon is not None
+        if found.is_transactional and found.producer_id >= 0:
+            if found.is_control:
+                transactions.pop(found.producer_id, None)
+                ended.add(found.producer_id)
+            else:
+                transactions.setdefault(found.producer_id, found.base_offset)
         next_offset = found.last_offset + 1
         batches += 1
         records += found.count
@@ -73,7 +106,20 @@ def check_segment(
         for check in checks:
             findings.extend(check.findings(next_offset))
     findings.extend(_check_transactions(path.with_suffix(".txnindex"), base, next_offset))
-    return SegmentState(base, next_offset, batches, records, epoch, sound)
+    listed = checks[0].beyond(path.stat().st_size) if isinstance(checks[0], _Offsets) else None
+    return SegmentState(
+        base,
+        next_offset,
+        batches,
+        records,
+        epoch,
+        sound,
+        compacted,
+        listed,
+        transactions,
+        frozenset(ended),
+        unconfirmed,
+    )
 
 
 _TELL_EVERY: Final = 1 << 20
@@ -98,9 +144,17 @@ def _beyond_damage(path: Path) -> Iterator[Batch | Problem]:
         position, offset = problem.next_batch
 
 
-def _judge(path: Path, problem: Problem, is_last: bool) -> Finding:
+def _judge(path: Path, problem: Problem, torn: bool) -> Finding:
     where = f"byte {problem.position}: {problem.reason}"
-    if is_last and problem.next_batch is None:
+    if problem.is_legacy:
+        return Finding(
+            Severity.DAMAGE,
+            path,
+            where,
+            "The broker cannot serve the partition. Mirror the topic with Kafka 3.x, or wait there for its "
+            "retention; --allow-data-loss would cut these records off.",
+        )
+    if torn:
         left = path.stat().st_size - problem.position
         what = "zeros" if problem.only_zeros else "a torn write"
         return Finding(
@@ -129,7 +183,7 @@ class _Against(ABC, Generic[T]):
     def __init__(self, path: Path, entries: Iterator[T]) -> None:
         self.path = path
         self._problem: str | None = None
-        self._entries: Iterator[T] = entries if path.exists() else iter(())
+        self._entries: Iterator[T] = entries if path.is_file() else iter(())
         self._next: T | None = self._advance()
 
     def see(self, batch: Batch) -> None:
@@ -178,6 +232,10 @@ class _Offsets(_Against[OffsetEntry]):
             return f"the entry for offset {entry.offset} points to the batch of offsets {batch_offsets}"
         return None
 
+    def beyond(self, size: int) -> int | None:
+        """The offset of an entry that speaks of a batch behind the end of a file of `size` bytes."""
+        return None if self._next is None or self._next.position < size else self._next.offset
+
 
 class _Times(_Against[TimeEntry]):
     """An entry's offset is in a batch that reaches its timestamp."""
@@ -205,7 +263,7 @@ def _used(entries: Iterator[T]) -> Iterator[T]:
 
 
 def _check_transactions(path: Path, base: int, next_offset: int) -> Iterator[Finding]:
-    if not path.exists():
+    if not path.is_file():
         return
     problem = None
     try:

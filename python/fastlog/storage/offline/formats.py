@@ -10,12 +10,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fastlog.base.regular_file import read_regular_file
 from fastlog.errors import FastlogError
 from fastlog.native import crc32c
 
@@ -102,9 +104,7 @@ def read_transaction_index(path: Path) -> Iterator[AbortedTransaction]:
 
 def read_snapshot(path: Path) -> list[Producer]:
     """The producers of a snapshot file. Raises FileDamaged, OSError."""
-    if path.stat().st_size > _LARGEST_SMALL_FILE:
-        raise FileDamaged(f"{path.stat().st_size} bytes are too many for a snapshot")
-    data = path.read_bytes()
+    data = read_regular_file(path, _LARGEST_SMALL_FILE)
     if len(data) < _SNAPSHOT_HEAD.size:
         raise FileDamaged(f"{len(data)} bytes are too few for a snapshot")
     version, crc, count = _SNAPSHOT_HEAD.unpack_from(data)
@@ -119,9 +119,7 @@ def read_snapshot(path: Path) -> list[Producer]:
 
 def read_leader_epochs(path: Path) -> list[tuple[int, int]]:
     """(epoch, start offset) of `leader-epoch-checkpoint`. Raises FileDamaged, OSError."""
-    if path.stat().st_size > _LARGEST_SMALL_FILE:
-        raise FileDamaged(f"{path.stat().st_size} bytes are too many for a checkpoint")
-    lines = path.read_text(encoding="ascii", errors="replace").split("\n")
+    lines = read_regular_file(path, _LARGEST_SMALL_FILE).decode("ascii", "replace").split("\n")
     if len(lines) < 3 or lines.pop() != "" or lines[0] != "0" or not lines[1].isdecimal():
         raise FileDamaged("it does not begin with version and count, or ends in the middle of a line")
     rows = [line.split(" ") for line in lines[2:]]
@@ -132,6 +130,16 @@ def read_leader_epochs(path: Path) -> list[tuple[int, int]]:
     if int(lines[1]) != len(rows):
         raise FileDamaged(f"it announces {lines[1]} lines and holds {len(rows)}")
     return epochs
+
+
+def read_compacted_below(path: Path) -> int | None:
+    """Below which offset `compaction-checkpoint` allows holes; None without a file that says so."""
+    try:
+        text = read_regular_file(path).decode("ascii", "replace")
+    except OSError:
+        return None
+    match = re.search(r"^compacted_below ([0-9]{1,19})$", text, re.MULTILINE)
+    return None if match is None else int(match[1])
 
 
 def _entries(path: Path, shape: struct.Struct) -> Iterator[tuple[int, ...]]:

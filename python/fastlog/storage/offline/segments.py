@@ -78,6 +78,11 @@ class Problem:
     next_batch: tuple[int, int] | None
     only_zeros: bool
 
+    @property
+    def is_legacy(self) -> bool:
+        """Whether the bytes are sound, in a message format from before Kafka 0.11."""
+        return self.reason.startswith("a message of format 0 or 1")
+
 
 def scan(path: Path, *, position: int = 0, offset: int | None = None) -> Iterator[Batch | Problem]:
     """The batches of a segment file in order, checksums verified; a Problem, if there is one, comes last.

@@ -9,6 +9,7 @@ pub mod crc;
 pub mod header;
 mod reader;
 pub(crate) mod record;
+mod search;
 pub mod stamp;
 mod validate;
 pub mod varint;
@@ -21,6 +22,7 @@ pub use crc::{crc32c, crc32c_append};
 pub use header::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX_SIZE, MAGIC_V2, TimestampType};
 pub use reader::{RecordIter, RecordRef, Records, read_records};
 pub use record::Headers;
+pub use search::{first_at_or_after, latest_from};
 pub use stamp::{stamp_base_offset, stamp_leader_epoch, stamp_log_append_time};
 pub use validate::{
     AppendOrigin, AppendRules, CompressionPolicy, RecordError, Rejection, Validated, validate_for_append,

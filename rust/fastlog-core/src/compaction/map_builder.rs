@@ -30,7 +30,8 @@ impl MapBuilder {
     /// Adds the keys of the records at and after the offset `from`.
     ///
     /// Returns the offset of the first record for which the map had no room: all before it are in. Fails with
-    /// [`crate::Error::Malformed`] or [`crate::Error::Compression`] when the batch is damaged.
+    /// [`crate::Error::Malformed`] or [`crate::Error::Compression`] when the batch is damaged,
+    /// with [`crate::Error::OutOfMemory`] or [`crate::Error::Aborted`] when there is no room for it.
     pub fn add(&mut self, batch: &BatchView<'_>, from: i64) -> Result<Option<i64>> {
         let header = batch.header();
         let bytes = self.buffer.open(batch, self.limit)?;

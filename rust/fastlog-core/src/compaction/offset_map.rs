@@ -2,6 +2,9 @@
 //!
 //! Open addressing in one allocation of fixed size. A slot holds the hash of a key, not the key.
 
+use std::alloc::{Layout, alloc_zeroed};
+use std::ptr::slice_from_raw_parts_mut;
+
 use crate::compaction::keyed_hash::{KeyHash, KeyedHash};
 use crate::error::{Error, Result};
 
@@ -22,6 +25,25 @@ fn slots_for(keys: u64) -> u64 {
         .saturating_add(1)
 }
 
+/// So many empty slots, zeroed by the operating system, page by page as they are used.
+#[allow(clippy::cast_ptr_alignment)] // the layout asks for the alignment of slots
+fn empty_slots(count: usize) -> Result<Vec<Slot>> {
+    let lacking = || Error::OutOfMemory(count.saturating_mul(SLOT_BYTES));
+    let layout = Layout::array::<Slot>(count).map_err(|_| lacking())?;
+    if layout.size() == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the size of the layout is not zero.
+    let block = unsafe { alloc_zeroed(layout) };
+    if block.is_null() {
+        return Err(lacking());
+    }
+    // SAFETY: the block comes from the global allocator with the layout of `count` slots, this is its only owner, and
+    // all of its bytes are zero, which is a slot.
+    let slots = unsafe { Box::from_raw(slice_from_raw_parts_mut(block.cast::<Slot>(), count)) };
+    Ok(slots.into_vec())
+}
+
 /// Latest offset by key.
 #[derive(Debug)]
 pub struct OffsetMap {
@@ -35,7 +57,8 @@ pub struct OffsetMap {
 impl OffsetMap {
     /// A map with room for `keys` keys, or for as many as `memory_bytes` allow.
     ///
-    /// Fails with [`Error::InvalidArgument`] when that is not one, or when there is no such memory.
+    /// Fails with [`Error::InvalidArgument`] when that is not one, with [`Error::OutOfMemory`] when there is no such
+    /// memory.
     pub fn new(keys: u64, memory_bytes: usize) -> Result<Self> {
         Self::with_hash(keys, memory_bytes, KeyedHash::random())
     }
@@ -49,15 +72,9 @@ impl OffsetMap {
                 "{memory_bytes} bytes have no room for a key"
             )));
         }
-        let mut reserved: Vec<Slot> = Vec::new();
-        reserved.try_reserve_exact(slots as usize).map_err(|error| {
-            Error::InvalidArgument(format!("no memory for a map of {slots} slots: {error}"))
-        })?;
-        drop(reserved);
         Ok(Self {
             hash,
-            // Zeroed by the operating system, page by page as they are used.
-            slots: vec![[0; 3]; slots as usize],
+            slots: empty_slots(slots as usize)?,
             len: 0,
             most: most as usize,
         })
@@ -223,6 +240,10 @@ mod tests {
         assert!(map.most > 36_000);
         assert!(OffsetMap::new(0, 0).unwrap().get([1, 2]).is_none());
         assert!(!OffsetMap::new(0, 0).unwrap().put([1, 2], 1));
+        assert!(matches!(
+            OffsetMap::new(u64::MAX, usize::MAX),
+            Err(Error::OutOfMemory(_))
+        ));
         for memory in [0, 1, SLOT_BYTES] {
             assert!(matches!(
                 OffsetMap::new(1, memory),

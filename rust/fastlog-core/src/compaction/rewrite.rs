@@ -15,6 +15,7 @@ use crate::compaction::keyed_hash::KeyHash;
 use crate::compaction::records::{CHUNK, RecordBuffer, RecordWalk};
 use crate::compression::{Codec, DecompressionLimit, Encoder};
 use crate::error::{Error, Result};
+use crate::memory::{append, reserve};
 
 /// What is left of a batch.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl Rewriter {
     /// What is left of `batch` under `rules`, which gave `rule` for it.
     ///
     /// Fails with [`Error::Malformed`] or [`Error::Compression`] when the batch is damaged, although its
-    /// checksum is right.
+    /// checksum is right, with [`Error::OutOfMemory`] or [`Error::Aborted`] when there is no room for it.
     pub fn rewrite(
         &mut self,
         batch: &BatchView<'_>,
@@ -275,7 +276,7 @@ fn select(
             if !stays {
                 if !selection.dropped {
                     selection.dropped = true;
-                    kept.extend_from_slice(&body[..whole]);
+                    append(kept, &body[..whole])?;
                 }
                 continue;
             }
@@ -284,7 +285,7 @@ fn select(
             selection.waiting |= candidate.is_tombstone && candidate.offset < rules.clean_end;
             selection.max_timestamp = selection.max_timestamp.max(candidate.timestamp);
             if selection.dropped {
-                kept.extend_from_slice(candidate.bytes);
+                append(kept, candidate.bytes)?;
             } else {
                 whole += candidate.bytes.len();
             }
@@ -311,6 +312,8 @@ fn rebase(header: &BatchHeader, records: &[u8], count: i32, base: i64, out: &mut
             return Err(Error::Malformed("a record without a timestamp".to_owned()));
         };
         let size = 1 + varlong_size(delta) + after.len();
+        // Two numbers of at most ten bytes, and an attribute byte, come before.
+        reserve(out, 21 + after.len())?;
         write_varlong(out, size as i64);
         out.push(attributes);
         write_varlong(out, delta);
@@ -345,14 +348,14 @@ fn assemble(
     out.resize(HEADER_SIZE, 0);
     let mut beside = 0;
     if codec == Codec::None {
-        out.extend_from_slice(records);
+        append(out, records)?;
     } else {
         let level = level.filter(|(of, _)| *of == codec).map(|(_, level)| level);
         let mut encoder = Encoder::new(codec, level, Some(records.len()))?;
         encoder.write(records)?;
         let compressed = encoder.finish()?;
         beside = compressed.capacity();
-        out.extend_from_slice(&compressed);
+        append(out, &compressed)?;
     }
     header.batch_length = i32::try_from(out.len() - LENGTH_PREFIX_SIZE)
         .map_err(|_| Error::Malformed(format!("a batch of {} bytes", out.len())))?;

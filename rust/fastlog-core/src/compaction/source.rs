@@ -5,6 +5,7 @@ use crate::batch::{BatchView, HEADER_SIZE};
 use crate::compaction::Meter;
 use crate::env::File;
 use crate::error::{Error, Result};
+use crate::memory::reserve;
 use crate::segment::implausible;
 
 /// Bytes read at once; a larger batch makes the buffer larger.
@@ -82,13 +83,17 @@ impl<'a> BatchSource<'a> {
         BatchView::first(&self.buffer.bytes[skip..skip + size]).map(Some)
     }
 
-    /// The error of a batch that was given last and turned out to be damaged inside.
-    pub fn damaged(&self, header: &BatchHeader, reason: String) -> Error {
-        Error::Corrupt {
-            path: self.file.path().to_owned(),
-            position: self.position - header.size() as u64,
-            offset: header.base_offset,
-            reason,
+    /// What `error`, met in the batch that was given last, says about the log: that the batch is damaged inside,
+    /// unless only memory was lacking, or a turn at it.
+    pub fn blame(&self, header: &BatchHeader, error: Error) -> Error {
+        match error {
+            Error::OutOfMemory(_) | Error::Aborted(_) => error,
+            damage => Error::Corrupt {
+                path: self.file.path().to_owned(),
+                position: self.position - header.size() as u64,
+                offset: header.base_offset,
+                reason: damage.to_string(),
+            },
         }
     }
 
@@ -100,6 +105,8 @@ impl<'a> BatchSource<'a> {
             // The length was checked against what is left of the file: no header makes us take more.
             let wanted = (self.end - self.position).min(BUFFER.max(len) as u64) as usize;
             if buffer.bytes.len() < wanted {
+                let more = wanted - buffer.bytes.len();
+                reserve(&mut buffer.bytes, more)?;
                 buffer.bytes.resize(wanted, 0);
             }
             // What is there already of a batch that goes on behind the buffer.

@@ -10,6 +10,7 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use crate::compression::snappy::SnappyWriter;
 use crate::compression::{Codec, codec_error};
 use crate::error::{Error, Result};
+use crate::memory::{Output, append, reserve};
 
 /// Compresses what is written to it.
 pub struct Encoder {
@@ -19,10 +20,10 @@ pub struct Encoder {
 
 enum Inner {
     None(Vec<u8>),
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(GzEncoder<Output>),
     Snappy(Box<SnappyWriter>),
-    Lz4(Box<FrameEncoder<Vec<u8>>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Lz4(Box<FrameEncoder<Output>>),
+    Zstd(zstd::stream::write::Encoder<'static, Output>),
 }
 
 impl fmt::Debug for Encoder {
@@ -36,9 +37,13 @@ impl fmt::Debug for Encoder {
 impl Encoder {
     /// An encoder for `size` bytes of input, when that is known. `level` as in [`super::compress`].
     pub fn new(codec: Codec, level: Option<i32>, size: Option<usize>) -> Result<Self> {
-        let out = Vec::new();
+        let out = Output::default();
         let inner = match codec {
-            Codec::None => Inner::None(Vec::with_capacity(size.unwrap_or(0))),
+            Codec::None => {
+                let mut out = Vec::new();
+                reserve(&mut out, size.unwrap_or(0))?;
+                Inner::None(out)
+            }
             Codec::Gzip => {
                 let level = level.map_or(Compression::default(), |n| Compression::new(n.clamp(1, 9) as u32));
                 Inner::Gzip(GzEncoder::new(out, level))
@@ -60,7 +65,7 @@ impl Encoder {
     pub fn write(&mut self, data: &[u8]) -> Result<()> {
         let done = match &mut self.inner {
             Inner::None(out) => {
-                out.extend_from_slice(data);
+                append(out, data)?;
                 Ok(())
             }
             Inner::Gzip(encoder) => encoder.write_all(data),
@@ -75,10 +80,10 @@ impl Encoder {
     pub fn output_len(&self) -> usize {
         match &self.inner {
             Inner::None(out) => out.len(),
-            Inner::Gzip(encoder) => encoder.get_ref().len(),
+            Inner::Gzip(encoder) => encoder.get_ref().0.len(),
             Inner::Snappy(encoder) => encoder.len(),
-            Inner::Lz4(encoder) => encoder.get_ref().len(),
-            Inner::Zstd(encoder) => encoder.get_ref().len(),
+            Inner::Lz4(encoder) => encoder.get_ref().0.len(),
+            Inner::Zstd(encoder) => encoder.get_ref().0.len(),
         }
     }
 
@@ -87,13 +92,22 @@ impl Encoder {
         let codec = self.codec;
         match self.inner {
             Inner::None(out) => Ok(out),
-            Inner::Gzip(encoder) => encoder.finish().map_err(|e| codec_error(codec, &e)),
+            Inner::Gzip(encoder) => encoder
+                .finish()
+                .map(|out| out.0)
+                .map_err(|e| codec_error(codec, &e)),
             Inner::Snappy(encoder) => encoder.finish().map_err(|e| codec_error(codec, &e)),
-            Inner::Lz4(encoder) => encoder.finish().map_err(|e| Error::Compression {
-                codec: codec.name(),
-                reason: e.to_string(),
+            Inner::Lz4(encoder) => encoder.finish().map(|out| out.0).map_err(|e| match e {
+                lz4_flex::frame::Error::IoError(e) => codec_error(codec, &e),
+                e => Error::Compression {
+                    codec: codec.name(),
+                    reason: e.to_string(),
+                },
             }),
-            Inner::Zstd(encoder) => encoder.finish().map_err(|e| codec_error(codec, &e)),
+            Inner::Zstd(encoder) => encoder
+                .finish()
+                .map(|out| out.0)
+                .map_err(|e| codec_error(codec, &e)),
         }
     }
 }
@@ -101,9 +115,11 @@ impl Encoder {
 fn zstd_encoder(
     level: Option<i32>,
     size: Option<usize>,
-) -> std::io::Result<zstd::stream::write::Encoder<'static, Vec<u8>>> {
-    let mut encoder =
-        zstd::stream::write::Encoder::new(Vec::new(), level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))?;
+) -> std::io::Result<zstd::stream::write::Encoder<'static, Output>> {
+    let mut encoder = zstd::stream::write::Encoder::new(
+        Output::default(),
+        level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL),
+    )?;
     // The size in the frame lets encoder and decoder choose a window no larger than the content.
     encoder.set_pledged_src_size(size.map(|n| n as u64))?;
     Ok(encoder)

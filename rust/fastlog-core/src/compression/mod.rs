@@ -1,15 +1,19 @@
 //! The four codecs of record batches, and the limits that keep a small payload from becoming a large one.
 
 mod encoder;
+mod gzip;
+mod lz4;
 mod reader;
 mod snappy;
+mod zstd;
 
-use std::io::Read;
+use std::io::{self, Read};
 
 pub use encoder::Encoder;
 pub use reader::{Decompressor, TooLarge, decompress_reader};
 
 use crate::error::{Error, Result};
+use reader::{bad, take};
 
 /// How the records of a batch are compressed. The numbers are those of the batch attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -69,8 +73,9 @@ impl Codec {
 /// How much a compressed payload may cost.
 ///
 /// Output is always streamed, so this bounds time rather than memory. Memory is bounded by the codecs'
-/// windows: 32 KiB for gzip, twice a block (at most 4 MiB) for lz4, the window below for zstd, and for
-/// snappy, whose blocks are decoded whole, 22 times the input, beyond which its format cannot expand.
+/// windows: 32 KiB for gzip, a block (at most 4 MiB) for lz4, the window below for zstd, of which those above
+/// 8 MiB are decoded one at a time, and for snappy, whose blocks are decoded whole, 22 times the input, beyond
+/// which its format cannot expand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecompressionLimit {
     /// Most bytes of output.
@@ -82,27 +87,29 @@ pub struct DecompressionLimit {
 impl DecompressionLimit {
     /// No payload may become larger than this, whatever `max.message.bytes` says.
     pub const ABSOLUTE: usize = 512 << 20;
+    /// The largest window that zstd's decoders take when nobody tells them otherwise, Java's among them.
+    pub const ZSTD_WINDOW_LOG: u32 = 27;
 
-    /// The limit for producers' batches on a topic: 100 times `max.message.bytes`, at least 16 MiB and at
-    /// most [`Self::ABSOLUTE`]. zstd windows end at 8 MiB, which RFC 8878 tells encoders not to exceed and
-    /// which zstd itself does only on levels above 19.
+    /// The limit for batches on their way into a topic: 100 times `max.message.bytes`, at least 16 MiB and at
+    /// most [`Self::ABSOLUTE`].
     pub fn for_topic(max_message_bytes: usize) -> Self {
         let bytes = max_message_bytes
             .saturating_mul(100)
             .clamp(16 << 20, Self::ABSOLUTE);
         Self {
             bytes,
-            zstd_window_log: 23,
+            ..Self::default()
         }
     }
 }
 
-/// The limit for data that we chose to read: consumers and tools. Windows as large as zstd makes them.
+/// The limit for whatever is in a log: nothing that [`DecompressionLimit::for_topic`] ever let in exceeds it,
+/// however small `max.message.bytes` has become since.
 impl Default for DecompressionLimit {
     fn default() -> Self {
         Self {
             bytes: Self::ABSOLUTE,
-            zstd_window_log: 27,
+            zstd_window_log: Self::ZSTD_WINDOW_LOG,
         }
     }
 }
@@ -125,11 +132,21 @@ pub fn decompress(codec: Codec, data: &[u8], limit: DecompressionLimit) -> Resul
     Ok(out)
 }
 
-pub(crate) fn codec_error(codec: Codec, error: &std::io::Error) -> Error {
+/// What `error` of a codec means: damage, or a shortage that says nothing about the payload.
+pub(crate) fn codec_error(codec: Codec, error: &io::Error) -> Error {
+    let name = codec.name();
+    if is_shortage(error) {
+        return Error::Aborted(format!("{name} payload: {error}"));
+    }
     Error::Compression {
-        codec: codec.name(),
+        codec: name,
         reason: error.to_string(),
     }
+}
+
+/// Whether a codec could not go on for want of memory, or of its turn at having much of it.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use flate2::bufread::MultiGzDecoder;
-use lz4_flex::frame::FrameDecoder;
-
+use crate::compression::gzip::GzipReader;
+use crate::compression::lz4::Lz4Reader;
 use crate::compression::snappy::SnappyReader;
+use crate::compression::zstd::ZstdReader;
 use crate::compression::{Codec, DecompressionLimit, codec_error};
 use crate::error::Result;
 
@@ -50,16 +50,11 @@ impl fmt::Debug for Decompressor<'_> {
 pub fn decompress_reader(codec: Codec, data: &[u8], limit: DecompressionLimit) -> Result<Decompressor<'_>> {
     let inner: Box<dyn Read + '_> = match codec {
         Codec::None => Box::new(data),
-        Codec::Gzip => Box::new(MultiGzDecoder::new(data)),
+        Codec::Gzip => Box::new(GzipReader::new(data)),
         Codec::Snappy => Box::new(SnappyReader::new(data, limit.bytes)),
-        Codec::Lz4 => Box::new(FrameDecoder::new(data)),
+        Codec::Lz4 => Box::new(Lz4Reader::new(data)),
         Codec::Zstd => {
-            let mut decoder =
-                zstd::stream::read::Decoder::with_buffer(data).map_err(|e| codec_error(codec, &e))?;
-            decoder
-                .window_log_max(limit.zstd_window_log)
-                .map_err(|e| codec_error(codec, &e))?;
-            Box::new(decoder)
+            Box::new(ZstdReader::new(data, limit.zstd_window_log).map_err(|e| codec_error(codec, &e))?)
         }
     };
     Ok(Decompressor {
@@ -80,4 +75,16 @@ impl Read for Decompressor<'_> {
         }
         Ok(count)
     }
+}
+
+/// Damaged input, in words.
+pub(super) fn bad(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// Takes the first `count` bytes off `bytes`.
+pub(super) fn take<'a>(bytes: &mut &'a [u8], count: usize) -> io::Result<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(count).ok_or_else(|| bad("cut off"))?;
+    *bytes = rest;
+    Ok(taken)
 }

@@ -3,15 +3,17 @@
 //! | at | size | field |
 //! |---:|---:|---|
 //! | 0 | 8 | magic `82 53 4e 41 50 50 59 00` |
-//! | 8 | 4 | version, big-endian, 1 |
-//! | 12 | 4 | lowest compatible version, 1 |
+//! | 8 | 4 | version, big-endian, 1; not looked at |
+//! | 12 | 4 | lowest compatible version, 1; not looked at |
 //! | 16 | | chunks: length (4, big-endian), then one snappy block of that many bytes |
 //!
-//! A payload without the magic is one raw block; librdkafka writes those.
+//! Where a chunk could begin another header may stand, whose version must be 1 or more, and fewer than 4 bytes
+//! at the end are left alone, all as in `SnappyInputStream`. A payload without the magic is one raw block;
+//! librdkafka writes those.
 
 use std::io::{self, Read};
 
-use crate::compression::reader::TooLarge;
+use crate::compression::reader::{TooLarge, bad, take};
 
 pub(super) const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const HEADER_SIZE: usize = 16;
@@ -19,10 +21,6 @@ const HEADER_SIZE: usize = 16;
 const CHUNK_SIZE: usize = 32 * 1024;
 /// No snappy block expands more than this: its densest element makes 64 bytes of 3.
 const MAX_EXPANSION: usize = 22;
-
-fn bad(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason)
-}
 
 /// Decodes block by block. What a block announces is believed only after it has been checked against the
 /// limit and against what its compressed bytes could yield at best (CVE-2023-34455 is about a decoder that
@@ -51,29 +49,46 @@ impl<'a> SnappyReader<'a> {
         }
     }
 
-    fn take_block(&mut self) -> io::Result<&'a [u8]> {
+    /// The next block; `None` at the end.
+    fn take_block(&mut self) -> io::Result<Option<&'a [u8]>> {
         if !self.framed {
-            return Ok(std::mem::take(&mut self.rest));
+            return Ok(Some(std::mem::take(&mut self.rest)).filter(|block| !block.is_empty()));
         }
-        let Some((length, tail)) = self.rest.split_first_chunk::<4>() else {
-            return Err(bad("cut off inside a chunk length"));
-        };
-        let length = i32::from_be_bytes(*length);
-        let Some((block, rest)) = usize::try_from(length)
-            .ok()
-            .and_then(|n| tail.split_at_checked(n))
-        else {
-            return Err(bad(format!(
-                "a chunk of {length} bytes, {} are there",
-                tail.len()
-            )));
-        };
-        self.rest = rest;
-        Ok(block)
+        loop {
+            let Some((length, tail)) = self.rest.split_first_chunk::<4>() else {
+                self.rest = &[];
+                return Ok(None);
+            };
+            if *length != MAGIC[..4] {
+                let length = i32::from_be_bytes(*length);
+                let Some((block, rest)) = usize::try_from(length)
+                    .ok()
+                    .and_then(|n| tail.split_at_checked(n))
+                else {
+                    return Err(bad(format!(
+                        "a chunk of {length} bytes, {} are there",
+                        tail.len()
+                    )));
+                };
+                self.rest = rest;
+                return Ok(Some(block));
+            }
+            let header = take(&mut self.rest, HEADER_SIZE)?;
+            let version = i32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+            if !header.starts_with(&MAGIC) || version < 1 {
+                return Err(bad("a chunk with a negative length"));
+            }
+        }
     }
 
-    fn next_block(&mut self) -> io::Result<()> {
-        let block = self.take_block()?;
+    /// Decodes the next block; says whether there was one.
+    fn next_block(&mut self) -> io::Result<bool> {
+        let Some(block) = self.take_block()? else {
+            return Ok(false);
+        };
+        if block.is_empty() {
+            return Err(bad("a chunk without bytes"));
+        }
         let announced = snap::raw::decompress_len(block).map_err(bad)?;
         if announced > self.limit {
             return Err(TooLarge(self.limit).into());
@@ -88,17 +103,16 @@ impl<'a> SnappyReader<'a> {
         self.at = 0;
         let count = self.decoder.decompress(block, &mut self.block).map_err(bad)?;
         self.block.truncate(count);
-        Ok(())
+        Ok(true)
     }
 }
 
 impl Read for SnappyReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while self.at == self.block.len() {
-            if self.rest.is_empty() {
+            if !self.next_block()? {
                 return Ok(0);
             }
-            self.next_block()?;
         }
         let count = buf.len().min(self.block.len() - self.at);
         buf[..count].copy_from_slice(&self.block[self.at..self.at + count]);

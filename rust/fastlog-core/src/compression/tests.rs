@@ -1,5 +1,8 @@
 //! Round trips, foreign framings, and payloads that lie about their size.
 
+use std::io::Write;
+
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use proptest::prelude::*;
 
 use super::{Codec, DecompressionLimit, Encoder, compress, decompress, snappy};
@@ -8,7 +11,7 @@ use crate::error::Error;
 fn limit(bytes: usize) -> DecompressionLimit {
     DecompressionLimit {
         bytes,
-        zstd_window_log: 23,
+        ..DecompressionLimit::default()
     }
 }
 
@@ -114,7 +117,7 @@ fn snappy_sizes_are_not_believed() {
             "a chunk of 2147483647 bytes, 1 are there",
         ),
         (&[0xff, 0xff, 0xff, 0xff, 1], "a chunk of -1 bytes, 1 are there"),
-        (&[0, 0, 0], "cut off inside a chunk length"),
+        (&[0, 0, 0, 0], "a chunk without bytes"),
         (
             &[0, 0, 0, 6, 0x80, 0xca, 0xb5, 0xee, 0x01, 0],
             "a block of 6 bytes announces 500000000",
@@ -128,16 +131,132 @@ fn snappy_sizes_are_not_believed() {
     }
 }
 
+/// A frame as a producer streams it that does not say how much is to come.
+fn streamed(level: i32, window_log: Option<u32>, data: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level).unwrap();
+    encoder.include_checksum(true).unwrap();
+    if let Some(log) = window_log {
+        encoder.window_log(log).unwrap();
+    }
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn zstd_of_every_level_is_read_by_whoever_reads_a_topic() {
+    let data = b"0123456789".repeat(2_000);
+    for level in [-5, 1, 3, 19, 20, 21, 22] {
+        let frame = streamed(level, None, &data);
+        for limit in [DecompressionLimit::for_topic(0), DecompressionLimit::default()] {
+            assert_eq!(decompress(Codec::Zstd, &frame, limit).unwrap(), data, "{level}");
+        }
+    }
+}
+
 #[test]
 fn zstd_windows_are_capped() {
-    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
-    encoder.window_log(24).unwrap();
-    std::io::Write::write_all(&mut encoder, &[1; 1000]).unwrap();
-    let frame = encoder.finish().unwrap();
-    assert!(reason(decompress(Codec::Zstd, &frame, limit(1 << 20))).contains("too much memory"));
+    let small = DecompressionLimit {
+        bytes: 1 << 20,
+        zstd_window_log: 23,
+    };
+    let frame = streamed(3, Some(24), &[1; 1000]);
+    assert!(reason(decompress(Codec::Zstd, &frame, small)).contains("too much memory"));
+    let frame = streamed(3, Some(27), &[1; 1000]);
     assert_eq!(
-        decompress(Codec::Zstd, &frame, DecompressionLimit::default()).unwrap(),
+        decompress(Codec::Zstd, &frame, limit(1 << 20)).unwrap(),
         [1; 1000]
+    );
+    // A frame with a larger window behind one without.
+    let both = [streamed(3, None, &[1; 10]), streamed(3, Some(24), &[2; 10])].concat();
+    assert!(reason(decompress(Codec::Zstd, &both, small)).contains("too much memory"));
+    assert_eq!(
+        decompress(Codec::Zstd, &both, limit(20)).unwrap(),
+        [[1; 10], [2; 10]].concat()
+    );
+}
+
+#[test]
+fn large_windows_are_decoded_side_by_side_with_small_ones() {
+    let data = b"0123456789abcdef".repeat(20_000);
+    let frames = [streamed(22, None, &data), streamed(3, None, &data)];
+    std::thread::scope(|scope| {
+        for index in 0..8 {
+            let (frame, data) = (&frames[index % 2], &data);
+            scope.spawn(move || {
+                for _ in 0..10 {
+                    let whole = decompress(Codec::Zstd, frame, limit(data.len())).unwrap();
+                    assert_eq!(whole, *data);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn lz4_frames_that_java_cannot_read_are_refused() {
+    let data = b"0123456789abcdef".repeat(20_000);
+    let frame = |info: FrameInfo| {
+        let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+        encoder.write_all(&data).unwrap();
+        encoder.finish().unwrap()
+    };
+    let independent = FrameInfo::new().block_mode(BlockMode::Independent);
+    for size in [
+        BlockSize::Max64KB,
+        BlockSize::Max256KB,
+        BlockSize::Max1MB,
+        BlockSize::Max4MB,
+    ] {
+        let info = independent
+            .clone()
+            .block_size(size)
+            .block_checksums(true)
+            .content_checksum(true)
+            .content_size(Some(data.len() as u64));
+        assert_eq!(
+            decompress(Codec::Lz4, &frame(info), limit(data.len())).unwrap(),
+            data
+        );
+    }
+    let linked = frame(FrameInfo::new().block_mode(BlockMode::Linked));
+    assert_eq!(
+        reason(decompress(Codec::Lz4, &linked, limit(data.len()))),
+        "linked blocks, which Java clients cannot read"
+    );
+    let whole = frame(independent);
+    for cut in 1..5 {
+        let cut = &whole[..whole.len() - cut];
+        assert_eq!(reason(decompress(Codec::Lz4, cut, limit(data.len()))), "cut off");
+    }
+    // One frame is all that Java reads.
+    let twice = whole.repeat(2);
+    assert_eq!(
+        decompress(Codec::Lz4, &twice, limit(2 * data.len())).unwrap(),
+        data
+    );
+}
+
+#[test]
+fn gzip_members_follow_each_other_until_one_does_not() {
+    let (one, two) = (b"one".repeat(50), b"two".repeat(50));
+    let member = |data: &[u8]| compress(Codec::Gzip, None, data).unwrap();
+    let both = [member(&one), member(&two)].concat();
+    let expected = [one.clone(), two].concat();
+    assert_eq!(decompress(Codec::Gzip, &both, limit(1000)).unwrap(), expected);
+    for behind in [&b"z"[..], &[0; 100], &both[..9]] {
+        let payload = [&both, behind].concat();
+        assert_eq!(decompress(Codec::Gzip, &payload, limit(1000)).unwrap(), expected);
+    }
+    for cut in 1..8 {
+        let cut = &both[..both.len() - cut];
+        assert_eq!(reason(decompress(Codec::Gzip, cut, limit(1000))), "cut off");
+    }
+    let mut wrong = member(&one);
+    let at = wrong.len() - 8;
+    wrong[at] ^= 1;
+    assert_eq!(
+        reason(decompress(Codec::Gzip, &wrong, limit(1000))),
+        "a member fails its checksum"
     );
 }
 

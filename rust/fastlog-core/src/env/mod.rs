@@ -4,21 +4,28 @@
 //! Calls are coarse, one per system call, so that the dynamic dispatch costs nothing next to it.
 
 mod fault;
+mod mapping;
+mod pooled;
 mod renamed;
 mod std_fs;
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
-use std::ops::Deref;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
-pub use fault::{Crash, FaultFs, Faults};
+pub use fault::{Crash, FailingCalls, FaultFs, Faults};
+pub use mapping::Mapping;
+pub use pooled::{DescriptorPool, PooledFs};
 pub(crate) use renamed::Renamed;
 pub use std_fs::StdFs;
+
+/// Most bytes of a file that is read as a whole, where nothing closer is known: a checkpoint of a million partitions, a
+/// snapshot of a million producers.
+pub const MAX_WHOLE_FILE: u64 = 64 << 20;
 
 /// How [`FileSystem::open`] opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,38 +40,35 @@ pub enum OpenMode {
     Truncate,
 }
 
+/// Length and time of the last write of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Bytes.
+    pub len: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub modified_ns: i128,
+}
+
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirEntry {
     /// File name without the directory; names that are not UTF-8 are left out of listings.
     pub name: String,
-    /// Whether this is a directory.
-    pub is_dir: bool,
-    /// Bytes in the file; 0 for directories.
+    /// What it is; of a link, what the link leads to.
+    pub kind: EntryKind,
+    /// Bytes in the file; 0 for what is no file.
     pub len: u64,
 }
 
-/// Read-only bytes of a file: mapped, or copied where the file system has nothing to map.
-///
-/// A mapped file must never be cut below the mapped length (that turns a read into SIGBUS). Files that
-/// are mapped here are only ever extended or replaced by rename.
-#[derive(Debug)]
-pub enum Mapping {
-    /// Pages of the file itself.
-    Mapped(memmap2::Mmap),
-    /// A copy.
-    Copied(Vec<u8>),
-}
-
-impl Deref for Mapping {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Copied(bytes) => bytes,
-        }
-    }
+/// What has a name in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A regular file, or a link that leads nowhere.
+    File,
+    /// A directory.
+    Directory,
+    /// Something else, by its name in a sentence: "a FIFO".
+    Other(&'static str),
 }
 
 /// An open file. All positions are absolute: there is no cursor.
@@ -90,14 +94,39 @@ pub trait File: Debug + Send + Sync {
     /// Maps the first `len` bytes for reading.
     fn map(&self, len: usize) -> Result<Mapping>;
 
-    /// The descriptor, for `sendfile` and the like; `None` when no real file is behind this one.
-    fn raw_fd(&self) -> Option<RawFd>;
+    /// Whether a real file with a descriptor is behind this one.
+    fn has_descriptor(&self) -> bool;
+
+    /// Device and number of the file, the same for as long as it exists; `None` where nothing tells.
+    fn identity(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// Lets `act` use the descriptor, for `sendfile` and the like; without one `act` is not called.
+    fn with_descriptor(&self, act: &mut dyn FnMut(RawFd)) -> Result<()>;
+
+    /// Runs `rename`, which gives the file the name `path`, so that nobody looks for it by its former name after
+    /// that.
+    fn move_to(&self, path: &Path, rename: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let _ = path;
+        rename()
+    }
+
+    /// From now on the file can be read although its name goes, for as long as somebody holds it.
+    fn keep_open(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// The path at which the file was opened (it may have been renamed since).
     fn path(&self) -> &Path;
 
     /// Sets the time of the last write, in milliseconds since the Unix epoch. Not made durable.
     fn set_modified_ms(&self, modified_ms: i64) -> Result<()>;
+
+    /// What changes when the file is written to; `None` where nothing tells.
+    fn stamp(&self) -> Result<Option<FileStamp>> {
+        Ok(None)
+    }
 
     /// Whether the file has no bytes.
     fn is_empty(&self) -> Result<bool> {
@@ -139,6 +168,12 @@ pub trait File: Debug + Send + Sync {
     }
 }
 
+/// An open directory.
+pub trait Directory: Debug + Send + Sync {
+    /// Makes creations, renames and removals in it durable.
+    fn sync(&self) -> Result<()>;
+}
+
 /// A tree of files and directories.
 pub trait FileSystem: Debug + Send + Sync {
     /// Opens a file.
@@ -159,8 +194,13 @@ pub trait FileSystem: Debug + Send + Sync {
     /// The entries of a directory, sorted by name.
     fn list_dir(&self, path: &Path) -> Result<Vec<DirEntry>>;
 
+    /// Opens a directory: whoever cannot go back once names have changed has to be able to make that durable.
+    fn open_dir(&self, path: &Path) -> Result<Box<dyn Directory>>;
+
     /// Makes creations, renames and removals in a directory durable.
-    fn sync_dir(&self, path: &Path) -> Result<()>;
+    fn sync_dir(&self, path: &Path) -> Result<()> {
+        self.open_dir(path)?.sync()
+    }
 
     /// Whether something is at `path`.
     fn exists(&self, path: &Path) -> Result<bool>;
@@ -168,10 +208,34 @@ pub trait FileSystem: Debug + Send + Sync {
     /// When the file was last written, in milliseconds since the Unix epoch.
     fn modified_ms(&self, path: &Path) -> Result<i64>;
 
-    /// Reads a whole file.
+    /// Reads a whole file of at most [`MAX_WHOLE_FILE`] bytes.
     fn read_file(&self, path: &Path) -> Result<Vec<u8>> {
+        self.read_bounded(path, MAX_WHOLE_FILE)
+    }
+
+    /// Reads a whole file of at most `most` bytes. Fails with [`Error::Corrupt`] when it is longer: nobody writes such
+    /// a file, and a length that is wrong, as a sparse file has it for nothing, must not cost as much memory.
+    fn read_bounded(&self, path: &Path, most: u64) -> Result<Vec<u8>> {
         let file = self.open(path, OpenMode::Read)?;
-        let mut bytes = vec![0; file.len()? as usize];
+        let len = file.len()?;
+        if len > most {
+            return Err(Error::Corrupt {
+                path: path.to_owned(),
+                position: most,
+                offset: -1,
+                reason: format!("{len} bytes are more than the {most} that it can have"),
+            });
+        }
+        let mut bytes = Vec::new();
+        if bytes.try_reserve_exact(len as usize).is_err() {
+            // Like that of the system, which passes.
+            return Err(Error::io(
+                "read",
+                path,
+                io::Error::from_raw_os_error(libc::ENOMEM),
+            ));
+        }
+        bytes.resize(len as usize, 0);
         let read = file.read_at(&mut bytes, 0)?;
         bytes.truncate(read);
         Ok(bytes)
@@ -179,11 +243,15 @@ pub trait FileSystem: Debug + Send + Sync {
 
     /// Replaces `path` by `bytes`, durably and atomically: temporary file, fsync, rename, directory fsync.
     fn write_atomically(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        replace(self, path, bytes, |file| file.sync_data())?;
-        match path.parent() {
-            Some(parent) => self.sync_dir(parent),
-            None => Ok(()),
-        }
+        // Before anything changes: a shortage must not come between the new content and its durability.
+        let parent = path.parent().map(|parent| self.open_dir(parent)).transpose()?;
+        // Nothing relies on the new file yet: what its fsync says is judged by the number, like any other error.
+        let settle = |file: &dyn File| match file.sync_data() {
+            Err(Error::Io { path, source, .. }) => Err(Error::io("fsync", &path, source)),
+            other => other,
+        };
+        replace(self, path, bytes, settle)?;
+        parent.map_or(Ok(()), |parent| parent.sync())
     }
 
     /// Like [`Self::write_atomically`] without the fsyncs: other processes, and this one after a kill, see the old

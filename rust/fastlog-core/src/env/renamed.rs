@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{File, Mapping};
+use super::{File, FileStamp, Mapping};
 use crate::error::Result;
 
 /// A file that goes by another path now.
@@ -55,8 +55,28 @@ impl File for Renamed {
         self.file.set_modified_ms(modified_ms)
     }
 
-    fn raw_fd(&self) -> Option<RawFd> {
-        self.file.raw_fd()
+    fn stamp(&self) -> Result<Option<FileStamp>> {
+        self.file.stamp()
+    }
+
+    fn has_descriptor(&self) -> bool {
+        self.file.has_descriptor()
+    }
+
+    fn identity(&self) -> Option<(u64, u64)> {
+        self.file.identity()
+    }
+
+    fn with_descriptor(&self, act: &mut dyn FnMut(RawFd)) -> Result<()> {
+        self.file.with_descriptor(act)
+    }
+
+    fn move_to(&self, path: &Path, rename: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        self.file.move_to(path, rename)
+    }
+
+    fn keep_open(&self) -> Result<()> {
+        self.file.keep_open()
     }
 
     fn path(&self) -> &Path {

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{DirEntry, File, FileSystem, Mapping, OpenMode};
+use super::{DirEntry, Directory, EntryKind, File, FileStamp, FileSystem, Mapping, OpenMode};
+use crate::cause::durability;
 use crate::error::{Error, Result};
 
 /// Linux takes at most this many slices in one vectored write (`IOV_MAX`); callers here pass far fewer.
@@ -19,16 +20,40 @@ const MAX_SLICES: usize = 1024;
 #[derive(Debug, Default, Clone, Copy)]
 pub struct StdFs;
 
+/// Others than the user and the group of the broker have no business in its data.
+const FILE_MODE: u32 = 0o640;
+const DIRECTORY_MODE: u32 = 0o750;
+/// Without effect on regular files; a FIFO is opened without waiting for its writer.
+const FLAGS: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
+
+#[derive(Debug)]
+struct StdDirectory {
+    directory: fs::File,
+    path: PathBuf,
+}
+
+impl Directory for StdDirectory {
+    fn sync(&self) -> Result<()> {
+        // Not by `Error::io`: whatever an fsync says, what it was for is not durable.
+        self.directory.sync_all().map_err(|source| Error::Io {
+            op: durability::OF_DIRECTORY,
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
 #[derive(Debug)]
 struct StdFile {
     file: fs::File,
     path: PathBuf,
+    identity: (u64, u64),
 }
 
 impl FileSystem for StdFs {
     fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
         let mut options = fs::OpenOptions::new();
-        options.read(true);
+        options.read(true).mode(FILE_MODE).custom_flags(FLAGS);
         match mode {
             OpenMode::Read => {}
             OpenMode::Write => {
@@ -41,13 +66,23 @@ impl FileSystem for StdFs {
                 options.write(true).create(true).truncate(true);
             }
         }
-        let file = options
-            .open(path)
-            .map_err(|error| Error::io("open", path, error))?;
-        Ok(Arc::new(StdFile {
-            file,
-            path: path.to_owned(),
-        }))
+        let opened = options.open(path).and_then(|file| {
+            let metadata = file.metadata()?;
+            regular(&metadata)?;
+            Ok((file, (metadata.dev(), metadata.ino())))
+        });
+        match opened {
+            Ok((file, identity)) => Ok(Arc::new(StdFile {
+                file,
+                path: path.to_owned(),
+                identity,
+            })),
+            // A socket, or a device that is not there, says "no such device or address": better what it is.
+            Err(error) => {
+                let named = fs::metadata(path).map_or(Ok(()), |metadata| regular(&metadata));
+                Err(Error::io("open", path, named.err().unwrap_or(error)))
+            }
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -63,7 +98,12 @@ impl FileSystem for StdFs {
     }
 
     fn create_dir_all(&self, path: &Path) -> Result<()> {
-        fs::create_dir_all(path).map_err(|error| Error::io("create directory", path, error))
+        let mut builder = fs::DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(path)
+            .map_err(|error| Error::io("create directory", path, error))
     }
 
     fn list_dir(&self, path: &Path) -> Result<Vec<DirEntry>> {
@@ -74,30 +114,33 @@ impl FileSystem for StdFs {
             let Ok(name) = OsString::into_string(entry.file_name()) else {
                 continue;
             };
-            let metadata = match entry.metadata() {
+            let mut metadata = match entry.metadata() {
                 // Unlinked between the listing and the look at it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other.map_err(failed)?,
             };
-            let is_dir = metadata.is_dir();
-            entries.push(DirEntry {
-                name,
-                is_dir,
-                len: if is_dir { 0 } else { metadata.len() },
-            });
+            if metadata.is_symlink() {
+                // What is wrong with one that leads nowhere is said by whoever opens it.
+                metadata = fs::metadata(entry.path()).unwrap_or(metadata);
+            }
+            let kind = kind_of(metadata.file_type());
+            let len = if kind == EntryKind::File {
+                metadata.len()
+            } else {
+                0
+            };
+            entries.push(DirEntry { name, kind, len });
         }
         entries.sort_unstable();
         Ok(entries)
     }
 
-    fn sync_dir(&self, path: &Path) -> Result<()> {
-        fs::File::open(path)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|source| Error::Io {
-                op: "fsync directory",
-                path: path.to_owned(),
-                source,
-            })
+    fn open_dir(&self, path: &Path) -> Result<Box<dyn Directory>> {
+        let directory = fs::File::open(path).map_err(|error| Error::io("open directory", path, error))?;
+        Ok(Box::new(StdDirectory {
+            directory,
+            path: path.to_owned(),
+        }))
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {
@@ -111,6 +154,32 @@ impl FileSystem for StdFs {
         Ok(modified
             .duration_since(UNIX_EPOCH)
             .map_or(0, |age| age.as_millis() as i64))
+    }
+}
+
+fn kind_of(found: fs::FileType) -> EntryKind {
+    if found.is_dir() {
+        EntryKind::Directory
+    } else if found.is_fifo() {
+        EntryKind::Other("a FIFO")
+    } else if found.is_socket() {
+        EntryKind::Other("a socket")
+    } else if found.is_char_device() || found.is_block_device() {
+        EntryKind::Other("a device")
+    } else {
+        EntryKind::File
+    }
+}
+
+/// Fails, in a way that is about this one file, for everything but a regular file.
+fn regular(metadata: &fs::Metadata) -> io::Result<()> {
+    match kind_of(metadata.file_type()) {
+        EntryKind::File => Ok(()),
+        EntryKind::Directory => Err(io::Error::from_raw_os_error(libc::EISDIR)),
+        EntryKind::Other(name) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("it is {name}, not a regular file"),
+        )),
     }
 }
 
@@ -172,9 +241,12 @@ impl File for StdFile {
     }
 
     fn sync_data(&self) -> Result<()> {
-        self.file
-            .sync_data()
-            .map_err(|error| self.failed("fdatasync", error))
+        // As for directories: ENOSPC is no exception, the pages may be gone.
+        self.file.sync_data().map_err(|source| Error::Io {
+            op: durability::OF_DATA,
+            path: self.path.clone(),
+            source,
+        })
     }
 
     fn reserve(&self, len: u64) -> Result<()> {
@@ -199,13 +271,13 @@ impl File for StdFile {
 
     fn map(&self, len: usize) -> Result<Mapping> {
         if len == 0 {
-            return Ok(Mapping::Copied(Vec::new()));
+            return Ok(Mapping::copied(Vec::new()));
         }
-        // SAFETY: the map is read-only and within the file: callers map only bytes that were written, and by
-        // the rule stated at `Mapping` no mapped file is cut afterwards, so no access can fault. Bytes that
+        // SAFETY: the map is read-only and within the file: callers map only bytes that were written. Should somebody
+        // else cut the file afterwards, `Mapping::read`, the only way to the bytes, takes the signal. Bytes that
         // change under the map (a damaged disk, another process) are only ever read as plain integers.
         let map = unsafe { memmap2::MmapOptions::new().len(len).map(&self.file) };
-        Ok(Mapping::Mapped(map.map_err(|error| self.failed("map", error))?))
+        Ok(Mapping::mapped(map.map_err(|error| self.failed("map", error))?))
     }
 
     fn set_modified_ms(&self, modified_ms: i64) -> Result<()> {
@@ -215,8 +287,25 @@ impl File for StdFile {
             .map_err(|error| self.failed("set time of", error))
     }
 
-    fn raw_fd(&self) -> Option<RawFd> {
-        Some(self.file.as_raw_fd())
+    fn stamp(&self) -> Result<Option<FileStamp>> {
+        let metadata = self.file.metadata().map_err(|error| self.failed("stat", error))?;
+        Ok(Some(FileStamp {
+            len: metadata.len(),
+            modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+        }))
+    }
+
+    fn has_descriptor(&self) -> bool {
+        true
+    }
+
+    fn identity(&self) -> Option<(u64, u64)> {
+        Some(self.identity)
+    }
+
+    fn with_descriptor(&self, act: &mut dyn FnMut(RawFd)) -> Result<()> {
+        act(self.file.as_raw_fd());
+        Ok(())
     }
 
     fn path(&self) -> &Path {
@@ -227,6 +316,7 @@ impl File for StdFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cause::Cause;
 
     #[test]
     fn replaces_atomically_and_lists() {
@@ -242,12 +332,12 @@ mod tests {
             [
                 DirEntry {
                     name: "checkpoint".to_owned(),
-                    is_dir: false,
+                    kind: EntryKind::File,
                     len: 6
                 },
                 DirEntry {
                     name: "sub".to_owned(),
-                    is_dir: true,
+                    kind: EntryKind::Directory,
                     len: 0
                 },
             ]
@@ -268,12 +358,78 @@ mod tests {
         let mut bytes = [0xff; 20];
         assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 11);
         assert_eq!(&bytes[..11], b"\0\0\0headbody");
-        assert_eq!(&*file.map(7).unwrap(), b"\0\0\0head");
+        assert_eq!(file.map(7).unwrap().read(<[u8]>::to_vec).unwrap(), b"\0\0\0head");
         assert!(file.read_exact_at(&mut bytes, 0).is_err());
         file.reserve(1 << 20).unwrap();
         assert_eq!(file.len().unwrap(), 11);
         file.set_len(4).unwrap();
         assert_eq!(StdFs.read_file(file.path()).unwrap(), b"\0\0\0h");
+    }
+
+    #[test]
+    fn a_map_of_a_file_that_is_cut_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = StdFs.open(&dir.path().join("f"), OpenMode::Create).unwrap();
+        file.write_all_at(&vec![7; 20_000], 0).unwrap();
+        let map = file.map(20_000).unwrap();
+        assert_eq!(map.read(|bytes| bytes[19_999]), Some(7));
+        file.set_len(5000).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(map.read(|bytes| bytes[9000]), None));
+            }
+        });
+        assert_eq!(map.read(|bytes| bytes[0]), None);
+    }
+
+    #[test]
+    fn opens_regular_files_only_and_waits_for_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let fifo = std::ffi::CString::new(at("fifo").as_os_str().as_encoded_bytes()).unwrap();
+        // SAFETY: the path is a string with a NUL at its end that lives during the call.
+        assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at("device")).unwrap();
+        StdFs.create_dir_all(&at("directory")).unwrap();
+        std::os::unix::fs::symlink("directory", at("link")).unwrap();
+        for (name, said) in [
+            ("fifo", "it is a FIFO"),
+            ("socket", "it is a socket"),
+            ("device", "it is a device"),
+            ("directory", "Is a directory"),
+            ("link", "Is a directory"),
+        ] {
+            for mode in [
+                OpenMode::Read,
+                OpenMode::Write,
+                OpenMode::Create,
+                OpenMode::Truncate,
+            ] {
+                let error = StdFs.open(&at(name), mode).unwrap_err();
+                assert_eq!(error.cause(), Some(Cause::File), "{name} {mode:?}");
+                assert!(error.to_string().contains(said), "{error}");
+            }
+        }
+        let listed = StdFs.list_dir(dir.path()).unwrap();
+        assert!(
+            listed
+                .iter()
+                .all(|entry| entry.kind != EntryKind::File && entry.len == 0)
+        );
+    }
+
+    #[test]
+    fn a_link_is_listed_as_what_it_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        StdFs
+            .write_atomically(&dir.path().join("a"), b"twelve bytes")
+            .unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("nothing", dir.path().join("c")).unwrap();
+        let listed = StdFs.list_dir(dir.path()).unwrap();
+        assert!(listed.iter().all(|entry| entry.kind == EntryKind::File));
+        assert_eq!(listed[1].len, 12);
     }
 
     #[test]

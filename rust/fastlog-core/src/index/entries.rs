@@ -110,6 +110,11 @@ impl<E: Entry<N>, const N: usize> Index<E, N> {
         self.len() * N
     }
 
+    /// Whether a search takes no system call.
+    pub fn is_at_hand(&self) -> bool {
+        self.entries.is_at_hand()
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -60,6 +60,14 @@ impl OffsetIndex {
         self.push(OffsetPosition { offset, position })
     }
 
+    /// Adds an entry unless the last one lies as far in the segment.
+    pub fn append_if_later(&self, entry: OffsetPosition) -> Result<()> {
+        if self.last()?.is_some_and(|last| !last.rises_to(&entry)) {
+            return Ok(());
+        }
+        self.push(entry)
+    }
+
     /// The last entry whose offset is at most `offset`.
     pub fn floor(&self, offset: i64) -> Result<Option<OffsetPosition>> {
         self.last_where(|entry| entry.offset <= offset)

@@ -3,7 +3,7 @@
 //! Entries on disk are read through a read-only map; the newest ones are held in memory and written out a
 //! page at a time. Readers take a lock for the length of a few instructions, never for a system call of the
 //! writer's, and the map that they search stays valid whatever the writer does: a file that was
-//! mapped is only extended, or replaced as a whole by rename.
+//! mapped is only extended, or replaced as a whole by rename. When somebody else cuts it, it is damaged.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -112,6 +112,14 @@ impl<const N: usize> SparseFile<N> {
         &self.path
     }
 
+    /// Whether a search takes no system call, and nobody is in one of which it would have to wait for the end.
+    pub fn is_at_hand(&self) -> bool {
+        match self.state.try_lock() {
+            Ok(state) => state.mapping.is_some() || state.stored == 0,
+            Err(_) => false,
+        }
+    }
+
     pub fn len(&self) -> usize {
         let state = lock(&self.state);
         state.stored + state.tail.len() / N
@@ -143,7 +151,7 @@ impl<const N: usize> SparseFile<N> {
     fn stored_entry(&self, state: &State, index: usize) -> Result<[u8; N]> {
         let mut entry = [0; N];
         match (&state.mapping, &state.file) {
-            (Some(mapping), _) => return Ok(entry_at(mapping, index)),
+            (Some(mapping), _) => return self.read_map(mapping, |bytes| entry_at(bytes, index)),
             (None, Some(file)) => file.read_exact_at(&mut entry, (index * N) as u64)?,
             (None, None) => {
                 self.fs
@@ -170,15 +178,17 @@ impl<const N: usize> SparseFile<N> {
         let stored = state.stored;
         let mapping = self.mapped(&mut state)?;
         drop(state);
-        let bytes = &mapping[..stored * N];
-        let count = partition_point(bytes, &not_after);
-        Ok(Neighbours {
-            floor: count.checked_sub(1).map(|index| entry_at(bytes, index)),
-            above: if count < stored {
-                Some(entry_at(bytes, count))
-            } else {
-                after_stored
-            },
+        self.read_map(&mapping, |bytes| {
+            let bytes = &bytes[..stored * N];
+            let count = partition_point(bytes, &not_after);
+            Neighbours {
+                floor: count.checked_sub(1).map(|index| entry_at(bytes, index)),
+                above: if count < stored {
+                    Some(entry_at(bytes, count))
+                } else {
+                    after_stored
+                },
+            }
         })
     }
 
@@ -189,8 +199,11 @@ impl<const N: usize> SparseFile<N> {
             return Ok(true);
         }
         let mapping = self.mapped(&mut state)?;
-        let (entries, _) = mapping[..state.stored * N].as_chunks::<N>();
-        Ok(entries.windows(2).all(|pair| holds(&pair[0], &pair[1])))
+        let stored = state.stored;
+        self.read_map(&mapping, |bytes| {
+            let (entries, _) = bytes[..stored * N].as_chunks::<N>();
+            entries.windows(2).all(|pair| holds(&pair[0], &pair[1]))
+        })
     }
 
     /// Adds an entry, which becomes visible to readers at once. To be called by one thread at a time.
@@ -203,9 +216,16 @@ impl<const N: usize> SparseFile<N> {
         if full { self.spill() } else { Ok(()) }
     }
 
-    /// Writes the entries in memory to the file. A full disk is no error: they stay in memory until there is
-    /// space, and can be rebuilt from the log if that never happens.
+    /// Writes the entries in memory to the file. A full disk is no error, nor is a shortage of the process: they
+    /// stay in memory until that has passed, and can be rebuilt from the log if it never does.
     pub fn spill(&self) -> Result<()> {
+        match self.write_tail() {
+            Err(error) if error.passes() => Ok(()),
+            other => other,
+        }
+    }
+
+    fn write_tail(&self) -> Result<()> {
         let mut buffer = lock(&self.spill);
         let (file, position) = {
             let mut state = lock(&self.state);
@@ -214,16 +234,12 @@ impl<const N: usize> SparseFile<N> {
             }
             buffer.clear();
             buffer.extend_from_slice(&state.tail);
-            match self.writable(&mut state) {
-                Ok(file) => (file, (state.stored * N) as u64),
-                Err(Error::NoSpace { .. }) => return Ok(()),
-                Err(error) => return Err(error),
-            }
+            (self.writable(&mut state)?, (state.stored * N) as u64)
         };
         match file.write_all_at(&buffer, position) {
             Ok(()) => {}
             // What was written in part lies beyond the entries that count, and is overwritten later.
-            Err(Error::NoSpace { .. }) => return file.set_len(position),
+            Err(error) if error.passes() => return file.set_len(position).and(Err(error)),
             Err(error) => return Err(error),
         }
         let mut state = lock(&self.state);
@@ -233,19 +249,10 @@ impl<const N: usize> SparseFile<N> {
         Ok(())
     }
 
-    /// Writes out what is in memory and makes the file durable; fails with [`Error::NoSpace`] as long as
-    /// something cannot be written.
+    /// Writes out what is in memory and makes the file durable; fails as long as something cannot be written.
     pub fn sync(&self) -> Result<()> {
-        self.spill()?;
-        let open = {
-            let state = lock(&self.state);
-            if !state.tail.is_empty() {
-                return Err(Error::NoSpace {
-                    path: self.path.clone(),
-                });
-            }
-            state.file.clone()
-        };
+        self.write_tail()?;
+        let open = lock(&self.state).file.clone();
         match open {
             Some(file) => file.sync_data(),
             None => match self.fs.open(&self.path, OpenMode::Write) {
@@ -277,12 +284,16 @@ impl<const N: usize> SparseFile<N> {
         }
         state.tail.clear();
         let mapping = self.mapped(&mut state)?;
-        let bytes = &mapping[..state.stored * N];
-        let count = partition_point(bytes, &keep);
-        if count < state.stored {
-            self.replace(&mut state, &bytes[..count * N])?;
+        let stored = state.stored;
+        let kept = self.read_map(&mapping, |bytes| {
+            let bytes = &bytes[..stored * N];
+            let count = partition_point(bytes, &keep);
+            (count < stored).then(|| bytes[..count * N].to_vec())
+        })?;
+        match kept {
+            Some(kept) => self.replace(&mut state, &kept),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Replaces everything by `bytes`, whole entries.
@@ -296,7 +307,7 @@ impl<const N: usize> SparseFile<N> {
         let temporary = temporary_path(&self.path);
         let file = self.fs.open(&temporary, OpenMode::Truncate)?;
         file.write_all_at(bytes, 0)?;
-        self.fs.rename(&temporary, &self.path)?;
+        file.move_to(&self.path, &mut || self.fs.rename(&temporary, &self.path))?;
         *state = State {
             file: Some(file),
             mapping: None,
@@ -320,6 +331,19 @@ impl<const N: usize> SparseFile<N> {
         self.path = path;
     }
 
+    fn read_map<T>(&self, mapping: &Mapping, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        mapping.read(look).ok_or_else(|| self.cut(0))
+    }
+
+    fn cut(&self, position: u64) -> Error {
+        Error::Corrupt {
+            path: self.path.clone(),
+            position,
+            offset: -1,
+            reason: "the index became shorter while it was in use".to_owned(),
+        }
+    }
+
     fn writable(&self, state: &mut State) -> Result<Arc<dyn File>> {
         if let Some(file) = &state.file {
             return Ok(Arc::clone(file));
@@ -340,12 +364,7 @@ impl<const N: usize> SparseFile<N> {
         let needed = state.stored * N;
         // Somebody else cut the file: a map of the missing part would kill the process when it is read.
         if file.len()? < needed as u64 {
-            return Err(Error::Corrupt {
-                path: self.path.clone(),
-                position: needed as u64,
-                offset: -1,
-                reason: "the index became shorter while it was in use".to_owned(),
-            });
+            return Err(self.cut(needed as u64));
         }
         let mapping = Arc::new(file.map(needed)?);
         state.mapping = Some(Arc::clone(&mapping));

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::outcome::{Failure, Outcome};
 use super::response::{LEAST_FILE_BYTES, Response};
@@ -18,7 +19,7 @@ pub struct FetchRow {
     pub topic_id: [u8; 16],
     /// Partition index.
     pub partition: i32,
-    /// Kafka error code, 0 to go on and read.
+    /// Kafka error code, 0 to go on and read. Part of the answer, but no reason for one.
     pub error_code: i16,
     /// High watermark to report.
     pub high_watermark: i64,
@@ -58,12 +59,14 @@ pub struct FetchJob {
     pub rows: Vec<FetchRow>,
     /// Most record bytes of the answer.
     pub max_bytes: usize,
-    /// Fewer record bytes than this are no answer, as long as nothing else is to be said.
+    /// Fewer record bytes than this are no answer, as long as nothing else is to be said and no row is read
+    /// from an older segment than its last readable one: as in Kafka, that one is answered at once, since the
+    /// bytes that its segment still holds do not become more.
     pub min_bytes: usize,
     /// Keeps to `max_bytes` even if the first batch is larger.
     pub hard_max_bytes: bool,
     /// Whether long stretches of records may stay in their files until they are sent. A file that cannot be
-    /// read is then noticed too late for an error code.
+    /// read is then noticed too late for an error code; of a log to which that happened nothing is left in files.
     pub from_files: bool,
     /// How long the client was throttled, in milliseconds.
     pub throttle_ms: i32,
@@ -111,6 +114,12 @@ impl Found {
 
     fn len(&self) -> usize {
         self.slice.as_ref().map_or(0, |slice| slice.len)
+    }
+
+    fn goes_on(&self) -> bool {
+        self.slice
+            .as_ref()
+            .is_some_and(|slice| slice.len > 0 && slice.goes_on)
     }
 }
 
@@ -172,7 +181,8 @@ impl FetchJob {
         found
     }
 
-    /// Whether there is news besides records, for which nobody should wait.
+    /// Whether there is news besides records, or records that no wait makes more: nobody should wait for those.
+    /// An error that came with its row is the caller's to judge: it asks for no bytes when it has to go out now.
     fn has_more_to_say(&self, found: &[Found]) -> bool {
         self.error_code != 0
             || self.rows.is_empty()
@@ -180,7 +190,7 @@ impl FetchJob {
                 .rows
                 .iter()
                 .zip(found)
-                .any(|(row, found)| found.error_code != 0 || row.redirects())
+                .any(|(row, found)| found.error_code != row.error_code || row.redirects() || found.goes_on())
     }
 
     fn respond(&self, found: &mut [Found]) -> Result<Response> {
@@ -211,6 +221,7 @@ impl FetchJob {
                 Err(FetchEncodeError::Records { row, source }) => {
                     found[indexes[row]] = Found::error(source.code().code());
                 }
+                Err(FetchEncodeError::OutOfMemory(bytes)) => return Err(Error::OutOfMemory(bytes)),
                 Err(error @ FetchEncodeError::TooLarge(_)) => {
                     return Err(Error::InvalidArgument(error.to_string()));
                 }
@@ -220,7 +231,10 @@ impl FetchJob {
 
     fn records<'a>(&self, found: &'a Found, deferred: &'a Deferred) -> Records<'a> {
         let in_file = |slice: &ReadSlice| {
-            self.from_files && slice.len >= LEAST_FILE_BYTES && slice.file.raw_fd().is_some()
+            self.from_files
+                && slice.len >= LEAST_FILE_BYTES
+                && slice.file.has_descriptor()
+                && !slice.send_failed.load(Ordering::Relaxed)
         };
         Records {
             error_code: found.error_code,

@@ -79,12 +79,16 @@ fn fetch_row(log: &Arc<PartitionLog>, partition: i32) -> FetchRow {
 }
 
 fn fetch(rows: Vec<FetchRow>) -> FetchOutcome {
+    fetch_at_least(1, rows)
+}
+
+fn fetch_at_least(min_bytes: usize, rows: Vec<FetchRow>) -> FetchOutcome {
     let job = FetchJob {
         version: 11,
         correlation_id: 1,
         rows,
         max_bytes: 1 << 20,
-        min_bytes: 1,
+        min_bytes,
         hard_max_bytes: false,
         from_files: false,
         throttle_ms: 0,
@@ -118,8 +122,10 @@ fn a_full_disk_fails_its_row_only_and_the_next_request_succeeds_once_there_is_sp
         (rows[1].error_code, rows[1].base_offset, rows[1].end_offset),
         (0, 0, 1)
     );
+    assert_eq!((first.is_out_of_room(), second.is_out_of_room()), (true, false));
     fs.set_faults(Faults::default());
     let rows = produce(&plan, &[&first, &second]);
+    assert!(!first.is_out_of_room());
     assert_eq!((rows[0].error_code, rows[0].base_offset), (0, 0));
     assert_eq!((rows[1].error_code, rows[1].base_offset), (0, 1));
 }
@@ -170,6 +176,24 @@ fn a_failed_fdatasync_acknowledges_nobody() {
 }
 
 #[test]
+fn a_row_that_is_in_the_log_and_not_durable_says_where_it_is() {
+    let fs = FaultFs::new();
+    let log = open(&fs, "t-0");
+    let plan = plan(&[&batch(10)]);
+    produce(&plan, &[&log]);
+    log.update_config(LogConfig {
+        flush_messages: 1,
+        ..LogConfig::default()
+    });
+    fs.set_faults(Faults {
+        fail_sync: Some(0),
+        ..Faults::default()
+    });
+    let row = &produce(&plan, &[&log])[0];
+    assert_eq!((row.error_code, row.base_offset, row.end_offset), (56, -1, 2));
+}
+
+#[test]
 fn appends_of_many_jobs_to_one_log_do_not_block_the_pool() {
     let fs = FaultFs::new();
     let (busy, other) = (open(&fs, "t-0"), open(&fs, "t-1"));
@@ -182,11 +206,49 @@ fn appends_of_many_jobs_to_one_log_do_not_block_the_pool() {
             plan: Arc::clone(&plan),
             targets,
         };
-        engine.submit(token, move || job.run()).unwrap();
+        engine.write(token, move || job.run()).unwrap();
     }
     engine.close();
     assert_eq!(engine.drain().len(), 200);
     assert_eq!((busy.log_end_offset(), other.log_end_offset()), (190, 10));
+}
+
+#[test]
+fn a_row_of_an_older_segment_is_not_kept_waiting() {
+    let fs = FaultFs::new();
+    let (old, new) = (open(&fs, "t-0"), open(&fs, "t-1"));
+    let records = batch(100);
+    old.update_config(LogConfig {
+        segment_bytes: 3 * records.len() as u64,
+        ..LogConfig::default()
+    });
+    for log in [&old, &new] {
+        for _ in 0..7 {
+            produce(&plan(&[&records]), &[log]);
+        }
+    }
+    let starting_at = |log, fetch_offset, max_offset| FetchRow {
+        fetch_offset,
+        max_offset,
+        ..fetch_row(log, 0)
+    };
+    let many = 1 << 19;
+    // Segments of three batches: the rest of the first, or of the second, is all that a read can give.
+    for (offset, batches) in [(0, 3), (1, 2), (2, 1), (3, 3), (5, 1)] {
+        let outcome = fetch_at_least(many, vec![starting_at(&old, offset, i64::MAX)]);
+        assert!(outcome.response.is_some(), "{offset}");
+        assert_eq!(outcome.total, batches * records.len());
+    }
+    for row in [
+        starting_at(&old, 6, i64::MAX),
+        // Nothing behind its segment may be read.
+        starting_at(&old, 0, 3),
+        starting_at(&new, 0, i64::MAX),
+    ] {
+        assert!(fetch_at_least(many, vec![row]).response.is_none());
+    }
+    let both = vec![starting_at(&new, 0, i64::MAX), starting_at(&old, 2, i64::MAX)];
+    assert_eq!(fetch_at_least(many, both).total, 8 * records.len());
 }
 
 #[test]
@@ -232,4 +294,56 @@ fn a_fetch_with_nothing_new_builds_nothing() {
             bytes: 0
         }]
     );
+}
+
+#[test]
+fn an_error_that_came_with_its_row_waits_with_the_others() {
+    let fs = FaultFs::new();
+    let log = open(&fs, "t-0");
+    let unknown = FetchRow {
+        error_code: 3,
+        log: None,
+        ..fetch_row(&log, 1)
+    };
+    let rows = vec![unknown, fetch_row(&log, 0)];
+    assert!(fetch(rows.clone()).response.is_none());
+    let told = fetch_at_least(0, rows).response.unwrap();
+    assert!(told.into_memory().is_ok());
+    // One that the read itself has met is news.
+    let beyond = FetchRow {
+        fetch_offset: 99,
+        ..fetch_row(&log, 0)
+    };
+    assert!(fetch(vec![beyond]).response.is_some());
+}
+
+#[test]
+fn rows_of_an_append_share_nothing_but_the_job() {
+    let fs = FaultFs::new();
+    let (first, second) = (open(&fs, "t-0"), open(&fs, "t-1"));
+    first.fence(4).unwrap();
+    let row = |log: &Arc<PartitionLog>, codec, value: &[u8]| {
+        let mut batch = BatchBuilder::new(codec);
+        batch.append(1000, Some(b"key"), Some(value), []).unwrap();
+        batch.append(1000, Some(b"tombstone"), None, []).unwrap();
+        AppendRow {
+            log: Arc::clone(log),
+            leader_epoch: 3,
+            batch,
+        }
+    };
+    let job = AppendJob {
+        rows: vec![
+            row(&first, Codec::None, b"late"),
+            row(&second, Codec::Zstd, b"in time"),
+            row(&second, Codec::None, &vec![7; 2 << 20]),
+            row(&second, Codec::None, b"next"),
+        ],
+    };
+    let Outcome::Produced(rows) = job.run() else {
+        panic!("no rows")
+    };
+    let found: Vec<_> = rows.iter().map(|row| (row.error_code, row.end_offset)).collect();
+    assert_eq!(found, [(6, -1), (0, 2), (10, -1), (0, 4)]);
+    assert_eq!((first.log_end_offset(), second.log_end_offset()), (0, 4));
 }

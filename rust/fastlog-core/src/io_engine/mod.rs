@@ -3,7 +3,11 @@
 //! A job is submitted under a token; its result comes back through one completion queue whose eventfd
 //! wakes the event loop. Every accepted token comes back exactly once, also when its job panics or the
 //! engine closes. Jobs run in any order: whoever needs order waits for the earlier result.
+//!
+//! Appends and flushes have threads of their own, reads and sends others: a slow consumer of cold data, or many
+//! of them, must not keep producers waiting.
 
+mod append;
 mod committer;
 mod completions;
 mod fetch;
@@ -21,11 +25,11 @@ mod tests;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use completions::CompletionQueue;
 use pool::WorkerPool;
 
+pub use append::{AppendJob, AppendRow};
 pub use committer::{Committer, Durable};
 pub use fetch::{FetchJob, FetchOutcome, FetchRow, FetchedRow};
 pub use outcome::{Completion, Failure, Outcome};
@@ -40,25 +44,39 @@ const MAX_COMMIT_THREADS: usize = 4;
 #[derive(Debug)]
 pub struct IoEngine {
     completions: Arc<CompletionQueue<Outcome>>,
-    workers: WorkerPool,
+    writers: WorkerPool,
+    readers: WorkerPool,
     committer: Committer,
-    files_failed: Arc<AtomicBool>,
 }
 
 impl IoEngine {
-    /// Starts `threads` workers (at least one) and the threads of the group commit.
+    /// Starts `threads` threads (at least one) that write, as many that read, and those of the group commit.
     pub fn new(threads: usize) -> io::Result<Self> {
         Ok(Self {
             completions: Arc::new(CompletionQueue::new()?),
-            workers: WorkerPool::new("fastlog-io", threads)?,
+            writers: WorkerPool::new("fastlog-write", threads)?,
+            readers: WorkerPool::new("fastlog-read", threads)?,
             committer: Committer::new(threads.clamp(1, MAX_COMMIT_THREADS))?,
-            files_failed: Arc::default(),
         })
     }
 
-    /// Runs `job` on a worker; its outcome comes back under `token`.
-    pub fn submit(&self, token: u64, job: impl FnOnce() -> Outcome + Send + 'static) -> Result<(), Closed> {
-        self.workers.submit(|| {
+    /// Runs `job`, which writes to logs; its outcome comes back under `token`.
+    pub fn write(&self, token: u64, job: impl FnOnce() -> Outcome + Send + 'static) -> Result<(), Closed> {
+        self.submit(&self.writers, token, job)
+    }
+
+    /// Runs `job`, which reads from logs; its outcome comes back under `token`.
+    pub fn read(&self, token: u64, job: impl FnOnce() -> Outcome + Send + 'static) -> Result<(), Closed> {
+        self.submit(&self.readers, token, job)
+    }
+
+    fn submit(
+        &self,
+        pool: &WorkerPool,
+        token: u64,
+        job: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> Result<(), Closed> {
+        pool.submit(|| {
             let completion = self.completion(token);
             Box::new(move || match catch(job) {
                 Ok(outcome) => completion.finish(outcome),
@@ -75,20 +93,10 @@ impl IoEngine {
         response: Arc<Response>,
         from: usize,
     ) -> Result<(), Closed> {
-        let files_failed = Arc::clone(&self.files_failed);
-        self.submit(token, move || match response.send(&socket, from) {
+        self.read(token, move || match response.send(&socket, from) {
             Ok(position) => Outcome::Sent(position),
-            Err(error) => {
-                files_failed.store(true, Ordering::Relaxed);
-                Outcome::Failed(Failure::from(error))
-            }
+            Err(error) => Outcome::Failed(Failure::from(error)),
         })
-    }
-
-    /// Whether every file could be sent so far. When not, records are better read into memory first: an
-    /// error of the disk then costs its partition an error code and not the connection, again and again.
-    pub fn files_can_be_sent(&self) -> bool {
-        !self.files_failed.load(Ordering::Relaxed)
     }
 
     /// Makes the appends of `log` durable together with those of everybody else who waits for it.
@@ -108,7 +116,8 @@ impl IoEngine {
 
     /// Runs what was submitted, then joins the threads. The results can still be drained.
     pub fn close(&self) {
-        self.workers.close();
+        self.writers.close();
+        self.readers.close();
         self.committer.close();
     }
 

@@ -12,13 +12,13 @@ use crate::error::{Error, ErrorCode, Result};
 /// Result of one job.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Rows of a produce, in row order.
+    /// Rows of a produce or an append, in row order.
     Produced(Vec<ProduceRowOutcome>),
     /// A fetch.
     Fetched(FetchOutcome),
     /// The position that sending a response has reached; `None` when the peer is gone.
     Sent(Option<usize>),
-    /// An offset: the recovery point of a flush, the durable end offset of a commit.
+    /// An offset: the recovery point of a flush, the durable end offset of a commit, the first one of a leadership.
     Offset(i64),
     /// The job failed as a whole.
     Failed(Failure),

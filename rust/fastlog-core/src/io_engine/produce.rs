@@ -12,7 +12,7 @@ use crate::wire::ProducePlan;
 /// First version of Produce in which a batch may be compressed with zstd (KIP-110).
 const ZSTD_SINCE: i16 = 7;
 
-/// `NOT_LEADER_OR_FOLLOWER`: the leadership changed between the decision and the append. Clients retry it.
+/// The leadership changed between the decision and the append. Clients retry it.
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 
 /// What was decided about one row.
@@ -33,7 +33,8 @@ pub struct ProduceJob {
     pub targets: Vec<ProduceTarget>,
 }
 
-/// What became of one row. Offsets and times are -1 on an error.
+/// What became of one row. Offsets and times are -1 on an error, but for the end of a batch that is in the log and not
+/// durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProduceRowOutcome {
     /// Kafka error code, 0 for success.
@@ -48,7 +49,7 @@ pub struct ProduceRowOutcome {
     pub record_errors: Vec<RecordError>,
     /// What is wrong, in words.
     pub message: Option<String>,
-    /// Log end offset after the append.
+    /// Offset after the last record, that of an earlier append for a duplicate.
     pub end_offset: i64,
 }
 
@@ -70,7 +71,7 @@ impl ProduceJob {
             };
             match catch(|| log.append(records, leader_epoch, options)) {
                 Ok(Ok(info)) => ProduceRowOutcome::from(info),
-                Ok(Err(error)) => ProduceRowOutcome::failed(error, log, leader_epoch),
+                Ok(Err(error)) => ProduceRowOutcome::from(error),
                 Err(panic) => ProduceRowOutcome::broken(&panic),
             }
         });
@@ -91,24 +92,28 @@ impl ProduceRowOutcome {
         }
     }
 
-    fn failed(error: AppendError, log: &PartitionLog, leader_epoch: i32) -> Self {
+    pub(super) fn broken(panic: &Failure) -> Self {
+        Self::error(panic.code().code(), Some(panic.to_string()))
+    }
+}
+
+impl From<AppendError> for ProduceRowOutcome {
+    fn from(error: AppendError) -> Self {
         match error {
             AppendError::Rejected(rejection) => Self {
                 record_errors: rejection.record_errors,
                 ..Self::error(rejection.code.code(), Some(rejection.message))
             },
-            // The only argument that can be wrong here: a newer leader has written to the log meanwhile.
-            AppendError::Failed(error @ Error::InvalidArgument(_))
-                if log.latest_epoch().is_some_and(|latest| latest > leader_epoch) =>
-            {
+            // A Produce request names no epoch of its own, so a client is not told of one.
+            AppendError::Failed(error @ Error::Fenced { .. }) => {
                 Self::error(NOT_LEADER_OR_FOLLOWER, Some(error.to_string()))
             }
             AppendError::Failed(error) => Self::error(error.code().code(), Some(error.to_string())),
+            AppendError::Unflushed { error, info } => Self {
+                end_offset: info.end_offset,
+                ..Self::error(error.code().code(), Some(error.to_string()))
+            },
         }
-    }
-
-    fn broken(panic: &Failure) -> Self {
-        Self::error(panic.code().code(), Some(panic.to_string()))
     }
 }
 

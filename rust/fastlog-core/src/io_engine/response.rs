@@ -7,9 +7,10 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::env::File;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_not_found};
 use crate::log::ReadSlice;
 
 /// Fewer bytes than this are cheaper to copy than to send on their own.
@@ -33,6 +34,7 @@ struct FilePart {
     file: Arc<dyn File>,
     position: u64,
     len: usize,
+    failed: Arc<AtomicBool>,
 }
 
 /// What is at one position of a response.
@@ -41,7 +43,7 @@ enum Piece<'a> {
     Memory(&'a [u8], bool),
     /// The rest of a stretch of a file.
     File {
-        file: &'a Arc<dyn File>,
+        part: &'a FilePart,
         position: u64,
         len: usize,
     },
@@ -59,6 +61,7 @@ impl Response {
                 file: slice.file,
                 position: slice.position,
                 len: slice.len,
+                failed: slice.send_failed,
             })
             .collect();
         debug_assert!(files.is_sorted_by_key(|part| part.at));
@@ -100,7 +103,14 @@ impl Response {
         while position < limit {
             let sent = match self.piece(position) {
                 Piece::Memory(bytes, more) => send_memory(socket.as_raw_fd(), bytes, more),
-                Piece::File { file, position, len } => send_file(socket.as_raw_fd(), file, position, len)?,
+                Piece::File { part, position, len } => {
+                    send_file(socket.as_raw_fd(), &part.file, position, len).inspect_err(|error| {
+                        // A shortage passes, and a file that is gone is not found again.
+                        if !error.passes() && !is_not_found(error) {
+                            part.failed.store(true, Ordering::Relaxed);
+                        }
+                    })?
+                }
                 Piece::End => break,
             };
             match sent {
@@ -124,7 +134,7 @@ impl Response {
             if wanted < start + part.len {
                 let skipped = wanted - start;
                 return Piece::File {
-                    file: &part.file,
+                    part,
                     position: part.position + skipped as u64,
                     len: part.len - skipped,
                 };
@@ -164,30 +174,44 @@ fn send_memory(socket: RawFd, bytes: &[u8], more: bool) -> Sent {
 
 fn send_file(socket: RawFd, file: &Arc<dyn File>, position: u64, len: usize) -> Result<Sent> {
     let failed = |error: io::Error| Error::io("sendfile", file.path(), error);
-    let Some(source) = file.raw_fd() else {
-        return Err(failed(io::ErrorKind::Unsupported.into()));
-    };
     let mut offset = libc::off_t::try_from(position)
         .map_err(|_| Error::InvalidArgument(format!("position {position} is beyond any file")))?;
-    loop {
-        // SAFETY: both descriptors are open for as long as the caller holds their owners, and `offset` is a
-        // valid place to write the new position to.
-        let sent = unsafe { libc::sendfile(socket, source, &raw mut offset, len) };
-        match usize::try_from(sent) {
-            // The file ends where records were announced: somebody cut it.
-            Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
-            Ok(sent) => return Ok(Sent::Bytes(sent)),
-            Err(_) => {}
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINTR) => {}
-            Some(libc::EAGAIN) => return Ok(Sent::SocketFull),
-            // What only a disk says. Anything else is about the socket.
-            Some(libc::EIO | libc::EINVAL | libc::EBADF | libc::ENOMEM | libc::EOVERFLOW) => {
-                return Err(failed(error));
+    let mut sent = None;
+    // The file keeps its descriptor for as long as this runs.
+    file.with_descriptor(&mut |source| {
+        sent = Some(loop {
+            // SAFETY: both descriptors are open for as long as the caller holds their owners, and `offset` is a
+            // valid place to write the new position to.
+            let sent = unsafe { libc::sendfile(socket, source, &raw mut offset, len) };
+            let error = io::Error::last_os_error();
+            if sent >= 0 || error.raw_os_error() != Some(libc::EINTR) {
+                break usize::try_from(sent).map_err(|_| error);
             }
-            _ => return Ok(Sent::PeerGone),
-        }
+        });
+    })?;
+    match sent {
+        None => Err(failed(io::ErrorKind::Unsupported.into())),
+        // The file ends where records were announced: somebody cut it.
+        Some(Ok(0)) => Err(failed(io::ErrorKind::UnexpectedEof.into())),
+        Some(Ok(sent)) => Ok(Sent::Bytes(sent)),
+        Some(Err(error)) => match error.raw_os_error() {
+            Some(libc::EAGAIN) => Ok(Sent::SocketFull),
+            Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN) => Ok(Sent::PeerGone),
+            // Networks and disks share the other numbers, ETIMEDOUT among them: a connection that met one is over.
+            _ if is_over(socket) => Ok(Sent::PeerGone),
+            _ => Err(failed(error)),
+        },
     }
+}
+
+/// Whether nothing more can be sent on a connection.
+pub(super) fn is_over(socket: RawFd) -> bool {
+    let mut asked = libc::pollfd {
+        fd: socket,
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: one `pollfd` is passed, and the call does not wait.
+    let found = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    found > 0 && asked.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }

@@ -1,11 +1,12 @@
 //! Responses from files, over real files and a real pair of sockets.
 
 use std::io::{Read, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::response::Response;
+use super::response::{Response, is_over};
 use crate::env::{FileSystem, OpenMode, StdFs};
 use crate::log::ReadSlice;
 
@@ -15,6 +16,11 @@ fn pattern(len: usize, seed: usize) -> Vec<u8> {
 
 /// A response with a file at its start, in its middle twice in a row, and at its end; and all its bytes.
 fn response(directory: &tempfile::TempDir) -> (Response, Vec<u8>) {
+    response_of(directory, &Arc::default())
+}
+
+/// The same, of a log with this flag.
+fn response_of(directory: &tempfile::TempDir, failed: &Arc<AtomicBool>) -> (Response, Vec<u8>) {
     let path = directory.path().join("records");
     let records = pattern(700_000, 7);
     std::fs::write(&path, &records).unwrap();
@@ -40,6 +46,8 @@ fn response(directory: &tempfile::TempDir) -> (Response, Vec<u8>) {
             position: position as u64,
             len,
             first_offset: 0,
+            goes_on: false,
+            send_failed: Arc::clone(failed),
         };
         (at, slice)
     });
@@ -114,18 +122,23 @@ fn a_full_socket_takes_nothing() {
 #[test]
 fn a_peer_that_left_is_no_error_of_the_disk() {
     let directory = tempfile::tempdir().unwrap();
-    let (response, _) = response(&directory);
+    let failed = Arc::default();
+    let (response, _) = response_of(&directory, &failed);
     for from in [0, 1000] {
         let (ours, theirs) = sockets();
+        assert!(!is_over(ours.as_raw_fd()));
         drop(theirs);
         assert_eq!(response.send(&ours, from).unwrap(), None);
+        assert!(is_over(ours.as_raw_fd()));
     }
+    assert!(!failed.load(Ordering::Relaxed));
 }
 
 #[test]
 fn a_file_that_was_cut_fails() {
     let directory = tempfile::tempdir().unwrap();
-    let (response, _) = response(&directory);
+    let failed = Arc::default();
+    let (response, _) = response_of(&directory, &failed);
     let path = directory.path().join("records");
     std::fs::OpenOptions::new()
         .write(true)
@@ -137,6 +150,7 @@ fn a_file_that_was_cut_fails() {
     // What is left of the first stretch is sent, then its end is missing.
     let error = response.send(&ours, 0).unwrap_err();
     assert!(error.to_string().contains("sendfile"), "{error}");
+    assert!(failed.load(Ordering::Relaxed));
     let mut part = [0; 490];
     theirs.read_exact(&mut part).unwrap();
 }

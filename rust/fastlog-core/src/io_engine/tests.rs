@@ -24,7 +24,7 @@ fn every_token_comes_back_once_whatever_its_job_does() {
     let engine = IoEngine::new(3).unwrap();
     for token in 0..300_u64 {
         engine
-            .submit(token, move || match token % 3 {
+            .write(token, move || match token % 3 {
                 0 => Outcome::Offset(token as i64),
                 1 => Outcome::Failed(Failure::from(Error::InvalidArgument(token.to_string()))),
                 _ => panic_quietly(),
@@ -48,10 +48,45 @@ fn every_token_comes_back_once_whatever_its_job_does() {
 }
 
 #[test]
+fn reads_and_writes_do_not_wait_for_each_other() {
+    for slow_reads in [true, false] {
+        let engine = IoEngine::new(2).unwrap();
+        let (permit, gate) = channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        for token in 0..10 {
+            let gate = Arc::clone(&gate);
+            let job = move || {
+                gate.lock().unwrap().recv().unwrap();
+                Outcome::Offset(0)
+            };
+            if slow_reads {
+                engine.read(token, job).unwrap();
+            } else {
+                engine.write(token, job).unwrap();
+            }
+        }
+        let (done, quick) = channel();
+        let job = move || {
+            done.send(()).unwrap();
+            Outcome::Offset(1)
+        };
+        if slow_reads {
+            engine.write(10, job).unwrap();
+        } else {
+            engine.read(10, job).unwrap();
+        }
+        quick.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+        (0..10).for_each(|_| permit.send(()).unwrap());
+        engine.close();
+        assert_eq!(by_token(engine.drain()).len(), 11);
+    }
+}
+
+#[test]
 fn a_closed_engine_takes_no_token() {
     let engine = IoEngine::new(1).unwrap();
     engine.close();
-    assert_eq!(engine.submit(1, || Outcome::Offset(0)), Err(Closed));
+    assert_eq!(engine.read(1, || Outcome::Offset(0)), Err(Closed));
     assert_eq!(engine.commit(2, Arc::new(Gated::open())), Err(Closed));
     assert!(engine.drain().is_empty());
 }

@@ -9,7 +9,7 @@ use crate::batch::{
     validate_for_append,
 };
 use crate::compression::DecompressionLimit;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::producer_state::SequenceVerdict;
 
 /// How a batch is appended.
@@ -43,28 +43,36 @@ pub struct AppendInfo {
     pub log_start_offset: i64,
     /// Nothing was appended because the batch was appended earlier; the offsets are those of then.
     pub duplicate: bool,
-    /// Log end offset after the append.
+    /// Offset after the last record: once everything below it is durable, so is the batch.
     pub end_offset: i64,
     /// Bytes that the log grew by.
     pub bytes: u64,
 }
 
-/// Why nothing was appended.
+/// Why a batch is not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The batch is at fault.
+    /// Nothing was appended: the batch is at fault.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The disk, or the state of the log, is at fault.
+    /// Nothing was appended: the disk, or the state of the log, is at fault.
     #[error(transparent)]
     Failed(#[from] Error),
+    /// It is in the log, and could not be made durable where `flush.messages` promises that.
+    #[error("{error}")]
+    Unflushed {
+        /// What kept it from that.
+        error: Error,
+        /// Where it is.
+        info: AppendInfo,
+    },
 }
 
 impl PartitionLog {
     /// Appends one batch, the bytes of one partition of a Produce request, as the leader of `leader_epoch`.
     ///
     /// `records` is neither changed nor copied: a header of its own goes to disk with the caller's body in
-    /// one vectored write.
+    /// one vectored write. Fails with [`Error::Fenced`] when another epoch has begun since.
     pub fn append(
         &self,
         records: &[u8],
@@ -77,34 +85,54 @@ impl PartitionLog {
         let rules = config.append_rules(options.zstd_allowed, options.origin);
         // Before the lock: producers of one partition validate side by side.
         let mut batch = validate_for_append(records, &rules, now_ms)?;
+        if options.origin == AppendOrigin::Client {
+            check_fits(batch.size() as u64, config.segment_bytes)?;
+        }
         let marker = marker_of(records, &batch.info);
 
-        let mut guard = lock(&self.writer);
+        let mut guard = self.settled_writer()?;
         let writer = &mut *guard;
-        self.check_online()?;
+        writer.pass_fence(leader_epoch)?;
         if let SequenceVerdict::Duplicate {
             first_offset,
             last_offset,
             timestamp,
         } = writer.producers.check(&batch.info, options.origin)?
         {
-            return Ok(AppendInfo {
+            let promised = writer.flush_promised_below > last_offset;
+            drop(guard);
+            let info = AppendInfo {
                 first_offset,
                 last_offset,
                 log_append_time: if batch.log_append_time < 0 { -1 } else { timestamp },
                 log_start_offset: self.log_start_offset(),
                 duplicate: true,
-                end_offset: self.log_end_offset(),
+                end_offset: last_offset + 1,
                 bytes: 0,
-            });
+            };
+            if promised {
+                // Whoever sent it first may have been told that this failed, or nothing yet.
+                self.flush(Some(info.end_offset))
+                    .map_err(|error| AppendError::Unflushed { error, info })?;
+            }
+            return Ok(info);
         }
         if let Some(marker) = &marker {
             writer.producers.check_marker(&batch.info, marker)?;
         }
+        if batch.info.has_producer() {
+            writer.producers.make_room(1)?;
+        }
         let first_offset = writer.active.extent().next_offset;
+        check_offsets_left(first_offset, &batch.info)?;
         self.enter_epoch(leader_epoch, first_offset)?;
         batch.stamp(first_offset, leader_epoch);
-        self.guard(self.write_batch(writer, &batch, &config, now_ms))?;
+        let written = self.write_batch(writer, &batch, &config, now_ms);
+        let is_full = matches!(written, Err(Error::NoSpace { .. }));
+        if self.is_out_of_room() != is_full {
+            self.out_of_room.store(is_full, Ordering::Relaxed);
+        }
+        self.guard(written)?;
         self.guard(self.note_appended(writer, &batch.info, marker, config.index_interval_bytes))?;
         writer.active.publish();
         self.publish_end(writer);
@@ -115,19 +143,14 @@ impl PartitionLog {
             log_append_time: batch.log_append_time,
             log_start_offset: self.log_start_offset(),
             duplicate: false,
-            end_offset: writer.active.extent().next_offset,
+            end_offset: batch.info.next_offset(),
             bytes: batch.size() as u64,
         };
         self.appended_bytes.fetch_add(info.bytes, Ordering::AcqRel);
-        writer.unflushed_records += i64::from(batch.info.record_count);
-        let flush_due = writer.unflushed_records >= config.flush_messages;
-        if flush_due {
-            writer.unflushed_records = 0;
-        }
+        let due = writer.note_unflushed(i64::from(batch.info.record_count), config.flush_messages);
         drop(guard);
-        if flush_due {
-            self.flush(None)?;
-        }
+        self.flush_due(due)
+            .map_err(|error| AppendError::Unflushed { error, info })?;
         Ok(info)
     }
 
@@ -144,7 +167,8 @@ impl PartitionLog {
             .write(&mut [IoSlice::new(&batch.header), IoSlice::new(&batch.body)])
     }
 
-    /// Index entries and producer state of a batch that was just written.
+    /// Producer state and index entries of a batch that was just written. Nothing here fails in a way that passes: the
+    /// batch is in the log, and whoever sends it again has to be told so.
     pub(super) fn note_appended(
         &self,
         writer: &mut Writer,
@@ -152,11 +176,11 @@ impl PartitionLog {
         marker: Option<ControlMarker>,
         index_interval: u64,
     ) -> Result<()> {
-        writer.active.note_batch(header, index_interval)?;
         let completed = writer.producers.record(header, marker);
         if header.is_transactional() || completed.is_some() {
             lock(&self.stability).note(header, completed.as_ref());
         }
+        writer.active.note_batch(header, index_interval)?;
         match completed {
             Some(completed) if completed.aborted => {
                 writer.active.segment().transactions().append(completed.into())
@@ -169,6 +193,26 @@ impl PartitionLog {
         self.log_end_offset
             .store(writer.active.extent().next_offset, Ordering::Release);
     }
+}
+
+/// A producer's batch has to fit into one segment (`UnifiedLog.append`): it is told before its sequence is looked at,
+/// and of the size that the batch is stored with.
+fn check_fits(size: u64, segment_bytes: u64) -> Result<(), Rejection> {
+    if size <= segment_bytes {
+        return Ok(());
+    }
+    let message =
+        format!("the batch has {size} bytes, more than the maximum segment size of {segment_bytes}");
+    Err(Rejection::new(ErrorCode::RecordListTooLarge, message))
+}
+
+/// A log at the end of all offsets takes no batch that has none for each record, and for its own end.
+fn check_offsets_left(first_offset: i64, batch: &BatchHeader) -> Result<(), Rejection> {
+    if first_offset.checked_add(batch.record_count.into()).is_some() {
+        return Ok(());
+    }
+    let message = format!("no offsets are left behind {first_offset} for the batch");
+    Err(Rejection::new(ErrorCode::InvalidRequest, message))
 }
 
 /// The transaction marker in a control batch.

@@ -92,6 +92,7 @@ impl PartitionLog {
                 match stop() {
                     // Whatever went wrong may have gone wrong because of that.
                     Some(reason) => Err(Error::Aborted(reason.to_owned())),
+                    None if self.is_damage(&error) => Err(self.note_damage(&error)),
                     None if is_not_found(&error) => {
                         Err(Error::Aborted(format!("the directory is not there: {error}")))
                     }
@@ -183,7 +184,7 @@ impl PartitionLog {
                     continue;
                 }
                 let full = builder.add(&batch, from);
-                if let Some(offset) = full.map_err(|error| source.damaged(&header, error.to_string()))? {
+                if let Some(offset) = full.map_err(|error| source.blame(&header, error))? {
                     run.report.map_full = true;
                     clean_end = offset;
                     break 'segments;
@@ -263,7 +264,7 @@ impl PartitionLog {
                     .and_then(|rule| Ok((rule, rewriter.rewrite(&batch, &rule, rules)?)));
                 let (rule, kept) = match outcome {
                     Ok(outcome) => outcome,
-                    Err(error) => return Err(source.damaged(&header, error.to_string())),
+                    Err(error) => return Err(source.blame(&header, error)),
                 };
                 if header.is_control() && rule.discard {
                     lost_markers.push((header.producer_id, header.base_offset));
@@ -324,11 +325,15 @@ impl PartitionLog {
     }
 
     /// Removes what an earlier compaction could not remove. Were it there when a crash interrupts a swap, the
-    /// next start would take the swap for unfinished.
+    /// next start would take the swap for unfinished; and without it, what had become `.swap` for finished. So
+    /// that goes first.
     fn remove_stale_cleaned(&self) -> Result<()> {
-        for entry in self.space.fs.list_dir(&self.space.dir)? {
-            if parse(&entry.name).is_some_and(|name| name.state == FileState::Cleaned) {
-                self.space.fs.remove_file(&self.space.dir.join(&entry.name))?;
+        let entries = self.space.fs.list_dir(&self.space.dir)?;
+        for stale in [FileState::Swap, FileState::Cleaned] {
+            for entry in &entries {
+                if parse(&entry.name).is_some_and(|name| name.state == stale) {
+                    self.space.fs.remove_file(&self.space.dir.join(&entry.name))?;
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::compaction_checkpoint::CompactionCheckpoint;
 use super::{PartitionLog, lock};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How often the one who waits for a compaction to stop looks.
 const STOP_POLL: Duration = Duration::from_millis(1);
@@ -142,7 +142,7 @@ impl PartitionLog {
         }
         match self.store_compaction(&mut stored, next) {
             // What a restart forgets costs more work in the next compaction, which stores it before it makes holes.
-            Err(Error::NoSpace { .. }) => {
+            Err(error) if error.passes() => {
                 *lock(&self.compaction.checkpoint) = next;
                 Ok(())
             }

@@ -14,10 +14,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{PartitionLog, lock};
+use crate::cause::Cause;
+use crate::env::Directory;
 use crate::error::{Error, Result};
 use crate::segment::Segment;
+
+/// How often renames are tried again that the system has no memory for, and how long it is given.
+const ATTEMPTS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What became of cleaned segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,39 +61,38 @@ impl PartitionLog {
         if left < sources.len() {
             return Err(Error::Aborted("retention took some of the segments".to_owned()));
         }
+        // Before the first name changes: later nothing may be missing that only has to be waited for.
+        let directory = self.space.fs.open_dir(&self.space.dir)?;
         for segment in cleaned.iter().rev() {
             segment.cleaned_to_swap()?;
         }
         // From here on there is no way back: what fails leaves the rest to the next start.
-        let paths = match self.finish_swap(sources, &cleaned) {
-            Ok(paths) => paths,
-            Err(error) => {
-                let _ = self
-                    .failure
-                    .set(format!("segments are half replaced after a compaction: {error}"));
-                return Err(error);
-            }
-        };
+        if let Err(error) = self.finish_swap(&*directory, sources, &cleaned) {
+            let reason = format!("segments are half replaced after a compaction: {error}");
+            self.fail(reason, error.cause().unwrap_or(Cause::File).max(Cause::File));
+            return Err(error);
+        }
         self.show_swapped(sources, cleaned);
-        self.purge_later(paths);
         Ok(Swapped::InPlace)
     }
 
-    fn finish_swap(&self, sources: &[Arc<Segment>], cleaned: &[Segment]) -> Result<Vec<std::path::PathBuf>> {
-        let fs = &*self.space.fs;
-        fs.sync_dir(&self.space.dir)?;
-        let mut paths = Vec::new();
+    fn finish_swap(
+        &self,
+        directory: &dyn Directory,
+        sources: &[Arc<Segment>],
+        cleaned: &[Segment],
+    ) -> Result<()> {
+        directory.sync()?;
         for source in sources {
             let has_heir = cleaned
                 .iter()
                 .any(|segment| segment.base_offset() == source.base_offset());
-            paths.append(&mut source.rename_replaced(has_heir)?);
+            self.purge_later(source, patiently(|| source.rename_replaced(has_heir))?);
         }
         for segment in cleaned {
-            segment.swap_into_place()?;
+            patiently(|| segment.swap_into_place())?;
         }
-        fs.sync_dir(&self.space.dir)?;
-        Ok(paths)
+        directory.sync()
     }
 
     /// Lets readers see the new segments.
@@ -102,4 +108,15 @@ impl PartitionLog {
         lock(&self.sealed).retain(|segment| !is_source(segment));
         self.directory_changed.store(true, Ordering::Release);
     }
+}
+
+/// Does `step` again for as long as the system has no memory for it; it goes on where it failed.
+fn patiently<T>(step: impl Fn() -> Result<T>) -> Result<T> {
+    for _ in 0..ATTEMPTS {
+        match step() {
+            Err(error) if error.passes() => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+    step()
 }

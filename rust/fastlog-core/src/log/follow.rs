@@ -4,26 +4,27 @@ use std::io::IoSlice;
 use std::sync::atomic::Ordering;
 
 use super::append::marker_of;
-use super::{AppendError, AppendInfo, LogConfig, PartitionLog, Writer, lock};
+use super::{AppendError, AppendInfo, LogConfig, PartitionLog, Writer};
 use crate::batch::{BatchHeader, BatchView, HEADER_SIZE, Rejection};
 use crate::error::{Error, ErrorCode, Result};
 use crate::segment::implausible;
 
 impl PartitionLog {
     /// Appends the batches of a fetch from the leader, offsets and epochs as they are. A batch that is cut off
-    /// at the end is left out.
+    /// at the end is left out. `leader_epoch` is that of the leader which was asked: fails with [`Error::Fenced`] when
+    /// another one has begun since.
     ///
     /// Offsets must rise from the log end offset on; gaps are what compaction left on the leader.
-    pub fn append_as_follower(&self, records: &[u8]) -> Result<AppendInfo, AppendError> {
+    pub fn append_as_follower(&self, records: &[u8], leader_epoch: i32) -> Result<AppendInfo, AppendError> {
         self.check_online()?;
         let batches = sound_batches(records)?;
         let config = self.config();
         let now_ms = self.clock.now_ms();
 
         let mut guard = loop {
-            let guard = lock(&self.writer);
-            self.check_online()?;
-            match self.check_order(&batches, guard.active.extent().next_offset)? {
+            let mut guard = self.settled_writer()?;
+            guard.pass_fence(leader_epoch)?;
+            match self.check_order(&batches, guard.active.extent().next_offset, leader_epoch)? {
                 // The leader's log was compacted. Nobody has to wait while that is written down.
                 Some(hole_end) if !self.compaction.allows_holes_below(hole_end) => {
                     drop(guard);
@@ -35,26 +36,21 @@ impl PartitionLog {
         let writer = &mut *guard;
         let start = writer.active.extent().next_offset;
         let mut left = &batches[..];
-        let mut bytes = 0;
+        let (mut bytes, mut records) = (0, 0);
         while !left.is_empty() {
             let count = self.guard(self.append_run(writer, left, &config, now_ms))?;
             let (run, rest) = left.split_at(count);
             left = rest;
             for batch in run {
                 bytes += batch.bytes().len() as u64;
-                writer.unflushed_records += i64::from(batch.header().record_count);
+                records += i64::from(batch.header().record_count);
             }
         }
         self.appended_bytes.fetch_add(bytes, Ordering::AcqRel);
-        let flush_due = writer.unflushed_records >= config.flush_messages;
-        if flush_due {
-            writer.unflushed_records = 0;
-        }
+        let due = writer.note_unflushed(records, config.flush_messages);
         let end_offset = writer.active.extent().next_offset;
         drop(guard);
-        if flush_due {
-            self.flush(None)?;
-        }
+        self.flush_due(due)?;
         Ok(AppendInfo {
             first_offset: batches.first().map_or(start, |batch| batch.header().base_offset),
             last_offset: end_offset - 1,
@@ -66,9 +62,9 @@ impl PartitionLog {
         })
     }
 
-    /// Whether all of the batches may come after `start`, one after the other. Returns where the last of the holes
-    /// between them ends.
-    fn check_order(&self, batches: &[BatchView<'_>], start: i64) -> Result<Option<i64>> {
+    /// Whether all of the batches may come after `start`, one after the other, from a leader of `leader_epoch`. Returns
+    /// where the last of the holes between them ends.
+    fn check_order(&self, batches: &[BatchView<'_>], start: i64, leader_epoch: i32) -> Result<Option<i64>> {
         let mut hole_end = None;
         let mut expected = start;
         let mut epoch = self.latest_epoch.load(Ordering::Acquire);
@@ -83,6 +79,12 @@ impl PartitionLog {
             if (0..epoch).contains(&header.partition_leader_epoch) {
                 return Err(Error::InvalidArgument(format!(
                     "batch at offset {} of leader epoch {} after epoch {epoch}",
+                    header.base_offset, header.partition_leader_epoch
+                )));
+            }
+            if header.partition_leader_epoch > leader_epoch {
+                return Err(Error::InvalidArgument(format!(
+                    "batch at offset {} of leader epoch {} from a leader of epoch {leader_epoch}",
                     header.base_offset, header.partition_leader_epoch
                 )));
             }
@@ -117,6 +119,10 @@ impl PartitionLog {
             bytes.push(IoSlice::new(batch.bytes()));
         }
         let count = bytes.len();
+        let producers = batches[..count]
+            .iter()
+            .filter(|batch| batch.header().has_producer());
+        writer.producers.make_room(producers.count())?;
         writer.active.write(&mut bytes)?;
         for batch in &batches[..count] {
             let marker = marker_of(batch.bytes(), batch.header());

@@ -1,47 +1,85 @@
 //! What a crash leaves in a partition directory besides the log, and what becomes of it (Kafka: `LogLoader`).
+//!
+//! Everything is looked at before anything is changed: what proves that records are missing must still be there at
+//! the next start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::compaction_checkpoint::CompactionCheckpoint;
 use super::open::RecoveryReport;
-use crate::env::{DirEntry, temporary_path};
-use crate::error::Result;
-use crate::filenames::{FileKind, FileState, ParsedName, SWAP, file_name, parse};
+use super::swaps::Swaps;
+use crate::env::{DirEntry, EntryKind, OpenMode, temporary_path};
+use crate::error::{Error, Result};
+use crate::filenames::{CORRUPT, FileKind, FileState, ParsedName, file_path, parse, with_suffix};
 use crate::leader_epochs::LeaderEpochs;
-use crate::segment::{Segment, SegmentFiles, SegmentSpace};
+use crate::segment::{SegmentFiles, SegmentSpace};
+
+/// Bytes of an index that are looked at together.
+const LOOK: usize = 4096;
+
+/// What the sweep has to know of the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SweepRules {
+    /// Segments below this offset were deleted on purpose.
+    pub start: i64,
+    /// What is missing is given up.
+    pub allow_data_loss: bool,
+}
 
 /// Clears the directory up and returns the segments that are in it, by base offset.
 ///
 /// * `.deleted` and `.tmp` files go.
-/// * `.cleaned` files go, and so do `.swap` files at or above the lowest of them: their compaction had not
-///   written everything.
+/// * `.cleaned` files go, and so do the `.swap` files beside them: see [`Swaps`].
 /// * Other `.swap` files take their place; what they replace goes.
-/// * Indexes without a log go.
+/// * Indexes without a log go when they are empty, or when the log was deleted. One that lists batches proves that
+///   a segment is lost: [`Error::Corrupt`], and nothing is changed.
 ///
 /// Doing it twice is the same as doing it once.
 pub(super) fn sweep(
     space: &SegmentSpace,
+    rules: SweepRules,
     report: &mut RecoveryReport,
 ) -> Result<BTreeMap<i64, SegmentFiles>> {
+    let Looked {
+        entries,
+        swaps,
+        orphans,
+    } = look(space, rules)?;
     let mut sweep = Sweep {
         space,
         report,
         changed: false,
     };
-    let entries = sweep.list()?;
-    let is = |state| move |(_, name): &&(DirEntry, ParsedName)| name.state == state;
-    let cleaned = entries
-        .iter()
-        .filter(is(FileState::Cleaned))
-        .map(|(_, name)| name.offset)
-        .min();
-    // The `.swap` files first: without a `.cleaned` one beside it the next start would take it for finished.
-    for (entry, name) in entries.iter().filter(is(FileState::Swap)) {
-        if cleaned.is_some_and(|lowest| name.offset >= lowest) {
-            sweep.remove(&entry.name)?;
+    for (name, proof) in &orphans {
+        if *proof {
+            sweep.put_by(name)?;
+        } else {
+            sweep
+                .report
+                .warnings
+                .push(format!("{name}: removed, there is no log for it"));
+            sweep.remove(name)?;
         }
     }
+    // The `.swap` files first: without a `.cleaned` one beside it the next start would take it for finished.
+    for name in swaps.dropped() {
+        sweep.remove(name)?;
+    }
+    if let Some(reason) = swaps.why_dropped() {
+        sweep.report.warnings.push(reason.to_owned());
+    }
+    for name in swaps.replaced() {
+        sweep.remove(name)?;
+    }
+    for (name, live) in swaps.finished() {
+        sweep.report.warnings.push(format!(
+            "{name}: moved into place after an interrupted compaction"
+        ));
+        space.fs.rename(&space.dir.join(name), &space.dir.join(live))?;
+        sweep.changed = true;
+    }
+    // Last, as they explain what else is missing.
     for (entry, name) in &entries {
         if matches!(
             name.state,
@@ -56,11 +94,9 @@ pub(super) fn sweep(
             sweep.remove(&temporary.to_string_lossy())?;
         }
     }
-    sweep.finish_swaps()?;
-    sweep.drop_orphans()?;
 
     let mut segments: BTreeMap<i64, SegmentFiles> = BTreeMap::new();
-    for (entry, name) in sweep.list()? {
+    for (entry, name) in list(space)? {
         let files = segments.entry(name.offset).or_default();
         match name.kind {
             FileKind::Log => files.log = Some(entry.len),
@@ -77,6 +113,122 @@ pub(super) fn sweep(
     Ok(segments)
 }
 
+/// What is in a directory, and what is to become of it.
+pub(super) struct Looked {
+    entries: Vec<(DirEntry, ParsedName)>,
+    swaps: Swaps,
+    /// Indexes without a log, and whether they prove that there was one.
+    orphans: Vec<(String, bool)>,
+}
+
+impl Looked {
+    /// Base offset of the first segment that there will be.
+    pub fn first_segment(&self) -> Option<i64> {
+        let live = self.entries.iter().filter(|(entry, name)| {
+            name.state == FileState::Live && name.kind == FileKind::Log && !self.swaps.replaces(&entry.name)
+        });
+        live.map(|(_, name)| name.offset).chain(self.swaps.filled()).min()
+    }
+}
+
+/// Looks at the directory and changes nothing. Fails with [`Error::Corrupt`] as [`sweep`] does.
+pub(super) fn look(space: &SegmentSpace, rules: SweepRules) -> Result<Looked> {
+    let entries = list(space)?;
+    let swaps = Swaps::judge(space, &entries, rules.allow_data_loss)?;
+    let orphans = orphans(space, &entries, &swaps, rules)?;
+    Ok(Looked {
+        entries,
+        swaps,
+        orphans,
+    })
+}
+
+/// Fails with [`Error::Corrupt`] when something is where a file of the log should be, and is none.
+pub(super) fn check_kinds(space: &SegmentSpace) -> Result<()> {
+    let small = [LeaderEpochs::FILE_NAME, CompactionCheckpoint::FILE_NAME];
+    for entry in space.fs.list_dir(&space.dir)? {
+        let named = parse(&entry.name);
+        let what = match entry.kind {
+            EntryKind::File => continue,
+            EntryKind::Directory => "a directory",
+            EntryKind::Other(name) => name,
+        };
+        if named.is_some() || small.contains(&&*entry.name) {
+            return Err(Error::Corrupt {
+                path: space.dir.join(&entry.name),
+                position: 0,
+                offset: named.map_or(-1, |name| name.offset),
+                reason: format!("it is {what}, in the place of a file of the log"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn list(space: &SegmentSpace) -> Result<Vec<(DirEntry, ParsedName)>> {
+    let entries = space.fs.list_dir(&space.dir)?.into_iter();
+    Ok(entries
+        .filter_map(|entry| parse(&entry.name).map(|name| (entry, name)))
+        .collect())
+}
+
+/// Indexes without a log, and whether they prove that there was one.
+fn orphans(
+    space: &SegmentSpace,
+    entries: &[(DirEntry, ParsedName)],
+    swaps: &Swaps,
+    rules: SweepRules,
+) -> Result<Vec<(String, bool)>> {
+    let live: BTreeSet<i64> = entries
+        .iter()
+        .filter(|(_, name)| name.kind == FileKind::Log && name.state == FileState::Live)
+        .map(|(_, name)| name.offset)
+        .collect();
+    let deleted = |offset, kind| {
+        let is_one = |name: &ParsedName| {
+            name.state == FileState::Deleted && name.kind == kind && name.offset == offset
+        };
+        entries.iter().filter(|(_, name)| is_one(name)).count()
+    };
+    let mut orphans = Vec::new();
+    for (entry, name) in entries {
+        let is_index = matches!(
+            name.kind,
+            FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex
+        );
+        let stays = name.state == FileState::Live && !swaps.replaces(&entry.name);
+        if !is_index || !stays || live.contains(&name.offset) || swaps.fills(name.offset) {
+            continue;
+        }
+        // A deletion takes the log before its indexes, and raises the start of the log before that. What compaction has
+        // replaced took its own indexes along, and says nothing about those in their place.
+        let on_purpose = deleted(name.offset, FileKind::Log) > deleted(name.offset, name.kind)
+            || name.offset < rules.start;
+        let proof = !on_purpose && lists_something(space, entry)?;
+        if proof && !rules.allow_data_loss {
+            return Err(Error::Corrupt {
+                path: file_path(&space.dir, name.offset, FileKind::Log),
+                position: 0,
+                offset: name.offset,
+                reason: format!("the segment is missing: {} lists batches of it", entry.name),
+            });
+        }
+        orphans.push((entry.name.clone(), proof));
+    }
+    Ok(orphans)
+}
+
+/// Whether an index has entries. Kafka allocates indexes in advance: zeros are none.
+fn lists_something(space: &SegmentSpace, entry: &DirEntry) -> Result<bool> {
+    if entry.len == 0 {
+        return Ok(false);
+    }
+    let file = space.fs.open(&space.dir.join(&entry.name), OpenMode::Read)?;
+    let mut bytes = vec![0; LOOK.min(entry.len as usize)];
+    let read = file.read_at(&mut bytes, 0)?;
+    Ok(bytes[..read].iter().any(|byte| *byte != 0))
+}
+
 struct Sweep<'a> {
     space: &'a SegmentSpace,
     report: &'a mut RecoveryReport,
@@ -84,77 +236,25 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn list(&self) -> Result<Vec<(DirEntry, ParsedName)>> {
-        let entries = self.space.fs.list_dir(&self.space.dir)?;
-        let named = entries.into_iter().filter(|entry| !entry.is_dir);
-        Ok(named
-            .filter_map(|entry| parse(&entry.name).map(|name| (entry, name)))
-            .collect())
-    }
-
     fn remove(&mut self, name: &str) -> Result<()> {
         self.changed = true;
         self.space.fs.remove_file(&self.space.dir.join(name))
     }
 
-    /// Puts the results of a finished compaction into place.
-    fn finish_swaps(&mut self) -> Result<()> {
-        let entries = self.list()?;
-        let swaps: Vec<_> = entries
-            .iter()
-            .filter(|(_, name)| name.state == FileState::Swap)
-            .collect();
-        let mut from = i64::MAX;
-        let mut to = i64::MIN;
-        for (entry, name) in swaps.iter().filter(|(_, name)| name.kind == FileKind::Log) {
-            let end = Segment::end_of_file(&self.space.fs, &self.space.dir.join(&entry.name), name.offset)?;
-            from = from.min(name.offset);
-            to = to.max(end);
+    /// Gives a file that proves a loss a name under which it is kept and does not count.
+    fn put_by(&mut self, name: &str) -> Result<()> {
+        let path = self.space.dir.join(name);
+        let mut to = with_suffix(&path, CORRUPT);
+        let mut attempt = 1;
+        while self.space.fs.exists(&to)? {
+            to = with_suffix(&path, &format!(".{attempt}{CORRUPT}"));
+            attempt += 1;
         }
-        for (entry, name) in &entries {
-            // Producer state is not compacted: snapshots stay true.
-            let replaced = name.state == FileState::Live && name.kind != FileKind::Snapshot;
-            // Nothing may be left of what had the same name: an empty result replaces it too.
-            let same = swaps
-                .iter()
-                .any(|(_, swap)| swap.kind == FileKind::Log && swap.offset == name.offset);
-            if replaced && (same || (from..to).contains(&name.offset)) {
-                self.remove(&entry.name)?;
-            }
-        }
-        for (entry, name) in swaps {
-            self.report.warnings.push(format!(
-                "{}: moved into place after an interrupted compaction",
-                entry.name
-            ));
-            let path = self.space.dir.join(&entry.name);
-            let live = self.space.dir.join(entry.name.trim_end_matches(SWAP));
-            debug_assert_eq!(live, self.space.dir.join(file_name(name.offset, name.kind)));
-            self.space.fs.rename(&path, &live)?;
-            self.changed = true;
-        }
-        Ok(())
-    }
-
-    fn drop_orphans(&mut self) -> Result<()> {
-        let entries = self.list()?;
-        let has_log = |offset| {
-            entries
-                .iter()
-                .any(|(_, name)| name.kind == FileKind::Log && name.offset == offset)
-        };
-        for (entry, name) in &entries {
-            let is_index = matches!(
-                name.kind,
-                FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex
-            );
-            if is_index && !has_log(name.offset) {
-                self.report
-                    .warnings
-                    .push(format!("{}: removed, there is no log for it", entry.name));
-                self.remove(&entry.name)?;
-            }
-        }
-        Ok(())
+        self.report.warnings.push(format!(
+            "{name}: there is no log for it, its records are lost; kept as {}",
+            to.display()
+        ));
+        self.changed = true;
+        self.space.fs.rename(&path, &to)
     }
 }

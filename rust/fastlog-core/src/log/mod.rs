@@ -17,8 +17,10 @@ mod compaction_state;
 mod compaction_swap;
 mod config;
 mod epochs;
+mod evidence;
 mod flush;
 mod follow;
+mod hanging;
 mod leftovers;
 mod open;
 mod read;
@@ -28,7 +30,9 @@ mod retention;
 mod roll;
 mod scan;
 mod segments;
+mod soundness;
 mod stability;
+mod swaps;
 mod timestamps;
 mod truncate;
 
@@ -36,10 +40,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use crate::cause::Cause;
 use crate::clock::Clock;
 use crate::env::FileSystem;
 use crate::error::{Error, Result, is_not_found};
-use crate::leader_epochs::LeaderEpochs;
+use crate::leader_epochs::{EpochReader, LeaderEpochs};
 use crate::producer_state::{ActiveProducer, ProducerState};
 use crate::segment::{Segment, SegmentSpace, SegmentWriter};
 
@@ -49,6 +54,7 @@ pub use open::{OpenOptions, Progress, RecoveryReport};
 pub use read::ReadSlice;
 pub use retention::{DeletedSegment, DeletionReason};
 pub use segments::SegmentInfo;
+pub use soundness::{ScrubPosition, Scrubbed};
 pub use timestamps::TimestampOffset;
 
 /// The log of one partition. Shared freely between threads.
@@ -73,7 +79,10 @@ pub struct PartitionLog {
     unsynced_snapshots: Mutex<Vec<Arc<PathBuf>>>,
     /// Files were made, renamed or removed since the directory was last synced.
     directory_changed: AtomicBool,
+    /// Held while they are written to the disk.
     epochs: Mutex<LeaderEpochs>,
+    /// The same for readers.
+    epoch_reader: EpochReader,
     /// The latest leader epoch, -1 none: the append path compares with it without a lock.
     latest_epoch: AtomicI32,
     stability: Mutex<stability::Stability>,
@@ -81,7 +90,22 @@ pub struct PartitionLog {
     /// Held by whoever renames or removes segments.
     layout: Mutex<()>,
     compaction: compaction_control::CompactionControl,
-    failure: OnceLock<String>,
+    /// A file of the log could not be read while it was sent.
+    send_failed: Arc<AtomicBool>,
+    /// The last append found no room on the disk.
+    out_of_room: AtomicBool,
+    failure: OnceLock<Failure>,
+    /// Damage in the log's own files, which is a failure too.
+    damage: OnceLock<String>,
+}
+
+/// Why a log takes no more work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened, in words.
+    pub reason: String,
+    /// Whether the log is alone with that, or its disk is at fault.
+    pub cause: Cause,
 }
 
 /// What the writer's mutex protects.
@@ -91,7 +115,14 @@ struct Writer {
     producers: ProducerState,
     /// What this segment's age limit is shortened by.
     jitter_ms: i64,
+    /// Records since the last flush that `flush.messages` has asked for.
     unflushed_records: i64,
+    /// The latest leader epoch that the log was led or followed in, -1 none. It never falls, whatever is truncated.
+    fence: i32,
+    /// Batches below this offset are acknowledged when they are durable, and not before, by `flush.messages`.
+    flush_promised_below: i64,
+    /// A cut that a shortage interrupted. It has to be finished before anything else happens.
+    unfinished_cut: Option<truncate::Cut>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -134,9 +165,14 @@ impl PartitionLog {
             .saturating_sub(flushed)
     }
 
-    /// The first write or fsync error that the log met. From then on every operation that touches the disk
-    /// fails with [`Error::Offline`].
-    pub fn failure(&self) -> Option<String> {
+    /// Whether the last append found no room on the disk. The next one may find some.
+    pub fn is_out_of_room(&self) -> bool {
+        self.out_of_room.load(Ordering::Relaxed)
+    }
+
+    /// The first error that the log met and that does not pass. From then on every operation that touches the
+    /// disk fails with [`Error::Offline`].
+    pub fn failure(&self) -> Option<Failure> {
         self.failure.get().cloned()
     }
 
@@ -158,6 +194,11 @@ impl PartitionLog {
         lock(&self.writer).producers.active()
     }
 
+    /// The first `most` of them whose ids are larger than `above`.
+    pub fn active_producers_above(&self, above: i64, most: usize) -> Vec<ActiveProducer> {
+        lock(&self.writer).producers.active_above(above, most)
+    }
+
     /// Forgets producers that have been silent for longer than `producer.id.expiration.ms`; returns how many.
     pub fn expire_producers(&self, now_ms: i64) -> usize {
         lock(&self.writer).producers.expire(now_ms)
@@ -166,31 +207,36 @@ impl PartitionLog {
     fn check_online(&self) -> Result<()> {
         match self.failure.get() {
             None => Ok(()),
-            Some(reason) => Err(Error::Offline {
+            Some(failure) => Err(Error::Offline {
                 path: self.space.dir.clone(),
-                reason: reason.clone(),
+                reason: failure.reason.clone(),
             }),
         }
     }
 
-    /// Takes the log offline when `result` is an I/O error. A full disk and wrong arguments do no harm, and
-    /// a directory that was moved away is no fault of the disk.
+    /// Takes the log offline when `result` is an I/O error that does not pass. A full disk, a shortage of the
+    /// process and wrong arguments cost this operation alone, and a directory that was moved away is no fault of
+    /// what was in it.
     fn guard<T>(&self, result: Result<T>) -> Result<T> {
-        if let Err(error @ Error::Io { .. }) = &result
-            && !is_not_found(error)
+        if let Err(error) = &result
+            && let Some(cause) = error.cause().filter(|cause| !cause.passes())
+            && !(is_not_found(error) && matches!(self.space.fs.exists(&self.space.dir), Ok(false)))
         {
-            // The first error stays: later ones are its consequences.
-            let _ = self.failure.set(error.to_string());
+            self.fail(error.to_string(), cause);
         }
         result
+    }
+
+    /// Takes the log offline. The first reason stays: later ones are its consequences.
+    fn fail(&self, reason: String, cause: Cause) {
+        let _ = self.failure.set(Failure { reason, cause });
     }
 
     /// Flushes, writes the producer state and the indexes out: the state from which a clean start needs no
     /// scan. The log must not be appended to afterwards.
     pub fn close(&self) -> Result<()> {
         self.end_compaction();
-        self.check_online()?;
-        let writer = lock(&self.writer);
+        let writer = self.settled_writer()?;
         self.guard((|| {
             writer.active.seal()?;
             self.flush(None)?;
@@ -198,7 +244,10 @@ impl PartitionLog {
             writer
                 .producers
                 .write_snapshot(&*self.space.fs, &self.space.dir, self.log_end_offset())
-        })())
+        })())?;
+        // Whoever closes a log may rename its directory next.
+        self.keep_readable();
+        Ok(())
     }
 
     /// Removes the directory with everything in it. Readers that hold slices may go on reading them.
@@ -206,9 +255,7 @@ impl PartitionLog {
         self.end_compaction();
         let _layout = lock(&self.layout);
         let _writer = lock(&self.writer);
-        let result = self.delete_dir(&self.space.dir);
-        let _ = self.failure.set("the log was deleted".to_owned());
-        result
+        self.delete_dir(&self.space.dir)
     }
 
     /// Like [`Self::delete`] for a log whose directory was renamed to `dir` after it was opened.
@@ -216,16 +263,27 @@ impl PartitionLog {
         self.end_compaction();
         let _layout = lock(&self.layout);
         let _writer = lock(&self.writer);
-        let result = self.delete_dir(dir);
-        let _ = self.failure.set("the log was deleted".to_owned());
-        result
+        self.delete_dir(dir)
     }
 
     fn delete_dir(&self, dir: &Path) -> Result<()> {
-        self.space.fs.remove_dir_all(dir)?;
-        match dir.parent() {
-            Some(parent) => self.space.fs.sync_dir(parent),
-            None => Ok(()),
+        self.keep_readable();
+        let result = self
+            .space
+            .fs
+            .remove_dir_all(dir)
+            .and_then(|()| match dir.parent() {
+                Some(parent) => self.space.fs.sync_dir(parent),
+                None => Ok(()),
+            });
+        self.fail("the log was deleted".to_owned(), Cause::File);
+        result
+    }
+
+    /// The names of the files go, or another log's files get them: readers that hold slices go on all the same.
+    fn keep_readable(&self) {
+        for segment in self.snapshot().iter() {
+            segment.keep_readable();
         }
     }
 

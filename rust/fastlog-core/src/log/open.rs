@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use super::compaction_checkpoint::CompactionCheckpoint;
 use super::compaction_control::CompactionControl;
+use super::evidence::{Evidence, StoredEpochs};
 use super::recover::{Holes, Loaded, Recovery};
 use super::roll::draw_jitter;
 use super::{LogConfig, PartitionLog, Writer, leftovers};
@@ -17,11 +18,16 @@ use crate::segment::{HeaderWalk, Segment, SegmentSpace};
 
 /// What is known about a log before it is opened.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools)] // facts that do not depend on each other, set by name
 pub struct OpenOptions {
     /// Everything below this offset was durable (`recovery-point-offset-checkpoint`).
     pub recovery_point: i64,
     /// First offset that may be read (`log-start-offset-checkpoint`).
     pub log_start_offset: i64,
+    /// Both offsets were written when the log was closed: it begins at the one and ends at the other, or is damaged.
+    pub offsets_are_exact: bool,
+    /// The directory comes from Apache Kafka, which deletes segments before it writes down where the log begins.
+    pub adopted: bool,
     /// Everything below this offset may have been compacted (`cleaner-offset-checkpoint`), in addition to what
     /// the log itself knows.
     pub compacted_below: i64,
@@ -84,7 +90,14 @@ impl PartitionLog {
             }
         }
         let mut report = RecoveryReport::default();
-        let files = leftovers::sweep(&space, &mut report)?;
+        leftovers::check_kinds(&space)?;
+        let stored_epochs = StoredEpochs::read(&space)?;
+        let evidence = Evidence::weigh(&options, &stored_epochs);
+        let rules = evidence.rules(&options);
+        // Before anything is changed, and so before the sweep.
+        let first = leftovers::look(&space, rules)?.first_segment();
+        evidence.judge(&space, &options, first, &mut report)?;
+        let files = leftovers::sweep(&space, rules, &mut report)?;
         let found = load_compaction_checkpoint(&space, &mut report)?;
         let mut compacted = found.unwrap_or_default();
         let mut stored_below = found.map_or(-1, |found| found.compacted_below);
@@ -94,12 +107,24 @@ impl PartitionLog {
         }
         compacted.compacted_below = compacted.compacted_below.max(options.compacted_below);
         let holes = Holes {
-            anywhere_inside: config.compact,
+            anywhere_inside: config.compact && found.is_none(),
             between_below: compacted.compacted_below,
             by_evidence: found.is_none() && !files.is_empty(),
         };
-        let recovery = Recovery::new(&space, &config, &options, clock.now_ms(), holes, report);
-        let (loaded, mut report) = recovery.load(files)?;
+        let mut recovery = Recovery::new(&space, &config, &options, clock.now_ms(), holes, report);
+        recovery.newest_epoch = evidence.newest_epoch;
+        let (mut loaded, mut report) = recovery.load(files)?;
+        if evidence.proves_end(&options, loaded.active.extent().next_offset) {
+            // Allowed, or the recovery would have failed. Offsets that were given out are not given out again.
+            let end = options.recovery_point;
+            compacted.compacted_below = compacted.compacted_below.max(end);
+            compacted.write(&*fs, dir)?;
+            stored_below = compacted.compacted_below;
+            loaded.go_on_at(&space, end, clock.now_ms())?;
+            report.warnings.push(format!(
+                "what follows goes on at offset {end}: below it offsets were given out before"
+            ));
+        }
         let end = loaded.active.extent().next_offset;
         // What was compacted is durable: a log that ends before was cut by a repair, or comes from a backup.
         compacted.compacted_below = compacted.compacted_below.min(end);
@@ -114,8 +139,16 @@ impl PartitionLog {
             0
         };
         let start = options.log_start_offset.max(loaded.segments[0].base_offset());
-        let epochs = load_epochs(&space, &loaded, start, &mut report)?;
+        let epochs = load_epochs(stored_epochs, &loaded, start, &mut report)?;
 
+        // What recovery has read through is known to be sound; the rest is checked when it is read.
+        for segment in &loaded.segments[..loaded.segments.len() - 1] {
+            segment.trust_no_more();
+        }
+        loaded.active.segment().trust_from(loaded.active.extent().size);
+
+        // What the last run had to flush is not known.
+        let flush_promised_below = if config.flush_messages < i64::MAX { end } else { 0 };
         let jitter_ms = draw_jitter(config.segment_jitter_ms, loaded.active.segment().base_offset());
         let log = Self {
             space,
@@ -126,6 +159,9 @@ impl PartitionLog {
                 producers: loaded.replayed.producers,
                 jitter_ms,
                 unflushed_records: 0,
+                fence: epochs.latest().map_or(-1, |(epoch, _)| epoch),
+                flush_promised_below,
+                unfinished_cut: None,
             }),
             segments: RwLock::new(loaded.segments.into()),
             log_start_offset: AtomicI64::new(start),
@@ -137,13 +173,17 @@ impl PartitionLog {
             sealed: Mutex::new(loaded.sealed),
             unsynced_snapshots: Mutex::default(),
             directory_changed: AtomicBool::new(true),
+            send_failed: Arc::default(),
+            out_of_room: AtomicBool::new(false),
             latest_epoch: AtomicI32::new(epochs.latest().map_or(-1, |(epoch, _)| epoch)),
+            epoch_reader: epochs.reader(),
             epochs: Mutex::new(epochs),
             stability: Mutex::new(loaded.replayed.stability),
             trash: Mutex::default(),
             layout: Mutex::default(),
             compaction: CompactionControl::new(compacted, stored_below, unjudged_below),
             failure: OnceLock::new(),
+            damage: OnceLock::new(),
         };
         Ok((log, report))
     }
@@ -165,25 +205,22 @@ fn load_compaction_checkpoint(
 
 /// The leader epochs of `[start, end)`: from the checkpoint, and from the batches that recovery has read.
 fn load_epochs(
-    space: &SegmentSpace,
+    stored: StoredEpochs,
     loaded: &Loaded,
     start: i64,
     report: &mut RecoveryReport,
 ) -> Result<LeaderEpochs> {
-    let path = PartitionLog::path_of_epochs(&space.dir);
-    let mut epochs = match LeaderEpochs::open(Arc::clone(&space.fs), &path) {
-        Err(error @ Error::Corrupt { .. }) => {
-            report
-                .warnings
-                .push(format!("leader epochs are read from the log again: {error}"));
-            let mut epochs = LeaderEpochs::empty(Arc::clone(&space.fs), &path);
-            for segment in &loaded.segments {
-                assign_epochs_of(segment, &mut epochs)?;
-            }
-            epochs
+    let StoredEpochs { mut epochs, damage } = stored;
+    let missing = damage.is_none() && epochs.latest().is_none() && has_epochs(&loaded.segments)?;
+    if damage.is_some() || missing {
+        let why = damage.unwrap_or_else(|| format!("{} is missing or empty", LeaderEpochs::FILE_NAME));
+        report
+            .warnings
+            .push(format!("leader epochs are read from the log again: {why}"));
+        for segment in &loaded.segments {
+            assign_epochs_of(segment, &mut epochs)?;
         }
-        other => other?,
-    };
+    }
     epochs.truncate_from_end(loaded.active.extent().next_offset)?;
     for (epoch, offset) in &loaded.epochs {
         if epochs.latest().is_none_or(|(latest, _)| latest < *epoch) {
@@ -192,6 +229,15 @@ fn load_epochs(
     }
     epochs.truncate_from_start(start)?;
     Ok(epochs)
+}
+
+/// Whether the last batch is of a time when there were leader epochs.
+fn has_epochs(segments: &[Arc<Segment>]) -> Result<bool> {
+    let Some(last) = segments.iter().rfind(|segment| segment.extent().size > 0) else {
+        return Ok(false);
+    };
+    let first = HeaderWalk::new(&**last.log(), 0, last.extent().size).next(last.base_offset())?;
+    Ok(first.is_some_and(|batch| batch.header.partition_leader_epoch >= 0))
 }
 
 fn assign_epochs_of(segment: &Segment, epochs: &mut LeaderEpochs) -> Result<()> {

@@ -1,12 +1,14 @@
 //! Planning reads: which bytes of which file answer a fetch.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::PartitionLog;
 use super::segments::holding;
+use crate::cause::Cause;
 use crate::env::File;
 use crate::error::{Error, Result};
-use crate::segment::Segment;
+use crate::segment::{Located, Segment};
 
 /// A stretch of one segment file: whole batches, but for the last one, which may be cut.
 #[derive(Debug, Clone)]
@@ -19,6 +21,11 @@ pub struct ReadSlice {
     pub len: usize,
     /// Offset of the first record, which may be below the asked offset; the asked one when `len` is 0.
     pub first_offset: i64,
+    /// The read may go on in a later segment: how many bytes are left in this one says little.
+    pub goes_on: bool,
+    /// Set once a file of the log could not be read while it was sent. From then on its records are better read into
+    /// memory first: an error then costs an error code, and not the connection again and again.
+    pub send_failed: Arc<AtomicBool>,
 }
 
 impl ReadSlice {
@@ -35,7 +42,8 @@ impl PartitionLog {
     /// without it a first batch that does not fit gives nothing. No record at or above `max_offset` is
     /// included, and where that limit ends the slice it ends with a whole batch.
     ///
-    /// Fails with [`Error::OffsetOutOfRange`] outside of log start and log end offset.
+    /// The batches are checked when they are read for the first time since the log was opened; damage takes the log
+    /// offline. Fails with [`Error::OffsetOutOfRange`] outside of log start and log end offset.
     pub fn read(
         &self,
         offset: i64,
@@ -54,9 +62,31 @@ impl PartitionLog {
         };
         let limit = max_offset.min(end);
         if offset < limit {
-            for segment in &segments[first..] {
-                if let Some(slice) = plan(segment, offset, max_bytes, limit, min_one_batch)? {
-                    return Ok(slice);
+            for (index, segment) in segments.iter().enumerate().skip(first) {
+                let found = self.watched(segment, || {
+                    let Some((slice, first)) = plan(
+                        segment,
+                        &self.send_failed,
+                        offset,
+                        max_bytes,
+                        limit,
+                        min_one_batch,
+                    )?
+                    else {
+                        return Ok(None);
+                    };
+                    let mut end = slice.position + slice.len as u64;
+                    if first.header.next_offset() > limit {
+                        // Nothing is given, for good: is it true that the batch goes so far?
+                        end = first.end();
+                    }
+                    self.ensure_sound(segment, offset, slice.position, end)?;
+                    Ok(Some(slice))
+                });
+                if let Some(slice) = self.note_unreadable(segment, found)? {
+                    let later = segments.get(index + 1);
+                    let goes_on = later.is_some_and(|later| later.base_offset() < limit);
+                    return Ok(ReadSlice { goes_on, ..slice });
                 }
                 if segment.extent().next_offset >= limit {
                     break;
@@ -69,21 +99,48 @@ impl PartitionLog {
             position: segment.extent().size,
             len: 0,
             first_offset: offset,
+            goes_on: false,
+            send_failed: Arc::clone(&self.send_failed),
         })
     }
 
+    /// Whether a read of `[offset, max_offset)` begins in an older segment than the one it ends in.
+    pub fn spans_segments(&self, offset: i64, max_offset: i64) -> bool {
+        let limit = max_offset.min(self.log_end_offset());
+        let segments = self.snapshot();
+        offset < limit && holding(&segments, offset) != holding(&segments, limit - 1)
+    }
+
+    /// Takes the log offline when the file of a segment that is part of it cannot be opened any more. An error of the
+    /// disk is left to the reader: the next read may be of other sectors.
+    fn note_unreadable<T>(&self, segment: &Arc<Segment>, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error)
+                if error.cause() == Some(Cause::File)
+                    && self.snapshot().iter().any(|listed| Arc::ptr_eq(listed, segment)) =>
+            {
+                self.guard(Err(error))
+            }
+            other => other,
+        }
+    }
+
     /// About how many bytes a read of `[offset, max_offset)` would give: never too few, too many by at most
-    /// an index interval at each end. Asks the indexes only.
-    pub fn available_bytes(&self, offset: i64, max_offset: i64) -> Result<u64> {
+    /// an index interval at each end. Asks the indexes only; `None` when one of them is not in memory, as whoever asks
+    /// must not wait for the disk. A read gets it there.
+    pub fn available_bytes(&self, offset: i64, max_offset: i64) -> Result<Option<u64>> {
         let limit = max_offset.min(self.log_end_offset());
         if offset >= limit {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let segments = self.snapshot();
         let mut bytes = 0;
         for segment in &segments[holding(&segments, offset).unwrap_or(0)..] {
             if segment.base_offset() >= limit {
                 break;
+            }
+            if !segment.offset_index().is_at_hand() {
+                return Ok(None);
             }
             let extent = segment.extent();
             let from = segment
@@ -101,18 +158,19 @@ impl PartitionLog {
             };
             bytes += to.min(extent.size).saturating_sub(from);
         }
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 }
 
-/// The part of a read that lies in `segment`; `None` when nothing at or after `offset` does.
+/// The part of a read that lies in `segment`, and its first batch; `None` when nothing at or after `offset` does.
 fn plan(
     segment: &Arc<Segment>,
+    send_failed: &Arc<AtomicBool>,
     offset: i64,
     max_bytes: usize,
     limit: i64,
     min_one_batch: bool,
-) -> Result<Option<ReadSlice>> {
+) -> Result<Option<(ReadSlice, Located)>> {
     let extent = segment.extent();
     let Some(first) = segment.find(offset, extent)? else {
         return Ok(None);
@@ -126,10 +184,12 @@ fn plan(
         } else {
             first.header.base_offset
         },
+        goes_on: false,
+        send_failed: Arc::clone(send_failed),
     };
     let first_size = first.header.size();
     if first.header.next_offset() > limit || (first_size > max_bytes && !min_one_batch) {
-        return Ok(Some(slice(0)));
+        return Ok(Some((slice(0), first)));
     }
     let wanted = max_bytes.max(first_size) as u64;
     let end = if limit >= extent.next_offset {
@@ -137,5 +197,5 @@ fn plan(
     } else {
         segment.end_below(limit, first, first.position + wanted, extent)?
     };
-    Ok(Some(slice((end - first.position).min(wanted) as usize)))
+    Ok(Some((slice((end - first.position).min(wanted) as usize), first)))
 }

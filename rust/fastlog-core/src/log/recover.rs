@@ -5,8 +5,11 @@
 //! | index missing, or its ends cannot be true | rebuilt from the headers | the same |
 //! | bad batch from the recovery point on, nothing sound behind it | torn end: cut off | the same |
 //! | bad batch with sound ones behind it, or below the recovery point | damage: refused | the same |
-//! | segments that overlap | not looked at | damage: refused |
-//! | a hole, inside of a segment or between two, where nothing was compacted | not looked at | damage: refused |
+//! | segments that overlap, or leave a hole between them where nothing was compacted | damage: refused | the same |
+//! | a hole inside of a segment where nothing was compacted | seen when it is read | damage: refused |
+//! | an index that lists a batch behind the end of a segment that was durable | damage: refused | the same |
+//! | an end below the recovery point, a start above where the log began | damage: refused | the same |
+//! | an end above the recovery point | damage, where that was written when the log was closed: refused | |
 //!
 //! What counts as compacted is said at [`Holes`].
 //!
@@ -44,6 +47,8 @@ pub(super) struct Recovery<'a> {
     pub options: &'a OpenOptions,
     pub now_ms: i64,
     pub holes: Holes,
+    /// Batches of a later leader epoch are damaged.
+    pub newest_epoch: i32,
     pub report: RecoveryReport,
     pub segments: Vec<Found>,
     pub epochs: Vec<(i32, i64)>,
@@ -51,15 +56,15 @@ pub(super) struct Recovery<'a> {
 
 /// Where offsets may be missing, because compaction removed them.
 ///
-/// Inside of a segment a hole is no sign of a loss: a torn end has nothing behind it. Where the configuration does
-/// not have `compact` it is still believed only when the next batch confirms it. A segment that ends before the
+/// Inside of a segment a hole is no sign of a loss: a torn end has nothing behind it. Where nothing can have been
+/// compacted it is still believed only when the next batch confirms it. A segment that ends before the
 /// next one begins, however, may have lost its end, so that has to be known: from the log's own checkpoint
 /// ([`super::compaction_checkpoint`]) or from the opener ([`OpenOptions::compacted_below`]). A log that has no
 /// checkpoint of its own comes from Kafka or an earlier version: there the configuration, a hole inside of a
 /// segment, or a batch that no producer can have written is evidence enough.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holes {
-    /// Inside of any segment.
+    /// Inside of any segment: the topic is compacted, and the log has no checkpoint that says how far.
     pub anywhere_inside: bool,
     /// Inside of and between segments below this offset.
     pub between_below: i64,
@@ -72,6 +77,8 @@ pub(super) struct Holes {
 pub(super) struct Found {
     pub segment: Arc<Segment>,
     pub size: u64,
+    /// No file of it has a byte.
+    pub is_empty: bool,
     pub index_damage: Option<String>,
     pub transactions_damaged: bool,
 }
@@ -91,6 +98,7 @@ impl<'a> Recovery<'a> {
             options,
             now_ms,
             holes,
+            newest_epoch: i32::MAX,
             report,
             segments: Vec::new(),
             epochs: Vec::new(),
@@ -100,17 +108,21 @@ impl<'a> Recovery<'a> {
     /// Opens the segments and scans what has to be scanned.
     pub fn load(mut self, files: BTreeMap<i64, SegmentFiles>) -> Result<(Loaded, RecoveryReport)> {
         self.open_segments(files)?;
-        let mut loaded = match self.first_to_scan() {
+        let begun = self.take_begun()?;
+        let mut from = self.first_to_scan();
+        if let Some(gap) = self.look_for_gaps(from)? {
+            from = Some(from.map_or(gap, |from| from.min(gap)));
+        }
+        let mut loaded = match from {
             None => self.load_unscanned()?,
             Some(from) => self.scan_or_start_over(from)?,
         };
-        let end = loaded.active.extent().next_offset;
-        if end < self.options.recovery_point {
-            self.report.warnings.push(format!(
-                "the log ends at {end}, although everything below {} was durable",
-                self.options.recovery_point
-            ));
+        // Not before: whoever refuses to start changes nothing.
+        for segment in &begun {
+            segment.remove_begun()?;
         }
+        let end = loaded.active.extent().next_offset;
+        self.check_end(end)?;
         if end < self.options.log_start_offset {
             loaded = self.start_over(&loaded)?;
         }
@@ -118,6 +130,101 @@ impl<'a> Recovery<'a> {
         delete_snapshots_after(&*self.space.fs, &self.space.dir, end)?;
         self.delete_stray_snapshots(&loaded.segments)?;
         Ok((loaded, self.report))
+    }
+
+    /// Looks whether each segment that is not scanned ends where the next one begins, and the last one where
+    /// everything was durable, before anything is changed. Returns the segment to scan from when only a scan can tell,
+    /// or when losses are allowed.
+    fn look_for_gaps(&mut self, from: Option<usize>) -> Result<Option<usize>> {
+        let last = self.segments.len() - 1;
+        let mut scan_from = None;
+        for index in 0..self.segments.len() {
+            let Found { segment, size, .. } = &self.segments[index];
+            // What was compacted is durable, whatever the recovery point says.
+            let durable = from.is_none_or(|from| index < from)
+                || (index < last
+                    && self.segments[index + 1].segment.base_offset() <= self.holes.between_below);
+            if index < last && !durable {
+                continue;
+            }
+            let end = match segment.look_at_end(*size) {
+                // That is for those who read it batch by batch.
+                Err(Error::Corrupt { .. }) => {
+                    scan_from = scan_from.or(Some(index));
+                    continue;
+                }
+                other => other?,
+            };
+            if index == last {
+                if !self.options.allow_data_loss {
+                    self.check_end(end.next_offset)?;
+                }
+                continue;
+            }
+            let next = self.segments[index + 1].segment.base_offset();
+            let hole_allowed = next > end.next_offset && next <= self.holes.between_below;
+            // An index that lists more than there can be is damaged itself.
+            let reason = match end.missing.filter(|offset| *offset < next) {
+                Some(offset) => format!("the end is missing: the index lists offset {offset}"),
+                None if next == end.next_offset || hole_allowed => continue,
+                None if next > end.next_offset && self.holes.by_evidence => {
+                    if !self.config.compact {
+                        // Evidence may be anywhere.
+                        scan_from = Some(0);
+                    }
+                    continue;
+                }
+                None => format!(
+                    "the segment ends at {}, the next one starts at {next}",
+                    end.next_offset
+                ),
+            };
+            let error = Error::Corrupt {
+                path: segment.log().path().to_owned(),
+                position: *size,
+                offset: end.next_offset,
+                reason,
+            };
+            if !self.options.allow_data_loss {
+                return Err(error);
+            }
+            self.report.warnings.push(format!("records are lost: {error}"));
+            scan_from = scan_from.or(Some(index));
+        }
+        Ok(scan_from)
+    }
+
+    /// Fails with [`Error::Corrupt`] when the log ends below what was durable, unless that is allowed, or when it ends
+    /// above where it was closed: no checksum covers the offset of the last batch.
+    fn check_end(&mut self, end: i64) -> Result<()> {
+        let OpenOptions {
+            recovery_point,
+            log_start_offset,
+            allow_data_loss,
+            clean_shutdown,
+            offsets_are_exact,
+            ..
+        } = *self.options;
+        let reason = if end < recovery_point && log_start_offset < recovery_point {
+            format!("the log ends here, although everything below offset {recovery_point} was durable")
+        } else if end > recovery_point && clean_shutdown && offsets_are_exact {
+            format!("the log ends here, although it was closed at offset {recovery_point}")
+        } else {
+            // What was deleted on purpose is no loss.
+            return Ok(());
+        };
+        let Found { segment, size, .. } = &self.segments[self.segments.len() - 1];
+        let error = Error::Corrupt {
+            path: segment.log().path().to_owned(),
+            position: *size,
+            offset: end,
+            reason,
+        };
+        if !allow_data_loss {
+            return Err(error);
+        }
+        self.report.warnings.push(format!("records are lost: {error}"));
+        Ok(())
     }
 
     /// Every clean shutdown leaves a snapshot at the end of then. Those at the start of a segment are needed
@@ -146,8 +253,11 @@ impl<'a> Recovery<'a> {
             if let Some(damage) = &transaction_damage {
                 self.report.warnings.push(damage.clone());
             }
+            let size = segment.log().len()?;
+            let beside = [files.offset_index, files.time_index, files.transaction_index];
             self.segments.push(Found {
-                size: segment.log().len()?,
+                size,
+                is_empty: size == 0 && beside.iter().all(|len| len.unwrap_or(0) == 0),
                 segment: Arc::new(segment),
                 index_damage,
                 transactions_damaged: transaction_damage.is_some(),
@@ -158,11 +268,45 @@ impl<'a> Recovery<'a> {
             self.segments.push(Found {
                 segment,
                 size: 0,
+                is_empty: true,
                 index_damage: None,
                 transactions_damaged: false,
             });
         }
         Ok(())
+    }
+
+    /// Takes out the segments of which there is nothing but empty files, and which are no part of the log: the one
+    /// before them goes on behind the offset at which they begin, or all that they could hold was deleted.
+    ///
+    /// Such files are left by a roll that failed half way and could not clear up after itself.
+    fn take_begun(&mut self) -> Result<Vec<Arc<Segment>>> {
+        let mut begun = Vec::new();
+        let mut index = 0;
+        while index < self.segments.len() {
+            let Found {
+                segment, is_empty, ..
+            } = &self.segments[index];
+            let base = segment.base_offset();
+            let overtaken = *is_empty
+                && match index.checked_sub(1).map(|before| &self.segments[before]) {
+                    Some(before) => before.segment.holds_sound(base, before.size)?,
+                    None => self
+                        .segments
+                        .get(1)
+                        .is_some_and(|next| next.segment.base_offset() <= self.options.log_start_offset),
+                };
+            if !overtaken {
+                index += 1;
+                continue;
+            }
+            self.report.warnings.push(format!(
+                "{}: removed, it was begun and never written to",
+                segment.log().path().display()
+            ));
+            begun.push(self.segments.remove(index).segment);
+        }
+        Ok(begun)
     }
 
     fn fresh_segment(&self, base_offset: i64) -> Result<Arc<Segment>> {
@@ -178,6 +322,10 @@ impl<'a> Recovery<'a> {
     fn first_to_scan(&self) -> Option<usize> {
         // Aborted transactions can only be found again with the producer state, which a scan builds.
         let damaged = self.segments.iter().position(|found| found.transactions_damaged);
+        if self.options.allow_data_loss {
+            // To cut the log at its damage, that has to be found, wherever it is.
+            return Some(0);
+        }
         if self.options.clean_shutdown {
             return damaged;
         }
@@ -283,9 +431,12 @@ impl<'a> Recovery<'a> {
     /// Scans from a segment on; if the producer state before it cannot be read, from the start.
     fn scan_or_start_over(&mut self, from: usize) -> Result<Loaded> {
         for index in 0..from {
-            if let Err(error @ Error::Corrupt { .. }) = self.accept_sealed(index) {
-                self.report.warnings.push(error.to_string());
-                return self.scan(index);
+            match self.accept_sealed(index) {
+                Err(error @ Error::Corrupt { .. }) => {
+                    self.report.warnings.push(error.to_string());
+                    return self.scan(index);
+                }
+                other => other?,
             }
         }
         match self.scan(from) {

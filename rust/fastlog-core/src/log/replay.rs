@@ -46,6 +46,7 @@ pub(super) fn replay(
             expected = batch.header.next_offset();
             if batch.header.has_producer() && batch.header.base_offset >= from {
                 let marker = read_marker(segment, &batch)?;
+                producers.make_room(1)?;
                 let completed = producers.record(&batch.header, marker);
                 stability.note(&batch.header, completed.as_ref());
             }

@@ -1,10 +1,11 @@
 //! Deleting old segments (Kafka: `UnifiedLog.deleteOldSegments`).
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use super::{LogConfig, PartitionLog, lock};
+use crate::env::File;
 use crate::error::{Result, is_not_found};
 use crate::segment::{NO_TIMESTAMP, Segment};
 
@@ -30,11 +31,14 @@ pub struct DeletedSegment {
     pub reason: DeletionReason,
 }
 
-/// Renamed files that wait to be unlinked.
+/// Renamed files of one segment that wait to be unlinked.
 #[derive(Debug)]
 pub(super) struct Trash {
-    renamed_ms: i64,
+    /// When they were renamed, or could last not be unlinked.
+    since_ms: i64,
     paths: Vec<PathBuf>,
+    /// The log file, if somebody still holds it.
+    log: Weak<dyn File>,
 }
 
 impl PartitionLog {
@@ -52,6 +56,7 @@ impl PartitionLog {
         self.guard(self.sync_snapshots())?;
         let _layout = lock(&self.layout);
         let mut writer = lock(&self.writer);
+        self.guard(self.settle(&mut writer))?;
         let segments = self.snapshot();
         let mut doomed = self.doomed(&segments, &config, now_ms, limit)?;
         if doomed.is_empty() {
@@ -62,52 +67,94 @@ impl PartitionLog {
             let end = writer.active.extent().next_offset;
             self.guard(self.roll_to(&mut writer, end, now_ms))?;
         }
+        doomed.truncate(self.segment_count() - 1);
+        let start = self.snapshot()[doomed.len()].base_offset();
+        // Appends go on during the fsyncs. They may add segments, and take none away.
+        drop(writer);
         self.guard(self.sync_snapshots())?;
+        self.raise_log_start(start)?;
+        let _writer = lock(&self.writer);
         let segments = self.snapshot();
-        doomed.truncate(segments.len() - 1);
-        let (gone, kept) = segments.split_at(doomed.len());
-        self.raise_log_start(kept[0].base_offset())?;
+        let gone = &segments[..doomed.len()];
+        let mut result = Ok(());
+        let mut discarded = 0;
+        for segment in gone {
+            result = self.guard(self.discard(segment));
+            if result.is_err() {
+                break;
+            }
+            discarded += 1;
+        }
+        // What could not be renamed stays in the list, where the next time finds it.
+        let kept = &segments[discarded..];
         self.set_segments(kept.to_vec());
         lock(&self.sealed).retain(|segment| segment.base_offset() >= kept[0].base_offset());
-        for segment in gone {
-            self.guard(self.discard(segment))?;
-        }
-        Ok(doomed)
+        doomed.truncate(discarded);
+        result.map(|()| doomed)
     }
 
     /// Unlinks what was renamed at least `file.delete.delay.ms` ago. Returns the number of files.
+    ///
+    /// A file that cannot be unlinked keeps none of the others: it is tried again after as long a time. The first
+    /// error is returned when all is done.
     pub fn purge_deleted(&self, now_ms: i64) -> Result<usize> {
         let delay = self.config().file_delete_delay_ms;
-        let mut due = Vec::new();
-        lock(&self.trash).retain_mut(|trash| {
-            let is_due = now_ms.saturating_sub(trash.renamed_ms) >= delay;
-            if is_due {
-                due.append(&mut trash.paths);
+        let due: Vec<Trash> = lock(&self.trash)
+            .extract_if(.., |trash| now_ms.saturating_sub(trash.since_ms) >= delay)
+            .collect();
+        let mut count = 0;
+        let mut first_error = Ok(());
+        for mut trash in due {
+            if let Some(file) = trash.log.upgrade()
+                && let Err(error) = file.keep_open()
+            {
+                // Somebody reads it: its name is the only way for them.
+                if error.passes() {
+                    first_error = first_error.and(Err(error));
+                    self.purge_again(trash, now_ms);
+                    continue;
+                }
             }
-            !is_due
-        });
-        for path in &due {
-            match self.space.fs.remove_file(path) {
-                Err(error) if !is_not_found(&error) => return Err(error),
-                _ => {}
+            trash.paths.retain(|path| match self.space.fs.remove_file(path) {
+                Err(error) if !is_not_found(&error) => {
+                    if first_error.is_ok() {
+                        first_error = Err(error);
+                    }
+                    true
+                }
+                _ => {
+                    count += 1;
+                    false
+                }
+            });
+            if !trash.paths.is_empty() {
+                self.purge_again(trash, now_ms);
             }
         }
-        Ok(due.len())
+        first_error.map(|()| count)
+    }
+
+    fn purge_again(&self, trash: Trash, now_ms: i64) {
+        lock(&self.trash).push(Trash {
+            since_ms: now_ms,
+            ..trash
+        });
     }
 
     /// Takes a segment that is no longer in the list off the disk.
     pub(super) fn discard(&self, segment: &Segment) -> Result<()> {
         let paths = segment.rename_deleted()?;
         self.directory_changed.store(true, Ordering::Release);
-        self.purge_later(paths);
+        self.purge_later(segment, paths);
         Ok(())
     }
 
-    /// Leaves renamed files to [`Self::purge_deleted`].
-    pub(super) fn purge_later(&self, paths: Vec<PathBuf>) {
+    /// Leaves the renamed files of a segment to [`Self::purge_deleted`].
+    pub(super) fn purge_later(&self, segment: &Segment, paths: Vec<PathBuf>) {
         lock(&self.trash).push(Trash {
-            renamed_ms: self.clock.now_ms(),
+            since_ms: self.clock.now_ms(),
             paths,
+            log: Arc::downgrade(segment.log()),
         });
     }
 
@@ -136,7 +183,7 @@ impl PartitionLog {
             let reason = if !is_last && segments[index + 1].base_offset() <= log_start {
                 DeletionReason::StartOffset
             } else if let Some(max_age) = retention_ms
-                && now_ms.saturating_sub(age_of(segment, now_ms)?) > max_age
+                && now_ms.saturating_sub(self.watched(segment, || age_of(segment, now_ms))?) > max_age
             {
                 DeletionReason::Time
             } else if excess > 0 && excess >= extent.size {

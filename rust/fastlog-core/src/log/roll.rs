@@ -13,11 +13,27 @@ use crate::segment::{MAX_SEGMENT_SIZE, RollLimits, Segment, SegmentWriter};
 impl PartitionLog {
     /// Begins a new segment, unless the active one is empty. Returns its base offset.
     pub fn roll(&self) -> Result<i64> {
-        self.check_online()?;
-        let mut writer = lock(&self.writer);
+        let mut writer = self.settled_writer()?;
         let base_offset = writer.active.extent().next_offset;
         self.guard(self.roll_to(&mut writer, base_offset, self.clock.now_ms()))?;
         Ok(writer.active.segment().base_offset())
+    }
+
+    /// Reserves blocks for `ahead` bytes beyond the end of the active segment, so that appends of so much do not
+    /// fail on a disk that gets full; its indexes, which grow by a block in a thousand, are not counted. The length
+    /// does not change.
+    ///
+    /// It holds the writer over a system call: for logs with one writer, which calls it between its appends.
+    pub fn reserve_ahead(&self, ahead: u64) -> Result<()> {
+        let writer = self.settled_writer()?;
+        let wanted = writer.active.extent().size.saturating_add(ahead);
+        self.guard(
+            writer
+                .active
+                .segment()
+                .log()
+                .reserve(wanted.min(MAX_SEGMENT_SIZE)),
+        )
     }
 
     /// Rolls when a batch of `size` bytes does not fit into the active segment any more, as Kafka decides it.
@@ -44,20 +60,23 @@ impl PartitionLog {
         }
         let config = self.config();
         writer.active.seal()?;
+        if config.preallocate {
+            // Gives back what was reserved beyond the end.
+            sealed.log().set_len(writer.active.extent().size)?;
+        }
         let reserve = config
             .preallocate
             .then_some(config.segment_bytes.min(MAX_SEGMENT_SIZE));
+        // The last step that can fail and be tried again: a segment that is on the disk and not in the list would be
+        // overtaken by the one before it.
         let segment = Arc::new(Segment::create(&self.space, base_offset, reserve)?);
         segment.publish(crate::segment::Extent {
             next_offset: base_offset,
             size: 0,
         });
         self.directory_changed.store(true, Ordering::Release);
-        if config.preallocate {
-            // Gives back what was reserved beyond the end.
-            sealed.log().set_len(writer.active.extent().size)?;
-        }
         writer.active.end_at(base_offset);
+        sealed.trust_no_more();
         lock(&self.sealed).push(sealed);
         writer.active = SegmentWriter::new(Arc::clone(&segment), now_ms);
         writer.jitter_ms = draw_jitter(config.segment_jitter_ms, base_offset);
@@ -66,11 +85,11 @@ impl PartitionLog {
     }
 
     /// The producer state at a segment's start saves a restart from reading the log from further back. It
-    /// can be rebuilt, so a full disk is no reason to refuse the append.
+    /// can be rebuilt, so a full disk or a shortage is no reason to refuse the append.
     fn snapshot_producers(&self, writer: &Writer, offset: i64) -> Result<()> {
         let (fs, dir) = (&*self.space.fs, &self.space.dir);
         match writer.producers.write_snapshot_unsynced(fs, dir, offset) {
-            Err(Error::NoSpace { .. }) => Ok(()),
+            Err(error) if error.passes() || matches!(error, Error::OutOfMemory(_)) => Ok(()),
             written => {
                 written?;
                 lock(&self.unsynced_snapshots).push(Arc::new(snapshot_path(dir, offset)));

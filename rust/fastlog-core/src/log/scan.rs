@@ -65,6 +65,7 @@ impl Recovery<'_> {
             };
             let mut writer = self.rewound(index, begin)?;
             let damage = self.scan_segment(index, &mut writer, &mut scan)?;
+            writer.segment().note_sound(begin, writer.extent())?;
             let damage = damage.or_else(|| self.misfit(index, &scan));
             if let Some(damage) = damage {
                 self.cut_or_refuse(&damage)?;
@@ -104,6 +105,7 @@ impl Recovery<'_> {
             size,
             index_damage,
             transactions_damaged,
+            ..
         } = &self.segments[from];
         let beginning = self.beginning_of(from);
         let trusted = !transactions_damaged
@@ -191,6 +193,17 @@ impl Recovery<'_> {
         let mut verifier = Verifier::new(&*log, writer.extent().size, self.segments[index].size, rule);
         loop {
             match verifier.next(scan.expected, scan.epoch)? {
+                Verdict::Batch(batch) if batch.header.partition_leader_epoch > self.newest_epoch => {
+                    return Ok(Some(Damage {
+                        segment: index,
+                        position: batch.position,
+                        offset: scan.expected,
+                        reason: format!(
+                            "leader epoch {}, although there was none after {}",
+                            batch.header.partition_leader_epoch, self.newest_epoch
+                        ),
+                    }));
+                }
                 Verdict::Batch(batch) => self.accept_batch(index, &batch, writer, scan)?,
                 Verdict::End => {
                     scan.compacted |= verifier.gaps_seen();
@@ -227,6 +240,7 @@ impl Recovery<'_> {
         let segment = &self.segments[index].segment;
         writer.note_batch(header, self.config.index_interval_bytes)?;
         let marker = read_marker(segment, batch)?;
+        scan.replayed.producers.make_room(1)?;
         let completed = scan.replayed.producers.record(header, marker);
         scan.replayed.stability.note(header, completed.as_ref());
         if let Some(completed) = completed
@@ -318,6 +332,8 @@ impl Recovery<'_> {
     fn cut(&mut self, damage: &Damage, zeros: bool) -> Result<()> {
         let fs = &*self.space.fs;
         for Found { segment, size, .. } in self.segments[damage.segment + 1..].iter().rev() {
+            // Its indexes before it: without a log they would tell of a loss.
+            segment.remove_beside_log()?;
             if *size > 0 {
                 fs.rename(segment.log().path(), &self.corrupt_path(segment.log().path(), 0)?)?;
             }

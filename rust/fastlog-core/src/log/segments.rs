@@ -3,8 +3,8 @@
 use std::sync::{Arc, PoisonError};
 
 use super::PartitionLog;
-use crate::error::Result;
-use crate::segment::Segment;
+use crate::error::{Error, Result};
+use crate::segment::{NO_TIMESTAMP, Segment};
 
 /// One segment, for people and tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +26,16 @@ impl PartitionLog {
             .iter()
             .map(|segment| {
                 let extent = segment.extent();
+                let largest = match segment.largest_timestamp() {
+                    // Whoever wants the records will find the damage.
+                    Err(Error::Corrupt { .. }) => NO_TIMESTAMP,
+                    largest => largest?.timestamp,
+                };
                 Ok(SegmentInfo {
                     base_offset: segment.base_offset(),
                     next_offset: extent.next_offset,
                     size: extent.size,
-                    largest_timestamp: segment.largest_timestamp()?.timestamp,
+                    largest_timestamp: largest,
                 })
             })
             .collect()

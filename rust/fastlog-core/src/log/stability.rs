@@ -41,7 +41,7 @@ impl Stability {
             self.open.remove(&completed.producer_id);
             self.unreplicated
                 .insert(completed.first_offset, completed.last_offset);
-        } else if header.is_transactional() && !header.is_control() {
+        } else if header.is_transactional() && header.has_producer() && !header.is_control() {
             self.open.entry(header.producer_id).or_insert(header.base_offset);
         }
     }

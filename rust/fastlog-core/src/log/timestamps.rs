@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::PartitionLog;
 use super::segments::holding;
-use crate::batch::{BatchView, Records};
+use crate::batch::{BatchView, first_at_or_after, latest_from};
 use crate::compression::DecompressionLimit;
 use crate::error::{Error, Result};
+use crate::memory::zeroed;
 use crate::segment::{Extent, HeaderWalk, Located, NO_TIMESTAMP, Segment};
 
 /// A record that was found by its timestamp.
@@ -31,7 +32,7 @@ impl PartitionLog {
             if segment.base_offset() >= limit {
                 break;
             }
-            if segment.largest_timestamp()?.timestamp < timestamp {
+            if self.watched(segment, || segment.largest_timestamp())?.timestamp < timestamp {
                 continue;
             }
             let found = self.search_segment(segment, timestamp, start)?;
@@ -47,37 +48,103 @@ impl PartitionLog {
         self.check_online()?;
         let segments = self.snapshot();
         let start = self.log_start_offset();
-        let mut best: Option<(i64, &Arc<Segment>)> = None;
-        for segment in &segments[holding(&segments, start).unwrap_or(0)..] {
-            let largest = segment.largest_timestamp()?.timestamp;
-            if largest > best.map_or(NO_TIMESTAMP, |(timestamp, _)| timestamp) {
-                best = Some((largest, segment));
+        let segments = &segments[holding(&segments, start).unwrap_or(0)..];
+        let Some((timestamp, segment)) = self.latest_segment(segments)? else {
+            return Ok(None);
+        };
+        let found = self.search_segment(segment, timestamp, start)?;
+        if found.is_some() || segment.base_offset() >= start {
+            return Ok(found);
+        }
+        // It is deleted. This is the first segment, so its other records are compared with those that follow.
+        let rest = self.latest_in_segment(segment, start)?;
+        match self.latest_segment(&segments[1..])? {
+            Some((timestamp, later)) if rest.is_none_or(|rest| rest.timestamp < timestamp) => {
+                self.search_segment(later, timestamp, start)
+            }
+            _ => Ok(rest),
+        }
+    }
+
+    /// The largest timestamp of `segments`, and the first of them that has it.
+    fn latest_segment<'a>(&self, segments: &'a [Arc<Segment>]) -> Result<Option<(i64, &'a Arc<Segment>)>> {
+        let mut latest: Option<(i64, &Arc<Segment>)> = None;
+        for segment in segments {
+            let largest = self.watched(segment, || segment.largest_timestamp())?.timestamp;
+            if largest > latest.map_or(NO_TIMESTAMP, |(timestamp, _)| timestamp) {
+                latest = Some((largest, segment));
             }
         }
-        match best {
-            Some((timestamp, segment)) => self.search_segment(segment, timestamp, start),
+        Ok(latest)
+    }
+
+    /// The first record in `segment` with the largest timestamp among those from offset `from` on.
+    ///
+    /// By the headers of the batches, but for the one that `from` lies within.
+    fn latest_in_segment(&self, segment: &Arc<Segment>, from: i64) -> Result<Option<TimestampOffset>> {
+        let extent = segment.extent();
+        let Some(first) = self.watched(segment, || segment.find(from, extent))? else {
+            return Ok(None);
+        };
+        let mut largest = NO_TIMESTAMP;
+        let mut holder = None;
+        let mut walk = HeaderWalk::new(&**segment.log(), first.position, extent.size);
+        let mut expected = first.header.base_offset;
+        while let Some(batch) = self.next_sound(segment, &mut walk, expected)? {
+            expected = batch.header.next_offset();
+            if batch.header.max_timestamp <= largest {
+                continue;
+            }
+            let found = if batch.header.base_offset < from {
+                read_batch(segment, &batch, |view, limit| latest_from(view, from, limit))?
+                    .map_or(NO_TIMESTAMP, |found| found.timestamp)
+            } else {
+                batch.header.max_timestamp
+            };
+            if found > largest && batch.header.record_count != 0 {
+                largest = found;
+                holder = Some(batch);
+            }
+        }
+        match holder {
+            Some(batch) => search_batch(segment, &batch, largest, from),
             None => Ok(None),
         }
+    }
+
+    /// The next batch of a walk. Neither a header nor a record is believed before the batch is known to be sound.
+    fn next_sound(
+        &self,
+        segment: &Arc<Segment>,
+        walk: &mut HeaderWalk<'_>,
+        expected: i64,
+    ) -> Result<Option<Located>> {
+        self.watched(segment, || {
+            let next = walk.next(expected)?;
+            if let Some(batch) = &next {
+                self.ensure_sound(segment, batch.header.base_offset, batch.position, batch.end())?;
+            }
+            Ok(next)
+        })
     }
 
     /// The first record in `segment` with at least this timestamp and offset.
     fn search_segment(
         &self,
-        segment: &Segment,
+        segment: &Arc<Segment>,
         timestamp: i64,
         from: i64,
     ) -> Result<Option<TimestampOffset>> {
         let extent = segment.extent();
-        let limit = DecompressionLimit::for_topic(self.config().max_message_bytes);
-        let position = start_of_search(segment, timestamp, from, extent)?;
+        let position = self.watched(segment, || start_of_search(segment, timestamp, from, extent))?;
         let mut walk = HeaderWalk::new(&**segment.log(), position, extent.size);
         let mut expected = segment.base_offset();
-        while let Some(batch) = walk.next(expected)? {
+        while let Some(batch) = self.next_sound(segment, &mut walk, expected)? {
             expected = batch.header.next_offset();
             if batch.header.max_timestamp < timestamp || batch.header.last_offset() < from {
                 continue;
             }
-            if let Some(found) = search_batch(segment, &batch, timestamp, from, limit)? {
+            if let Some(found) = search_batch(segment, &batch, timestamp, from)? {
                 return Ok(Some(found));
             }
         }
@@ -111,9 +178,19 @@ fn search_batch(
     batch: &Located,
     timestamp: i64,
     from: i64,
-    limit: DecompressionLimit,
 ) -> Result<Option<TimestampOffset>> {
-    let mut bytes = vec![0; batch.header.size()];
+    read_batch(segment, batch, |view, limit| {
+        first_at_or_after(view, timestamp, from, limit)
+    })
+}
+
+/// What `look` finds, (timestamp, offset), among the records of a batch.
+fn read_batch(
+    segment: &Segment,
+    batch: &Located,
+    look: impl FnOnce(&BatchView<'_>, DecompressionLimit) -> Result<Option<(i64, i64)>>,
+) -> Result<Option<TimestampOffset>> {
+    let mut bytes = zeroed(batch.header.size())?;
     segment.log().read_exact_at(&mut bytes, batch.position)?;
     let corrupt = |reason: String| Error::Corrupt {
         path: segment.log().path().to_owned(),
@@ -125,16 +202,13 @@ fn search_batch(
     if !view.crc_is_valid() {
         return Err(corrupt("the batch fails its checksum".to_owned()));
     }
-    let records = Records::decode(&view, limit).map_err(|error| corrupt(error.to_string()))?;
-    for record in &records {
-        let record = record.map_err(|error| corrupt(error.to_string()))?;
-        if record.timestamp >= timestamp && record.offset >= from {
-            return Ok(Some(TimestampOffset {
-                timestamp: record.timestamp,
-                offset: record.offset,
-                leader_epoch: batch.header.partition_leader_epoch,
-            }));
-        }
-    }
-    Ok(None)
+    let found = look(&view, DecompressionLimit::default()).map_err(|error| match error {
+        Error::Aborted(_) | Error::OutOfMemory(_) => error,
+        damage => corrupt(damage.to_string()),
+    })?;
+    Ok(found.map(|(timestamp, offset)| TimestampOffset {
+        timestamp,
+        offset,
+        leader_epoch: batch.header.partition_leader_epoch,
+    }))
 }

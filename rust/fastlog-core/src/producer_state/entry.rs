@@ -35,8 +35,12 @@ impl BatchMetadata {
 pub(super) struct Entry {
     pub epoch: i16,
     pub coordinator_epoch: i32,
-    /// Timestamp of the last batch or marker; what expiry goes by.
+    /// Timestamp of the last batch or marker.
     pub last_timestamp: i64,
+    /// What expiry goes by: that timestamp, or the time at which it was seen to lie in the future.
+    pub silent_since: i64,
+    /// Offset of the last batch or marker: those with the lowest are forgotten first when there are too many.
+    pub last_used: i64,
     /// First offset of the transaction that is open.
     pub txn_first_offset: Option<i64>,
     batches: [BatchMetadata; BATCHES_KEPT],
@@ -49,6 +53,8 @@ impl Entry {
             epoch: NO_EPOCH,
             coordinator_epoch: -1,
             last_timestamp: -1,
+            silent_since: -1,
+            last_used: -1,
             txn_first_offset: None,
             batches: [BatchMetadata::default(); BATCHES_KEPT],
             len: 0,

@@ -8,6 +8,8 @@
 mod entry;
 mod snapshot;
 #[cfg(test)]
+mod snapshot_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,10 +18,16 @@ use std::path::Path;
 use crate::batch::{AppendOrigin, BatchHeader, ControlKind, ControlMarker, Rejection};
 use crate::compaction::LastRecord;
 use crate::env::FileSystem;
-use crate::error::{ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result};
 use entry::{BatchMetadata, Entry, NO_EPOCH};
 
 pub use snapshot::{delete_snapshots_after, delete_snapshots_before, snapshot_offsets, snapshot_path};
+
+/// How many producers a partition remembers. Their ids are the clients' choice, so there has to be an end to it: some
+/// 20 MB. Beyond that those that were silent for longest are forgotten, as if they had expired.
+pub const MAX_PRODUCERS: usize = 100_000;
+/// Of how many places one is made free at once, so that not every new producer costs a look at all.
+const FREED_SHARE: usize = 16;
 
 /// What to do with a batch that passed the producer checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +81,7 @@ pub struct ActiveProducer {
 #[derive(Debug)]
 pub struct ProducerState {
     expiration_ms: i64,
+    most: usize,
     producers: HashMap<i64, Entry>,
     /// Open transactions: first offset to producer id.
     open: BTreeMap<i64, i64>,
@@ -83,6 +92,7 @@ impl ProducerState {
     pub fn new(expiration_ms: i64) -> Self {
         Self {
             expiration_ms,
+            most: MAX_PRODUCERS,
             producers: HashMap::new(),
             open: BTreeMap::new(),
         }
@@ -93,11 +103,18 @@ impl ProducerState {
     /// Batches from clients are checked in full, those of a coordinator (which have no sequence numbers) only
     /// by epoch and transaction, and replicated ones not at all: the leader has judged them.
     pub fn check(&self, header: &BatchHeader, origin: AppendOrigin) -> Result<SequenceVerdict, Rejection> {
-        let known = self.producers.get(&header.producer_id);
-        let (Some(entry), true) = (
-            known,
-            header.has_producer() && origin != AppendOrigin::Replication,
-        ) else {
+        if !header.has_producer() || origin == AppendOrigin::Replication {
+            return Ok(SequenceVerdict::Append);
+        }
+        let Some(entry) = self.producers.get(&header.producer_id) else {
+            check_epoch(header, NO_EPOCH)?;
+            if self.open.len() >= self.most && origin == AppendOrigin::Client {
+                let message = format!(
+                    "{} producers have open transactions in the partition",
+                    self.open.len()
+                );
+                return Err(Rejection::new(ErrorCode::KafkaStorageError, message));
+            }
             return Ok(SequenceVerdict::Append);
         };
         let checks_sequence = origin == AppendOrigin::Client && !header.is_control();
@@ -111,13 +128,7 @@ impl ProducerState {
                 timestamp: earlier.timestamp,
             });
         }
-        if header.producer_epoch < entry.epoch {
-            let message = format!(
-                "producer {} has epoch {}, the log has seen epoch {}",
-                header.producer_id, header.producer_epoch, entry.epoch
-            );
-            return Err(Rejection::new(ErrorCode::InvalidProducerEpoch, message));
-        }
+        check_epoch(header, entry.epoch)?;
         if checks_sequence {
             check_sequence(header, entry)?;
         }
@@ -146,6 +157,43 @@ impl ProducerState {
         }
     }
 
+    /// Makes room for `count` producers that may be new, so that [`Self::record`] takes no memory: to be called before
+    /// their batches are in the log. Those without an open transaction that were silent for longest are forgotten when
+    /// there are more than [`MAX_PRODUCERS`].
+    pub fn make_room(&mut self, count: usize) -> Result<()> {
+        if self.producers.len() + count > self.most {
+            self.forget_silent(count)?;
+        }
+        let size = (self.producers.len() + count).saturating_mul(size_of::<(i64, Entry)>());
+        self.producers
+            .try_reserve(count)
+            .map_err(|_| Error::OutOfMemory(size))
+    }
+
+    fn forget_silent(&mut self, count: usize) -> Result<()> {
+        let closed = || {
+            self.producers
+                .values()
+                .filter(|entry| entry.txn_first_offset.is_none())
+        };
+        let mut used = Vec::new();
+        let len = closed().count();
+        used.try_reserve_exact(len)
+            .map_err(|_| Error::OutOfMemory(len * size_of::<i64>()))?;
+        used.extend(closed().map(|entry| entry.last_used));
+        let surplus = (self.producers.len() + count).saturating_sub(self.most);
+        let gone = (surplus + self.most / FREED_SHARE).min(len);
+        if gone == 0 {
+            return Ok(());
+        }
+        // No two producers have the same offset, except for those of a snapshot that has none of them.
+        let (_, last, _) = used.select_nth_unstable(gone - 1);
+        let last = *last;
+        self.producers
+            .retain(|_, entry| entry.txn_first_offset.is_some() || entry.last_used > last);
+        Ok(())
+    }
+
     /// Takes note of a batch that is in the log, offsets stamped. `control` is the marker of a control batch,
     /// `None` for a data batch and for a control batch that compaction has emptied.
     ///
@@ -162,6 +210,8 @@ impl ProducerState {
             .or_insert_with(Entry::new);
         entry.set_epoch(header.producer_epoch);
         entry.last_timestamp = header.max_timestamp;
+        entry.silent_since = header.max_timestamp;
+        entry.last_used = header.base_offset;
         if header.is_control() && control.is_none() {
             return None;
         }
@@ -194,11 +244,15 @@ impl ProducerState {
     /// Forgets the producers that have been silent for the expiration time and have no open transaction;
     /// returns how many. Others stay although their records are deleted, so that those who write rarely keep their
     /// sequence (Kafka since 2.4, KIP-360).
+    ///
+    /// Timestamps are the clients': one that lies in the future counts as the time at which it is first seen here, so
+    /// that nobody is remembered for ever.
     pub fn expire(&mut self, now_ms: i64) -> usize {
         let before = self.producers.len();
         let expiration_ms = self.expiration_ms;
         self.producers.retain(|_, entry| {
-            entry.txn_first_offset.is_some() || now_ms.saturating_sub(entry.last_timestamp) < expiration_ms
+            entry.silent_since = entry.silent_since.min(now_ms);
+            entry.txn_first_offset.is_some() || now_ms.saturating_sub(entry.silent_since) < expiration_ms
         });
         before - self.producers.len()
     }
@@ -220,20 +274,23 @@ impl ProducerState {
 
     /// All producers, by id.
     pub fn active(&self) -> Vec<ActiveProducer> {
-        let mut active: Vec<ActiveProducer> = self
-            .producers
-            .iter()
-            .map(|(id, entry)| ActiveProducer {
-                producer_id: *id,
-                epoch: entry.epoch,
-                last_sequence: entry.last_sequence(),
-                last_timestamp: entry.last_timestamp,
-                coordinator_epoch: entry.coordinator_epoch,
-                txn_start_offset: entry.txn_first_offset.unwrap_or(-1),
-            })
-            .collect();
+        let mut active: Vec<ActiveProducer> = self.producers.iter().map(described).collect();
         active.sort_unstable_by_key(|producer| producer.producer_id);
         active
+    }
+
+    /// The first `most` producers whose ids are larger than `above`, by id.
+    pub fn active_above(&self, above: i64, most: usize) -> Vec<ActiveProducer> {
+        let mut ids: Vec<i64> = self.producers.keys().copied().filter(|id| *id > above).collect();
+        if most < ids.len() {
+            ids.select_nth_unstable(most);
+            ids.truncate(most);
+        }
+        ids.sort_unstable();
+        ids.iter()
+            .filter_map(|id| self.producers.get_key_value(id))
+            .map(described)
+            .collect()
     }
 
     /// The last trace of every producer, which compaction must leave in the log.
@@ -250,13 +307,13 @@ impl ProducerState {
 
     /// Writes, durably, the state as the one just before `offset`.
     pub fn write_snapshot(&self, fs: &dyn FileSystem, dir: &Path, offset: i64) -> Result<()> {
-        fs.write_atomically(&snapshot_path(dir, offset), &snapshot::encode(&self.producers))
+        fs.write_atomically(&snapshot_path(dir, offset), &snapshot::encode(&self.producers)?)
     }
 
     /// Like [`Self::write_snapshot`], but leaves the fsyncs, of the file and of `dir`, to the caller. A power failure
     /// before them may leave a file that is torn: its checksum tells.
     pub fn write_snapshot_unsynced(&self, fs: &dyn FileSystem, dir: &Path, offset: i64) -> Result<()> {
-        fs.replace_unsynced(&snapshot_path(dir, offset), &snapshot::encode(&self.producers))
+        fs.replace_unsynced(&snapshot_path(dir, offset), &snapshot::encode(&self.producers)?)
     }
 
     /// Ends transactions in the snapshots of `dir`: each of `ended` is a producer and the offset of a marker that is
@@ -271,7 +328,7 @@ impl ProducerState {
             }
             let path = snapshot_path(dir, offset);
             // Damaged ones are left to whoever wants to load them.
-            let Ok(mut producers) = snapshot::decode(&fs.read_file(&path)?) else {
+            let Some(mut producers) = snapshot::read(fs, &path)? else {
                 continue;
             };
             let mut changed = false;
@@ -284,7 +341,7 @@ impl ProducerState {
                 }
             }
             if changed {
-                fs.write_atomically(&path, &snapshot::encode(&producers))?;
+                fs.write_atomically(&path, &snapshot::encode(&producers)?)?;
             }
         }
         Ok(())
@@ -304,7 +361,7 @@ impl ProducerState {
         let offsets = snapshot_offsets(fs, dir)?;
         for offset in offsets.into_iter().rev().filter(|offset| *offset <= upper) {
             let path = snapshot_path(dir, offset);
-            let Ok(producers) = snapshot::decode(&fs.read_file(&path)?) else {
+            let Some(producers) = snapshot::read(fs, &path)? else {
                 fs.remove_file(&path)?;
                 continue;
             };
@@ -317,6 +374,29 @@ impl ProducerState {
         }
         Ok((state, 0))
     }
+}
+
+fn described((id, entry): (&i64, &Entry)) -> ActiveProducer {
+    ActiveProducer {
+        producer_id: *id,
+        epoch: entry.epoch,
+        last_sequence: entry.last_sequence(),
+        last_timestamp: entry.last_timestamp,
+        coordinator_epoch: entry.coordinator_epoch,
+        txn_start_offset: entry.txn_first_offset.unwrap_or(-1),
+    }
+}
+
+/// A producer that the log has not seen yet counts as one of [`NO_EPOCH`], as in Kafka: only what is below is old.
+fn check_epoch(header: &BatchHeader, seen: i16) -> Result<(), Rejection> {
+    if header.producer_epoch >= seen {
+        return Ok(());
+    }
+    let message = format!(
+        "producer {} has epoch {}, the log has seen epoch {seen}",
+        header.producer_id, header.producer_epoch
+    );
+    Err(Rejection::new(ErrorCode::InvalidProducerEpoch, message))
 }
 
 /// Sequence rules for a batch of a known producer that is no duplicate and not of an older epoch.

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use super::entry::{BatchMetadata, Entry, NO_SEQUENCE};
 use crate::batch::crc32c;
 use crate::env::FileSystem;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const SUFFIX: &str = ".snapshot";
 const VERSION: i16 = 1;
@@ -34,6 +34,8 @@ const AT_CRC: usize = 2;
 const AT_COUNT: usize = 6;
 const AT_ENTRIES: usize = 10;
 const ENTRY_SIZE: usize = 46;
+/// Most bytes of a file: more than a million producers, of a partition that comes from Kafka.
+const MAX_SIZE: u64 = 64 << 20;
 
 /// The path of the snapshot at `offset`.
 pub fn snapshot_path(dir: &Path, offset: i64) -> PathBuf {
@@ -70,12 +72,17 @@ fn delete(fs: &dyn FileSystem, dir: &Path, condition: impl Fn(i64) -> bool) -> R
     Ok(())
 }
 
-/// The bytes of a snapshot, entries in the order of the producer ids.
-pub(super) fn encode(producers: &HashMap<i64, Entry>) -> Vec<u8> {
-    let mut rows: Vec<(&i64, &Entry)> = producers.iter().collect();
+/// The bytes of a snapshot, entries in the order of the producer ids. Fails when there is no memory for them.
+pub(super) fn encode(producers: &HashMap<i64, Entry>) -> Result<Vec<u8>> {
+    let mut rows: Vec<(&i64, &Entry)> = Vec::new();
+    let mut out = Vec::new();
+    let size = AT_ENTRIES + producers.len() * ENTRY_SIZE;
+    rows.try_reserve_exact(producers.len())
+        .and_then(|()| out.try_reserve_exact(size))
+        .map_err(|_| Error::OutOfMemory(size))?;
+    rows.extend(producers);
     rows.sort_unstable_by_key(|(id, _)| **id);
 
-    let mut out = Vec::with_capacity(AT_ENTRIES + rows.len() * ENTRY_SIZE);
     out.extend_from_slice(&VERSION.to_be_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&(rows.len() as i32).to_be_bytes());
@@ -97,11 +104,33 @@ pub(super) fn encode(producers: &HashMap<i64, Entry>) -> Vec<u8> {
     }
     let crc = crc32c(&out[AT_COUNT..]);
     out[AT_CRC..AT_COUNT].copy_from_slice(&crc.to_be_bytes());
-    out
+    Ok(out)
 }
 
-/// Reads the bytes of a snapshot; the error says what is wrong with them.
-pub(super) fn decode(bytes: &[u8]) -> Result<HashMap<i64, Entry>, String> {
+/// The producers in the file at `path`, `None` when it is damaged.
+pub(super) fn read(fs: &dyn FileSystem, path: &Path) -> Result<Option<HashMap<i64, Entry>>> {
+    match fs.read_bounded(path, MAX_SIZE) {
+        Err(Error::Corrupt { .. }) => Ok(None),
+        bytes => decode(&bytes?),
+    }
+}
+
+/// The producers of the bytes of a snapshot, `None` when they are damaged. Fails when there is no memory for them.
+fn decode(bytes: &[u8]) -> Result<Option<HashMap<i64, Entry>>> {
+    let Ok(rows) = check(bytes) else {
+        return Ok(None);
+    };
+    let mut producers = HashMap::new();
+    let count = rows.len() / ENTRY_SIZE;
+    producers
+        .try_reserve(count)
+        .map_err(|_| Error::OutOfMemory(count * size_of::<(i64, Entry)>()))?;
+    producers.extend(rows.chunks_exact(ENTRY_SIZE).map(entry_of));
+    Ok(Some(producers))
+}
+
+/// The rows of a snapshot; the error says what is wrong with its bytes.
+pub(super) fn check(bytes: &[u8]) -> Result<&[u8], String> {
     if bytes.len() < AT_ENTRIES {
         return Err(format!("{} bytes are too few for a snapshot", bytes.len()));
     }
@@ -123,26 +152,27 @@ pub(super) fn decode(bytes: &[u8]) -> Result<HashMap<i64, Entry>, String> {
     if i64::from(count) * ENTRY_SIZE as i64 != rows.len() as i64 {
         return Err(format!("{count} entries do not fill {} bytes", rows.len()));
     }
+    Ok(rows)
+}
 
-    let mut producers = HashMap::with_capacity(rows.len() / ENTRY_SIZE);
-    for row in rows.chunks_exact(ENTRY_SIZE) {
-        let mut entry = Entry::new();
-        entry.epoch = i16::from_be_bytes(field(row, 8));
-        entry.last_timestamp = i64::from_be_bytes(field(row, 26));
-        entry.coordinator_epoch = i32::from_be_bytes(field(row, 34));
-        entry.txn_first_offset = Some(i64::from_be_bytes(field(row, 38))).filter(|offset| *offset >= 0);
-        let last = BatchMetadata {
-            last_sequence: i32::from_be_bytes(field(row, 10)),
-            last_offset: i64::from_be_bytes(field(row, 14)),
-            offset_delta: i32::from_be_bytes(field(row, 22)),
-            timestamp: entry.last_timestamp,
-        };
-        if last.last_offset >= 0 {
-            entry.push(last);
-        }
-        producers.insert(i64::from_be_bytes(field(row, 0)), entry);
+fn entry_of(row: &[u8]) -> (i64, Entry) {
+    let mut entry = Entry::new();
+    entry.epoch = i16::from_be_bytes(field(row, 8));
+    entry.last_timestamp = i64::from_be_bytes(field(row, 26));
+    entry.silent_since = entry.last_timestamp;
+    entry.coordinator_epoch = i32::from_be_bytes(field(row, 34));
+    entry.txn_first_offset = Some(i64::from_be_bytes(field(row, 38))).filter(|offset| *offset >= 0);
+    let last = BatchMetadata {
+        last_sequence: i32::from_be_bytes(field(row, 10)),
+        last_offset: i64::from_be_bytes(field(row, 14)),
+        offset_delta: i32::from_be_bytes(field(row, 22)),
+        timestamp: entry.last_timestamp,
+    };
+    if last.last_offset >= 0 {
+        entry.last_used = last.first_offset();
+        entry.push(last);
     }
-    Ok(producers)
+    (i64::from_be_bytes(field(row, 0)), entry)
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {

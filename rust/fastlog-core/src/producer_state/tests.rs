@@ -1,19 +1,24 @@
-//! Kafka's idempotence rules, transactions and the snapshot file.
+//! Kafka's idempotence rules and transactions.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::env::StdFs;
 
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 
-fn state() -> ProducerState {
+pub(super) fn state() -> ProducerState {
     ProducerState::new(DAY_MS)
 }
 
-fn batch(producer_id: i64, epoch: i16, base_sequence: i32, count: i32, base_offset: i64) -> BatchHeader {
+pub(super) fn batch(
+    producer_id: i64,
+    epoch: i16,
+    base_sequence: i32,
+    count: i32,
+    base_offset: i64,
+) -> BatchHeader {
     BatchHeader {
         base_offset,
         batch_length: 100,
@@ -31,18 +36,18 @@ fn batch(producer_id: i64, epoch: i16, base_sequence: i32, count: i32, base_offs
     }
 }
 
-fn transactional(mut header: BatchHeader) -> BatchHeader {
+pub(super) fn transactional(mut header: BatchHeader) -> BatchHeader {
     header.attributes |= TRANSACTIONAL;
     header
 }
 
-fn marker_batch(producer_id: i64, epoch: i16, offset: i64) -> BatchHeader {
+pub(super) fn marker_batch(producer_id: i64, epoch: i16, offset: i64) -> BatchHeader {
     let mut header = batch(producer_id, epoch, -1, 1, offset);
     header.attributes = TRANSACTIONAL | CONTROL;
     header
 }
 
-fn marker(kind: ControlKind, coordinator_epoch: i32) -> ControlMarker {
+pub(super) fn marker(kind: ControlKind, coordinator_epoch: i32) -> ControlMarker {
     ControlMarker {
         kind,
         coordinator_epoch,
@@ -50,7 +55,7 @@ fn marker(kind: ControlKind, coordinator_epoch: i32) -> ControlMarker {
 }
 
 /// Checks and, when it is new, records.
-fn produce(state: &mut ProducerState, header: &BatchHeader) -> Result<SequenceVerdict, ErrorCode> {
+pub(super) fn produce(state: &mut ProducerState, header: &BatchHeader) -> Result<SequenceVerdict, ErrorCode> {
     let verdict = state
         .check(header, AppendOrigin::Client)
         .map_err(|rejection| rejection.code)?;
@@ -84,6 +89,27 @@ fn an_unknown_producer_may_start_anywhere() {
         Ok(SequenceVerdict::Append)
     );
     assert_eq!(state.active()[0].last_sequence, 4_721);
+}
+
+#[test]
+fn an_epoch_below_none_is_old_for_every_producer() {
+    for origin in [AppendOrigin::Client, AppendOrigin::Coordinator] {
+        for epoch in [-2, -5, i16::MIN] {
+            let refused = state().check(&batch(7, epoch, 0, 1, 0), origin);
+            let code = refused.map_err(|rejection| rejection.code);
+            assert_eq!(code, Err(ErrorCode::InvalidProducerEpoch), "{epoch}");
+        }
+        for epoch in [-1, 0, i16::MAX] {
+            let verdict = state().check(&batch(7, epoch, 0, 1, 0), origin);
+            assert_eq!(verdict, Ok(SequenceVerdict::Append), "{epoch}");
+        }
+    }
+    // What a leader took is taken; without a producer id an epoch says nothing.
+    let (replicated, plain) = (batch(7, -5, 0, 1, 0), batch(-1, -5, -1, 1, 0));
+    let verdict = state().check(&replicated, AppendOrigin::Replication);
+    assert_eq!(verdict, Ok(SequenceVerdict::Append));
+    let verdict = state().check(&plain, AppendOrigin::Client);
+    assert_eq!(verdict, Ok(SequenceVerdict::Append));
 }
 
 #[test]
@@ -316,114 +342,69 @@ fn silence_expires_but_not_in_a_transaction() {
 }
 
 #[test]
-fn snapshots_have_kafkas_bytes() {
-    let dir = tempfile::tempdir().unwrap();
+fn a_time_in_the_future_expires_as_if_it_were_now() {
     let mut state = state();
-    state.record(&batch(258, 3, 5, 2, 7), None);
-    state.write_snapshot(&StdFs, dir.path(), 9).unwrap();
-    let bytes = std::fs::read(dir.path().join("00000000000000000009.snapshot")).unwrap();
-    let mut expected = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 1]; // version, crc, count
-    expected.extend([0, 0, 0, 0, 0, 0, 1, 2]); // producer id
-    expected.extend([0, 3, 0, 0, 0, 6]); // epoch, last sequence
-    expected.extend([0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 1]); // last offset, offset delta
-    expected.extend([0, 0, 0, 0, 0, 0, 3, 0xef]); // timestamp
-    expected.extend([0xff; 12]); // coordinator epoch, first offset of the transaction
-    let crc = crate::batch::crc32c(&expected[6..]);
-    expected[2..6].copy_from_slice(&crc.to_be_bytes());
-    assert_eq!(bytes, expected);
+    let mut header = batch(1, 0, 0, 1, 0);
+    header.max_timestamp = i64::MAX;
+    state.record(&header, None);
+    assert_eq!(state.expire(5_000), 0);
+    assert_eq!(state.active()[0].last_timestamp, i64::MAX);
+    assert_eq!(state.expire(5_000 + DAY_MS - 1), 0);
+    assert_eq!(state.expire(5_000 + DAY_MS), 1);
+}
+
+pub(super) fn ids(state: &ProducerState) -> Vec<i64> {
+    state
+        .active()
+        .iter()
+        .map(|producer| producer.producer_id)
+        .collect()
 }
 
 #[test]
-fn snapshots_bring_the_state_back() {
-    let dir = tempfile::tempdir().unwrap();
+fn those_that_were_silent_for_longest_are_forgotten_first() {
     let mut state = state();
-    for index in 0..3_i32 {
-        state.record(&batch(7, 1, index * 2, 2, i64::from(index) * 2), None);
+    state.most = 32;
+    let record = |state: &mut ProducerState, header| {
+        state.make_room(1).unwrap();
+        state.record(&header, None);
+    };
+    record(&mut state, transactional(batch(1_000, 0, 0, 1, 0)));
+    for id in 1..32 {
+        record(&mut state, batch(id, 0, 0, 1, id));
     }
-    state.record(&transactional(batch(8, 0, 0, 4, 6)), None);
-    state.record(&marker_batch(9, 2, 10), Some(marker(ControlKind::Commit, 5)));
-    state.write_snapshot(&StdFs, dir.path(), 11).unwrap();
-
-    let (mut loaded, offset) = ProducerState::load_latest(&StdFs, dir.path(), 11, DAY_MS).unwrap();
-    assert_eq!(offset, 11);
-    assert_eq!(loaded.active(), state.active());
-    // Its transaction is the oldest one that is open.
-    let other = marker_batch(8, 0, 12);
-    loaded.record(&transactional(batch(9, 2, 0, 1, 11)), None);
-    assert_eq!(
-        loaded
-            .record(&marker_batch(9, 2, 12), Some(marker(ControlKind::Commit, 5)))
-            .map(|completed| completed.last_stable_offset),
-        Some(6)
-    );
-    assert!(
-        loaded
-            .record(&other, Some(marker(ControlKind::Commit, 5)))
-            .is_some()
-    );
-    // The last batch of each producer is known again, older ones are not (as in Kafka).
-    assert!(matches!(
-        produce(&mut loaded, &batch(7, 1, 4, 2, 0)),
-        Ok(SequenceVerdict::Duplicate { first_offset: 4, .. })
-    ));
-    assert_eq!(
-        produce(&mut loaded, &batch(7, 1, 2, 2, 0)),
-        Err(ErrorCode::OutOfOrderSequenceNumber)
-    );
-    assert_eq!(
-        produce(&mut loaded, &batch(7, 1, 6, 1, 11)),
-        Ok(SequenceVerdict::Append)
-    );
+    // The first one writes again, which keeps it.
+    record(&mut state, batch(1, 0, 1, 1, 32));
+    assert_eq!(state.len(), 32 - 2);
+    record(&mut state, batch(2, 0, 1, 1, 33));
+    record(&mut state, batch(100, 0, 0, 1, 34));
+    assert!(ids(&state).starts_with(&[1, 2]), "{:?}", ids(&state));
+    assert!(ids(&state).contains(&1_000), "its transaction is open");
+    for id in 101..1_000 {
+        record(&mut state, batch(id, 0, 0, 1, id));
+        assert!(state.len() <= 32);
+        assert!(ids(&state).contains(&id) && ids(&state).contains(&1_000));
+    }
 }
 
 #[test]
-fn the_newest_good_snapshot_below_the_bound_is_taken() {
-    let dir = tempfile::tempdir().unwrap();
+fn open_transactions_are_never_forgotten_and_have_an_end() {
     let mut state = state();
-    for offset in [5, 10, 20, 30] {
-        state.record(&batch(offset, 0, 0, 1, offset), None);
-        state.write_snapshot(&StdFs, dir.path(), offset).unwrap();
+    state.most = 32;
+    for id in 0..32 {
+        state.make_room(1).unwrap();
+        produce(&mut state, &transactional(batch(id, 0, 0, 1, id))).unwrap();
     }
-    let damaged = snapshot_path(dir.path(), 20);
-    let mut bytes = std::fs::read(&damaged).unwrap();
-    bytes[17] ^= 1;
-    std::fs::write(&damaged, bytes).unwrap();
-    std::fs::write(dir.path().join("00000000000000000025.snapshot.tmp"), b"x").unwrap();
-    std::fs::write(dir.path().join("notes.snapshot"), b"x").unwrap();
-
-    let (loaded, offset) = ProducerState::load_latest(&StdFs, dir.path(), 29, DAY_MS).unwrap();
-    assert_eq!((loaded.len(), offset), (2, 10));
-    assert_eq!(snapshot_offsets(&StdFs, dir.path()).unwrap(), [5, 10, 30]);
-    delete_snapshots_after(&StdFs, dir.path(), 10).unwrap();
-    assert_eq!(snapshot_offsets(&StdFs, dir.path()).unwrap(), [5, 10]);
-    delete_snapshots_before(&StdFs, dir.path(), 10).unwrap();
-    assert_eq!(snapshot_offsets(&StdFs, dir.path()).unwrap(), [10]);
-    delete_snapshots_after(&StdFs, dir.path(), 0).unwrap();
-    let (loaded, offset) = ProducerState::load_latest(&StdFs, dir.path(), 29, DAY_MS).unwrap();
-    assert_eq!((loaded.len(), offset), (0, 0));
-}
-
-#[test]
-fn every_cut_and_flip_of_a_snapshot_is_noticed() {
-    let mut state = state();
-    state.record(&batch(1, 0, 0, 1, 0), None);
-    state.record(&batch(2, 0, 0, 1, 1), None);
-    let bytes = snapshot::encode(&state.producers);
-    assert!(snapshot::decode(&bytes).is_ok());
-    for cut in 0..bytes.len() {
-        assert!(snapshot::decode(&bytes[..cut]).is_err(), "cut at {cut}");
-    }
-    for bit in 0..bytes.len() * 8 {
-        let mut flipped = bytes.clone();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(snapshot::decode(&flipped).is_err(), "bit {bit}");
-    }
-    // A count that does not match, under a good CRC.
-    let mut counted = bytes.clone();
-    counted[6..10].copy_from_slice(&i32::MAX.to_be_bytes());
-    let crc = crate::batch::crc32c(&counted[6..]);
-    counted[2..6].copy_from_slice(&crc.to_be_bytes());
-    assert!(snapshot::decode(&counted).unwrap_err().contains("entries"));
+    state.make_room(1).unwrap();
+    let refused = produce(&mut state, &transactional(batch(32, 0, 0, 1, 32)));
+    assert_eq!(refused, Err(ErrorCode::KafkaStorageError));
+    assert_eq!(state.len(), 32);
+    produce(&mut state, &transactional(batch(3, 0, 1, 1, 32))).unwrap();
+    state.record(&marker_batch(3, 0, 33), Some(marker(ControlKind::Commit, 1)));
+    state.make_room(1).unwrap();
+    produce(&mut state, &transactional(batch(32, 0, 0, 1, 34))).unwrap();
+    assert_eq!(state.len(), 32);
+    assert!(!ids(&state).contains(&3));
 }
 
 proptest! {
@@ -469,7 +450,7 @@ proptest! {
             if !stay {
                 state.expire(mark);
             }
-            prop_assert!(snapshot::decode(&snapshot::encode(&state.producers)).is_ok());
+            prop_assert!(snapshot::check(&snapshot::encode(&state.producers).unwrap()).is_ok());
         }
     }
 }

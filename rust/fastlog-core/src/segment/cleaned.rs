@@ -29,10 +29,12 @@ impl Segment {
     pub fn complete_cleaned(mut self, modified_ms: i64) -> Result<Self> {
         self.log.set_modified_ms(modified_ms)?;
         self.sync(true)?;
+        self.trust_no_more();
         let path = |kind| file_path(&self.space.dir, self.base_offset, kind);
         self.offset_index.move_to(path(FileKind::OffsetIndex));
         self.time_index.move_to(path(FileKind::TimeIndex));
         self.transactions.move_to(path(FileKind::TransactionIndex));
+        self.log.move_to(&path(FileKind::Log), &mut || Ok(()))?;
         self.log = Arc::new(Renamed::new(Arc::clone(&self.log), path(FileKind::Log)));
         Ok(self)
     }
@@ -53,9 +55,12 @@ impl Segment {
                 continue;
             }
             let path = file_path(&self.space.dir, self.base_offset, kind);
-            self.space
-                .fs
-                .rename(&with_suffix(&path, from), &with_suffix(&path, to))?;
+            let (source, target) = (with_suffix(&path, from), with_suffix(&path, to));
+            match self.space.fs.rename(&source, &target) {
+                // What an attempt that failed half way has done already.
+                Err(error) if is_not_found(&error) && self.space.fs.exists(&target)? => {}
+                other => other?,
+            }
         }
         Ok(())
     }

@@ -1,12 +1,17 @@
 //! Finds batches in a segment: index first, then a short walk over headers.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use super::{Extent, HeaderWalk, Located, Segment};
-use crate::env::{FileSystem, OpenMode};
+use super::{Extent, HeaderWalk, Located, OffsetRule, Segment, Verdict, Verifier};
 use crate::error::{Error, Result, is_not_found};
 use crate::index::OffsetPosition;
+
+/// Where a segment's file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentEnd {
+    /// The offset after its last batch.
+    pub next_offset: i64,
+    /// An offset that the index lists and that the file does not reach.
+    pub missing: Option<i64>,
+}
 
 impl Segment {
     /// The first batch that ends at or after `offset`, `None` when all of them end before it.
@@ -60,15 +65,58 @@ impl Segment {
         Ok(end)
     }
 
-    /// Like [`Self::end_offset`] for a log file without its indexes.
-    pub fn end_of_file(fs: &Arc<dyn FileSystem>, path: &Path, base_offset: i64) -> Result<i64> {
-        let file = fs.open(path, OpenMode::Read)?;
-        let mut walk = HeaderWalk::new(&*file, 0, file.len()?);
-        let mut end = base_offset;
+    /// Where the first `size` bytes end, as far as a look at what follows the last index entry tells, and whether the
+    /// index lists a batch behind that: then the end of the file is missing.
+    ///
+    /// Maps nothing: a start looks at the ends of thousands of segments. Fails with [`Error::Corrupt`] when the
+    /// bytes there are no batches.
+    pub fn look_at_end(&self, size: u64) -> Result<SegmentEnd> {
+        let listed = self.offset_index.last()?;
+        let mut end = self.base_offset;
+        let mut walk = HeaderWalk::new(&*self.log, 0, size);
+        if let Some(entry) = listed
+            && u64::from(entry.position) < size
+        {
+            let mut from_entry = HeaderWalk::new(&*self.log, entry.position.into(), size);
+            match from_entry.next(self.base_offset) {
+                Ok(Some(batch)) if batch.header.last_offset() == entry.offset => {
+                    end = batch.header.next_offset();
+                    walk = from_entry;
+                }
+                Ok(_) | Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         while let Some(batch) = walk.next(end)? {
             end = batch.header.next_offset();
         }
-        Ok(end)
+        // Both columns have to say so: one of them may be damaged itself.
+        let missing = listed.filter(|entry| entry.offset >= end && u64::from(entry.position) >= size);
+        Ok(SegmentEnd {
+            next_offset: end,
+            missing: missing.map(|entry| entry.offset),
+        })
+    }
+
+    /// Whether a sound batch in the first `size` bytes holds `offset`, or comes after it.
+    pub fn holds_sound(&self, offset: i64, size: u64) -> Result<bool> {
+        let extent = Extent {
+            next_offset: i64::MAX,
+            size,
+        };
+        let found = match self.find(offset, extent) {
+            Err(Error::Corrupt { .. }) => return Ok(false),
+            found => found?,
+        };
+        let Some(Located { header, position }) = found else {
+            return Ok(false);
+        };
+        let rule = OffsetRule {
+            holes_below: i64::MAX,
+            limit: i64::MAX,
+        };
+        let verdict = Verifier::new(&*self.log, position, size, rule).next(header.base_offset, -1)?;
+        Ok(matches!(verdict, Verdict::Batch(_)))
     }
 
     /// A walk from the index entry at or below `offset`, together with the batch at that entry, or a walk from
@@ -92,7 +140,7 @@ impl Segment {
         Ok((HeaderWalk::new(&*self.log, 0, extent.size), None))
     }
 
-    fn index_floor(&self, offset: i64) -> Result<Option<OffsetPosition>> {
+    pub(super) fn index_floor(&self, offset: i64) -> Result<Option<OffsetPosition>> {
         match self.offset_index.floor(offset) {
             // Deleted under a reader that still holds the segment, or cut by somebody else: do without it.
             Err(error) if is_not_found(&error) || matches!(error, Error::Corrupt { .. }) => Ok(None),

@@ -3,7 +3,9 @@
 //! Readers share a [`Segment`]; the one writer holds a [`SegmentWriter`] over it. What readers may see is
 //! one number, written after the bytes are: the end offset and the size together, so that both always fit.
 
+mod checked;
 mod cleaned;
+mod deleted;
 mod find;
 mod transactions;
 mod verify;
@@ -12,13 +14,16 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::env::{File, FileSystem, OpenMode};
 use crate::error::{Error, Result, is_not_found};
-use crate::filenames::{DELETED, FileKind, file_path, with_suffix};
+use crate::filenames::{FileKind, file_path, with_suffix};
 use crate::index::{OffsetIndex, TimeIndex, TimestampedOffset};
 
+use checked::Checked;
+pub use checked::EpochAt;
+pub use find::SegmentEnd;
 pub use transactions::Transactions;
 pub use verify::{OffsetRule, Tail, Verdict, Verifier, look_for_batch};
 pub use walk::{HeaderWalk, Located, implausible};
@@ -78,6 +83,9 @@ pub struct Segment {
     offset_index: OffsetIndex,
     time_index: TimeIndex,
     transactions: Transactions,
+    checked: Checked,
+    /// How many files that had its names waited to be unlinked when it joined them.
+    deleted_beside: OnceLock<u32>,
 }
 
 impl Segment {
@@ -94,6 +102,10 @@ impl Segment {
             index_max_bytes,
         } = space;
         let path = |kind| with_suffix(&file_path(dir, base_offset, kind), suffix);
+        let begun = Begun::new(
+            &**fs,
+            [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::Log].map(path),
+        );
         // The indexes first: a log file without indexes is one more thing to repair after a crash.
         let offset_index = OffsetIndex::create(
             Arc::clone(fs),
@@ -114,6 +126,7 @@ impl Segment {
         if let Some(len) = reserve {
             log.reserve(len)?;
         }
+        begun.complete();
         Ok(Self {
             space: space.clone(),
             base_offset,
@@ -127,6 +140,8 @@ impl Segment {
             offset_index,
             time_index,
             transactions: Transactions::empty(Arc::clone(fs), &path(FileKind::TransactionIndex)),
+            checked: Checked::ours(),
+            deleted_beside: OnceLock::new(),
         })
     }
 
@@ -187,7 +202,7 @@ impl Segment {
         let mut damaged = None;
         let transaction_path = path(FileKind::TransactionIndex);
         let transactions = match files.transaction_index {
-            Some(_) => Transactions::open(Arc::clone(fs), &transaction_path, base_offset),
+            Some(_) => Transactions::open(Arc::clone(fs), &transaction_path, base_offset, size),
             None => Ok(Transactions::empty(Arc::clone(fs), &transaction_path)),
         };
         let transactions = or_else_empty(transactions, &mut damaged, || {
@@ -203,6 +218,8 @@ impl Segment {
             offset_index,
             time_index,
             transactions,
+            checked: Checked::unknown(),
+            deleted_beside: OnceLock::new(),
         };
         Ok((segment, rebuild, damaged))
     }
@@ -261,19 +278,63 @@ impl Segment {
     }
 
     /// The largest timestamp and the last offset of the first batch that has it; the timestamp is
-    /// [`NO_TIMESTAMP`] when no batch has one.
+    /// [`NO_TIMESTAMP`] when no batch has one. Fails with [`Error::Corrupt`] when neither index nor batches tell.
     pub fn largest_timestamp(&self) -> Result<TimestampedOffset> {
         let mut largest = self.largest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = *largest {
             return Ok(known);
         }
-        // The last thing that happens to a segment is an entry for its largest timestamp.
-        let read = self.time_index.last()?.unwrap_or(TimestampedOffset {
-            timestamp: NO_TIMESTAMP,
-            offset: self.base_offset,
-        });
+        // The last thing that happens to a segment is an entry for its largest timestamp. Retention goes by it, so it
+        // is believed only when the batch that it names says the same.
+        let read = match self.time_index.last()? {
+            Some(entry) if self.has_timestamp(entry)? => entry,
+            _ => self.largest_in_batches()?,
+        };
         *largest = Some(read);
         Ok(read)
+    }
+
+    /// Whether the batch that holds the offset of `entry` has its timestamp.
+    fn has_timestamp(&self, entry: TimestampedOffset) -> Result<bool> {
+        let extent = self.extent();
+        let says_so = |batch: &Located| {
+            (batch.header.base_offset..=batch.header.last_offset()).contains(&entry.offset)
+                && batch.header.max_timestamp == entry.timestamp
+        };
+        // Most often it is the last batch, which can be found without a map of the index.
+        if let Some(last) = self.offset_index.last()?
+            && last.offset == entry.offset
+            && u64::from(last.position) < extent.size
+        {
+            let mut walk = HeaderWalk::new(&*self.log, last.position.into(), extent.size);
+            if let Ok(Some(batch)) = walk.next(self.base_offset) {
+                return Ok(says_so(&batch));
+            }
+        }
+        match self.find(entry.offset, extent) {
+            Err(Error::Corrupt { .. }) => Ok(false),
+            found => Ok(found?.is_some_and(|batch| says_so(&batch))),
+        }
+    }
+
+    /// The largest timestamp as the headers of the batches have it.
+    fn largest_in_batches(&self) -> Result<TimestampedOffset> {
+        let mut largest = TimestampedOffset {
+            timestamp: NO_TIMESTAMP,
+            offset: self.base_offset,
+        };
+        let mut walk = HeaderWalk::new(&*self.log, 0, self.extent().size);
+        let mut expected = self.base_offset;
+        while let Some(Located { header, .. }) = walk.next(expected)? {
+            expected = header.next_offset();
+            if header.record_count != 0 && header.max_timestamp > largest.timestamp {
+                largest = TimestampedOffset {
+                    timestamp: header.max_timestamp,
+                    offset: header.last_offset(),
+                };
+            }
+        }
+        Ok(largest)
     }
 
     fn set_largest_timestamp(&self, largest: TimestampedOffset) {
@@ -325,9 +386,32 @@ impl Segment {
             .map(|kind| file_path(&self.space.dir, self.base_offset, kind))
     }
 
-    /// Unlinks all files of the segment, the producer snapshot at its base included.
+    /// Unlinks all files of the segment, the producer snapshot at its base included. The log goes last: indexes
+    /// without one would tell of a loss.
     pub fn remove(&self) -> Result<()> {
-        for path in self.paths() {
+        self.remove_beside_log()?;
+        self.remove_kinds(&[FileKind::Log])
+    }
+
+    /// Unlinks the indexes and the producer snapshot.
+    pub fn remove_beside_log(&self) -> Result<()> {
+        self.remove_kinds(&FileKind::ALL[1..])
+    }
+
+    /// Unlinks what an attempt to begin a segment leaves. A producer snapshot that is beside it tells of the log before
+    /// it, and stays.
+    pub fn remove_begun(&self) -> Result<()> {
+        self.remove_kinds(&[
+            FileKind::OffsetIndex,
+            FileKind::TimeIndex,
+            FileKind::TransactionIndex,
+            FileKind::Log,
+        ])
+    }
+
+    fn remove_kinds(&self, kinds: &[FileKind]) -> Result<()> {
+        for kind in kinds {
+            let path = file_path(&self.space.dir, self.base_offset, *kind);
             match self.space.fs.remove_file(&path) {
                 Err(error) if !is_not_found(&error) => return Err(error),
                 _ => {}
@@ -336,24 +420,41 @@ impl Segment {
         Ok(())
     }
 
-    /// Gives all files of the segment, the producer snapshot at its base included, the suffix `.deleted`.
-    /// Readers that have the log open keep reading it. Returns the new paths.
-    pub fn rename_deleted(&self) -> Result<Vec<PathBuf>> {
-        self.rename_kinds_deleted(&FileKind::ALL)
+    /// The name of the log file goes: whoever holds the file, if somebody does, goes on reading it.
+    pub fn keep_readable(&self) {
+        if Arc::strong_count(&self.log) > 1 {
+            // Without a descriptor left they get an error, as for any other file.
+            let _ = self.log.keep_open();
+        }
+    }
+}
+
+/// Files of a segment that is being made. They go again when it cannot be: an index without a log looks like the rest
+/// of a log that was lost, and the log that went on before it ends behind the offset at which it begins.
+struct Begun<'a> {
+    fs: &'a dyn FileSystem,
+    paths: Option<[PathBuf; 3]>,
+}
+
+impl<'a> Begun<'a> {
+    fn new(fs: &'a dyn FileSystem, paths: [PathBuf; 3]) -> Self {
+        Self {
+            fs,
+            paths: Some(paths),
+        }
     }
 
-    fn rename_kinds_deleted(&self, kinds: &[FileKind]) -> Result<Vec<PathBuf>> {
-        let mut renamed = Vec::with_capacity(kinds.len());
-        for kind in kinds {
-            let path = file_path(&self.space.dir, self.base_offset, *kind);
-            let to = with_suffix(&path, DELETED);
-            match self.space.fs.rename(&path, &to) {
-                Ok(()) => renamed.push(to),
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => return Err(error),
-            }
+    fn complete(mut self) {
+        self.paths = None;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        for path in self.paths.iter().flatten() {
+            // Best effort, as the error that counts is the first one: a start removes what stays.
+            let _ = self.fs.remove_file(path);
         }
-        Ok(renamed)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::env::FileSystem;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::txn_index::{AbortedTxn, TxnIndex};
 
 /// The aborted transactions whose markers lie in one segment. Without them a `read_committed` consumer would
@@ -29,8 +29,8 @@ impl Transactions {
     }
 
     /// Reads the file, which need not exist. Fails with [`Error::Corrupt`] when it cannot be true.
-    pub fn open(fs: Arc<dyn FileSystem>, path: &Path, base_offset: i64) -> Result<Self> {
-        Ok(Self::over(TxnIndex::open(fs, path, base_offset)?))
+    pub fn open(fs: Arc<dyn FileSystem>, path: &Path, base_offset: i64, log_size: u64) -> Result<Self> {
+        Ok(Self::over(TxnIndex::open(fs, path, base_offset, log_size)?))
     }
 
     fn over(index: TxnIndex) -> Self {
@@ -43,12 +43,13 @@ impl Transactions {
         }
     }
 
-    /// Adds a transaction, which must end after all others. A full disk is no error.
+    /// Adds a transaction, which must end after all others. A full disk is no error, nor is a shortage of the
+    /// process.
     pub fn append(&self, transaction: AbortedTxn) -> Result<()> {
         let mut state = self.lock();
         state.unwritten.push(transaction);
         match state.write_out() {
-            Err(Error::NoSpace { .. }) => Ok(()),
+            Err(error) if error.passes() => Ok(()),
             other => other,
         }
     }
@@ -86,7 +87,7 @@ impl Transactions {
         state.index.reset()
     }
 
-    /// Makes all entries durable; fails with [`Error::NoSpace`] as long as some cannot be written.
+    /// Makes all entries durable; fails as long as some cannot be written.
     pub fn sync(&self) -> Result<()> {
         let mut state = self.lock();
         state.write_out()?;

@@ -58,12 +58,8 @@ pub fn implausible(header: &BatchHeader, expected: i64, bytes_left: u64) -> Opti
             header.base_offset
         ));
     }
-    if header.last_offset_delta < 0
-        || header
-            .base_offset
-            .checked_add(header.last_offset_delta.into())
-            .is_none()
-    {
+    // The offset behind the batch has to be one too: it is where the log ends.
+    if header.last_offset_delta < 0 || header.last_offset() == i64::MAX {
         return Some(format!("last offset delta is {}", header.last_offset_delta));
     }
     None

@@ -2,11 +2,12 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Extent, HeaderWalk, Located, NO_TIMESTAMP, Segment};
 use crate::batch::BatchHeader;
 use crate::error::{Error, Result};
-use crate::index::TimestampedOffset;
+use crate::index::{OffsetPosition, TimestampedOffset};
 
 /// Appends to one segment.
 #[derive(Debug)]
@@ -15,9 +16,13 @@ pub struct SegmentWriter {
     extent: Extent,
     bytes_since_entry: u64,
     largest: TimestampedOffset,
+    /// The last batch.
+    last: Option<OffsetPosition>,
     /// Timestamp of the first batch, by which the age of the segment is measured; `None` while it is empty.
     first_timestamp: Option<i64>,
     created_ms: i64,
+    /// Bytes of a write that failed may lie behind the end: they could not be cut off yet.
+    cut_due: AtomicBool,
 }
 
 impl SegmentWriter {
@@ -35,8 +40,10 @@ impl SegmentWriter {
                 timestamp: NO_TIMESTAMP,
                 offset: base_offset,
             },
+            last: None,
             first_timestamp: None,
             created_ms: now_ms,
+            cut_due: AtomicBool::new(false),
         }
     }
 
@@ -55,15 +62,26 @@ impl SegmentWriter {
             writer.largest = last;
         }
         // What came after the last entries is known only to the log.
-        let last = segment.offset_index().last()?;
-        let mut walk = HeaderWalk::new(
-            &**segment.log(),
-            last.map_or(0, |entry| entry.position.into()),
-            extent.size,
-        );
+        let mut from = 0;
+        if let Some(entry) = segment.offset_index().last()?
+            && u64::from(entry.position) < extent.size
+        {
+            let mut walk = HeaderWalk::new(&**segment.log(), entry.position.into(), extent.size);
+            match walk.next(segment.base_offset()) {
+                Ok(Some(batch)) if batch.header.last_offset() == entry.offset => from = batch.position,
+                // A damaged entry costs a longer walk.
+                Ok(_) | Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut walk = HeaderWalk::new(&**segment.log(), from, extent.size);
         while let Some(batch) = walk.next(segment.base_offset())? {
             writer.note_timestamp(&batch.header);
             writer.bytes_since_entry += batch.header.size() as u64;
+            writer.last = Some(OffsetPosition {
+                offset: batch.header.last_offset(),
+                position: batch.position as u32,
+            });
         }
         segment.set_largest_timestamp(writer.largest);
         Ok(writer)
@@ -87,19 +105,35 @@ impl SegmentWriter {
     /// Writes bytes at the end, in one system call where the system takes them all. Nothing of them counts
     /// before [`Self::note_batch`] and [`Self::publish`].
     ///
-    /// A full disk leaves the file as it was and fails with [`Error::NoSpace`].
+    /// An error that passes, such as that of a full disk, leaves the file as it was; or as soon as it can be cut
+    /// again, which happens before anything else is written and before the segment is sealed.
     pub fn write(&self, bytes: &mut [IoSlice<'_>]) -> Result<()> {
-        let log = self.segment.log();
-        match log.write_all_vectored_at(bytes, self.extent.size) {
-            Err(error @ Error::NoSpace { .. }) => {
-                log.set_len(self.extent.size)?;
-                Err(error)
+        self.cut_if_due()?;
+        match self.segment.log().write_all_vectored_at(bytes, self.extent.size) {
+            Err(error) if error.passes() => {
+                self.cut_due.store(true, Ordering::Relaxed);
+                match self.cut_if_due() {
+                    Err(again) if !again.passes() => Err(again),
+                    _ => Err(error),
+                }
             }
             other => other,
         }
     }
 
+    /// Cuts off what a write has left behind the end.
+    fn cut_if_due(&self) -> Result<()> {
+        if self.cut_due.load(Ordering::Relaxed) {
+            self.segment.log().set_len(self.extent.size)?;
+            self.cut_due.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Counts a batch that stands at the end of the segment, and adds index entries when they are due.
+    ///
+    /// The batch counts in any case. Entries that cannot be added because of something that passes are left to the
+    /// next batch: indexes are sparse, and a batch that is in the log must not look as if it were not.
     pub fn note_batch(&mut self, header: &BatchHeader, index_interval: u64) -> Result<()> {
         let position = self.extent.size as u32;
         let size = header.size() as u64;
@@ -111,13 +145,27 @@ impl SegmentWriter {
             next_offset: header.next_offset(),
             size: self.extent.size + size,
         };
-        if self.bytes_since_entry > index_interval {
-            self.segment.offset_index.append(header.last_offset(), position)?;
-            self.segment.time_index.append_if_later(self.largest)?;
-            self.bytes_since_entry = 0;
+        self.last = Some(OffsetPosition {
+            offset: header.last_offset(),
+            position,
+        });
+        let is_due = self.bytes_since_entry > index_interval;
+        if is_due {
+            match self.add_entries(header.last_offset(), position) {
+                Err(error) if error.passes() => {}
+                added => {
+                    added?;
+                    self.bytes_since_entry = 0;
+                }
+            }
         }
         self.bytes_since_entry += size;
         Ok(())
+    }
+
+    fn add_entries(&self, offset: i64, position: u32) -> Result<()> {
+        self.segment.offset_index.append(offset, position)?;
+        self.segment.time_index.append_if_later(self.largest)
     }
 
     fn note_timestamp(&mut self, header: &BatchHeader) {
@@ -169,10 +217,19 @@ impl SegmentWriter {
         }
     }
 
-    /// Adds the entry of the largest timestamp and writes the indexes out: the state of a segment that gets
-    /// no more batches, or of a log that is being closed.
+    /// Adds the entries of the largest timestamp and of the last batch, and writes the indexes out: the state of a
+    /// segment that gets no more batches, or of a log that is being closed.
+    ///
+    /// That the offset index lists the last batch, which Kafka's does by chance only, tells a start that the file was
+    /// cut between two batches, also where offsets may be missing.
     pub fn seal(&self) -> Result<()> {
+        self.cut_if_due()?;
         self.segment.time_index.append_if_later(self.largest)?;
+        if let Some(last) = self.last
+            && !self.segment.offset_index.is_full()
+        {
+            self.segment.offset_index.append_if_later(last)?;
+        }
         self.segment.offset_index.seal()?;
         self.segment.time_index.seal()
     }
@@ -183,6 +240,7 @@ impl SegmentWriter {
         segment.offset_index.truncate_to(to.next_offset)?;
         segment.time_index.truncate_to(to.next_offset)?;
         segment.transactions.truncate_to(to.next_offset)?;
+        segment.trust_from(to.size);
         segment.forget_first_timestamp();
         Self::resume(segment, to, now_ms)
     }

@@ -18,6 +18,13 @@ use crate::error::{Error, Result};
 /// The longest string that Kafka's protocol allows, in bytes.
 pub const MAX_STRING: usize = i16::MAX as usize;
 
+/// The longest string that may hold bytes that are no UTF-8. Each of them becomes U+FFFD, three bytes long, as
+/// in Java; an answer that repeats the string must still have room for it.
+const MAX_BAD_STRING: usize = MAX_STRING / 3;
+
+/// The most tagged fields in one place: Kafka's own messages have a handful.
+pub const MAX_TAGS: u32 = 64;
+
 /// Where a field stands in its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -150,14 +157,14 @@ impl<'a> Reader<'a> {
         Err(malformed("a varint of more than 32 bits"))
     }
 
-    /// A string that must not be null; its bytes are UTF-8.
+    /// A string that must not be null; [`text`](super::header::text) reads its bytes.
     #[inline]
     pub fn string(&mut self) -> Result<Span> {
         self.nullable_string()?
             .ok_or_else(|| malformed("null in place of a string"))
     }
 
-    /// A string or null; its bytes are UTF-8.
+    /// A string or null.
     #[inline]
     pub fn nullable_string(&mut self) -> Result<Option<Span>> {
         let len = if self.flexible {
@@ -179,8 +186,8 @@ impl<'a> Reader<'a> {
             -1 => Ok(None),
             0..=32767 => {
                 let span = self.take(len as usize)?;
-                if std::str::from_utf8(span.of(self.bytes)).is_err() {
-                    return Err(malformed("a string that is not UTF-8"));
+                if span.len() > MAX_BAD_STRING && std::str::from_utf8(span.of(self.bytes)).is_err() {
+                    return Err(malformed("a long string that is not UTF-8"));
                 }
                 Ok(Some(span))
             }
@@ -228,7 +235,11 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let mut seen = 0_u32;
-        for _ in 0..self.unsigned_varint()? {
+        let count = self.unsigned_varint()?;
+        if count > MAX_TAGS {
+            return Err(malformed_len("number of tagged fields", i64::from(count)));
+        }
+        for _ in 0..count {
             let tag = self.unsigned_varint()?;
             let size = self.unsigned_varint()?;
             let span = self.take(size as usize)?;
@@ -348,9 +359,14 @@ mod tests {
         for (bytes, expected) in [(&b"\x03hi"[..], Some("hi")), (b"\x01", Some("")), (b"\0", None)] {
             assert_eq!(text(&mut flexible(bytes), bytes).unwrap().as_deref(), expected);
         }
-        for bytes in [&b"\xff\xfe"[..], b"\0\x03hi", b"\0\x01\xff", b"\0"] {
+        for bytes in [&b"\xff\xfe"[..], b"\0\x03hi", b"\0"] {
             assert!(plain(bytes).nullable_string().is_err(), "{bytes:?}");
         }
+        // As in Java, what is no UTF-8 is read with replacement characters, which are three bytes each.
+        assert!(plain(b"\0\x01\xff").nullable_string().is_ok());
+        let mut bad = vec![b'\xff'; 2 + MAX_BAD_STRING + 1];
+        bad[..2].copy_from_slice(&(MAX_BAD_STRING as u16 + 1).to_be_bytes());
+        assert!(plain(&bad).nullable_string().is_err());
         assert!(plain(b"\xff\xff").string().is_err());
         assert!(flexible(b"\0").string().is_err());
         // 32,768 bytes are one too many, even when they are there.
@@ -422,6 +438,17 @@ mod tests {
             read_i16(&[0xff, 0xff, 0xff, 0xff, 0x0f]).is_err(),
             "announced but absent"
         );
+    }
+
+    #[test]
+    fn there_are_only_so_many_tags() {
+        let section = |count: u8| {
+            let mut bytes = vec![count];
+            (0..count).for_each(|tag| bytes.extend([tag, 0]));
+            bytes
+        };
+        flexible(&section(64)).skip_tags().unwrap();
+        assert!(flexible(&section(65)).skip_tags().is_err());
     }
 
     proptest! {

@@ -28,6 +28,7 @@
 //!
 //! Flexible from version 12.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::check_rows;
@@ -45,10 +46,10 @@ const REPLICA_STATE_SINCE: i16 = 15;
 const DIRECTORY_SINCE: i16 = 17;
 
 /// How a request names a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TopicRef<'a> {
     /// By name, up to version 12.
-    Name(&'a str),
+    Name(Cow<'a, str>),
     /// By id, from version 13 on.
     Id(&'a [u8; 16]),
 }
@@ -193,12 +194,14 @@ impl FetchPlan {
     }
 
     /// Rack of the consumer, empty when it has none.
-    pub fn rack_id(&self) -> &str {
-        self.fields.rack_id.map_or("", |span| self.text(span))
+    pub fn rack_id(&self) -> Cow<'_, str> {
+        self.fields
+            .rack_id
+            .map_or(Cow::Borrowed(""), |span| self.text(span))
     }
 
     /// The cluster that the sender believes to talk to.
-    pub fn cluster_id(&self) -> Option<&str> {
+    pub fn cluster_id(&self) -> Option<Cow<'_, str>> {
         self.fields.cluster_id.map(|span| self.text(span))
     }
 
@@ -225,8 +228,8 @@ impl FetchPlan {
         &self.frame
     }
 
-    fn text(&self, span: Span) -> &str {
-        header::text(span.of(&self.frame)).expect("the reader has checked every string")
+    fn text(&self, span: Span) -> Cow<'_, str> {
+        header::text(span.of(&self.frame))
     }
 }
 
@@ -299,7 +302,9 @@ fn min_partition(version: i16) -> usize {
 
 fn read_topics(reader: &mut Reader<'_>, version: i16) -> Result<Vec<FetchRow>> {
     let mut rows = Vec::new();
-    for _ in 0..reader.count(min_topic(version))? {
+    let topics = reader.count(min_topic(version))?;
+    check_rows(0, topics)?;
+    for _ in 0..topics {
         let topic = read_topic(reader, version)?;
         let partitions = reader.count(min_partition(version))?;
         check_rows(rows.len(), partitions)?;
@@ -331,7 +336,8 @@ fn read_partition(reader: &mut Reader<'_>, version: i16, topic: Span) -> Result<
     Ok(FetchRow {
         topic,
         partition,
-        current_leader_epoch,
+        // Any negative number means that the client knows none (`FetchRequest.optionalEpoch`).
+        current_leader_epoch: current_leader_epoch.max(-1),
         fetch_offset,
         last_fetched_epoch,
         log_start_offset,
@@ -341,7 +347,9 @@ fn read_partition(reader: &mut Reader<'_>, version: i16, topic: Span) -> Result<
 
 fn read_forgotten(reader: &mut Reader<'_>, version: i16, rows: usize) -> Result<Vec<ForgottenRow>> {
     let mut forgotten = Vec::new();
-    for _ in 0..reader.count(min_topic(version))? {
+    let topics = reader.count(min_topic(version))?;
+    check_rows(0, topics)?;
+    for _ in 0..topics {
         let topic = read_topic(reader, version)?;
         let partitions = reader.count(4)?;
         check_rows(rows + forgotten.len(), partitions)?;

@@ -145,6 +145,9 @@ pub enum FetchEncodeError {
     /// The response does not fit a frame.
     #[error("a response of {0} bytes does not fit a frame")]
     TooLarge(usize),
+    /// There is no memory for it.
+    #[error("no memory for a response of {0} bytes")]
+    OutOfMemory(usize),
 }
 
 impl<R: RecordSource> FetchAnswer<'_, R> {
@@ -156,7 +159,9 @@ impl<R: RecordSource> FetchAnswer<'_, R> {
         let length = i32::try_from(size.0).map_err(|_| FetchEncodeError::TooLarge(size.0))?;
         let elsewhere: usize = self.rows.iter().map(FetchRowAnswer::bytes_elsewhere).sum();
         let in_memory = 4 + size.0 - elsewhere;
-        let mut out = Vec::with_capacity(in_memory);
+        let mut out = Vec::new();
+        out.try_reserve_exact(in_memory)
+            .map_err(|_| FetchEncodeError::OutOfMemory(in_memory))?;
         out.put(&length.to_be_bytes());
         self.write(&mut out, version, correlation_id)?;
         debug_assert_eq!(out.len(), in_memory);

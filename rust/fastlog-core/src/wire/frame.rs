@@ -3,7 +3,8 @@
 //! Bytes are received into a chunk. Whole frames in it are handed out as ranges of one exact copy, so many
 //! small requests in one read cost one allocation. A frame that is larger than a chunk gets a buffer of its
 //! own and the rest of it is received right there; that buffer grows with the bytes that have arrived, never
-//! by what the length announces. A splitter without a half frame holds no chunk: idle connections are free.
+//! by what the length announces. Between two reads a splitter holds what has come of a small frame and no chunk:
+//! idle connections are free, and one that has begun a frame costs what it sent.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -24,12 +25,28 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn take_chunk(size: usize) -> Vec<u8> {
+fn take_chunk(size: usize) -> Result<Vec<u8>> {
     let spare = SPARE.with_borrow_mut(|spare| {
         let found = spare.iter().position(|chunk| chunk.len() == size)?;
         Some(spare.swap_remove(found))
     });
-    spare.unwrap_or_else(|| vec![0; size])
+    if let Some(chunk) = spare {
+        return Ok(chunk);
+    }
+    let mut chunk = Vec::new();
+    grow(&mut chunk, size)?;
+    Ok(chunk)
+}
+
+/// Makes `bytes` longer. What peers send decides about it, so a lack of memory costs the connection and not the
+/// process.
+fn grow(bytes: &mut Vec<u8>, len: usize) -> Result<()> {
+    let more = len - bytes.len();
+    bytes
+        .try_reserve_exact(more)
+        .map_err(|_| Error::OutOfMemory(more))?;
+    bytes.resize(len, 0);
+    Ok(())
 }
 
 fn keep_chunk(chunk: Vec<u8>) {
@@ -87,9 +104,11 @@ impl From<Vec<u8>> for Frame {
 pub struct FrameSplitter {
     max_frame: usize,
     chunk_size: usize,
-    /// Empty while nothing is buffered, else `chunk_size` bytes.
+    /// `chunk_size` bytes from [`Self::writable`] to [`Self::advance`], else empty.
     chunk: Vec<u8>,
+    /// How much has come of a small frame: at the front of the chunk while there is one, else in `begun`.
     filled: usize,
+    begun: Vec<u8>,
     large: Option<LargeFrame>,
 }
 
@@ -103,13 +122,12 @@ struct LargeFrame {
 }
 
 impl LargeFrame {
-    fn writable(&mut self) -> &mut [u8] {
+    fn writable(&mut self) -> Result<&mut [u8]> {
         if self.filled == self.bytes.len() {
             let len = (self.filled * 2).max(FIRST_GROWTH).min(self.size);
-            self.bytes.reserve_exact(len - self.filled);
-            self.bytes.resize(len, 0);
+            grow(&mut self.bytes, len)?;
         }
-        &mut self.bytes[self.filled..]
+        Ok(&mut self.bytes[self.filled..])
     }
 }
 
@@ -121,19 +139,25 @@ impl FrameSplitter {
             chunk_size: chunk.max(64),
             chunk: Vec::new(),
             filled: 0,
+            begun: Vec::new(),
             large: None,
         }
     }
 
     /// Where the next bytes go; never empty. Bytes count as received only after [`Self::advance`].
-    pub fn writable(&mut self) -> &mut [u8] {
+    ///
+    /// Fails with [`Error::OutOfMemory`]; nothing is lost then.
+    pub fn writable(&mut self) -> Result<&mut [u8]> {
         if let Some(large) = &mut self.large {
             return large.writable();
         }
         if self.chunk.is_empty() {
-            self.chunk = take_chunk(self.chunk_size);
+            self.chunk = take_chunk(self.chunk_size)?;
+            self.chunk[..self.filled].copy_from_slice(&self.begun);
+            // Its memory stays: it is of the size of the frame.
+            self.begun.clear();
         }
-        &mut self.chunk[self.filled..]
+        Ok(&mut self.chunk[self.filled..])
     }
 
     /// Takes note of `n` bytes at the front of [`Self::writable`] and adds the finished frames to `frames`.
@@ -141,7 +165,7 @@ impl FrameSplitter {
     /// Fails with [`Error::Malformed`] on a frame length that is too small or too large: the frames before it
     /// are still handed out, but the stream cannot be followed any further.
     pub fn advance(&mut self, n: usize, frames: &mut Vec<Frame>) -> Result<()> {
-        if n > self.writable().len() {
+        if n > self.writable()?.len() {
             return Err(Error::InvalidArgument(format!(
                 "{n} bytes cannot have been received"
             )));
@@ -166,9 +190,7 @@ impl FrameSplitter {
         if whole > 0 {
             hand_out(&self.chunk[..whole], frames);
         }
-        let begun = next?;
-        self.keep_rest(whole, begun);
-        Ok(())
+        self.keep_rest(whole, next?)
     }
 
     /// Bytes received that are no whole frame yet.
@@ -176,6 +198,28 @@ impl FrameSplitter {
         self.large
             .as_ref()
             .map_or(self.filled, |large| LENGTH_PREFIX + large.filled)
+    }
+
+    /// Size of the frame that has begun, without its prefix; 0 while there is none or its prefix is not there.
+    pub fn announced(&self) -> usize {
+        if let Some(large) = &self.large {
+            return large.size;
+        }
+        let received = if self.chunk.is_empty() {
+            &self.begun
+        } else {
+            &self.chunk
+        };
+        let prefix = received[..self.filled].first_chunk::<LENGTH_PREFIX>();
+        // What is kept of a frame starts with a length that has been checked.
+        prefix.map_or(0, |length| u32::from_be_bytes(*length) as usize)
+    }
+
+    /// Bytes of memory that are held.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        let large = self.large.as_ref().map_or(0, |large| large.bytes.capacity());
+        self.chunk.capacity() + self.begun.capacity() + large
     }
 
     /// Size of the frame that starts at `at` in the chunk, `None` while its length is not there.
@@ -194,27 +238,37 @@ impl FrameSplitter {
         }
     }
 
-    /// Keeps the beginning of a frame, of which `begun` is the size when that is known.
-    fn keep_rest(&mut self, from: usize, begun: Option<usize>) {
+    /// Keeps the beginning of a frame, of which `begun` is the size when that is known, and lets the chunk go.
+    fn keep_rest(&mut self, from: usize, begun: Option<usize>) -> Result<()> {
+        let rest = &self.chunk[from..self.filled];
         match begun {
             Some(size) if LENGTH_PREFIX + size > self.chunk_size => {
-                let received = &self.chunk[from + LENGTH_PREFIX..self.filled];
+                let received = &rest[LENGTH_PREFIX..];
                 let filled = received.len();
-                let mut bytes = Vec::with_capacity((filled * 2).max(FIRST_GROWTH).min(size));
+                let mut bytes = Vec::new();
+                let first = (filled * 2).max(FIRST_GROWTH).min(size);
+                bytes
+                    .try_reserve_exact(first)
+                    .map_err(|_| Error::OutOfMemory(first))?;
                 bytes.extend_from_slice(received);
                 self.large = Some(LargeFrame { bytes, filled, size });
                 self.filled = 0;
             }
-            // At most once per frame: afterwards it starts at 0 until it is whole.
-            _ if from > 0 => {
-                self.chunk.copy_within(from..self.filled, 0);
-                self.filled -= from;
+            _ => {
+                self.filled = rest.len();
+                if from > 0 || rest.is_empty() {
+                    self.begun = Vec::new();
+                }
+                // All of the frame at once: each connection has one such buffer, and none is ever grown.
+                let room = begun.map_or(rest.len(), |size| LENGTH_PREFIX + size);
+                self.begun
+                    .try_reserve_exact(room)
+                    .map_err(|_| Error::OutOfMemory(room))?;
+                self.begun.extend_from_slice(rest);
             }
-            _ => {}
         }
-        if self.filled == 0 {
-            keep_chunk(std::mem::take(&mut self.chunk));
-        }
+        keep_chunk(std::mem::take(&mut self.chunk));
+        Ok(())
     }
 }
 

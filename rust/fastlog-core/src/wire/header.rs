@@ -10,6 +10,8 @@
 //!
 //! Header version 2 goes with the flexible versions of an API, version 0 only with `ControlledShutdown` 0.
 
+use std::borrow::Cow;
+
 use super::cursor::Reader;
 use crate::error::{Error, Result};
 
@@ -25,7 +27,7 @@ pub(super) const FETCH_FLEXIBLE: i16 = 12;
 const CONTROLLED_SHUTDOWN_KEY: i16 = 7;
 
 /// What every request starts with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeader<'a> {
     /// Which API.
     pub api_key: i16,
@@ -34,7 +36,7 @@ pub struct RequestHeader<'a> {
     /// Comes back in the response.
     pub correlation_id: i32,
     /// What the client calls itself.
-    pub client_id: Option<&'a str>,
+    pub client_id: Option<Cow<'a, str>>,
     /// Where the body of a Produce or Fetch request starts. For other APIs where the client id ends: whether
     /// tagged fields follow there depends on the API.
     pub body_offset: usize,
@@ -42,7 +44,7 @@ pub struct RequestHeader<'a> {
 
 /// Reads the header of a request (without its length prefix).
 ///
-/// Fails with [`Error::Malformed`] when it is cut short or the client id is not UTF-8.
+/// Fails with [`Error::Malformed`] when it is cut short.
 pub fn request_header(payload: &[u8]) -> Result<RequestHeader<'_>> {
     let mut reader = Reader::new(payload, 0, true)?;
     let api_key = reader.i16()?;
@@ -52,7 +54,7 @@ pub fn request_header(payload: &[u8]) -> Result<RequestHeader<'_>> {
     if (api_key, api_version) != (CONTROLLED_SHUTDOWN_KEY, 0)
         && let Some(span) = reader.plain_nullable_string()?
     {
-        client_id = Some(text(span.of(payload))?);
+        client_id = Some(text(span.of(payload)));
     }
     let flexible = match api_key {
         PRODUCE_KEY => api_version >= PRODUCE_FLEXIBLE,
@@ -71,8 +73,9 @@ pub fn request_header(payload: &[u8]) -> Result<RequestHeader<'_>> {
     })
 }
 
-pub(super) fn text(bytes: &[u8]) -> Result<&str> {
-    std::str::from_utf8(bytes).map_err(|_| Error::Malformed("a string that is not UTF-8".to_owned()))
+/// A string of a request. Bytes that are no UTF-8 read as U+FFFD: Kafka, too, answers such requests.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }
 
 /// The header of a request to one API, in a range of its versions.
@@ -105,6 +108,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn reads_bytes_that_are_no_utf8_as_replacements() {
+        let header = request_header(b"\0\x03\0\x0c\0\0\x01\x02\0\x03a\xffc\0rest").unwrap();
+        assert_eq!(header.client_id.as_deref(), Some("a\u{fffd}c"));
+    }
+
+    #[test]
+    fn refuses_them_in_strings_that_would_grow_too_long() {
+        let request = |len: u16| {
+            let mut payload = b"\0\x03\0\x0c\0\0\x01\x02".to_vec();
+            payload.extend(len.to_be_bytes());
+            payload.extend(vec![0xff; usize::from(len)]);
+            payload
+        };
+        let longest = request(10_922);
+        let client_id = request_header(&longest).unwrap().client_id.unwrap();
+        assert_eq!(client_id.len(), 32_766);
+        assert!(matches!(
+            request_header(&request(10_923)),
+            Err(Error::Malformed(_))
+        ));
+    }
+
+    #[test]
     fn reads_the_client_id_of_every_api() {
         let header = request_header(b"\0\x03\0\x0c\0\0\x01\x02\0\x03abc\0rest").unwrap();
         assert_eq!(
@@ -113,7 +139,7 @@ mod tests {
                 api_key: 3,
                 api_version: 12,
                 correlation_id: 258,
-                client_id: Some("abc"),
+                client_id: Some("abc".into()),
                 body_offset: 13
             }
         );
@@ -144,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_cut_short_or_not_text() {
+    fn refuses_what_is_cut_short_but_not_what_is_no_utf8() {
         let bytes = b"\0\0\0\x09\0\0\0\x01\0\x02ab\x01\x05\x01x";
         for cut in 0..bytes.len() {
             assert!(request_header(&bytes[..cut]).is_err(), "{cut}");
         }
         assert!(request_header(bytes).is_ok());
-        assert!(request_header(b"\0\0\0\x03\0\0\0\x01\0\x01\xff").is_err());
+        assert!(request_header(b"\0\0\0\x03\0\0\0\x01\0\x01\xff").is_ok());
         assert!(request_header(b"\0\0\0\x03\0\0\0\x01\xff\xfe").is_err());
     }
 }

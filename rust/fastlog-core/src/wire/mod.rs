@@ -25,9 +25,9 @@ pub use header::{FETCH_KEY, PRODUCE_KEY, RequestHeader, request_header};
 pub use produce::{ProducePlan, ProduceRow};
 pub use produce_response::ProduceRowResult;
 
-/// Most partitions in one request. A whole cluster of Kafka is advised to stay below this; without a bound,
+/// Most partitions in one request: five times what Kafka advises for a whole broker. Without a bound,
 /// a frame of 100 MiB could ask for an answer about 17 million partitions.
-pub const MAX_ROWS: usize = 200_000;
+pub const MAX_ROWS: usize = 20_000;
 
 /// A broker that clients should turn to instead (KIP-951).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ pub struct NodeEndpoint {
     pub rack: Option<String>,
 }
 
-/// Rows that may still be added, given how many there are; `more` is already bounded by the bytes left.
+/// Rows (or topics, which may be without rows) that may still be added, given how many there are; `more` is
+/// already bounded by the bytes left.
 fn check_rows(rows: usize, more: usize) -> Result<()> {
     if rows + more > MAX_ROWS {
         return Err(Error::Malformed(format!(

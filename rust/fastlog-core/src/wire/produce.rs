@@ -13,12 +13,14 @@
 //!
 //! Flexible from version 9; no tagged fields are known.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use super::check_rows;
 use super::cursor::{Reader, Span};
 use super::frame::Frame;
 use super::header::{self, PRODUCE_FLEXIBLE, PRODUCE_KEY};
+use crate::batch::{BatchHeader, MAGIC_V2};
 use crate::error::Result;
 
 /// The records of one partition.
@@ -64,7 +66,9 @@ impl ProducePlan {
         let timeout_ms = reader.i32()?;
         let (min_topic, min_partition) = if flexible { (3, 6) } else { (6, 8) };
         let mut rows = Vec::new();
-        for _ in 0..reader.count(min_topic)? {
+        let topics = reader.count(min_topic)?;
+        check_rows(0, topics)?;
+        for _ in 0..topics {
             let topic = reader.string()?;
             let partitions = reader.count(min_partition)?;
             check_rows(rows.len(), partitions)?;
@@ -105,7 +109,7 @@ impl ProducePlan {
     }
 
     /// Transactional id of the producer.
-    pub fn transactional_id(&self) -> Option<&str> {
+    pub fn transactional_id(&self) -> Option<Cow<'_, str>> {
         self.transactional_id.map(|span| self.text(span))
     }
 
@@ -125,13 +129,22 @@ impl ProducePlan {
     }
 
     /// Topic name of a row of this plan.
-    pub fn topic(&self, row: &ProduceRow) -> &str {
+    pub fn topic(&self, row: &ProduceRow) -> Cow<'_, str> {
         self.text(row.topic)
     }
 
     /// Record bytes of a row of this plan.
     pub fn records(&self, row: &ProduceRow) -> Option<&[u8]> {
         row.records.map(|span| span.of(&self.frame))
+    }
+
+    /// Whether the first batch of any row says that it belongs to a transaction.
+    pub fn is_transactional(&self) -> bool {
+        self.rows.iter().any(|row| {
+            self.records(row)
+                .and_then(|records| BatchHeader::parse(records).ok())
+                .is_some_and(|header| header.magic == MAGIC_V2 && header.is_transactional())
+        })
     }
 
     /// Record bytes of all rows.
@@ -147,7 +160,7 @@ impl ProducePlan {
         &self.frame
     }
 
-    fn text(&self, span: Span) -> &str {
-        header::text(span.of(&self.frame)).expect("the reader has checked every string")
+    fn text(&self, span: Span) -> Cow<'_, str> {
+        header::text(span.of(&self.frame))
     }
 }

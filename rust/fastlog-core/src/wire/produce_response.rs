@@ -106,7 +106,7 @@ impl ProducePlan {
         w.count(topics().count());
         let mut results = results.iter();
         for rows in topics() {
-            w.string(self.topic(&rows[0]));
+            w.string(&self.topic(&rows[0]));
             w.count(rows.len());
             for (row, result) in rows.iter().zip(&mut results) {
                 w.i32(row.partition);

@@ -60,3 +60,21 @@ fn appends_and_reads_back_across_segments() {
     assert_eq!(log.log_end_offset(), 301);
     assert_eq!(read_all(&log, 0, 1 << 20).len(), 301);
 }
+
+#[test]
+fn room_that_was_reserved_is_no_part_of_the_log() {
+    let dir = Dir::new();
+    let (log, _) = dir.open(&LogConfig::default(), OpenOptions::default());
+    append(&log, &batch(3, 100, 0));
+    let size = log.size_bytes();
+    log.reserve_ahead(1 << 20).unwrap();
+    let file = dir.file("00000000000000000000.log");
+    let found = std::fs::metadata(&file).unwrap();
+    assert_eq!((found.len(), log.size_bytes()), (size, size));
+    assert!(std::os::unix::fs::MetadataExt::blocks(&found) * 512 >= 1 << 20);
+    append(&log, &batch(3, 100, 0));
+    drop(log);
+    let (log, report) = dir.open(&LogConfig::default(), unclean(0));
+    assert_eq!(report.warnings, [""; 0]);
+    assert_eq!(log.log_end_offset(), 6);
+}

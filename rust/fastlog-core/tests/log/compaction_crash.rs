@@ -13,11 +13,11 @@ use fastlog_core::env::{Crash, FaultFs, Faults, FileSystem};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog, RecoveryReport};
 use fastlog_core::{Codec, Error, ManualClock, Result};
 
-const DIR: &str = "/data/topic-0";
+pub const DIR: &str = "/data/topic-0";
 
-type Table = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
+pub type Table = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
 
-fn config() -> LogConfig {
+pub fn config() -> LogConfig {
     LogConfig {
         segment_bytes: 1400,
         index_interval_bytes: 150,
@@ -26,7 +26,11 @@ fn config() -> LogConfig {
     }
 }
 
-fn try_open(fs: &FaultFs, config: LogConfig, options: OpenOptions) -> Result<(PartitionLog, RecoveryReport)> {
+pub fn try_open(
+    fs: &FaultFs,
+    config: LogConfig,
+    options: OpenOptions,
+) -> Result<(PartitionLog, RecoveryReport)> {
     let clock = Arc::new(ManualClock::new(NOW_MS));
     PartitionLog::open(Path::new(DIR), config, Arc::new(fs.clone()), clock, options)
 }
@@ -101,9 +105,9 @@ fn filled(clean: bool) -> (FaultFs, PartitionLog, i64) {
     (fs, log, checkpoint)
 }
 
-struct Expected {
-    table: Table,
-    end: i64,
+pub struct Expected {
+    pub table: Table,
+    pub end: i64,
     producers: Vec<(i64, i32)>,
     /// What a whole compaction leaves.
     offsets: Vec<i64>,
@@ -123,7 +127,7 @@ fn offsets(log: &PartitionLog) -> Vec<i64> {
 const LATER: i64 = NOW_MS + 5000;
 
 /// Compacts a log and gives the operations that this took, and what must hold at each of them.
-fn history(clean: bool) -> (FaultFs, std::ops::RangeInclusive<usize>, Expected) {
+pub fn history(clean: bool) -> (FaultFs, std::ops::RangeInclusive<usize>, Expected) {
     let (fs, log, checkpoint) = filled(clean);
     let before = table(&committed(&log));
     let producers_before = producers(&log);

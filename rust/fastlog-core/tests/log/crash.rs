@@ -277,7 +277,7 @@ fn a_failed_write_takes_the_log_offline() {
         matches!(result, Err(AppendError::Failed(Error::Io { .. }))),
         "{result:?}"
     );
-    assert!(log.failure().unwrap().contains("write"));
+    assert!(log.failure().unwrap().reason.contains("write"));
     let result = log.append(&batch(2, 100, NOW_MS), 0, AppendOptions::default());
     assert!(
         matches!(result, Err(AppendError::Failed(Error::Offline { .. }))),

@@ -9,7 +9,7 @@ use fastlog_core::ManualClock;
 use fastlog_core::batch::{BatchBuilder, batches, crc32c, read_records};
 use fastlog_core::compression::DecompressionLimit;
 use fastlog_core::env::{Crash, FaultFs, FileSystem};
-use fastlog_core::log::{AppendOptions, LogConfig, OpenOptions, PartitionLog};
+use fastlog_core::log::{AppendError, AppendOptions, LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, Error};
 use proptest::prelude::*;
 
@@ -20,6 +20,14 @@ enum Op {
         size: usize,
         codec: usize,
         age: i64,
+        /// By how many epochs the leader that appends is behind.
+        behind: i32,
+    },
+    Lead {
+        by: i32,
+    },
+    Fence {
+        by: i32,
     },
     Read {
         offset: i64,
@@ -49,8 +57,10 @@ enum Op {
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let offset = 0..150_i64;
     let op = prop_oneof![
-        12 => (1..5_usize, 0..400_usize, 0..5_usize, 0..50_i64)
-            .prop_map(|(records, size, codec, age)| Op::Append { records, size, codec, age }),
+        12 => (1..5_usize, 0..400_usize, 0..5_usize, 0..50_i64, prop_oneof![4 => Just(0), 1 => 1..4])
+            .prop_map(|(records, size, codec, age, behind)| Op::Append { records, size, codec, age, behind }),
+        1 => (-1..3).prop_map(|by| Op::Lead { by }),
+        1 => (-1..3).prop_map(|by| Op::Fence { by }),
         6 => (offset.clone(), 1..3000_usize, offset.clone())
             .prop_map(|(offset, max_bytes, cap)| Op::Read { offset, max_bytes, cap }),
         2 => (0..60_i64).prop_map(|age| Op::FindTime { age }),
@@ -82,6 +92,8 @@ struct Model {
     rows: Vec<Row>,
     start: i64,
     end: i64,
+    /// The latest epoch that anybody has begun.
+    fence: i32,
 }
 
 fn open(fs: &FaultFs, options: OpenOptions) -> PartitionLog {
@@ -128,6 +140,7 @@ impl Model {
             rows: Vec::new(),
             start: 0,
             end: 0,
+            fence: -1,
         }
     }
 
@@ -138,7 +151,25 @@ impl Model {
                 size,
                 codec,
                 age,
-            } => self.append(records, size, Codec::ALL[codec], age),
+                behind,
+            } => self.append(records, size, Codec::ALL[codec], age, self.fence - behind),
+            Op::Lead { by } => {
+                let epoch = (self.fence + by).max(0);
+                match self.log.lead(epoch) {
+                    Ok(first) => {
+                        assert!(epoch >= self.fence && first <= self.end);
+                        assert_eq!(self.log.latest_epoch(), Some(epoch));
+                        self.fence = epoch;
+                    }
+                    Err(Error::Fenced { .. }) => assert!(epoch < self.fence),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            Op::Fence { by } => {
+                let epoch = self.fence + by;
+                assert_eq!(self.log.fence(epoch).is_ok(), epoch >= self.fence);
+                self.fence = self.fence.max(epoch);
+            }
             Op::Read {
                 offset,
                 max_bytes,
@@ -213,27 +244,36 @@ impl Model {
         assert_eq!(self.log.failure(), None);
     }
 
-    fn append(&mut self, records: usize, size: usize, codec: Codec, age: i64) {
+    fn append(&mut self, records: usize, size: usize, codec: Codec, age: i64, epoch: i32) {
         let mut builder = BatchBuilder::new(codec);
         let first = self.end;
+        let mut rows = Vec::new();
         for index in 0..records as i64 {
             let value = vec![(first + index) as u8; size];
             let timestamp = NOW_MS - age - index;
             builder.append(timestamp, None, Some(&value), []).unwrap();
             let batch = (first, first + records as i64);
-            self.rows.push(Row {
+            rows.push(Row {
                 offset: first + index,
                 batch,
                 timestamp,
                 value: crc32c(&value),
             });
         }
-        let info = self
+        match self
             .log
-            .append(&builder.build().unwrap(), 0, AppendOptions::default())
-            .unwrap();
-        assert_eq!(info.first_offset, first);
-        self.end += records as i64;
+            .append(&builder.build().unwrap(), epoch, AppendOptions::default())
+        {
+            Ok(info) => {
+                assert!(epoch >= self.fence);
+                assert_eq!(info.first_offset, first);
+                assert_eq!(self.log.epoch_at(first), Some(epoch).filter(|epoch| *epoch >= 0));
+                self.rows.extend(rows);
+                self.end += records as i64;
+            }
+            Err(AppendError::Failed(Error::Fenced { .. })) => assert!(epoch < self.fence),
+            Err(other) => panic!("{other}"),
+        }
     }
 
     fn read(&self, offset: i64, max_bytes: usize, cap: i64) {
@@ -270,6 +310,8 @@ impl Model {
 
     fn reopen(&mut self, options: OpenOptions) {
         self.log = open(&self.fs, options);
+        // What was queued died with the process.
+        self.fence = self.log.latest_epoch().unwrap_or(-1);
     }
 }
 

@@ -1,11 +1,14 @@
-//! Rolling, cutting, deleting and finding by time.
+//! Rolling, cutting and deleting.
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-use crate::common::{Dir, NOW_MS, append, batch, clean, config, filled, opened, read_all, unclean};
-use fastlog_core::batch::BatchBuilder;
+use std::sync::Arc;
+
+use crate::common::gate;
+use crate::common::{Dir, NOW_MS, append, batch, config, filled, opened, read_all, unclean};
+use fastlog_core::batch::{AppendOrigin, BatchBuilder, CompressionPolicy};
 use fastlog_core::log::{AppendError, AppendOptions, DeletionReason, LogConfig, OpenOptions, PartitionLog};
-use fastlog_core::{Codec, Error, TimestampType};
+use fastlog_core::{Codec, Error};
 
 fn bases(log: &PartitionLog) -> Vec<i64> {
     log.segments()
@@ -85,13 +88,37 @@ fn reads_end_below_the_cap() {
     for (from, to) in [(0, 120), (5, 60), (60, 61), (119, 120), (7, 7)] {
         let size = log.size_bytes() / 40;
         let batches = if to > from { (to + 2) / 3 - from / 3 } else { 0 };
-        let available = log.available_bytes(from, to).unwrap();
+        let available = log.available_bytes(from, to).unwrap().unwrap();
         assert!(available >= batches as u64 * size, "{from}..{to}: {available}");
         assert!(
             available <= (batches as u64 + 3) * size,
             "{from}..{to}: {available}"
         );
     }
+}
+
+#[test]
+fn a_read_says_whether_it_goes_on_in_a_later_segment() {
+    let (_dir, log) = filled(&config(), 40);
+    let (end, bases) = (log.log_end_offset(), bases(&log));
+    let last = *bases.last().unwrap();
+    assert!(bases.len() > 3 && last < end);
+    for offset in 0..end {
+        let next = bases.iter().copied().find(|base| *base > offset).unwrap_or(end);
+        for limit in offset + 1..=end {
+            assert_eq!(
+                log.spans_segments(offset, limit),
+                limit > next,
+                "{offset}..{limit}"
+            );
+            let slice = log.read(offset, 1 << 20, limit, true).unwrap();
+            assert_eq!(slice.goes_on, limit > next, "{offset}..{limit}");
+        }
+        assert!(!log.spans_segments(offset, offset));
+        assert_eq!(log.spans_segments(offset, i64::MAX), offset < last);
+    }
+    assert!(!log.spans_segments(end, i64::MAX));
+    assert!(!log.read(end, 100, i64::MAX, true).unwrap().goes_on);
 }
 
 #[test]
@@ -256,66 +283,45 @@ fn readers_keep_what_retention_deletes() {
 }
 
 #[test]
-fn finds_records_by_timestamp() {
-    for codec in [Codec::None, Codec::Lz4] {
-        let (dir, log) = opened(&config());
-        // Timestamps go back and forth a little, as producers' clocks do.
-        let stamps: Vec<i64> = (0..100_i64)
-            .map(|index| NOW_MS + index * 10 - index % 7 * 25)
-            .collect();
-        for pair in stamps.chunks(2) {
-            let mut builder = BatchBuilder::new(codec);
-            for stamp in pair {
-                builder.append(*stamp, None, Some(&[b'x'; 150]), []).unwrap();
-            }
-            append(&log, &builder.build().unwrap());
-        }
-        log.close().unwrap();
-        let reopened = dir.open(&config(), clean(100)).0;
-        for log in [&log, &reopened] {
-            for target in (NOW_MS - 200..NOW_MS + 1100)
-                .step_by(3)
-                .chain(stamps.iter().copied())
-            {
-                let expected = stamps.iter().position(|stamp| *stamp >= target);
-                let found = log.offset_for_timestamp(target, i64::MAX).unwrap();
-                assert_eq!(found.map(|found| found.offset as usize), expected, "{target}");
-                if let Some(found) = found {
-                    assert_eq!(
-                        (found.timestamp, found.leader_epoch),
-                        (stamps[found.offset as usize], 0)
-                    );
-                }
-            }
-            let max = stamps.iter().max().unwrap();
-            let found = log.max_timestamp_offset().unwrap().unwrap();
-            assert_eq!(found.timestamp, *max);
-            assert_eq!(
-                found.offset as usize,
-                stamps.iter().position(|stamp| stamp == max).unwrap()
-            );
-            assert_eq!(log.offset_for_timestamp(stamps[50], 10).unwrap(), None);
-        }
-    }
-    let (_dir, log) = opened(&config());
-    assert_eq!(log.max_timestamp_offset().unwrap(), None);
-    assert_eq!(log.offset_for_timestamp(0, i64::MAX).unwrap(), None);
-}
-
-#[test]
-fn log_append_time_replaces_timestamps() {
-    let (_dir, log) = opened(&LogConfig {
-        timestamp_type: TimestampType::LogAppendTime,
+fn a_batch_that_no_segment_can_hold_is_refused() {
+    let large = batch(1, 1000, NOW_MS);
+    let size = large.len() as u64;
+    let sized = |segment_bytes, compression| LogConfig {
+        segment_bytes,
+        compression,
         ..config()
-    });
-    let info = append(&log, &batch(3, 10, 5));
-    assert_eq!(info.log_append_time, NOW_MS);
-    assert_eq!(
-        log.max_timestamp_offset()
-            .unwrap()
-            .map(|found| (found.timestamp, found.offset)),
-        Some((NOW_MS, 0))
-    );
+    };
+    let code = |log: &PartitionLog, records: &[u8]| match log.append(records, 0, AppendOptions::default()) {
+        Ok(_) => 0,
+        Err(AppendError::Rejected(rejection)) => rejection.code.code(),
+        Err(other) => panic!("{other}"),
+    };
+    let (_dir, log) = opened(&sized(size, CompressionPolicy::Producer));
+    assert_eq!(code(&log, &large), 0, "it just fits");
+    assert_eq!(code(&log, &large), 0);
+    log.update_config(sized(size - 1, CompressionPolicy::Producer));
+    assert_eq!(code(&log, &large), 18);
+    // One that was appended while there was room for it is no duplicate but too large, as in Kafka.
+    let mut builder = BatchBuilder::new(Codec::None).producer(7, 0, 0);
+    builder.append(NOW_MS, None, Some(&[b'x'; 1000]), []).unwrap();
+    let numbered = builder.build().unwrap();
+    log.update_config(config());
+    assert_eq!(code(&log, &numbered), 0);
+    log.update_config(sized(200, CompressionPolicy::Producer));
+    assert_eq!((code(&log, &numbered), log.log_end_offset()), (18, 3));
+    // What counts is what would be stored.
+    log.update_config(sized(200, CompressionPolicy::Codec(Codec::Gzip, None)));
+    assert_eq!(code(&log, &large), 0);
+    let mut builder = BatchBuilder::new(Codec::Gzip);
+    builder.append(NOW_MS, None, Some(&[b'x'; 1000]), []).unwrap();
+    log.update_config(sized(200, CompressionPolicy::Codec(Codec::None, None)));
+    assert_eq!(code(&log, &builder.build().unwrap()), 18);
+    // Coordinators of this broker write what they must.
+    let options = AppendOptions {
+        origin: AppendOrigin::Coordinator,
+        ..AppendOptions::default()
+    };
+    assert_eq!(log.append(&large, 0, options).unwrap().first_offset, 4);
 }
 
 #[test]
@@ -346,4 +352,31 @@ fn a_directory_that_is_moved_away_is_no_failure() {
     assert_eq!(read_all(&log, 0, 700).len(), 60);
     log.delete_at(&moved).unwrap();
     assert!(!moved.exists());
+}
+
+#[test]
+fn epochs_are_read_while_they_are_written_to_a_slow_disk() {
+    let fs = Arc::new(gate::GateFs::default());
+    let gate = Arc::clone(&fs.gate);
+    let dir = Dir::new();
+    let (log, _) = PartitionLog::open(
+        &dir.path(),
+        LogConfig::default(),
+        fs,
+        dir.clock.clone(),
+        OpenOptions::default(),
+    )
+    .unwrap();
+    log.lead(1).unwrap();
+    gate.close();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| log.lead(2));
+        gate.wait_for_writer();
+        // A reader that waits for the disk would wait for ever here.
+        assert_eq!(log.end_offset_for_epoch(1), (1, 0));
+        assert_eq!(log.epoch_at(0), Some(1));
+        gate.open();
+        writer.join().unwrap().unwrap();
+    });
+    assert_eq!(log.epoch_at(0), Some(2));
 }

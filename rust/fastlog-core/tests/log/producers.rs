@@ -46,6 +46,8 @@ fn duplicates_get_their_first_answer_even_after_a_crash() {
         (again.first_offset, again.last_offset, again.duplicate),
         (2, 3, true)
     );
+    // What it waits for is its own end, not what others have appended since.
+    assert_eq!(again.end_offset, 4);
     assert_eq!((log.log_end_offset(), log.size_bytes()), (7, size));
     for log in [
         log,
@@ -133,13 +135,13 @@ fn followers_take_batches_as_they_are() {
         let mut bytes = vec![0; slice.len];
         slice.read_into(&mut bytes).unwrap();
         let end = follower.log_end_offset();
-        let info = follower.append_as_follower(&bytes).unwrap();
+        let info = follower.append_as_follower(&bytes, 3).unwrap();
         assert_eq!(
             (info.first_offset, info.end_offset),
             (end, follower.log_end_offset())
         );
         assert!(matches!(
-            follower.append_as_follower(&bytes),
+            follower.append_as_follower(&bytes, 3),
             Err(AppendError::Failed(Error::InvalidArgument(_)))
         ));
     }
@@ -148,14 +150,17 @@ fn followers_take_batches_as_they_are() {
     assert_eq!(follower.latest_epoch(), Some(3));
     let result = follower.append(&batch(1, 1, NOW_MS), 2, AppendOptions::default());
     assert!(
-        matches!(result, Err(AppendError::Failed(Error::InvalidArgument(_)))),
+        matches!(
+            result,
+            Err(AppendError::Failed(Error::Fenced { epoch: 2, fence: 3 }))
+        ),
         "the epoch fell: {result:?}"
     );
 
     let mut bad = batch(1, 10, NOW_MS);
     bad[7] = 61;
     *bad.last_mut().unwrap() ^= 1;
-    match follower.append_as_follower(&bad) {
+    match follower.append_as_follower(&bad, 3) {
         Err(AppendError::Rejected(rejection)) => assert_eq!(rejection.code, ErrorCode::CorruptMessage),
         other => panic!("{other:?}"),
     }

@@ -45,7 +45,10 @@ fn check_full(plan: &FetchPlan) {
     let since = |first: i16, value: i64| if version >= first { value } else { -1 };
     assert_eq!(plan.replica_id(), 5);
     assert_eq!(plan.replica_epoch(), since(15, 77));
-    assert_eq!(plan.cluster_id(), (version >= 12).then_some("cluster-x"));
+    assert_eq!(
+        plan.cluster_id().as_deref(),
+        (version >= 12).then_some("cluster-x")
+    );
     assert_eq!((plan.max_wait_ms(), plan.min_bytes()), (500, 1));
     assert_eq!((plan.max_bytes(), plan.isolation_level()), (52_428_800, 1));
     let session = if version >= 7 { (123, 4) } else { (0, -1) };
@@ -87,7 +90,7 @@ fn check_consumer(plan: &FetchPlan) {
     assert_eq!((plan.max_wait_ms(), plan.min_bytes()), (100, 65_536));
     assert_eq!((plan.max_bytes(), plan.isolation_level()), (i32::MAX, 0));
     assert_eq!((plan.session_id(), plan.session_epoch()), (0, -1));
-    assert_eq!((plan.rack_id(), plan.cluster_id()), ("", None));
+    assert_eq!((&*plan.rack_id(), plan.cluster_id()), ("", None));
     assert!(plan.rows().is_empty() && plan.forgotten().is_empty());
 }
 

@@ -124,7 +124,7 @@ fn a_frame_of_nothing_but_rows_is_bounded() {
     payload.resize(payload.len() + 16 * 1024 * 1024, 0);
     let frame = Frame::from(payload);
     let (result, allocated) = during(|| ProducePlan::parse(frame));
-    assert!(result.unwrap_err().to_string().contains("200000"));
+    assert!(result.unwrap_err().to_string().contains("20000 partitions"));
     assert!(allocated.bytes < 1_024, "{allocated:?}");
 }
 
@@ -147,9 +147,9 @@ fn an_announced_frame_costs_nothing() {
     let mut splitter = FrameSplitter::new(100 << 20, 64 * 1024);
     let ((), allocated) = during(|| {
         let header = (100_i32 << 20).to_be_bytes();
-        splitter.writable()[..4].copy_from_slice(&header);
+        splitter.writable().unwrap()[..4].copy_from_slice(&header);
         splitter.advance(4, &mut frames).unwrap();
-        assert!(!splitter.writable().is_empty());
+        assert!(!splitter.writable().unwrap().is_empty());
     });
     assert!(allocated.bytes <= 3 * 64 * 1024, "{allocated:?}");
 }
@@ -162,7 +162,7 @@ fn many_small_frames_are_one_allocation() {
     }
     let mut splitter = FrameSplitter::new(1 << 20, 64 * 1024);
     let mut frames = Vec::with_capacity(100);
-    splitter.writable()[..stream.len()].copy_from_slice(&stream);
+    splitter.writable().unwrap()[..stream.len()].copy_from_slice(&stream);
     let (result, allocated) = during(|| splitter.advance(stream.len(), &mut frames));
     result.unwrap();
     assert_eq!(frames.len(), 100);
@@ -232,7 +232,10 @@ fn known_tags_come_once_and_whole() {
     let once = [b"\x01", &replica[..]].concat();
     let plan = fetch(&once).unwrap();
     assert_eq!((plan.replica_id(), plan.replica_epoch()), (5, 77));
-    assert_eq!(fetch(b"\x01\x00\x02\x02c").unwrap().cluster_id(), Some("c"));
+    assert_eq!(
+        fetch(b"\x01\x00\x02\x02c").unwrap().cluster_id().as_deref(),
+        Some("c")
+    );
     assert_eq!(fetch(b"\x01\x00\x01\0").unwrap().cluster_id(), None);
 
     let twice = [b"\x02", &replica[..], &replica[..]].concat();

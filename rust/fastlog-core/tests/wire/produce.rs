@@ -10,10 +10,16 @@ fn plan(vector: &Vector) -> ProducePlan {
     ProducePlan::parse(Frame::from(vector.payload.clone())).unwrap()
 }
 
+type Row<'a> = (String, i32, Option<&'a [u8]>);
+
 /// Topic, partition and records of every row.
-fn rows(plan: &ProducePlan) -> Vec<(&str, i32, Option<&[u8]>)> {
-    let row = |row| (plan.topic(row), row.partition, plan.records(row));
+fn rows(plan: &ProducePlan) -> Vec<Row<'_>> {
+    let row = |row| (plan.topic(row).into_owned(), row.partition, plan.records(row));
     plan.rows().iter().map(row).collect()
+}
+
+fn row<'a>(topic: &str, partition: i32, records: Option<&'a [u8]>) -> Row<'a> {
+    (topic.to_owned(), partition, records)
 }
 
 pub fn node_endpoints() -> Vec<NodeEndpoint> {
@@ -77,23 +83,24 @@ fn requests_of_every_version_are_read() {
         versions.insert(plan.version());
         assert_eq!(plan.version(), vector.version);
         assert_eq!(plan.correlation_id(), vector.correlation_id());
-        let numbers = (plan.transactional_id(), plan.acks(), plan.timeout_ms());
+        let id = plan.transactional_id();
+        let numbers = (id.as_deref(), plan.acks(), plan.timeout_ms());
         match vector.case {
             "full" => {
                 assert_eq!(numbers, (Some("tx-1"), -1, 1500));
                 assert_eq!(
                     rows(&plan),
                     [
-                        ("orders", 0, Some(&*pattern(64))),
-                        ("orders", 7, None),
-                        ("événements", 1, Some(&*pattern(200))),
+                        row("orders", 0, Some(&pattern(64))),
+                        row("orders", 7, None),
+                        row("événements", 1, Some(&pattern(200))),
                     ]
                 );
                 assert_eq!(plan.total_bytes(), 264);
             }
             "plain" => {
                 assert_eq!(numbers, (None, 1, 30_000));
-                assert_eq!(rows(&plan), [("t", 3, Some(&*pattern(20)))]);
+                assert_eq!(rows(&plan), [row("t", 3, Some(&pattern(20)))]);
             }
             _ => {
                 assert_eq!(numbers, (None, 0, 0));
@@ -147,7 +154,7 @@ fn entries_of_the_same_topic_stay_apart() {
         body.extend([partition, 0xff, 0xff, 0xff, 0xff]);
     }
     let plan = ProducePlan::parse(Frame::from(body)).unwrap();
-    assert_eq!(rows(&plan), [("t", 1, None), ("t", 2, None)]);
+    assert_eq!(rows(&plan), [row("t", 1, None), row("t", 2, None)]);
     let results = vec![ProduceRowResult::default(); 2];
     let response = plan.encode_response(&results, 0, &[]).unwrap();
     assert_eq!(response[4..12], [0, 0, 0, 5, 0, 0, 0, 2]);

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastlog.coordination.groups.batches import make_batch, read_records, take_latest
+from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
 from fastlog.coordination.groups.loading import LoadedPartition, load_partition
-from fastlog.coordination.groups.offsets import CommittedOffset, TopicPartition
 from fastlog.coordination.groups.records import (
     encode_group_key,
     encode_group_value,
@@ -18,7 +18,7 @@ from fastlog.coordination.groups.records import (
     encode_offsets,
 )
 from fastlog.coordination.groups.results import StoredGroup
-from fastlog.coordination.groups.transactions import LatestRecords
+from fastlog.coordination.groups.transactional_offsets import LatestRecords
 from fastlog.native import Log, LogConfig, build_batch, crc32c
 from fastlog.native.shapes import BuildRecord
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fastlog.coordination.groups.batches import make_batch, read_records
-from fastlog.coordination.groups.offsets import CommittedOffset, GroupOffsets
+from fastlog.coordination.groups.committed_offsets import CommittedOffset, GroupOffsets
+from fastlog.coordination.groups.subscribed_names import MAX_TOPIC_NAMES
 from fastlog.coordination.groups.subscriptions import subscribed_topics
 from fastlog.coordination.groups.table import java_hash, partition_of
 from fastlog.errors import ErrorCode
@@ -40,12 +41,11 @@ def test_partition_of_a_group() -> None:
 
 def test_a_commit_counts_when_it_is_written() -> None:
     offsets = GroupOffsets()
-    offsets.begin({KEY: _at(1)})
+    change = offsets.begin({KEY: _at(1)})
     assert offsets and not offsets.committed
-    offsets.end({KEY: _at(1)}, written=False)
+    offsets.end(change, written=False)
     assert not offsets
-    offsets.begin({KEY: _at(2)})
-    offsets.end({KEY: _at(2)}, written=True)
+    offsets.end(offsets.begin({KEY: _at(2)}), written=True)
     assert offsets.committed == {KEY: _at(2)}
     assert offsets.touched() == [KEY]
     assert offsets.touched("other") == []
@@ -56,7 +56,7 @@ def test_a_simple_group_expires_by_commit_time() -> None:
     offsets = GroupOffsets({KEY: _at(0), ("t", 1): _at(DAY)})
     assert offsets.expired(group, DAY - 1, DAY) == []
     assert offsets.expired(group, DAY, DAY) == [KEY]
-    offsets.begin([KEY])
+    offsets.begin({KEY: _at(1)})
     assert offsets.expired(group, DAY, DAY) == []
 
 
@@ -102,6 +102,25 @@ def test_a_subscription_that_makes_no_sense_keeps_everything(metadata: bytes) ->
     world.sync("m1", {})
     assert subscribed_topics(world.group) is None
     assert GroupOffsets({KEY: _at(0)}).expired(world.group, 10 * DAY, DAY) == []
+
+
+def test_a_subscription_is_read_when_the_member_joins_and_only_up_to_a_bound() -> None:
+    world = GroupWorld()
+    most = _subscription(*[f"t{number}" for number in range(MAX_TOPIC_NAMES)])
+    too_many = _subscription(*[""] * (MAX_TOPIC_NAMES + 1))
+    protocols = (("range", most), ("sticky", too_many), ("third", most), ("fourth", _subscription("t")))
+    world.join(protocols=protocols)
+    (member,) = world.group.members
+    assert {name: len(topics) for name, topics in member.topics.items()} == {
+        "range": MAX_TOPIC_NAMES,
+        "third": MAX_TOPIC_NAMES,
+    }
+    kept = world.group.members.weight
+    assert kept > sum(len(metadata) for _, metadata in protocols) + 2 * 64 * MAX_TOPIC_NAMES
+    # Nothing is read again: what was kept is what counts.
+    world.pass_time(DELAY_MS)
+    member.protocols = (("range", b""),)
+    assert len(subscribed_topics(world.group) or ()) == MAX_TOPIC_NAMES
 
 
 @pytest.mark.parametrize("codec", range(5))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fastlog.coordination.groups.committed_offsets import CommittedOffset
 from fastlog.coordination.groups.loading import LoadedPartition
-from fastlog.coordination.groups.offsets import CommittedOffset
 from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import (
     GroupKey,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from fastlog.clock import ManualClock
-from fastlog.coordination.groups import joining, rebalance, syncing
+from fastlog.base.clock import ManualClock
+from fastlog.coordination.groups.classic import joining, rebalance, syncing
+from fastlog.coordination.groups.classic.state import Group, GroupState
 from fastlog.coordination.groups.results import (
     GroupLimits,
     JoinAnswer,
@@ -17,7 +18,6 @@ from fastlog.coordination.groups.results import (
     SyncRequest,
     SyncResult,
 )
-from fastlog.coordination.groups.state import Group, GroupState
 from fastlog.errors import ErrorCode
 
 RANGE = (("range", b"topics"),)

@@ -10,20 +10,22 @@ from typing import Any
 
 import pytest
 
-from fastlog.clock import ManualClock
-from fastlog.coordination.groups.state import GroupState
+from fastlog.base.clock import ManualClock
+from fastlog.base.histogram import Histogram
+from fastlog.base.tasks import Supervisor
+from fastlog.coordination.groups.classic.state import GroupState
 from fastlog.errors import ErrorCode
-from fastlog.histogram import Histogram
-from fastlog.server.metrics import BrokerMetrics
+from fastlog.server.network.session import ListenerIdentity, Session
 from fastlog.server.observability.disk_space import Room
 from fastlog.server.observability.exposition import Family, Format, Renderer
 from fastlog.server.observability.group_families import group_families
 from fastlog.server.observability.health import Health
 from fastlog.server.observability.kafka_families import kafka_families
 from fastlog.server.observability.loop_lag import LoopLag
+from fastlog.server.observability.metric_sources import Sources
+from fastlog.server.observability.metrics import BrokerMetrics
 from fastlog.server.observability.request_families import memory_families, request_families
 from fastlog.server.observability.runtime_families import runtime_families
-from fastlog.server.observability.sources import Sources
 from fastlog.server.observability.storage_families import (
     cleaner_families,
     housekeeping_families,
@@ -32,7 +34,8 @@ from fastlog.server.observability.storage_families import (
 )
 from fastlog.storage.cleaner_stats import CleanerStats
 from fastlog.storage.housekeeping import HousekeepingStats
-from fastlog.storage.progress import OpeningProgress
+from fastlog.storage.opening_progress import OpeningProgress
+from fastlog.storage.scrubber import ScrubStats
 from fastlog.wire import ApiKey
 
 
@@ -49,13 +52,15 @@ def test_requests() -> None:
     scalars = [
         name
         for name in BrokerMetrics.__slots__
-        if name not in ("closed", "errors", "refused", "requests", "times")
+        if name not in ("closed", "errors", "refused", "requests", "software", "times")
     ]
     for name in scalars:
         setattr(metrics, name, next(numbers))
     metrics.requests[ApiKey.FETCH] = 100
     metrics.errors[ApiKey.FETCH, ErrorCode.OFFSET_OUT_OF_RANGE] = 101
     metrics.closed["idle"] = 102
+    client = Session(ListenerIdentity("PLAINTEXT"), software_name="librdkafka", software_version="2.12.0")
+    metrics.software.introduced(client)
     metrics.refused["max.connections"] = 103
     metrics.answered(ApiKey.FETCH, 0.25)
     metrics.answered_late(ApiKey.FETCH, 7.0, 4.0, 1.0)
@@ -74,6 +79,7 @@ def test_requests() -> None:
         "fastlog_produced_bytes_total": metrics.produce_bytes,
         "fastlog_fetched_bytes_total": metrics.fetch_bytes,
         "fastlog_connections": metrics.connections_open,
+        'fastlog_connections_by_software{listener="PLAINTEXT",name="librdkafka",version="2.12.0"}': 1,
         "fastlog_connections_accepted_total": metrics.connections_accepted,
         'fastlog_connections_refused_total{reason="max.connections"}': 103,
         'fastlog_connections_refused_total{reason="max.connections.per.ip"}': 0,
@@ -91,7 +97,7 @@ def test_memory() -> None:
         fetch_sessions=range(5),
         io=SimpleNamespace(pending=6, flush_seconds=flushes),
     )
-    memory: Any = SimpleNamespace(whole=7, partial=8, limit=9, waiting=10)
+    memory: Any = SimpleNamespace(used=15, unfinished=8, limit=9, waiting=10)
     assert shown(memory_families(services, memory)) == {
         "fastlog_response_memory_bytes": 1,
         "fastlog_response_memory_limit_bytes": 2,
@@ -123,7 +129,10 @@ async def test_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     lag = LoopLag(clock.monotonic)
     lag.histogram.observe(0.5)
     renderer.scrapes, renderer.errors, renderer.longest_slice = 11, 12, 13.5
-    rows = shown(runtime_families(Sources(health, lag, renderer), "1.2.3"))
+    tasks = Supervisor(clock.monotonic)
+    tasks.guard("retention").failed(ValueError())
+    tasks.guard("flush")
+    rows = shown(runtime_families(Sources(health, lag, renderer, tasks), "1.2.3"))
     (build,) = [name for name in rows if name.startswith("fastlog_build_info")]
     assert 'version="1.2.3",python="3.' in build
     del rows[build]
@@ -137,6 +146,11 @@ async def test_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
         'fastlog_startup_partitions{log_dir="/d",state="opened"}': 3,
         "fastlog_event_loop_lag_seconds_count": 1,
         "fastlog_event_loop_lag_seconds_sum": 0.5,
+        'fastlog_background_failures_total{loop="flush"}': 0,
+        'fastlog_background_failures_total{loop="retention"}': 1,
+        'fastlog_background_failing{loop="flush"}': 0,
+        'fastlog_background_failing{loop="retention"}': 1,
+        "fastlog_log_lines_lost_total": 0,
         "fastlog_scrapes_total": 11,
         "fastlog_scrape_errors_total": 12,
         "fastlog_scrape_longest_slice_seconds": 13.5,
@@ -149,7 +163,7 @@ def replica(topic: str, number: int, **what: Any) -> Any:
         key=(topic, number),
         is_leader=what.get("leads", True),
         in_sync=range(what.get("in_sync", 3)),
-        settings=SimpleNamespace(min_insync_replicas=2),
+        least_in_sync=2,
         leader_error=lambda: what.get("error", 0),
         high_watermark=what.get("high", 0),
         log=SimpleNamespace(log_start_offset=what.get("start", 0), log_end_offset=1_000_000),
@@ -187,6 +201,8 @@ def test_storage() -> None:
             SimpleNamespace(path=Path("/b"), online=False),
         ],
         housekeeping=SimpleNamespace(stats=HousekeepingStats()),
+        failures=SimpleNamespace(damaged=0),
+        scrubber=SimpleNamespace(stats=ScrubStats(0.0), age_seconds=0.0),
         cleaner=SimpleNamespace(stats=CleanerStats()),
     )
     services: Any = SimpleNamespace(

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,9 @@ async def hello(request: HttpRequest) -> HttpResponse:
 async def serving(
     handler: Callable[[HttpRequest], AsyncIterator[HttpResponse]] | object = hello,
     limits: HttpLimits | None = None,
+    **how: Any,
 ) -> AsyncIterator[tuple[HttpServer, int]]:
-    server = HttpServer(handler, limits)  # type: ignore[arg-type]
+    server = HttpServer(handler, limits, **how)  # type: ignore[arg-type]
     _, port = await server.start("127.0.0.1", 0)
     try:
         yield server, port
@@ -264,3 +266,99 @@ async def test_close_cuts_what_is_open() -> None:
         assert server.connections == 0
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("path", [b"/", b"/livez", b"/metrics", b"http://evil.example/livez"])
+async def test_a_request_for_somebody_else_is_refused(path: bytes) -> None:
+    sent = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (path, b"a" if b"evil" in path else b"evil.example:9464")
+    async with serving(is_for_us=lambda request: request.host == "a") as (server, port):
+        async with connected(port) as (reader, writer):
+            writer.write(sent)
+            status, headers, body = await answer(reader)
+            assert (status, headers["connection"]) == (421, "close")
+            assert b"fastlog.http.allowed.hosts" in body
+            assert await reader.read() == b""
+        await until(lambda: server.connections == 0)
+
+
+async def endless(request: HttpRequest) -> HttpResponse:
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield bytes(65536)
+
+    if request.path == "/metrics":
+        return HttpResponse(HTTPStatus.OK, pieces())
+    return HttpResponse(HTTPStatus.OK, b"alive")
+
+
+METRICS = GET.replace(b" / ", b" /metrics ")
+
+
+async def test_slow_readers_of_long_answers_leave_room_for_short_ones() -> None:
+    """Whatever they do: take nothing, send ahead, come again and again."""
+    limits = HttpLimits(connections=4, long_answers=2)
+    async with serving(endless, limits, long_paths=["/metrics"]) as (server, port):
+        slow: list[asyncio.StreamWriter] = []
+        for _ in range(12):
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+            writer.write(METRICS * 20)
+            slow.append(writer)
+            async with connected(port) as (probe, asking):
+                asking.write(GET)
+                assert (await asyncio.wait_for(answer(probe), 20))[0] == 200
+            assert sum(place.long for place in server._connections.values() if not place.leaving) <= 2
+        for writer in slow:
+            writer.close()
+
+
+async def test_who_stalls_makes_room_for_another_long_answer() -> None:
+    limits = HttpLimits(connections=4, long_answers=1, stalled_seconds=0.1)
+    async with (
+        serving(endless, limits, long_paths=["/metrics"]) as (server, port),
+        connected(port) as (_, writer),
+    ):
+        writer.write(METRICS)
+        await until(lambda: any(place.stalled_since for place in server._connections.values()))
+        await asyncio.sleep(0.2)
+        async with connected(port) as (reader, asking):
+            asking.write(METRICS)
+            assert b" 200 " in await asyncio.wait_for(reader.readuntil(b"\r\n"), 20)
+
+
+async def test_without_room_a_long_answer_is_refused_at_once() -> None:
+    limits = HttpLimits(long_answers=1, stalled_seconds=600)
+    async with (
+        serving(endless, limits, long_paths=["/metrics"]) as (server, port),
+        connected(port) as (_, one),
+    ):
+        one.write(METRICS)
+        await until(lambda: any(place.long for place in server._connections.values()))
+        async with connected(port) as (reader, asking):
+            asking.write(METRICS)
+            assert (await answer(reader))[0] == 503
+
+
+async def test_a_long_answer_has_an_end() -> None:
+    """A reader that takes a little now and then keeps no place for ever."""
+    limits = HttpLimits(answer_seconds=0.3)
+    async with (
+        serving(endless, limits, long_paths=["/metrics"]) as (server, port),
+        connected(port) as (reader, one),
+    ):
+        one.write(METRICS)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        await until(lambda: server.connections == 0)
+
+
+async def test_one_that_sends_ahead_and_takes_nothing_makes_room() -> None:
+    async def large(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(HTTPStatus.OK, bytes(1 << 20) if request.path == "/x" else b"")
+
+    async with serving(large, HttpLimits(connections=1)) as (server, port), connected(port) as (_, one):
+        one.write(GET.replace(b" / ", b" /x ") * 50)
+        await until(lambda: any(place.stalled_since for place in server._connections.values()))
+        async with connected(port) as (reader, asking):
+            asking.write(GET)
+            assert (await answer(reader))[0] == 200

@@ -9,7 +9,7 @@ import pytest
 
 from fastlog.server.observability.exposition import pulse
 from fastlog.server.observability.kafka_families import kafka_families
-from fastlog.server.observability.sources import STRIDE
+from fastlog.server.observability.metric_sources import STRIDE
 
 PARTITIONS = 20 * STRIDE
 

@@ -11,17 +11,18 @@ from typing import Any, cast
 
 import pytest
 
-from fastlog.clock import ManualClock
+from fastlog.base.clock import ManualClock
+from fastlog.base.tasks import Supervisor
 from fastlog.server.observability.disk_space import DiskSpace, Room
 from fastlog.server.observability.health import Health, Phase
 from fastlog.server.observability.loop_lag import LAG_BOUNDS, LoopLag
-from fastlog.storage.progress import OpeningProgress
+from fastlog.storage.opening_progress import OpeningProgress
 
 
 async def test_loop_lag_is_measured() -> None:
     now = 100.0
     lag = LoopLag(lambda: now, interval=0.001)
-    lag.start()
+    lag.start(Supervisor())
     await asyncio.sleep(0)
     # The loop's own clock decides when the timer runs; the one that is asked says that 3 seconds went by.
     now = 103.001

@@ -2,8 +2,10 @@
 //!
 //! The order of the checks is Kafka's: `ProduceRequest.validateRecords`, then
 //! `UnifiedLog.analyzeAndValidateRecords`, then `LogValidator`. Stricter than Kafka in what no client sends:
-//! bytes after the batch, wrong offset deltas in uncompressed batches, the bits for `LogAppendTime` and
-//! delete horizons, transactions without a producer id, nulls written as other than -1.
+//! bytes after the batch, wrong offset deltas in uncompressed batches, wrong record lengths in compressed ones
+//! (on which consumers stop), transactions without a producer id, nulls written as other than -1. Where Kafka
+//! says `UNKNOWN_SERVER_ERROR` (a payload that it cannot decompress, a codec that it does not know), this says
+//! `INVALID_RECORD` or `UNSUPPORTED_COMPRESSION_TYPE`.
 
 mod records;
 mod rewrite;
@@ -13,12 +15,13 @@ mod stream;
 use std::borrow::Cow;
 
 pub use rules::{AppendOrigin, AppendRules, CompressionPolicy, RecordError, Rejection};
+pub(super) use stream::search_stream;
 
 use crate::batch::header::{BatchHeader, HEADER_SIZE, LENGTH_PREFIX_SIZE, MAGIC_V2, TimestampType};
 use crate::batch::stamp::{stamp_base_offset, stamp_leader_epoch};
 use crate::batch::view::BatchView;
 use crate::compression::{Codec, DecompressionLimit, decompress_reader};
-use crate::error::ErrorCode;
+use crate::error::{Error, ErrorCode};
 use records::{RecordChecks, check_slice};
 use stream::{NoTap, check_stream};
 
@@ -69,7 +72,7 @@ pub fn validate_for_append<'a>(
     if rules.origin == AppendOrigin::Replication {
         return Ok(unchanged(&batch));
     }
-    check_header(&header, rules.origin)?;
+    check_header(&header, rules)?;
 
     // `frame` has seen to it that the codec is known.
     let source = header.codec().unwrap_or_default();
@@ -91,8 +94,7 @@ pub fn validate_for_append<'a>(
         None
     } else {
         let limit = DecompressionLimit::for_topic(rules.max_message_bytes);
-        let reader = decompress_reader(source, batch.body(), limit)
-            .map_err(|error| Rejection::invalid(error.to_string()))?;
+        let reader = decompress_reader(source, batch.body(), limit).map_err(|error| unpackable(&error))?;
         check_stream(reader, header.record_count, &mut checks, &mut NoTap)?;
         None
     };
@@ -127,10 +129,12 @@ fn frame<'a>(records: &'a [u8], rules: &AppendRules) -> Result<BatchView<'a>, Re
         )));
     };
     if header.magic != MAGIC_V2 {
-        return Err(Rejection::invalid(format!(
-            "magic {}, only {MAGIC_V2} is accepted",
-            header.magic
-        )));
+        let code = match header.magic {
+            0..MAGIC_V2 => ErrorCode::InvalidRecord,
+            _ => ErrorCode::CorruptMessage,
+        };
+        let message = format!("magic {}, only {MAGIC_V2} is accepted", header.magic);
+        return Err(Rejection::new(code, message));
     }
     if header.size() < HEADER_SIZE {
         return Err(Rejection::new(
@@ -180,6 +184,15 @@ fn frame<'a>(records: &'a [u8], rules: &AppendRules) -> Result<BatchView<'a>, Re
     Ok(batch)
 }
 
+/// A codec could not be set up: for want of memory, which the producer is not to blame for.
+fn unpackable(error: &Error) -> Rejection {
+    let code = match error {
+        Error::Aborted(_) => error.code(),
+        _ => ErrorCode::InvalidRecord,
+    };
+    Rejection::new(code, error.to_string())
+}
+
 fn too_large(size: usize, max: usize) -> Rejection {
     Rejection::new(
         ErrorCode::MessageTooLarge,
@@ -188,14 +201,14 @@ fn too_large(size: usize, max: usize) -> Rejection {
 }
 
 /// The fields that must agree with each other.
-fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Rejection> {
+fn check_header(header: &BatchHeader, rules: &AppendRules) -> Result<(), Rejection> {
     if header.record_count <= 0 || i64::from(header.record_count) != i64::from(header.last_offset_delta) + 1 {
         return Err(Rejection::invalid(format!(
             "{} records do not go with a last offset delta of {}",
             header.record_count, header.last_offset_delta
         )));
     }
-    if origin == AppendOrigin::Coordinator {
+    if rules.origin == AppendOrigin::Coordinator {
         return Ok(());
     }
     if header.is_control() {
@@ -203,34 +216,27 @@ fn check_header(header: &BatchHeader, origin: AppendOrigin) -> Result<(), Reject
             "clients are not allowed to write control records",
         ));
     }
-    if header.timestamp_type() == TimestampType::LogAppendTime {
+    // A batch passed on as it was read from a topic with `LogAppendTime`. Where producers set the time the bit
+    // is cleared and the records have the times that they came with.
+    if header.timestamp_type() == TimestampType::LogAppendTime
+        && (rules.timestamp_type == TimestampType::LogAppendTime || header.max_timestamp < 0)
+    {
         return Err(Rejection::new(
             ErrorCode::InvalidTimestamp,
             "the producer should not set the timestamp type to LogAppendTime",
         ));
     }
-    if header.has_delete_horizon() {
-        return Err(Rejection::invalid(
-            "clients are not allowed to set a delete horizon",
-        ));
-    }
-    if header.has_producer() {
-        if header.base_sequence < 0 || header.producer_epoch < 0 {
-            return Err(Rejection::invalid(format!(
-                "producer id {} with epoch {} and sequence number {}",
-                header.producer_id, header.producer_epoch, header.base_sequence
-            )));
-        }
-    } else if header.producer_id != -1 || header.is_transactional() {
-        // Without a producer id the sequence says nothing: some clients leave it 0.
+    // Without a producer id the sequence says nothing: some clients leave it 0.
+    if header.has_producer() && header.base_sequence < 0 {
         return Err(Rejection::invalid(format!(
-            "producer id {}{}",
-            header.producer_id,
-            if header.is_transactional() {
-                " in a transactional batch"
-            } else {
-                ""
-            }
+            "producer id {} with sequence number {}",
+            header.producer_id, header.base_sequence
+        )));
+    }
+    if header.is_transactional() && !header.has_producer() {
+        return Err(Rejection::invalid(format!(
+            "producer id {} in a transactional batch",
+            header.producer_id
         )));
     }
     Ok(())

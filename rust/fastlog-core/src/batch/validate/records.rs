@@ -28,10 +28,7 @@ impl RecordChecks {
         Self {
             base_timestamp: header.base_timestamp,
             window: if windowed {
-                (
-                    now_ms.saturating_sub(rules.timestamp_before_max_ms),
-                    now_ms.saturating_add(rules.timestamp_after_max_ms),
-                )
+                window(now_ms, rules)
             } else {
                 (i64::MIN, i64::MAX)
             },
@@ -106,6 +103,15 @@ impl RecordChecks {
             record_errors,
         })
     }
+}
+
+/// The timestamps that `rules` accept, both ends included; the largest distance stands for any.
+fn window(now_ms: i64, rules: &AppendRules) -> (i64, i64) {
+    let from = match rules.timestamp_before_max_ms {
+        i64::MAX => i64::MIN,
+        distance => now_ms.saturating_sub(distance),
+    };
+    (from, now_ms.saturating_add(rules.timestamp_after_max_ms))
 }
 
 #[cold]

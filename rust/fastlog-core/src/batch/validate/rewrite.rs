@@ -7,7 +7,7 @@ use crate::batch::header::{AT_ATTRIBUTES, AT_CRC, BatchHeader, CODEC_MASK, HEADE
 use crate::batch::validate::records::{RecordChecks, check_slice};
 use crate::batch::validate::rules::{AppendRules, Rejection};
 use crate::batch::validate::stream::{Tap, check_stream};
-use crate::batch::validate::too_large;
+use crate::batch::validate::{too_large, unpackable};
 use crate::batch::view::BatchView;
 use crate::compression::{Codec, DecompressionLimit, Encoder, decompress_reader};
 
@@ -19,9 +19,7 @@ struct Recompressor {
 
 impl Tap for Recompressor {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
-        self.encoder
-            .write(bytes)
-            .map_err(|error| Rejection::invalid(error.to_string()))?;
+        self.encoder.write(bytes).map_err(|error| unpackable(&error))?;
         check_size(self.encoder.output_len(), self.max_message_bytes)
     }
 }
@@ -45,9 +43,12 @@ pub(super) fn check_and_recompress(
 ) -> Result<Vec<u8>, Rejection> {
     let (codec, level) = target;
     let count = batch.header().record_count;
+    if source == Codec::None && batch.body().len() > DecompressionLimit::ABSOLUTE {
+        // Once packed, nobody would unpack it.
+        return Err(too_large(batch.bytes().len(), DecompressionLimit::ABSOLUTE));
+    }
     let known_size = (source == Codec::None).then(|| batch.body().len());
-    let encoder =
-        Encoder::new(codec, level, known_size).map_err(|error| Rejection::invalid(error.to_string()))?;
+    let encoder = Encoder::new(codec, level, known_size).map_err(|error| unpackable(&error))?;
     let mut tap = Recompressor {
         encoder,
         max_message_bytes: rules.max_message_bytes,
@@ -57,14 +58,10 @@ pub(super) fn check_and_recompress(
         tap.take(batch.body())?;
     } else {
         let limit = DecompressionLimit::for_topic(rules.max_message_bytes);
-        let reader = decompress_reader(source, batch.body(), limit)
-            .map_err(|error| Rejection::invalid(error.to_string()))?;
+        let reader = decompress_reader(source, batch.body(), limit).map_err(|error| unpackable(&error))?;
         check_stream(reader, count, checks, &mut tap)?;
     }
-    let body = tap
-        .encoder
-        .finish()
-        .map_err(|error| Rejection::invalid(error.to_string()))?;
+    let body = tap.encoder.finish().map_err(|error| unpackable(&error))?;
     check_size(body.len(), rules.max_message_bytes)?;
     Ok(body)
 }

@@ -10,8 +10,8 @@ use crate::batch::record::{
 use crate::batch::validate::records::{RecordChecks, left_over};
 use crate::batch::validate::rules::Rejection;
 use crate::batch::varint::{MAX_VARINT_SIZE, MAX_VARLONG_SIZE, read_varint, read_varlong};
-use crate::compression::{Decompressor, TooLarge};
-use crate::error::ErrorCode;
+use crate::compression::{Decompressor, TooLarge, is_shortage};
+use crate::error::{Error, ErrorCode};
 
 const WINDOW: usize = 64 * 1024;
 
@@ -173,6 +173,19 @@ impl<T: Tap> Window<'_, T> {
     }
 }
 
+impl<'a, T: Tap> Window<'a, T> {
+    fn new(source: Decompressor<'a>, tap: &'a mut T) -> Self {
+        Self {
+            source,
+            tap,
+            buffer: vec![0; WINDOW].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            ended: false,
+        }
+    }
+}
+
 /// Walks over `count` records that must fill what `source` decompresses to. `tap` sees all of it.
 pub(super) fn check_stream(
     source: Decompressor<'_>,
@@ -180,15 +193,7 @@ pub(super) fn check_stream(
     checks: &mut RecordChecks,
     tap: &mut impl Tap,
 ) -> Result<(), Rejection> {
-    let buffer = vec![0; WINDOW].into_boxed_slice();
-    let mut window = Window {
-        source,
-        tap,
-        buffer,
-        start: 0,
-        end: 0,
-        ended: false,
-    };
+    let mut window = Window::new(source, tap);
     while checks.next < count {
         match window.record() {
             Ok((timestamp_delta, offset_delta, has_key)) => {
@@ -206,11 +211,37 @@ pub(super) fn check_stream(
     }
 }
 
+/// Shows `look` timestamp and offset delta of one record after the other, of `count` at most, until it has
+/// found what it looks for.
+pub(in crate::batch) fn search_stream<F>(
+    source: Decompressor<'_>,
+    count: i32,
+    mut look: impl FnMut(i64, i32) -> Option<F>,
+) -> Result<Option<F>, Error> {
+    let mut tap = NoTap;
+    let mut window = Window::new(source, &mut tap);
+    for index in 0..count {
+        let (timestamp_delta, offset_delta, _) = window.record().map_err(|stop| match stop {
+            Stop::Record(damage) => Error::Malformed(format!("record {index}: {damage}")),
+            Stop::Batch(rejection) if rejection.code == ErrorCode::KafkaStorageError => {
+                Error::Aborted(rejection.message)
+            }
+            Stop::Batch(rejection) => Error::Malformed(rejection.message),
+        })?;
+        if let Some(found) = look(timestamp_delta, offset_delta) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 /// The CRC was right, so the producer made it so: `INVALID_RECORD`, which nobody retries, unlike
 /// `CORRUPT_MESSAGE`. Too large is said as such: producers split the batch then.
 fn undecodable(error: &io::Error) -> Rejection {
     let code = if TooLarge::is(error) {
         ErrorCode::MessageTooLarge
+    } else if is_shortage(error) {
+        ErrorCode::KafkaStorageError
     } else {
         ErrorCode::InvalidRecord
     };

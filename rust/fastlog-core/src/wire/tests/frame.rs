@@ -23,7 +23,7 @@ fn receive(
     limit: usize,
     frames: &mut Vec<Frame>,
 ) -> Result<usize, Error> {
-    let writable = splitter.writable();
+    let writable = splitter.writable()?;
     assert!(!writable.is_empty());
     let n = writable.len().min(stream.len()).min(limit);
     writable[..n].copy_from_slice(&stream[..n]);
@@ -76,7 +76,7 @@ fn a_large_frame_stays_where_it_was_received() {
         at += receive(&mut splitter, &stream[at..], 7_000, &mut frames).unwrap();
         if frames.is_empty() {
             assert_eq!(splitter.buffered(), at);
-            last_address = splitter.writable().as_ptr() as usize;
+            last_address = splitter.writable().unwrap().as_ptr() as usize;
         }
     }
     assert_eq!(
@@ -92,6 +92,34 @@ fn a_large_frame_stays_where_it_was_received() {
 }
 
 #[test]
+fn a_begun_frame_holds_what_was_sent_of_it() {
+    let mut splitter = FrameSplitter::new(1_000, CHUNK);
+    let mut frames = Vec::new();
+    let stream = stream_of(&[payload(20, 1), payload(100, 2)]);
+    receive(&mut splitter, &stream[..40], 40, &mut frames).unwrap();
+    assert_eq!((frames.len(), splitter.buffered()), (1, 16));
+    assert_eq!(splitter.memory(), 104, "the frame, and no chunk of its own");
+    receive_all(&mut splitter, &stream[40..], &mut frames).unwrap();
+    assert_eq!(*frames[1], *payload(100, 2));
+    assert_eq!(splitter.memory(), 0);
+}
+
+#[test]
+fn the_size_of_a_frame_is_known_from_its_first_bytes() {
+    let stream = stream_of(&[payload(900, 1), payload(20, 2)]);
+    let mut splitter = FrameSplitter::new(1_000, CHUNK);
+    let mut frames = Vec::new();
+    receive(&mut splitter, &stream, 3, &mut frames).unwrap();
+    assert_eq!(splitter.announced(), 0);
+    receive(&mut splitter, &stream[3..], 10, &mut frames).unwrap();
+    assert_eq!(splitter.announced(), 900);
+    receive_all(&mut splitter, &stream[13..910], &mut frames).unwrap();
+    assert_eq!((frames.len(), splitter.announced()), (1, 20));
+    receive_all(&mut splitter, &stream[910..], &mut frames).unwrap();
+    assert_eq!((frames.len(), splitter.announced()), (2, 0));
+}
+
+#[test]
 fn memory_follows_the_bytes_received() {
     let mut splitter = FrameSplitter::new(1 << 30, CHUNK);
     let mut frames = Vec::new();
@@ -99,7 +127,7 @@ fn memory_follows_the_bytes_received() {
     let header = (1_i32 << 30).to_be_bytes();
     receive(&mut splitter, &header, 4, &mut frames).unwrap();
     while received < 10 << 20 {
-        let writable = splitter.writable().len();
+        let writable = splitter.writable().unwrap().len();
         assert!(
             writable <= received.max(64 * 1024),
             "{writable} offered after {received}"

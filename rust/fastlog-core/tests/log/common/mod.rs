@@ -1,6 +1,8 @@
 //! What the tests of the log share.
 
+pub mod gate;
 pub mod keyed;
+pub mod slow;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

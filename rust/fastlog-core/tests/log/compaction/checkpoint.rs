@@ -1,112 +1,21 @@
 //! `compaction-checkpoint`: who waits while it is written, and what it says after a crash.
 
-use std::io::IoSlice;
-use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crate::common::keyed::{committed, everything, put, table};
+use crate::common::slow::SlowFs;
 use crate::common::{Dir, NOW_MS, unclean};
-use fastlog_core::env::{Crash, DirEntry, FaultFs, Faults, File, FileSystem, Mapping, OpenMode};
+use fastlog_core::env::{Crash, FaultFs, Faults, FileSystem};
 use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
 use fastlog_core::{Codec, Error, ManualClock, Result};
 
 use super::support::{config, fill, filled, wait_until};
 
 const DIR: &str = "/data/topic-0";
-
-/// A disk whose fsync of the compaction checkpoint takes until it is told to end.
-#[derive(Debug, Clone, Default)]
-struct SlowFs {
-    disk: FaultFs,
-    slow: Arc<(Mutex<bool>, Condvar)>,
-    waiting: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct SlowFile(Arc<dyn File>, SlowFs);
-
-impl SlowFs {
-    fn set_slow(&self, slow: bool) {
-        *self.slow.0.lock().unwrap() = slow;
-        self.slow.1.notify_all();
-    }
-}
-
-impl FileSystem for SlowFs {
-    fn open(&self, path: &Path, mode: OpenMode) -> Result<Arc<dyn File>> {
-        let file = self.disk.open(path, mode)?;
-        if path.to_string_lossy().contains("compaction-checkpoint") {
-            return Ok(Arc::new(SlowFile(file, self.clone())));
-        }
-        Ok(file)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> Result<()> {
-        self.disk.remove_dir_all(path)
-    }
-    fn create_dir_all(&self, path: &Path) -> Result<()> {
-        self.disk.create_dir_all(path)
-    }
-    fn list_dir(&self, path: &Path) -> Result<Vec<DirEntry>> {
-        self.disk.list_dir(path)
-    }
-    fn sync_dir(&self, path: &Path) -> Result<()> {
-        self.disk.sync_dir(path)
-    }
-    fn exists(&self, path: &Path) -> Result<bool> {
-        self.disk.exists(path)
-    }
-    fn modified_ms(&self, path: &Path) -> Result<i64> {
-        self.disk.modified_ms(path)
-    }
-}
-
-impl File for SlowFile {
-    fn read_at(&self, buf: &mut [u8], position: u64) -> Result<usize> {
-        self.0.read_at(buf, position)
-    }
-    fn write_vectored_at(&self, bufs: &[IoSlice<'_>], position: u64) -> Result<usize> {
-        self.0.write_vectored_at(bufs, position)
-    }
-    fn len(&self) -> Result<u64> {
-        self.0.len()
-    }
-    fn set_len(&self, len: u64) -> Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> Result<()> {
-        let mut slow = self.1.slow.0.lock().unwrap();
-        while *slow {
-            self.1.waiting.store(true, Ordering::Release);
-            slow = self.1.slow.1.wait(slow).unwrap();
-        }
-        self.0.sync_data()
-    }
-    fn reserve(&self, len: u64) -> Result<()> {
-        self.0.reserve(len)
-    }
-    fn map(&self, len: usize) -> Result<Mapping> {
-        self.0.map(len)
-    }
-    fn raw_fd(&self) -> Option<RawFd> {
-        self.0.raw_fd()
-    }
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-    fn set_modified_ms(&self, modified_ms: i64) -> Result<()> {
-        self.0.set_modified_ms(modified_ms)
-    }
-}
 
 fn open(fs: Arc<dyn FileSystem>, config: LogConfig, options: OpenOptions) -> Result<PartitionLog> {
     let clock = Arc::new(ManualClock::new(NOW_MS));
@@ -123,7 +32,7 @@ fn bytes_at(log: &PartitionLog, offset: i64) -> Vec<u8> {
 
 #[test]
 fn nobody_waits_for_the_fsync_of_a_compaction() {
-    let fs = SlowFs::default();
+    let fs = SlowFs::of("compaction-checkpoint");
     let log = open(Arc::new(fs.clone()), config(), OpenOptions::default()).unwrap();
     fill(&log, 60, 10);
     log.compact(&everything(&log, -1, NOW_MS)).unwrap();
@@ -140,12 +49,12 @@ fn nobody_waits_for_the_fsync_of_a_compaction() {
             fs.waiting.load(Ordering::Acquire) || compaction.is_finished()
         });
         let follower = scope.spawn(|| {
-            log.append_as_follower(&next).unwrap();
+            log.append_as_follower(&next, 0).unwrap();
             put(&log, Codec::None, None, NOW_MS, &[(Some(b"k"), Some(b"v"))]);
             log.compaction_state(300, end, NOW_MS, 0, i64::MAX).unwrap();
             send.send("appended").unwrap();
             // This one has to be written down itself, but without keeping others away from the log.
-            log.append_as_follower(&after_a_hole)
+            log.append_as_follower(&after_a_hole, 0)
         });
         let appended = done.recv_timeout(Duration::from_secs(20));
         let others = scope.spawn(|| {
@@ -181,7 +90,7 @@ fn nobody_waits_for_the_fsync_of_a_compaction() {
 fn what_happens_just_before_a_swap_is_noticed() {
     // Retention takes some of a group, or all of it, or somebody wants the compaction to end.
     for what in ["some", "all", "stop"] {
-        let fs = SlowFs::default();
+        let fs = SlowFs::of("compaction-checkpoint");
         let log = open(Arc::new(fs.clone()), config(), OpenOptions::default()).unwrap();
         fill(&log, 80, 20);
         let large = LogConfig {

@@ -87,7 +87,7 @@ fn followers_of_compacted_leaders_open_under_another_policy() {
         let slice = leader.read(offset, 200, i64::MAX, true).unwrap();
         let mut bytes = vec![0; slice.len];
         slice.read_into(&mut bytes).unwrap();
-        offset = follower.append_as_follower(&bytes).unwrap().end_offset;
+        offset = follower.append_as_follower(&bytes, 0).unwrap().end_offset;
     }
     assert!(follower.segment_count() > 3);
     let found = committed(&follower);
@@ -101,7 +101,7 @@ fn followers_of_compacted_leaders_open_under_another_policy() {
 }
 
 #[test]
-fn damage_is_reported_and_changes_nothing() {
+fn damage_takes_the_log_offline_and_changes_nothing() {
     for dirty in [true, false] {
         let (dir, log) = filled(100, 20);
         let mut from = -1;
@@ -123,8 +123,13 @@ fn damage_is_reported_and_changes_nothing() {
         log.purge_deleted(i64::MAX).unwrap();
         let before = crate::common::contents(&dir.path());
         let result = log.compact(&everything(&log, from, NOW_MS));
-        assert!(matches!(result, Err(Error::Corrupt { .. })), "{result:?}");
-        assert_eq!(log.failure(), None);
+        assert!(matches!(result, Err(Error::Offline { .. })), "{result:?}");
+        let damage = log.damage().unwrap();
+        assert!(
+            damage.contains(&format!("{base:020}.log")) && damage.contains("checksum"),
+            "{damage}"
+        );
+        assert_eq!(log.failure().map(|failure| failure.reason), Some(damage));
         let after = crate::common::contents(&dir.path());
         let changed = before
             .iter()

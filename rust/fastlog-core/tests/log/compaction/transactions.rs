@@ -141,8 +141,9 @@ fn an_empty_result_replaces_all_files_of_its_name() {
     assert!(log.segment_count() > 2);
     drop(log);
     let path = |suffix: &str| dir.file(&format!("{:020}{suffix}", 0));
-    for suffix in [".log.swap", ".index.swap", ".timeindex.swap"] {
-        std::fs::write(path(suffix), b"").unwrap();
+    for suffix in [".log", ".index", ".timeindex"] {
+        std::fs::rename(path(suffix), path(&format!("{suffix}.deleted"))).unwrap();
+        std::fs::write(path(&format!("{suffix}.swap")), b"").unwrap();
     }
     std::fs::write(path(".txnindex"), [0; 34]).unwrap();
     let (log, report) = dir.open(

@@ -1,0 +1,1 @@
+"""`fastlog-broker`: the daemon, from its options over signals to its exit code."""

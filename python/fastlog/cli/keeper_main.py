@@ -1,0 +1,130 @@
+"""`fastlog-keeper`: the embedded keeper on its own, for all that speak ZooKeeper's protocol."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from fastlog.base.clock import SystemClock
+from fastlog.base.files import make_directories
+from fastlog.base.wording import counted
+from fastlog.cli.exit_codes import ExitCode
+from fastlog.cli.logging_setup import set_up_logging
+from fastlog.cli.start_errors import explain_os_error
+from fastlog.config.listeners import host_and_port
+from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
+from fastlog.coordination.keeper.listener import KeeperListener
+from fastlog.coordination.zookeeper.connect_string import InvalidConnectString, parse
+from fastlog.errors import FastlogError
+
+_LOG: Final = logging.getLogger("fastlog.keeper")
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script."""
+    options = _parser().parse_args(arguments)
+    set_up_logging(options.log_level, options.log_format)
+    settings = KeeperSettings(tick_ms=options.tick_ms, allow_data_loss=options.allow_data_loss)
+    sys.exit(asyncio.run(_run(options.listen, options.data_dir, settings)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastlog-keeper",
+        description="A server of ZooKeeper's client protocol on one machine. It is no ensemble: while it is "
+        "down nobody can coordinate, and its data is on one disk.",
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        type=_address,
+        default="127.0.0.1:2181",
+        help="0.0.0.0 takes every interface; default: %(default)s",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        type=Path,
+        default=Path("fastlog-keeper-data"),
+        help="made when it is missing; default: %(default)s, in the working directory",
+    )
+    parser.add_argument(
+        "--tick-ms",
+        metavar="MS",
+        type=_tick,
+        default=2000,
+        help="sessions live for 2 to 20 ticks without a sign; default: %(default)s",
+    )
+    parser.add_argument(
+        "--log-level", choices=_LEVELS, default="INFO", type=str.upper, help="default: %(default)s"
+    )
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--allow-data-loss",
+        action="store_true",
+        help="cut the journal at damage that is not a torn end; what is cut is kept in *.corrupt",
+    )
+    parser.add_argument("--version", action="version", version=f"fastlog-keeper {version('fastlog')}")
+    return parser
+
+
+def _address(text: str) -> tuple[str, int]:
+    problem = argparse.ArgumentTypeError(f"{text!r} is not one HOST:PORT")
+    try:
+        servers, chroot = parse(text)
+    except InvalidConnectString:
+        raise problem from None
+    if len(servers) > 1 or chroot:
+        raise problem
+    return servers[0]
+
+
+def _tick(text: str) -> int:
+    if not text.isdecimal() or not 10 <= int(text) <= 3_600_000:
+        raise argparse.ArgumentTypeError("must be 10 to 3600000")
+    return int(text)
+
+
+async def _run(address: tuple[str, int], directory: Path, settings: KeeperSettings) -> int:
+    stop = asyncio.Event()
+    failure: list[str] = []
+
+    def on_failure(reason: str) -> None:
+        failure.append(reason)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    keeper = Keeper(directory, SystemClock(), settings, on_failure=on_failure)
+    listener = KeeperListener(keeper)
+    try:
+        await asyncio.to_thread(make_directories, directory)
+        await keeper.start()
+        await listener.open(*address)
+    except (FastlogError, OSError) as error:
+        said = explain_os_error(error, host_and_port(*address)) if isinstance(error, OSError) else error
+        _LOG.error("cannot start: %s", said)
+        await keeper.stop()
+        return ExitCode.CANNOT_START
+    nodes = counted(keeper.tree_size[0], "node")
+    _LOG.info("ready: %s, %s, data is in %s", host_and_port(*listener.address), nodes, directory)
+    await stop.wait()
+    await listener.close()
+    await keeper.stop()
+    if failure:
+        return ExitCode.UNCLEAN
+    _LOG.info("stopped")
+    return ExitCode.STOPPED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The keeper of the same process, reached without a socket: packets pass from one side to the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from fastlog.coordination.keeper.access import SUPER
+from fastlog.coordination.keeper.connection import KeeperConnection
+from fastlog.coordination.keeper.keeper import Keeper
+from fastlog.coordination.zookeeper.transport import Connector, Receiver, Transport
+
+
+class _Local:
+    """Both ends of one connection. Packets arrive in another turn of the loop, as over a socket."""
+
+    def __init__(self, keeper: Keeper, receiver: Receiver, *, is_local: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._receiver = receiver
+        self._to_keeper: deque[bytes] = deque()
+        self._to_client: deque[bytes] = deque()
+        self._held = False
+        self._open = True
+        identities = [("ip", "127.0.0.1"), *([SUPER] if is_local else [])]
+        self.server = KeeperConnection(keeper, _ServerEnd(self), identities, is_local=is_local)
+
+    def from_client(self, packet: bytes) -> None:
+        if self._open:
+            self._to_keeper.append(packet)
+            if len(self._to_keeper) == 1:
+                self._loop.call_soon(self._feed_keeper)
+
+    def from_keeper(self, packet: bytes) -> None:
+        if self._open:
+            self._to_client.append(packet)
+            if len(self._to_client) == 1:
+                self._loop.call_soon(self._feed_client)
+
+    def hold(self, held: bool) -> None:
+        self._held = held
+        if not held and self._to_keeper:
+            self._loop.call_soon(self._feed_keeper)
+
+    def end(self) -> None:
+        if self._open:
+            self._open = False
+            self._loop.call_soon(self._ended)
+
+    def _feed_keeper(self) -> None:
+        while self._to_keeper and not self._held:
+            self.server.receive(self._to_keeper.popleft())
+
+    def _feed_client(self) -> None:
+        while self._to_client:
+            self._receiver.packet_received(self._to_client.popleft())
+
+    def _ended(self) -> None:
+        self._feed_client()
+        self.server.lost()
+        self._receiver.transport_lost("the keeper has closed the connection")
+
+
+class _ServerEnd:
+    """The connection as the keeper sees it (`Wire`)."""
+
+    peer = "this process"
+    unsent_bytes = 0
+
+    def __init__(self, local: _Local) -> None:
+        self._local = local
+
+    def write(self, packet: bytes) -> None:
+        """Sends one packet."""
+        self._local.from_keeper(packet)
+
+    def close(self) -> None:
+        """Ends the connection after what was written."""
+        self._local.end()
+
+    def abort(self) -> None:
+        """The same: nothing is ever on its way for long."""
+        self._local.end()
+
+    def hold(self, held: bool) -> None:
+        """Whether reading pauses."""
+        self._local.hold(held)
+
+
+class _ClientEnd:
+    """The connection as the client sees it (`Transport`)."""
+
+    def __init__(self, local: _Local) -> None:
+        self._local = local
+
+    def write(self, packet: bytes | bytearray) -> None:
+        """Sends a packet."""
+        self._local.from_client(bytes(packet))
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._local.end()
+
+
+def local_connector(keeper: Keeper, *, outlives: bool = False) -> Connector:
+    """Connects to a keeper in this process, which refuses like a closed port when it does not serve.
+
+    Sessions end at the keeper's next start, for whoever had them is gone with the process; those that are to
+    outlive it are there for tests, which stop and start a keeper beside its clients.
+    """
+
+    async def connect(receiver: Receiver) -> Transport:
+        if not keeper.is_serving:
+            raise ConnectionRefusedError("the keeper of this process does not serve")
+        return _ClientEnd(_Local(keeper, receiver, is_local=not outlives))
+
+    return connect

@@ -1,0 +1,57 @@
+"""Which settings topics and their partitions have: stored overrides over the broker's own configuration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from fastlog.config import TopicConfig
+from fastlog.replication.local_partitions import LedTopic, TopicSettings
+from fastlog.server.derived_settings import log_config, replica_settings
+
+if TYPE_CHECKING:
+    from fastlog.config import LiveConfig
+    from fastlog.coordination.cluster_view import ClusterView
+    from fastlog.native import LogConfig
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class ConfigsInForce:
+    """`BrokerConfigs`, and the settings of topics for whoever opens logs and leads partitions."""
+
+    def __init__(self, config: LiveConfig, view: ClusterView, node_id: int) -> None:
+        self._config = config
+        self._view = view
+        self._node_id = node_id
+
+    def log_config_for(self, topic: str, overrides: Mapping[str, str]) -> LogConfig:
+        """Settings of a topic's logs."""
+        return log_config(self._config.current, self._in_force(topic, overrides))
+
+    def settings_of(self, topic: LedTopic, *, report: bool = False) -> TopicSettings:
+        """Settings of a topic's logs and replicas (`SettingsOf`)."""
+        if report:
+            in_force = self._in_force(topic.name, topic.configs)
+        else:
+            in_force = TopicConfig.in_force(topic.configs, self._config.current.layers)
+        return TopicSettings(
+            log_config(self._config.current, in_force), replica_settings(topic.name, in_force)
+        )
+
+    def adopt(self) -> None:
+        """See `BrokerConfigs.adopt`: as far as the stored configuration holds with today's files.
+
+        Not to start, or to forget it, would leave no way to correct it.
+        """
+        stored = self._view.snapshot.broker_configs
+        cluster, broker = stored.get(None, {}), stored.get(self._node_id, {})
+        for problem in self._config.adopt(cluster=cluster, broker=broker):
+            _LOG.warning("a run-time setting of brokers is kept, but not in force: %s", problem)
+
+    def _in_force(self, topic: str, overrides: Mapping[str, str]) -> TopicConfig:
+        in_force = TopicConfig.in_force(overrides, self._config.current.layers)
+        for problem in in_force.problems:
+            _LOG.warning("a setting of topic %s is kept, but not in force as it stands: %s", topic, problem)
+        return in_force

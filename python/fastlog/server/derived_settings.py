@@ -1,0 +1,130 @@
+"""What the parts below need of the broker's configuration, in their own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fastlog.config import TopicConfig
+from fastlog.coordination.topic_names import is_internal
+from fastlog.native import LogConfig
+from fastlog.replication.partition import ReplicaSettings
+from fastlog.server.network.descriptors import current_plan
+from fastlog.server.network.flow_control import CONNECTION_BYTES, FlowLimits
+from fastlog.storage.cleaner_settings import CleanerSettings, CompactionPolicy
+from fastlog.storage.settings import StorageSettings
+
+if TYPE_CHECKING:
+    from fastlog.config import BrokerConfig, LiveConfig
+    from fastlog.config.layers import Layers
+    from fastlog.coordination.cluster_view import ClusterView
+
+
+def flow_limits(config: BrokerConfig) -> FlowLimits:
+    """Limits of connections and of memory for requests and responses."""
+    descriptors = current_plan().connections
+    allowed = min(config.max_connections, config.memory.connections // CONNECTION_BYTES)
+    return FlowLimits(
+        max_frame_bytes=config.socket_request_max_bytes,
+        request_memory_bytes=config.memory.requests,
+        work_memory_bytes=config.memory.work,
+        max_connections=min(allowed, descriptors),
+        connections_end_at="ulimit -n" if descriptors < allowed else "max.connections",
+        max_connections_per_ip=config.max_connections_per_ip,
+        per_ip_overrides=dict(config.max_connections_per_ip_overrides),
+        idle_seconds=config.connections_max_idle_ms / 1000,
+    )
+
+
+def storage_settings(config: BrokerConfig) -> StorageSettings:
+    """Log directories and the intervals of housekeeping."""
+    return StorageSettings(
+        log_dirs=config.log_dirs,
+        recovery_threads=config.num_recovery_threads_per_data_dir,
+        retention_check_ms=config.log_retention_check_interval_ms,
+        initial_delay_ms=config.log_initial_task_delay_ms,
+        checkpoint_ms=min(
+            config.log_flush_offset_checkpoint_interval_ms,
+            config.log_flush_start_offset_checkpoint_interval_ms,
+        ),
+        file_delete_delay_ms=config.log_segment_delete_delay_ms,
+        allow_data_loss=config.allow_data_loss,
+        scrub_bytes_per_second=config.scrub_bytes_per_second,
+        scrub_interval_ms=config.scrub_interval_ms,
+        cleaner=cleaner_settings(config),
+    )
+
+
+def cleaner_settings(config: BrokerConfig) -> CleanerSettings:
+    """Threads, memory and disk traffic of compaction."""
+    return CleanerSettings(
+        enabled=config.log_cleaner_enable,
+        threads=config.log_cleaner_threads,
+        backoff_ms=config.log_cleaner_backoff_ms,
+        dedupe_buffer_bytes=config.log_cleaner_dedupe_buffer_size,
+        load_factor=config.log_cleaner_io_buffer_load_factor,
+        bytes_per_second=config.log_cleaner_io_max_bytes_per_second,
+    )
+
+
+def log_config(config: BrokerConfig, topic: TopicConfig) -> LogConfig:
+    """Settings of the logs of a topic."""
+    return LogConfig(**topic.log_config(producer_id_expiration_ms=config.producer_id_expiration_ms))
+
+
+def replica_settings(name: str, topic: TopicConfig) -> ReplicaSettings:
+    """What replicas need of the configuration of the topic `name`."""
+    return ReplicaSettings(
+        min_insync_replicas=topic.min_insync_replicas,
+        fsync=topic.fsync,
+        zstd=topic.values["compression.type"] == "zstd",
+        internal=is_internal(name),
+    )
+
+
+class CompactionPolicies:
+    """The compaction settings of topics, kept until the topic's or the broker's configuration changes."""
+
+    def __init__(self, config: LiveConfig, view: ClusterView) -> None:
+        self._config = config
+        self._view = view
+        self._known: dict[str, tuple[Mapping[str, str], Layers, CompactionPolicy]] = {}
+
+    def __call__(self, topic: str) -> CompactionPolicy | None:
+        """The settings of one topic, or None when it does not exist."""
+        state = self._view.topics.get(topic)
+        if state is None:
+            self._known.pop(topic, None)
+            return None
+        layers = self._config.current.layers
+        known = self._known.get(topic)
+        if known is None or known[0] is not state.configs or known[1] is not layers:
+            known = self._known[topic] = (state.configs, layers, _compaction_policy(state.configs, layers))
+        return known[2]
+
+
+def _compaction_policy(overrides: Mapping[str, str], layers: Layers) -> CompactionPolicy:
+    topic = TopicConfig.in_force(overrides, layers)
+    return CompactionPolicy(
+        min_dirty_ratio=topic.min_cleanable_dirty_ratio,
+        min_lag_ms=topic.min_compaction_lag_ms,
+        max_lag_ms=topic.max_compaction_lag_ms,
+        delete_retention_ms=topic.delete_retention_ms,
+    )
+
+
+class LiveTopicDefaults:
+    """`TopicDefaults` over the configuration in force."""
+
+    def __init__(self, config: LiveConfig) -> None:
+        self._config = config
+
+    @property
+    def num_partitions(self) -> int:
+        """num.partitions."""
+        return self._config.current.num_partitions
+
+    @property
+    def default_replication_factor(self) -> int:
+        """default.replication.factor."""
+        return self._config.current.default_replication_factor

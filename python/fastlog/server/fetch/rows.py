@@ -1,0 +1,286 @@
+"""Decides, partition by partition, what a fetch may read: leader, epoch, offset range, isolation.
+
+The result is one row per partition for `IoEngine.fetch`, which reads the records. Errors here end a fetch
+at once: OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER,
+INCONSISTENT_TOPIC_ID, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd topics before version 10). So
+does a diverging epoch: the client's last record is not in this log (KIP-320, KIP-595). UNKNOWN_TOPIC_ID and
+UNKNOWN_TOPIC_OR_PARTITION go out with the answer to the others and end nothing, as in Kafka
+(`KafkaApis.handleFetchRequest`): they may last, and a client that goes on asking would never wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fastlog.errors import ErrorCode
+from fastlog.native import FastlogNativeError
+from fastlog.server.fetch.fetched_partition import ZERO_TOPIC_ID, FetchPartition
+from fastlog.server.requests.replica_lookup import current_leader, missing_error
+
+if TYPE_CHECKING:
+    from fastlog.native.shapes import FetchRow
+    from fastlog.replication.partition import Partition
+    from fastlog.server.fetch.fetch_context import FetchContext
+    from fastlog.server.fetch.interest import FetchInterest
+    from fastlog.server.requests.context import BrokerServices
+    from fastlog.wire import Steps
+
+READ_COMMITTED: Final = 1
+IDS_FROM: Final = 13
+ZSTD_FROM: Final = 10
+CURRENT_LEADER_FROM: Final = 16
+# Clients of these versions take KAFKA_STORAGE_ERROR for a defect and do not retry.
+_STORAGE_ERROR_FROM: Final = 6
+_UNKNOWN: Final = -1
+NO_EPOCH_TELLS: Final = (-1, -1)
+"""The log has no epoch to compare with: see `divergence`."""
+# What a partition that is not there is told, for as long as it is asked for.
+_UNENDING: Final = frozenset({ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION})
+PARTITIONS_PER_STEP: Final = 128
+"""Partitions that are looked at before the clock is: about a quarter of a millisecond."""
+
+
+class FetchTerms(NamedTuple):
+    """How a request reads: what it is told of a partition depends on that, too."""
+
+    version: int
+    isolation: int
+
+
+@dataclass(slots=True)
+class FetchRows:
+    """Rows of one attempt, in the order of the context's partitions, of which `entries` has those.
+
+    `readable` says whether any partition has records for the client, `wanted_bytes` bounds how many it wants
+    of them. `waits` says whether an append may fill any partition. `must_answer` says that a row is news that
+    no wait makes better, `gone` that a partition that the look before had found has an error now.
+    """
+
+    rows: list[FetchRow] = field(default_factory=list)
+    entries: list[FetchPartition] = field(default_factory=list)
+    leaders: list[tuple[int, int]] = field(default_factory=list)
+    waits: bool = False
+    readable: bool = False
+    wanted_bytes: int = 0
+    must_answer: bool = False
+    gone: bool = False
+
+
+def build_rows(
+    broker: BrokerServices,
+    context: FetchContext,
+    entries: Sequence[FetchPartition],
+    terms: FetchTerms,
+    *,
+    watch_readable: bool = True,
+) -> FetchRows:
+    """Looks at `entries`, which are `context.due()`, as they are now.
+
+    Without `watch_readable` what is readable is not watched: it stays due anyway, and nobody waits for it.
+    """
+    result = _begin(context, entries)
+    _add_rows(result, broker, context, entries, terms, watch_readable)
+    return result
+
+
+def build_rows_in_steps(
+    broker: BrokerServices, context: FetchContext, terms: FetchTerms, *, watch_readable: bool = True
+) -> Steps[FetchRows]:
+    """The same for many partitions. Those of the first steps may have moved on by the last."""
+    entries = context.due()
+    result = _begin(context, entries)
+    for start in range(0, len(entries), PARTITIONS_PER_STEP):
+        some = entries[start : start + PARTITIONS_PER_STEP]
+        _add_rows(result, broker, context, some, terms, watch_readable)
+        yield
+    context.partitions.trim()
+    return result
+
+
+def _begin(context: FetchContext, entries: Sequence[FetchPartition]) -> FetchRows:
+    partitions = context.partitions
+    if partitions.moved and context.still_valid():
+        partitions.moved.clear()
+    # Those that are not due have been found, and are watched.
+    return FetchRows(waits=len(entries) < len(partitions.by_key))
+
+
+def _add_rows(
+    result: FetchRows,
+    broker: BrokerServices,
+    context: FetchContext,
+    entries: Iterable[FetchPartition],
+    terms: FetchTerms,
+    watch_readable: bool,
+) -> None:
+    """Looks at some of the partitions of `context`, which are its next ones."""
+    # What another request asks for by now is not to be settled by what this one finds.
+    interest = context.partitions if context.still_valid() else None
+    incremental = context.is_incremental
+    version, isolation = terms
+    for entry in entries:
+        topic, replica, error = _find(broker, entry, version)
+        if replica is not None and not error:
+            try:
+                error = _add_found(
+                    result, entry, topic, replica, interest, isolation, incremental, watch_readable
+                )
+            except FastlogNativeError as failure:
+                # Files beside the records that cannot be read cost their own partition only.
+                error = failure.code
+        if error:
+            _add_refused(broker, result, entry, topic, error, version)
+            if interest is not None and interest.lost(entry):
+                result.gone = True
+
+
+def _find(broker: BrokerServices, entry: FetchPartition, version: int) -> tuple[str, Partition | None, int]:
+    """(topic, replica, error code) of a partition. Without a replica there is an error."""
+    topic = entry.topic
+    if topic is None:
+        state = broker.cluster.topic_by_id(entry.topic_id or ZERO_TOPIC_ID)
+        if state is None:
+            return "", None, ErrorCode.UNKNOWN_TOPIC_ID
+        topic = state.name
+    replica = broker.replicas.get(topic, entry.partition)
+    if replica is None:
+        return topic, None, missing_error(broker, topic, entry.partition)
+    return topic, replica, problem(replica, entry, version)
+
+
+def upper_offset(replica: Partition, isolation: int) -> int:
+    """Up to where (exclusive) a consumer may read."""
+    return replica.last_stable_offset() if isolation == READ_COMMITTED else replica.high_watermark
+
+
+def problem(replica: Partition, entry: FetchPartition, version: int) -> int:
+    """The error code that keeps a client from reading a partition, or 0."""
+    error = replica.leader_error(entry.known_epoch)
+    if error:
+        return error
+    if entry.topic_id is not None and entry.topic_id != replica.topic_id:
+        return ErrorCode.INCONSISTENT_TOPIC_ID
+    log = replica.log
+    if not log.log_start_offset <= entry.fetch_offset <= log.log_end_offset:
+        return ErrorCode.OFFSET_OUT_OF_RANGE
+    if version < ZSTD_FROM and replica.settings.zstd:
+        return ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+    return 0
+
+
+def divergence(replica: Partition, entry: FetchPartition) -> tuple[int, int] | None:
+    """Epoch and end offset at which the client's log leaves this one; (-1, -1) when no epoch tells, None when
+    it does not leave it. Raises FastlogNativeError."""
+    if entry.last_fetched_epoch < 0:
+        return None
+    epoch, end = replica.log.end_offset_for_epoch(entry.last_fetched_epoch)
+    if epoch < 0 or end < 0:
+        return (-1, -1)
+    return (epoch, end) if epoch < entry.last_fetched_epoch or end < entry.fetch_offset else None
+
+
+def _add_found(
+    result: FetchRows,
+    entry: FetchPartition,
+    topic: str,
+    replica: Partition,
+    interest: FetchInterest | None,
+    isolation: int,
+    incremental: bool,
+    watch_readable: bool,
+) -> int:
+    """Adds a partition that can be read, unless it has nothing to say. Returns an error code, or 0."""
+    log = replica.log
+    offset = entry.fetch_offset
+    high_watermark = replica.high_watermark
+    log_start = log.log_start_offset
+    stable = replica.last_stable_offset()
+    upper = stable if isolation == READ_COMMITTED else high_watermark
+    diverging = None
+    if entry.last_fetched_epoch >= 0:
+        diverging = divergence(replica, entry)
+        if diverging is not None:
+            if diverging == NO_EPOCH_TELLS:
+                return ErrorCode.OFFSET_OUT_OF_RANGE
+            result.must_answer = True
+    readable = offset < upper and diverging is None
+    aborted: list[tuple[int, int]] | None = None
+    if isolation == READ_COMMITTED:
+        aborted = log.aborted_transactions(offset, upper) if readable else []
+    must_tell = entry.must_tell(high_watermark, log_start)
+    settled = not (readable or must_tell or diverging is not None)
+    if interest is not None:
+        interest.found(entry, replica.key, watch=watch_readable or not readable, settled=settled)
+    result.waits = True
+    if settled and incremental:
+        return 0
+    max_bytes = max(entry.max_bytes, 0)
+    if readable:
+        result.readable = True
+        result.wanted_bytes += max_bytes
+    result.entries.append(entry)
+    result.rows.append(
+        (
+            topic,
+            replica.topic_id,
+            entry.partition,
+            0,
+            high_watermark,
+            stable,
+            log_start,
+            diverging,
+            None,
+            aborted,
+            -1,
+            log if readable else None,
+            offset,
+            upper,
+            max_bytes,
+            not incremental or diverging is not None or must_tell,
+        )
+    )
+    return 0
+
+
+def _add_refused(
+    broker: BrokerServices, result: FetchRows, entry: FetchPartition, topic: str, error: int, version: int
+) -> None:
+    leader = None
+    if version >= CURRENT_LEADER_FROM and error in (
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.FENCED_LEADER_EPOCH,
+    ):
+        leader = current_leader(broker, topic, entry.partition)
+        result.leaders.append(leader)
+    if error == ErrorCode.KAFKA_STORAGE_ERROR and version < _STORAGE_ERROR_FROM:
+        error = ErrorCode.NOT_LEADER_OR_FOLLOWER
+    _add_error(result, entry, topic, error, leader)
+
+
+def _add_error(
+    result: FetchRows, entry: FetchPartition, topic: str, error: int, leader: tuple[int, int] | None
+) -> None:
+    result.must_answer |= error not in _UNENDING
+    result.entries.append(entry)
+    result.rows.append(
+        (
+            topic,
+            entry.topic_id or ZERO_TOPIC_ID,
+            entry.partition,
+            int(error),
+            _UNKNOWN,
+            _UNKNOWN,
+            _UNKNOWN,
+            None,
+            leader,
+            None,
+            -1,
+            None,
+            entry.fetch_offset,
+            entry.fetch_offset,
+            0,
+            True,
+        )
+    )

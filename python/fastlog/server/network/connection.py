@@ -1,0 +1,496 @@
+"""One client connection: bytes to frames, requests in order, answers in order, backpressure both ways.
+
+Reading: asyncio receives straight into the native `FrameReader`. Requests of a connection start one after the
+other; the next one starts when the current one says so (`Exchange.proceed`) or is answered.
+Writing: at most one slice of an answer is ever in the transport's buffer, so a slow consumer does not hold a
+second copy of what it fetches; while much is unsent no further request is started. Long fetches are sent by
+I/O threads straight from the files; the transport has nothing to write meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from fastlog.config.listeners import host_and_port
+from fastlog.native import FileResponse, FrameError, FrameReader
+from fastlog.server.memory.work_memory import SMALL_REQUEST
+from fastlog.server.network.exchange import Exchange
+from fastlog.server.network.file_sender import PEER_GONE, FileSender
+from fastlog.server.network.flow_control import TINY_FRAME
+from fastlog.server.network.session import Session
+from fastlog.wire.api_keys import ApiKey
+from fastlog.wire.pieces import Pieces
+
+if TYPE_CHECKING:
+    from fastlog.native import Frame
+    from fastlog.server.network.connection_host import ConnectionHost
+
+_LOG: Final = logging.getLogger(__name__)
+
+SLICE: Final = 256 * 1024
+"""Most bytes that are given to the transport at a time."""
+_LITTLE: Final = 64 * 1024
+_PRODUCE: Final = int(ApiKey.PRODUCE)
+
+_SLICES_PER_TURN: Final = 8
+# A client may send thousands of small requests at once: others come in between.
+_PUMP_SECONDS: Final = 0.002
+
+
+class Connection(asyncio.BufferedProtocol):
+    """The protocol of one accepted socket."""
+
+    def __init__(self, host: ConnectionHost) -> None:
+        self.host = host
+        self.session: Final = Session(host.listener)
+        self.last_active = 0.0
+        self.frame_since: float | None = None
+        self.blocked_since: float | None = None
+        self.half_closed_since: float | None = None
+        self._transport: asyncio.Transport | None = None
+        self._files: FileSender | None = None
+        self._reader = FrameReader(host.limits.max_frame_bytes)
+        self._partial = 0
+        self._begun = 0
+        self._pending: deque[Frame] = deque()
+        self._pending_bytes = 0
+        self._exchanges: deque[Exchange] = deque()
+        self._busy = False
+        self._pumping = False
+        self._goes_on = False
+        self._unsent = 0
+        self._sent = 0
+        self._backlog = False
+        self._held = False
+        self._finishing = False
+        self._paused = False
+        self._aborted = False
+
+    @property
+    def peer(self) -> str:
+        """Address of the other end, without the port."""
+        return self.session.peer
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way in either direction."""
+        return not self._exchanges and not self._pending
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes of a frame that has not fully arrived."""
+        return self._partial
+
+    @property
+    def keeps_room(self) -> bool:
+        """Whether others may wait for what its unfinished frame has room for."""
+        return self._begun > 0 and not self.host.memory.is_waiting(self)
+
+    def stuck_since(self) -> float | None:
+        """Since when many bytes of whole requests wait behind another one, in monotonic seconds."""
+        return self._exchanges[-1].started if self._pending_bytes > _LITTLE and self._exchanges else None
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether no further bytes are taken: what is under way is answered, then the connection closes."""
+        return self._finishing
+
+    # -- called by asyncio --------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket was accepted: let in, or cut off when there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self.session.peer = str(peer[0]) if isinstance(peer, tuple) else "local"
+        if not self.host.table.add(self):
+            self._transport.abort()
+            return
+        number = self.host.metrics.connections_accepted
+        self.session.connection_id = f"{_address(own)}-{_address(peer)}-{number}"
+        # pause_writing is called as soon as the socket does not take everything.
+        self._transport.set_write_buffer_limits(high=0)
+        self.last_active = self.host.monotonic()
+
+    def get_buffer(self, sizehint: int) -> FrameReader:
+        """Where the next bytes go."""
+        return self._reader
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """`nbytes` bytes have come."""
+        host = self.host
+        try:
+            frames = self._reader.advance(nbytes)
+        except FrameError as error:
+            self.close("bad frame", error)
+            return
+        now = self.last_active = host.monotonic()
+        host.metrics.bytes_in += nbytes
+        if frames:
+            self._take_in(frames, now)
+        partial = self._partial = self._reader.buffered
+        if not partial:
+            self.frame_since = None
+        else:
+            if frames or self.frame_since is None:
+                self.frame_since = now
+            if not self._begun:
+                begun = self._reader.announced
+                if begun > TINY_FRAME:
+                    if not host.memory.begin(self, begun, partial, now):
+                        self.close("no room", f"for a frame of {begun} bytes")
+                        return
+                    self._begun = begun
+        if frames:
+            self._pump()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. What it asked is still worked on: producers with acks=0 just leave."""
+        self.half_closed_since = self.host.monotonic()
+        # What has begun will never be whole; the buffer that was offered for more of it goes too.
+        self._forget_begun()
+        self._reader = FrameReader(self.host.limits.max_frame_bytes)
+        self.finish()
+        return True
+
+    def pause_writing(self) -> None:
+        """The socket is full."""
+        self.blocked_since = self.host.monotonic()
+
+    def resume_writing(self) -> None:
+        """The socket took everything."""
+        self.blocked_since = None
+        self.last_active = self.host.monotonic()
+        self._flush()
+        self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed: waits end, memory is given back, answers of running work are dropped."""
+        self._finishing = True
+        host = self.host
+        host.table.remove(self)
+        host.metrics.software.left(self.session)
+        self._forget_begun()
+        host.work.forget(self)
+        for frame in self._pending:
+            host.memory.done(len(frame))
+        self._pending.clear()
+        # It calls this connection: no cycle is to keep the memory of both until somebody searches for it.
+        files, self._files = self._files, None
+        if files is not None:
+            files.close()
+        exchanges, self._exchanges = self._exchanges, deque()
+        defects: list[Exception] = []
+        for exchange in exchanges:
+            exchange.is_lost = True
+            try:
+                operation, exchange.operation = exchange.operation, None
+                if operation is not None:
+                    host.purgatory.cancel(operation)
+            except Exception as defect:  # noqa: BLE001 - all give their bytes back, then it is raised
+                defects.append(defect)
+            self._settle(exchange)
+        host.answers.forget(self)
+        if defects:
+            raise defects[0]
+
+    # -- called by exchanges and by the broker --------------------
+
+    def on_proceed(self) -> None:
+        """The current request does not hold up the next one any more."""
+        self._busy = False
+        self._pump()
+
+    def on_reply(self, size: int, was_current: bool) -> None:
+        """A request was answered with `size` bytes."""
+        if was_current:
+            self._busy = False
+        self._unsent += size
+        self._flush()
+        if self._pending:
+            self._pump()
+
+    def on_room(self) -> None:
+        """The next request waited for room to be worked on in."""
+        self._pump()
+
+    def hold_reading(self) -> None:
+        """Too many bytes of requests are in memory."""
+        self._held = True
+        self._set_reading()
+
+    def release_reading(self) -> None:
+        """There is room again."""
+        self._held = False
+        self._set_reading()
+
+    def finish(self) -> None:
+        """Takes no more bytes, answers what has come, then closes."""
+        self._finishing = True
+        self._set_reading()
+        for exchange in list(self._exchanges):
+            operation = exchange.operation
+            if operation is not None and operation.early_end:
+                self.host.purgatory.end_early(operation)
+        self._pump()
+        self._close_when_done()
+
+    def close(self, reason: str, detail: object = None) -> None:
+        """Cuts the connection; answers that were not sent are lost."""
+        if self._transport is not None and not self._aborted:
+            self._aborted = self._finishing = True
+            try:
+                self.host.log_closed(self, reason, detail)
+            finally:
+                self._transport.abort()
+
+    # -- inside --------------------
+
+    def _forget_begun(self) -> None:
+        begun, self._begun = self._begun, 0
+        self._partial = 0
+        self.frame_since = None
+        self.host.memory.forget(self, begun)
+
+    def _take_in(self, frames: list[Frame], now: float) -> None:
+        """Counts frames that are whole, and queues them."""
+        memory = self.host.memory
+        size = tiny = 0
+        for frame in frames:
+            length = len(frame)
+            size += length
+            if length <= TINY_FRAME:
+                tiny += length
+            elif self._begun:
+                # Only the first one can be it.
+                memory.finish(length)
+            else:
+                memory.arrived(length)
+            self._begun = 0
+        memory.arrived_tiny(tiny)
+        if memory.used > memory.limit:
+            memory.check(self, now, tiny=tiny == size)
+        self._pending.extend(frames)
+        self._pending_bytes += size
+
+    def _pump(self) -> None:
+        """Starts requests while one may be started."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._start_requests()
+        except Exception as error:  # noqa: BLE001 - logged
+            # Often it is another connection that made room for this one, and it must not suffer from it. What
+            # this one has begun ends with it.
+            _LOG.exception("starting a request from %s failed", self.peer)
+            self.close("failed request", error)
+        finally:
+            self._pumping = False
+        if self._backlog or self._pending:
+            self._check_backlog()
+        if self._finishing:
+            self._close_when_done()
+
+    def _start_requests(self) -> None:
+        limits = self.host.limits
+        began = 0.0
+        while (
+            self._pending
+            and not self._busy
+            and self._unsent < limits.max_unsent_bytes
+            and len(self._exchanges) < limits.max_in_flight_per_connection
+        ):
+            now = self.host.monotonic()
+            began = began or now
+            if now - began > _PUMP_SECONDS:
+                self._go_on_soon()
+                break
+            frame = self._pending[0]
+            size = len(frame)
+            # At each step either the frame or its exchange has the bytes: what fails gives them back.
+            exchange = Exchange(self, frame.api_key, frame.api_version, frame.correlation_id, 0)
+            exchange.started = now
+            self._exchanges.append(exchange)
+            if size > SMALL_REQUEST and frame.api_key != _PRODUCE:
+                exchange.work = self.host.work.begin(self, size)
+                if not exchange.work:
+                    self._exchanges.pop()
+                    break
+            self._pending.popleft()
+            self._pending_bytes -= size
+            exchange.size = size
+            self._busy = True
+            self.host.dispatch(frame, exchange)
+
+    def _go_on_soon(self) -> None:
+        """Sends and starts more when others have had their turn."""
+        if not self._goes_on:
+            self._goes_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self._flush()
+        self._pump()
+
+    def _check_backlog(self) -> None:
+        limits = self.host.limits
+        waiting, size = len(self._pending), self._pending_bytes
+        if self._backlog:
+            # Resumes at half of the limits: each change of mind costs a system call.
+            if 2 * waiting <= limits.max_pending_frames and 2 * size <= limits.max_pending_bytes:
+                self._backlog = False
+                self._set_reading()
+        elif waiting >= limits.max_pending_frames or size >= limits.max_pending_bytes:
+            self._backlog = True
+            self._set_reading()
+
+    def _flush(self) -> None:
+        """Sends answers, in the order of the requests, as far as the socket takes them."""
+        transport = self._transport
+        exchanges = self._exchanges
+        if transport is None:
+            return
+        while exchanges and self.blocked_since is None and not transport.is_closing():
+            if self._files is not None and self._files.busy:
+                return
+            exchange = exchanges[0]
+            answer = exchange.answer
+            if answer is None:
+                break
+            size = len(answer)
+            if isinstance(answer, FileResponse):
+                self._send_files(transport, answer)
+                return
+            if isinstance(answer, Pieces):
+                if not self._write_pieces(transport, exchange, answer):
+                    return
+            elif size and not self._write(transport, answer):
+                return
+            self._sent_first(size)
+        if self._finishing:
+            self._close_when_done()
+
+    def _write(self, transport: asyncio.Transport, answer: bytes | memoryview) -> bool:
+        """Gives the transport an answer, slice by slice; False when not all of it: the socket is full, or it
+        takes so much that others come first."""
+        size = len(answer)
+        if size <= SLICE:
+            transport.write(answer)
+            return True
+        view = memoryview(answer)
+        for _ in range(_SLICES_PER_TURN):
+            if self.blocked_since is not None or transport.is_closing():
+                return False
+            transport.write(view[self._sent : self._sent + SLICE])
+            self._sent += SLICE
+            if self._sent >= size:
+                self._sent = 0
+                return True
+        self._go_on_soon()
+        return False
+
+    def _write_pieces(self, transport: asyncio.Transport, exchange: Exchange, answer: Pieces) -> bool:
+        """The same for an answer in pieces, each of which is free when it is sent."""
+        for _ in range(_SLICES_PER_TURN // 2):
+            if not self._write(transport, answer.pieces[0]):
+                return False
+            exchange.sent(answer.take_off())
+            if not answer.pieces:
+                return True
+            if self.blocked_since is not None or transport.is_closing():
+                return False
+        self._go_on_soon()
+        return False
+
+    def _sent_first(self, size: int) -> None:
+        exchange = self._exchanges.popleft()
+        self._unsent -= size
+        self._count(exchange, size)
+        self._settle(exchange)
+
+    def _count(self, exchange: Exchange, size: int) -> None:
+        host, parked = self.host, exchange.parked
+        metrics = host.metrics
+        metrics.bytes_out += size
+        now = host.monotonic()
+        if parked is None and not exchange.answered:
+            metrics.answered(exchange.api_key, now - exchange.started)
+            return
+        sending = now - exchange.answered if exchange.answered else 0.0
+        metrics.answered_late(exchange.api_key, now - exchange.started, parked or 0.0, sending)
+
+    # -- answers from files: the first exchange stays first until its answer is sent --------------------
+
+    def _send_files(self, transport: asyncio.Transport, answer: FileResponse) -> None:
+        if self._files is None:
+            try:
+                self._files = FileSender(
+                    transport, self.host.send, self._on_files_progress, self._on_files_sent
+                )
+            except OSError as error:
+                # No descriptor is left for it: the client comes again.
+                self.close("failed send", error)
+                return
+        self._files.start(answer)
+
+    def _on_files_progress(self, blocked: bool) -> None:
+        now = self.host.monotonic()
+        if blocked:
+            self.blocked_since = now
+        else:
+            self.blocked_since = None
+            self.last_active = now
+
+    def _on_files_sent(self, error: object) -> None:
+        if error is PEER_GONE and self._transport is not None:
+            self._transport.abort()
+            return
+        if error is not None:
+            self.close("failed send", error)
+            return
+        answer = self._exchanges[0].answer
+        self._sent_first(len(answer) if answer is not None else 0)
+        self.last_active = self.host.monotonic()
+        self._flush()
+        self._pump()
+
+    def _settle(self, exchange: Exchange) -> None:
+        exchange.settled = True
+        if exchange.size or exchange.work or exchange.makes:
+            exchange.release()
+        exchange.answer = b""
+        if exchange.queued:
+            exchange.sent(exchange.queued)
+        if exchange.on_sent is not None:
+            on_sent, exchange.on_sent = exchange.on_sent, None
+            try:
+                on_sent()
+            except Exception:  # noqa: BLE001 - logged
+                # The next answers of this connection have nothing to do with it.
+                _LOG.exception("what follows an answer to %s failed", self.peer)
+
+    def _close_when_done(self) -> None:
+        if self.is_idle and self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def _set_reading(self) -> None:
+        """Makes the transport read, or not, as all reasons together say."""
+        paused = self._held or self._backlog or self._finishing
+        transport = self._transport
+        if paused == self._paused or transport is None or transport.is_closing():
+            return
+        self._paused = paused
+        if paused:
+            if not self._finishing:
+                self.host.metrics.reads_paused += 1
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+
+def _address(name: object) -> str:
+    return host_and_port(str(name[0]), int(name[1])) if isinstance(name, tuple) else "local"

@@ -1,0 +1,49 @@
+"""Who is at the other end of one connection: what every handler gets to see of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fastlog.config.listeners import SecurityProtocol
+
+ANONYMOUS: Final = "User:ANONYMOUS"
+"""The principal of a connection that did not authenticate, as Kafka writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerIdentity:
+    """What a session inherits from the listener that accepted it."""
+
+    name: str
+    protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
+    is_inter_broker: bool = False
+    """Whether brokers talk to each other over it: only there does a request come from a broker."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One connection as far as its peer is known. It lives as long as the connection does.
+
+    `peer` is the address without the port. `client_id` and the software are those of the last ApiVersions
+    request (KIP-511); each request has a client id of its own in its header. Times are monotonic seconds.
+    """
+
+    listener: ListenerIdentity
+    peer: str = ""
+    connection_id: str = ""
+    """`local address:port-peer's address:port-number`, as Kafka writes it; the number is never used twice."""
+    principal: str = ANONYMOUS
+    authenticated_at: float | None = None
+    """None: the listener does not ask who is there."""
+    expires_at: float | None = None
+    """None: who has authenticated need not do so again."""
+    client_id: str | None = None
+    software_name: str | None = None
+    software_version: str | None = None
+
+    def __str__(self) -> str:
+        """For logs: address and, where it has been said, software."""
+        if self.software_name is None:
+            return self.peer
+        return f"{self.peer} ({self.software_name} {self.software_version})"

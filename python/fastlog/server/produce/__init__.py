@@ -1,0 +1,1 @@
+"""One produce request: verdicts, append, acknowledgement."""

@@ -1,0 +1,200 @@
+"""One produce request: verdicts, append, wait for its acknowledgement, answer.
+
+Append and wait are those of `fastlog.replication.appender`; here is what concerns the client: what it may not
+write, that its connection's next request may start when offsets are fixed, and the answer.
+
+Verdicts and results of very many partitions are gone through in several turns of the event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from fastlog.errors import ErrorCode
+from fastlog.replication.appender import Append
+from fastlog.server.requests.error_answers import error_code_of
+from fastlog.server.requests.replica_lookup import current_leader, leader_endpoints, missing_error
+
+if TYPE_CHECKING:
+    from fastlog.native import ProducePlan
+    from fastlog.native.shapes import ProducePlanRow, ProduceResponseRow, ProduceResult
+    from fastlog.server.network.exchange import Exchange
+    from fastlog.server.requests.context import BrokerServices
+
+_LOG: Final = logging.getLogger(__name__)
+CURRENT_LEADER_FROM: Final = 10
+# Clients of these versions take KAFKA_STORAGE_ERROR for a defect and do not retry.
+_STORAGE_ERROR_FROM: Final = 4
+_ACKS: Final = (-1, 0, 1)
+# Rows that are gone through before the clock is looked at.
+_AT_ONCE: Final = 256
+
+
+class ProduceOperation(Append):
+    """A produce request of version 3 or later."""
+
+    __slots__ = ("_broker", "_exchange", "_plan")
+
+    def __init__(self, broker: BrokerServices, exchange: Exchange, plan: ProducePlan) -> None:
+        super().__init__(broker.appender, plan.acks)
+        self._broker = broker
+        self._exchange = exchange
+        self._plan = plan
+
+    def start(self) -> None:
+        """Decides about each partition and appends to those that take the records."""
+        rows = self._plan.rows
+        if len(rows) > _AT_ONCE:
+            self._broker.turns.start(self._start_in_turns(rows))
+        else:
+            self._decide(rows)
+            self._appender.produce(self, self._plan)
+
+    async def _start_in_turns(self, rows: list[ProducePlanRow]) -> None:
+        turns = self._broker.turns
+        try:
+            # Also when the producer is gone: with acks=0 it does not wait.
+            for first in range(0, len(rows), _AT_ONCE):
+                self._decide(rows[first : first + _AT_ONCE])
+                if turns.over():
+                    await turns.wait()
+            self._appender.produce(self, self._plan)
+        except Exception as error:  # noqa: BLE001 - the producer must get an answer
+            self.failed(error)
+
+    def _decide(self, rows: list[ProducePlanRow]) -> None:
+        broker = self._broker
+        whole = common = 0
+        if self._plan.transactional_id is not None:
+            common = ErrorCode.INVALID_TXN_STATE
+        elif self._plan.is_transactional:
+            # Without the id nobody would ever end the transaction, and `read_committed` consumers would stop.
+            whole = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        if self.acks not in _ACKS:
+            common = ErrorCode.INVALID_REQUIRED_ACKS
+        for topic, partition, size in rows:
+            replica = broker.replicas.get(topic, partition)
+            if whole:
+                error: int = whole
+            elif replica is None:
+                error = missing_error(broker, topic, partition)
+            else:
+                error = common
+                if not error and replica.settings.internal:
+                    error = ErrorCode.INVALID_TOPIC_EXCEPTION
+                elif not error and size <= 0:
+                    error = ErrorCode.INVALID_RECORD
+            self.add(replica, error)
+
+    def appended(self, results: list[ProduceResult]) -> None:
+        """Offsets are fixed."""
+        self._broker.metrics.produce_bytes += self._plan.total_bytes
+        if len(results) > _AT_ONCE:
+            self._broker.turns.start(self._take_in_turns(results))
+        else:
+            self.take(0, results)
+            self.await_acknowledgement()
+
+    async def _take_in_turns(self, results: list[ProduceResult]) -> None:
+        turns = self._broker.turns
+        try:
+            # Also when nobody waits for the answer any more: what is appended is to be replicated and read.
+            for first in range(0, len(results), _AT_ONCE):
+                self.take(first, results[first : first + _AT_ONCE])
+                if turns.over():
+                    await turns.wait()
+            self.await_acknowledgement()
+        except Exception as error:  # noqa: BLE001 - the producer must get an answer
+            self.failed(error)
+
+    def goes_on(self) -> int | None:
+        """The connection's next request may start; this one waits if its client does."""
+        exchange = self._exchange
+        if exchange.is_lost:
+            return None
+        exchange.operation = self
+        exchange.proceed()
+        return self._plan.timeout_ms
+
+    # -- the answer --------------------
+
+    def settled(self) -> None:
+        """Every partition is acknowledged, or has failed."""
+        exchange = self._exchange
+        failed = any(row[0] for row in self.results)
+        if failed:
+            for row in self.results:
+                if row[0]:
+                    self._broker.metrics.error(exchange.api_key, row[0])
+        if exchange.is_lost:
+            return
+        if self.acks == 0:
+            if failed:
+                # No answer can say it: a closed connection makes the producer look again.
+                codes = sorted({ErrorCode.of(row[0]).name for row in self.results if row[0]})
+                exchange.close("failed produce with acks=0", ", ".join(codes))
+            else:
+                exchange.reply_nothing()
+            return
+        if failed and len(self.results) > _AT_ONCE:
+            self._broker.turns.start(self._answer_in_turns())
+        elif failed:
+            leaders: list[tuple[int, int]] = []
+            self._reply(self._answer_rows(self._plan.rows, self.results, leaders), leaders)
+        else:
+            exchange.reply(self._plan.encode_response([(*row[:6], None) for row in self.results]))
+
+    async def _answer_in_turns(self) -> None:
+        turns, asked, results = self._broker.turns, self._plan.rows, self.results
+        leaders: list[tuple[int, int]] = []
+        rows: list[ProduceResponseRow] = []
+        try:
+            for first in range(0, len(results), _AT_ONCE):
+                until = first + _AT_ONCE
+                rows += self._answer_rows(asked[first:until], results[first:until], leaders)
+                if turns.over():
+                    await turns.wait()
+            if not self._exchange.is_lost:
+                self._reply(rows, leaders)
+        except Exception as error:  # noqa: BLE001 - the producer must hear of it
+            self._close(error)
+
+    def _answer_rows(
+        self, asked: list[ProducePlanRow], results: list[ProduceResult], leaders: list[tuple[int, int]]
+    ) -> list[ProduceResponseRow]:
+        """Rows of an answer with errors. Adds to `leaders` those that clients should turn to instead."""
+        broker, plan = self._broker, self._plan
+        rows: list[ProduceResponseRow] = []
+        for (topic, partition, _), row in zip(asked, results, strict=True):
+            code, leader = row[0], None
+            if code == ErrorCode.NOT_LEADER_OR_FOLLOWER and plan.version >= CURRENT_LEADER_FROM:
+                leader = current_leader(broker, topic, partition)
+                leaders.append(leader)
+            elif code == ErrorCode.KAFKA_STORAGE_ERROR and plan.version < _STORAGE_ERROR_FROM:
+                code = int(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+            rows.append((code, row[1], row[2], row[3], row[4], row[5], leader))
+        return rows
+
+    def _reply(self, rows: list[ProduceResponseRow], leaders: list[tuple[int, int]]) -> None:
+        broker, exchange = self._broker, self._exchange
+        endpoints = leader_endpoints(broker, exchange.session.listener.name, leaders) if leaders else []
+        exchange.reply(self._plan.encode_response(rows, 0, endpoints))
+
+    def failed(self, error: BaseException) -> None:
+        """The append failed as a whole: which rows made it is not known, so no row may be called written."""
+        code = error_code_of(error)
+        if code is ErrorCode.UNKNOWN_SERVER_ERROR:
+            _LOG.error("a produce request failed", exc_info=error)
+        if self._exchange.answer is not None:
+            return
+        self._broker.purgatory.cancel(self)
+        self._waiting = []
+        self.results = [(int(code), -1, -1, -1, None, None, -1) for _ in self._plan.rows]
+        try:
+            self.settled()
+        except Exception as failure:  # noqa: BLE001 - no answer can say it
+            self._close(failure)
+
+    def _close(self, error: BaseException) -> None:
+        self._exchange.close("failed request", f"PRODUCE: {error_code_of(error).name}: {error}")

@@ -1,0 +1,1 @@
+"""From a frame to its handler and back: dispatch, registry, turns, error codes, and what handlers share."""

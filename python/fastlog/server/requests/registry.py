@@ -1,0 +1,173 @@
+"""Which APIs this broker serves: handlers register themselves, ApiVersions and dispatch read the result.
+
+    @handles(ApiKey.METADATA)
+    async def handle(ctx: RequestContext, request: MetadataRequest) -> MetadataResponse: ...
+
+Who asks is in the `Session` of the connection: `ctx.session`, `exchange.session`. Five kinds of handlers.
+None may hold the event loop for as long as a request is large (`turns`):
+
+* a coroutine function: the next request of the connection starts when it has returned. It goes through what
+  the request brings with `async for item in ctx.pace.each(...)`;
+* a generator function: the same without a task as long as it is short, for answers that come from memory. It
+  yields after each element, and returns the answer;
+* a plain function: for answers of a fixed size that come from memory;
+* a plain function with a third parameter, `answer`, that it calls once, at once or later (`@handles_later`);
+  then the next request starts. For requests that wait for each other in large numbers: none needs a task;
+* a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the
+  next request may start (`proceed`) and what the answer is (`reply`): Produce and Fetch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from fastlog.server.requests.response_errors import Errors
+from fastlog.wire.api_keys import API_VERSIONS, ApiKey
+
+if TYPE_CHECKING:
+    from fastlog.errors import ErrorCode
+    from fastlog.native import Frame
+    from fastlog.server.network.exchange import Exchange
+    from fastlog.server.requests.context import BrokerServices, RequestContext
+    from fastlog.wire.pieces import Encoded
+    from fastlog.wire.schema import Request, Response
+
+# Decoding makes many small objects out of few bytes: a larger frame of an API that has no bulk data is not
+# looked into. Frames of bulk data are bounded by socket.request.max.bytes alone.
+DECODED_MAX_BYTES: Final = 4 * 1024 * 1024
+FRAME_MAX_BYTES: Final = 2**31 - 1
+# Metadata and assignments of groups: copied, encoded and kept. Kafka Streams has the largest, some 100 KiB.
+GROUP_MAX_BYTES: Final = 16 * 1024 * 1024
+
+AnyHandler = Callable[
+    ...,
+    "Response | Generator[None, None, Response] | Coroutine[Any, Any, Response | EncodedResponse]",
+]
+Answer = Callable[["Response"], None]
+LaterHandler = Callable[..., None]
+FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
+H = TypeVar("H", bound=Callable[..., Any])
+L = TypeVar("L", bound=LaterHandler)
+F = TypeVar("F", bound=FrameHandler)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedResponse:
+    """A whole response, ready to be sent but for its correlation id (bytes 4 to 8), and the codes in it."""
+
+    frame: Encoded
+    errors: Errors = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One API: its versions, the largest frame that is looked into, and one of the three callables."""
+
+    api_key: ApiKey
+    min_version: int
+    max_version: int
+    max_bytes: int
+    oversized: ErrorCode | None = None
+    """What a larger frame is answered with; None where its connection is closed."""
+    handler: AnyHandler | None = None
+    is_coroutine: bool = False
+    is_generator: bool = False
+    later_handler: LaterHandler | None = None
+    frame_handler: FrameHandler | None = None
+
+    def handle(self, context: RequestContext, request: Request) -> Any:
+        """The answer to a decoded request, or what makes it (`is_coroutine`, `is_generator`)."""
+        if self.handler is None:
+            raise TypeError(f"{self.api_key.name} has a handler of another kind")
+        return self.handler(context, request)
+
+
+Registry = Mapping[int, Registration]
+
+_REGISTRATIONS: dict[int, Registration] = {}
+
+
+def handles(
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = DECODED_MAX_BYTES,
+) -> Callable[[H], H]:
+    """Registers a handler of decoded requests. Versions default to all that the codecs know."""
+
+    def register(function: H) -> H:
+        low, high = _versions(api_key, min_version, max_version)
+        _add(
+            Registration(
+                api_key,
+                low,
+                high,
+                max_bytes,
+                handler=function,
+                is_coroutine=inspect.iscoroutinefunction(function),
+                is_generator=inspect.isgeneratorfunction(function),
+            )
+        )
+        return function
+
+    return register
+
+
+def handles_later(
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = DECODED_MAX_BYTES,
+    oversized: ErrorCode | None = None,
+) -> Callable[[L], L]:
+    """Registers a handler that calls back with the answer; see the module's text."""
+
+    def register(function: L) -> L:
+        low, high = _versions(api_key, min_version, max_version)
+        _add(Registration(api_key, low, high, max_bytes, oversized, later_handler=function))
+        return function
+
+    return register
+
+
+def handles_frame(
+    api_key: ApiKey,
+    min_version: int | None = None,
+    max_version: int | None = None,
+    *,
+    max_bytes: int = FRAME_MAX_BYTES,
+) -> Callable[[F], F]:
+    """Registers a handler that works on frames; see the module's text."""
+
+    def register(function: F) -> F:
+        low, high = _versions(api_key, min_version, max_version)
+        _add(Registration(api_key, low, high, max_bytes, frame_handler=function))
+        return function
+
+    return register
+
+
+def load_handlers() -> Registry:
+    """Imports every module of `fastlog.server.handlers` and returns what they registered."""
+    package = importlib.import_module("fastlog.server.handlers")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(_REGISTRATIONS)
+
+
+def _versions(api_key: ApiKey, low: int | None, high: int | None) -> tuple[int, int]:
+    known = API_VERSIONS[api_key]
+    return (known[0] if low is None else low, known[1] if high is None else high)
+
+
+def _add(registration: Registration) -> None:
+    if registration.api_key in _REGISTRATIONS:
+        raise ValueError(f"{registration.api_key.name} has two handlers")
+    _REGISTRATIONS[registration.api_key] = registration

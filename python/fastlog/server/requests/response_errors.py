@@ -1,0 +1,84 @@
+"""Which error codes a response holds, nested ones included, for the counters: read off the schema."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Hashable, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple, cast
+
+from fastlog.wire.schema import Response, struct_fields
+
+__all__ = ["Errors", "errors_in", "errors_in_steps"]
+
+Errors = tuple[tuple[int, int], ...]
+"""(code, how often) for each code but 0."""
+
+# So many structs are looked at between two steps: well below a millisecond.
+_STRUCTS_PER_STEP: Final = 1000
+
+
+class _Places(NamedTuple):
+    """Where a struct has codes: its own fields, and (name, is an array, places in there) of nested ones."""
+
+    own: tuple[str, ...]
+    nested: tuple[tuple[str, bool, _Places], ...]
+
+
+def errors_in(response: Response, version: int) -> Errors:
+    """The codes in what goes out of `response` in `version`."""
+    places = _places(cast("Hashable", type(response)), version)
+    if not places.nested:
+        # Heartbeats and their like.
+        return tuple((code, 1) for name in places.own if (code := getattr(response, name)))
+    steps = errors_in_steps(response, version)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        found: Errors = end.value
+        return found
+
+
+def errors_in_steps(response: Response, version: int) -> Generator[None, None, Errors]:
+    """The same for large responses: yields now and then, and returns the counts."""
+    places = _places(cast("Hashable", type(response)), version)
+    found: list[int] = []
+    yield from _collect(places, [response], found)
+    return tuple(Counter(found).items()) if found else ()
+
+
+def _collect(places: _Places, structs: Sequence[Any], found: list[int]) -> Generator[None, None, None]:
+    for first in range(0, len(structs), _STRUCTS_PER_STEP):
+        if first:
+            yield
+        part = structs[first : first + _STRUCTS_PER_STEP] if len(structs) > _STRUCTS_PER_STEP else structs
+        for name in places.own:
+            found += [code for struct in part if (code := getattr(struct, name))]
+        for name, is_array, inner in places.nested:
+            rows: list[Any] = []
+            for struct in part:
+                value = getattr(struct, name)
+                if is_array:
+                    rows += value or ()
+                elif value is not None:
+                    rows.append(value)
+            if rows:
+                yield from _collect(inner, rows, found)
+
+
+@cache
+def _places(struct: type[Any], version: int) -> _Places:
+    own: list[str] = []
+    nested: list[tuple[str, bool, _Places]] = []
+    for field in struct_fields(struct):
+        wire = field.wire
+        if version not in wire.versions:
+            continue
+        if field.name.endswith("error_code"):
+            own.append(field.name)
+        elif wire.struct is not None:
+            inner = _places(cast("Hashable", wire.struct), version)
+            if inner.own or inner.nested:
+                nested.append((field.name, wire.is_array, inner))
+    return _Places(tuple(own), tuple(nested))
