@@ -36,6 +36,8 @@ class BrokerConfig:
     node_id_is_set: bool
     """False when the id came from nowhere: the one that a data directory remembers goes before it."""
     broker_rack: str | None
+    broker_id_generation_enable: bool
+    reserved_broker_max_id: int
     listeners: ListenerConfig
     log_dirs: tuple[Path, ...]
 

@@ -29,6 +29,11 @@ class LedPartition(AssignedPartition, Protocol):
         """Node ids of the replicas in sync."""
         ...
 
+    @property
+    def partition_epoch(self) -> int:
+        """Rises with each change that the controller stores of the partition."""
+        ...
+
 
 class LedTopic(AssignedTopic, Protocol):
     """A topic of such partitions."""
@@ -90,6 +95,7 @@ class LocalPartitions:
             leader_epoch=state.leader_epoch,
             in_sync=frozenset(state.isr),
             replicas=state.replicas,
+            partition_epoch=state.partition_epoch,
             settings=settings.replica,
         )
 

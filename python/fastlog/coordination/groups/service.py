@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastlog.base.tasks import Loop, Supervisor
     from fastlog.config import BrokerConfig
     from fastlog.coordination.cluster_view import ClusterView, TopicState
-    from fastlog.coordination.topics import TopicService
+    from fastlog.coordination.topic_admin import TopicAdmin
     from fastlog.replication.appender import Appender
     from fastlog.replication.replica_manager import ReplicaManager
 
@@ -39,7 +39,7 @@ class GroupService:
         self,
         *,
         view: ClusterView,
-        topics: TopicService,
+        topics: TopicAdmin,
         replicas: ReplicaManager,
         appender: Appender,
         clock: Clock,
@@ -95,6 +95,11 @@ class GroupService:
         """See `TopicObserver.on_partition_led`."""
         if topic == GROUP_METADATA_TOPIC:
             self.elected(partition)
+
+    def on_partition_resigned(self, topic: str, partition: int) -> None:
+        """See `TopicObserver.on_partition_resigned`."""
+        if topic == GROUP_METADATA_TOPIC:
+            self.resigned(partition)
 
     async def on_topic_deleted(self, topic: TopicState) -> None:
         """See `TopicObserver.on_topic_deleted`: with a topic go the offsets that are committed for it."""

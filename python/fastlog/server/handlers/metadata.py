@@ -164,7 +164,7 @@ async def _create_missing(ctx: RequestContext, names: tuple[str, ...]) -> Failur
 
 async def _create(ctx: RequestContext, missing: list[NewTopic], failures: Failures) -> None:
     try:
-        outcomes: Sequence[TopicState | KafkaError] = await ctx.broker.topics.create_all(missing)
+        outcomes: Sequence[TopicState | KafkaError] = await ctx.broker.topics.create_asked_for(missing)
     except KafkaError as error:
         outcomes = [error] * len(missing)
     except (FastlogNativeError, OSError) as error:
