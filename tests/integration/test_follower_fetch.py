@@ -6,6 +6,7 @@ the timeout of the connection.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from fastlog.wire.messages.offsets import (
     OffsetForLeaderPartition,
     OffsetForLeaderTopic,
 )
+from fastlog.wire.messages.topics import DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic
 from tests.harness.batches import batch
 from tests.integration.requests import fetch, list_offset, make_topic, produce
 from tests.integration.running import RawClient, RunningBroker
@@ -305,3 +307,109 @@ def test_offsets_for_followers_and_while_the_watermark_lags(cluster: Cluster) ->
     request = OffsetForLeaderEpochRequest(replica_id=2, topics=topics)
     row = cluster.client.ask(request, 4).topics[0].partitions[0]
     assert (row.error_code, row.leader_epoch, row.end_offset) == (0, 1, 3)
+
+
+def delete_records(offset: int, timeout_ms: int) -> DeleteRecordsRequest:
+    rows = [DeleteRecordsPartition(0, offset)]
+    return DeleteRecordsRequest(topics=[DeleteRecordsTopic("t", rows)], timeout_ms=timeout_ms)
+
+
+def deleted(answer: Any) -> tuple[int, int]:
+    (row,) = answer.topics[0].partitions
+    return row.error_code, row.low_watermark
+
+
+def test_a_deletion_of_records_waits_for_the_followers_that_are_alive(cluster: Cluster) -> None:
+    cluster.client.ask(produce("t", batch(b"a", b"b", b"c")), 9)
+    cluster.lead()
+    two, three = cluster.follower(2), cluster.follower(3)
+    two.ask(3), three.ask(3)
+    # In time nobody else has deleted them.
+    assert deleted(cluster.client.ask(delete_records(1, 1), 2)) == (ErrorCode.REQUEST_TIMED_OUT, 0)
+    two.send(two.request(3, start=1))
+    assert only(two.receive()).log_start_offset == 1
+    cluster.client.send(delete_records(2, LONG_MS), 2)
+    for follower in (two, three):
+        follower.send(follower.request(3, start=1))
+        follower.receive()
+        follower.send(follower.request(3, start=2))
+        follower.receive()
+    assert deleted(cluster.client.receive(DeleteRecordsRequest.API, 2)[1]) == (0, 2)
+    # One whose broker is dead does not count.
+    cluster.call(lambda: cluster.services.cluster.set_brokers(cluster.services.cluster.snapshot.brokers[:2]))
+    cluster.client.send(delete_records(3, LONG_MS), 2)
+    two.send(two.request(3, start=3))
+    two.receive()
+    assert deleted(cluster.client.receive(DeleteRecordsRequest.API, 2)[1]) == (0, 3)
+
+
+def test_a_deletion_of_records_ends_with_the_leadership(cluster: Cluster) -> None:
+    cluster.client.ask(produce("t", batch(b"a", b"b", b"c")), 9)
+    partition = cluster.lead()
+    cluster.follower(2).ask(3)
+    cluster.client.send(delete_records(1, LONG_MS), 2)
+    while not len(cluster.services.purgatory):
+        time.sleep(0.01)
+    cluster.call(partition.follow, 2, 9)
+    answer = cluster.client.receive(DeleteRecordsRequest.API, 2)[1]
+    assert deleted(answer) == (ErrorCode.NOT_LEADER_OR_FOLLOWER, -1)
+
+
+def test_a_leader_that_resigns_ends_the_waits_of_producers_and_names_the_next_one(cluster: Cluster) -> None:
+    partition = cluster.lead()
+    cluster.client.send(produce("t", batch(b"a")), 10)
+    cluster.client.socket.settimeout(10)
+    while not len(cluster.services.purgatory):
+        time.sleep(0.01)
+    cluster.call(partition.follow, 3, 2)
+    answer: Any = cluster.client.receive(produce("t", b"").API, 10)[1]
+    row = answer.responses[0].partition_responses[0]
+    assert (row.error_code, row.current_leader.leader_id, row.current_leader.leader_epoch) == (
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        3,
+        2,
+    )
+    assert [endpoint.node_id for endpoint in answer.node_endpoints] == [3]
+    old = fetch(cluster.id, 0, current_leader_epoch=1)
+    fetched = cluster.client.ask(old, 17)
+    row = fetched.responses[0].partitions[0]
+    assert (row.error_code, row.current_leader.leader_id) == (ErrorCode.FENCED_LEADER_EPOCH, 3)
+    assert [endpoint.node_id for endpoint in fetched.node_endpoints] == [3]
+
+
+def test_acks_of_all_need_enough_in_sync_before_and_after(cluster: Cluster) -> None:
+    partition = cluster.lead(frozenset({1}), least=2)
+    refused = cluster.client.ask(produce("t", batch(b"a")), 9).responses[0].partition_responses[0]
+    assert refused.error_code == ErrorCode.NOT_ENOUGH_REPLICAS
+    # One that may join counts for what is under way, not for what is new.
+    partition = cluster.lead(frozenset({1, 2}), epoch=2, least=2)
+    two = cluster.follower(2)
+    two.ask()
+    cluster.client.send(produce("t", batch(b"a")), 9)
+    two.go_on(LONG_MS)
+
+    def shrunk_and_replicated() -> None:
+        partition.isr = partition.isr.without({2}).confirmed({1}, 1)
+        partition.high_watermark = 1
+        partition._weigh()
+        partition.on_log_cut()
+
+    cluster.call(shrunk_and_replicated)
+    answer: Any = cluster.client.receive(produce("t", b"").API, 9)[1]
+    row = answer.responses[0].partition_responses[0]
+    assert row.error_code == ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
+
+
+@pytest.mark.parametrize("version", range(4, 18))
+def test_followers_of_every_version_are_served(cluster: Cluster, version: int) -> None:
+    partition = cluster.lead()
+    cluster.client.ask(produce("t", batch(b"a"), acks=1), 9)
+    for offset in (0, 1):
+        request = fetch(cluster.id if version >= 13 else "t", offset, session_epoch=-1)
+        if version >= 15:
+            request.replica_state = ReplicaState(2, 7)
+        else:
+            request.replica_id = 2
+        row = cluster.client.ask(request, version).responses[0].partitions[0]
+        assert (row.error_code, row.high_watermark, bool(row.records)) == (0, 0, offset == 0)
+        assert partition.followers[2].end_offset == offset

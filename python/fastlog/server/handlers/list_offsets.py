@@ -13,11 +13,10 @@
 Version 0 answers with a list of segment offsets, newest first, by the time of each segment's last change in
 Kafka; here by the segment's largest record timestamp. The log end, and a segment without timestamps, are as
 new as the question. From 4 on leader epochs are checked and answered. Only the leader answers, but to a
-debugging replica (-2). While a new leader's high watermark is below the start of its epoch it may be below what
-consumers have seen: the latest offset, and times beyond it, are OFFSET_NOT_AVAILABLE (LEADER_NOT_AVAILABLE
-before version 5; KIP-207). A partition that is asked about twice
-gets INVALID_REQUEST. Searches read the log, so they run in threads of
-their own.
+debugging replica (-2). While a new leader's high watermark is below the start of its epoch it may be below
+what consumers have seen: the latest offset, and times beyond it, are OFFSET_NOT_AVAILABLE
+(LEADER_NOT_AVAILABLE before version 5; KIP-207). A partition that is asked about twice gets INVALID_REQUEST.
+Searches read the log, so they run in threads of their own.
 """
 
 from __future__ import annotations
