@@ -25,6 +25,8 @@ from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.native import IoEngine, set_open_files
 from fastlog.replication.appender import Appender
 from fastlog.replication.committer import GroupCommitter
+from fastlog.replication.controller_link import ControllerLink
+from fastlog.replication.isr_manager import IsrManager
 from fastlog.replication.local_partitions import LocalPartitions
 from fastlog.replication.news import PartitionNews
 from fastlog.replication.partition import PartitionKey, Surroundings
@@ -226,6 +228,7 @@ class Broker:
             config.node_id,
             _advanced(logs, purgatory, news),
             Surroundings(lambda: int(self._clock.monotonic() * 1000), view.is_alive),
+            on_append=news.tell_append,
         )
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
@@ -252,6 +255,18 @@ class Broker:
         self._at_end("groups", groups.close)
         topics.observe(groups)
         logs.add_failure_callback(_resign_groups(groups))
+        controller_link = ControllerLink(config.node_id, lambda: None)
+        self._at_end("the connection to the controller", controller_link.close)
+        in_sync_sets = IsrManager(
+            config.node_id,
+            controller_link,
+            replicas,
+            broker_epoch=lambda: -1,
+            max_lag_ms=lambda: live.current.replica_lag_time_max_ms,
+            tasks=self.tasks,
+        )
+        in_sync_sets.start()
+        self._at_end("in-sync sets", in_sync_sets.stop)
         searches = Searches()
         self._call_at_end("searches", searches.close)
         services = BrokerServices(
@@ -265,6 +280,7 @@ class Broker:
             logs=logs,
             io=io,
             replicas=replicas,
+            in_sync_sets=in_sync_sets,
             purgatory=purgatory,
             appender=appender,
             fetch_sessions=FetchSessionCache(

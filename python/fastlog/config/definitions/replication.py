@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastlog.config.checks import KAFKA_VERSION, AtLeast
+from fastlog.config.checks import KAFKA_VERSION, AtLeast, OneOf
 from fastlog.config.definitions.vocabulary import (
     BOOLEAN,
     CLUSTER_WIDE,
@@ -16,9 +16,27 @@ from fastlog.config.definitions.vocabulary import (
 )
 from fastlog.config.keys import ConfigKey, Unused
 
-__all__ = ["KEYS"]
+__all__ = ["KEYS", "RACK_AWARE_SELECTOR"]
+
+RACK_AWARE_SELECTOR: Final = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+LEADER_SELECTOR: Final = "org.apache.kafka.common.replica.LeaderSelector"
 
 KEYS: Final = (
+    ConfigKey(
+        "replica.lag.time.max.ms",
+        LONG,
+        "30000",
+        "Lag after which a replica leaves the in-sync set.",
+        HIGH,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "replica.selector.class",
+        STRING,
+        None,
+        "Which replica a consumer is sent to; none, or the leader's selector: it stays with the leader.",
+        check=OneOf((RACK_AWARE_SELECTOR, LEADER_SELECTOR)),
+    ),
     *without_effect(
         Unused.REPLICATION,
         ConfigKey(
@@ -110,16 +128,6 @@ KEYS: Final = (
             check=AtLeast(0),
         ),
         ConfigKey("replica.fetch.wait.max.ms", INT, "500", "How long a replica fetch waits.", HIGH),
-        ConfigKey(
-            "replica.lag.time.max.ms",
-            LONG,
-            "30000",
-            "Lag after which a replica leaves the in-sync set.",
-            HIGH,
-        ),
-        ConfigKey(
-            "replica.selector.class", STRING, None, "Java class that picks the replica a consumer reads from."
-        ),
         ConfigKey("replica.socket.receive.buffer.bytes", INT, "65536", "SO_RCVBUF of replica fetches.", HIGH),
         ConfigKey("replica.socket.timeout.ms", INT, "30000", "Socket timeout of replica fetches.", HIGH),
     ),

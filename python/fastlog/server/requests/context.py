@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
     from fastlog.replication.appender import Appender
+    from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
     from fastlog.replication.replica_manager import ReplicaManager
     from fastlog.server.fetch.sessions import FetchSessionCache
@@ -44,6 +45,7 @@ class BrokerServices:
     logs: LogManager
     io: IoLoop
     replicas: ReplicaManager
+    in_sync_sets: IsrManager
     purgatory: Purgatory
     appender: Appender
     fetch_sessions: FetchSessionCache
