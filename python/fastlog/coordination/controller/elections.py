@@ -1,13 +1,13 @@
 """Who leads next: the five elections of Kafka's controller (`Election`, `PartitionLeaderElectionAlgorithms`).
 
-| election  | leader                                               | in sync then                 | told            |
-|-----------|------------------------------------------------------|------------------------------|-----------------|
-| (new)     | first online of the assignment                       | all online                   | these           |
-| OFFLINE   | first assigned that is online and in sync            | those online of it           | online replicas |
-| UNCLEAN   | as OFFLINE; if none is in sync, the first online one | the leader, which recovers   | online replicas |
-| REASSIGN  | first of the target that is online and in sync       | as before                    | the target      |
-| PREFERRED | first of the assignment, if online and in sync       | as before                    | all replicas    |
-| SHUTDOWN  | first assigned in sync that does not shut down       | those that do not shut down  | online replicas |
+| election  | leader                                         | in sync then                | told            |
+|-----------|------------------------------------------------|-----------------------------|-----------------|
+| (new)     | first online of the assignment                 | all online                  | these           |
+| OFFLINE   | first assigned that is online and in sync      | those online of it          | online replicas |
+| UNCLEAN   | as OFFLINE; if none is in sync, first online   | the leader, which recovers  | online replicas |
+| REASSIGN  | first of the target that is online and in sync | as before                   | the target      |
+| PREFERRED | first of the assignment, if online and in sync | as before                   | all replicas    |
+| SHUTDOWN  | first assigned in sync that does not shut down | those that do not shut down | online replicas |
 
 SHUTDOWN tells brokers that shut down, too.
 
