@@ -117,8 +117,8 @@ class ControlBatch:
             if registered is None:
                 continue
             topics: dict[str, list[LeaderAndIsrPartitionState]] = {}
-            for state in states.values():
-                topics.setdefault(state.topic_name, []).append(state)
+            for (topic, _), state in states.items():
+                topics.setdefault(topic, []).append(state)
             yield ControlRequest(
                 broker,
                 LeaderAndIsrRequest(
@@ -202,7 +202,6 @@ class ControlBatch:
     ) -> LeaderAndIsrPartitionState:
         assignment = self._context.assignment(key)
         return LeaderAndIsrPartitionState(
-            topic_name=key[0],
             partition_index=key[1],
             controller_epoch=leadership.controller_epoch,
             leader=leadership.leader,
@@ -220,7 +219,6 @@ class ControlBatch:
         replicas = self._context.assignment(key).replicas
         deleted = key[0] in self._context.deleting
         return UpdateMetadataPartitionState(
-            topic_name=key[0],
             partition_index=key[1],
             controller_epoch=leadership.controller_epoch,
             leader=DURING_DELETION if deleted else leadership.leader,
