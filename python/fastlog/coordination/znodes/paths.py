@@ -23,8 +23,12 @@ CONFIG_CHANGE: Final = f"{CONFIG_CHANGES}/config_change_"
 GROUP_CONFIG_CHANGES: Final = "/config/group_changes"
 """Not Kafka's: a Kafka broker logs an error for each notification of an entity that it does not know."""
 GROUP_CONFIG_CHANGE: Final = f"{GROUP_CONFIG_CHANGES}/config_change_"
+ISR_CHANGES: Final = "/isr_change_notification"
 LOG_DIR_EVENTS: Final = "/log_dir_event_notification"
 LOG_DIR_EVENT: Final = f"{LOG_DIR_EVENTS}/log_dir_event_"
+REASSIGNMENTS: Final = "/admin/reassign_partitions"
+"""Moves that an old tool asks for; the controller removes the node when all are done."""
+PREFERRED_ELECTIONS: Final = "/admin/preferred_replica_election"
 PRODUCER_IDS: Final = "/latest_producer_id_block"
 DEFAULT: Final = "<default>"
 """The entity that stands for all brokers."""
@@ -36,7 +40,7 @@ PERSISTENT: Final = (
     CONFIG_CHANGES,
     DELETIONS,
     BROKER_SEQUENCE,
-    "/isr_change_notification",
+    ISR_CHANGES,
     PRODUCER_IDS,
     LOG_DIR_EVENTS,
     TOPIC_CONFIGS,
