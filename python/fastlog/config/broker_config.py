@@ -45,6 +45,14 @@ class BrokerConfig:
     zookeeper_connect: str | None
     """None: the metadata is in a keeper in this process."""
     keeper_listen: str | None
+    auto_leader_rebalance_enable: bool
+    leader_imbalance_check_interval_seconds: int
+    leader_imbalance_per_broker_percentage: int
+    unclean_leader_election_enable: bool
+    controller_fast_failover: bool
+    controlled_shutdown_enable: bool
+    controlled_shutdown_max_retries: int
+    controlled_shutdown_retry_backoff_ms: int
     zookeeper_session_timeout_ms: int
     zookeeper_connection_timeout_ms: int | None
 

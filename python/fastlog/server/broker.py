@@ -25,7 +25,6 @@ from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.native import IoEngine, set_open_files
 from fastlog.replication.appender import Appender
 from fastlog.replication.committer import GroupCommitter
-from fastlog.replication.controller_link import ControllerLink
 from fastlog.replication.isr_manager import IsrManager
 from fastlog.replication.local_partitions import LocalPartitions
 from fastlog.replication.news import PartitionNews
@@ -255,13 +254,11 @@ class Broker:
         self._at_end("groups", groups.close)
         topics.observe(groups)
         logs.add_failure_callback(_resign_groups(groups))
-        controller_link = ControllerLink(config.node_id, lambda: None)
-        self._at_end("the connection to the controller", controller_link.close)
         in_sync_sets = IsrManager(
             config.node_id,
-            controller_link,
+            source.link,
             replicas,
-            broker_epoch=lambda: -1,
+            broker_epoch=source.broker_epoch,
             max_lag_ms=lambda: live.current.replica_lag_time_max_ms,
             tasks=self.tasks,
         )

@@ -1,7 +1,8 @@
-"""A broker that decides about its topics alone: its metadata is in the tree of a keeper of its own, or in the
-tree of ZooKeeper servers where no other broker is."""
+"""A broker that decides about its topics alone: its metadata is in the tree of a keeper of its own."""
 
 from __future__ import annotations
+
+import asyncio
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
@@ -18,6 +19,7 @@ from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import ZkSession
 from fastlog.coordination.zookeeper.connect_string import parse
 from fastlog.coordination.zookeeper.transport import Connector, socket_connector
+from fastlog.replication.controller_link import ControllerLink
 from fastlog.replication.reconciler import Reconciler
 from fastlog.server.derived_settings import LiveTopicDefaults
 from fastlog.server.topic_parts import TopicParts, registration_data
@@ -33,18 +35,28 @@ class LoneBroker:
 
     member = None
 
+    @property
+    def link(self) -> ControllerLink:
+        """See `MetadataSource.link`: nobody is the controller of others here."""
+        return self._link
+
+    def broker_epoch(self) -> int:
+        """See `MetadataSource.broker_epoch`: there is nobody to tell it."""
+        return -1
+
     def __init__(
         self,
         config: BrokerConfig,
         store: TreeMetadataStore,
         seat: ClusterSeat,
-        keeper: EmbeddedKeeper | None,
+        keeper: EmbeddedKeeper,
         preparation: Preparation,
         clock: Clock,
         tasks: Supervisor,
     ) -> None:
         self.config = config
         self.producer_ids = store
+        self._link = ControllerLink(config.node_id, lambda: None)
         self._store = store
         self._seat = seat
         self._keeper = keeper
@@ -97,8 +109,7 @@ class LoneBroker:
         try:
             await self._store.close()
         finally:
-            if self._keeper is not None:
-                await self._keeper.close()
+            await self._keeper.close()
 
     def _parts(self) -> tuple[TopicParts, TopicService]:
         if self._made is None:
@@ -109,18 +120,11 @@ class LoneBroker:
 async def lone_broker(
     config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
 ) -> LoneBroker:
-    """Starts the keeper, if it is one of its own.
+    """Starts the keeper.
 
     Raises InvalidConnectString, KeeperDamaged, MetadataDamaged, StorageError, OSError.
     """
     directories = [directory.path for directory in logs.directories if directory.online]
-    if config.zookeeper_connect:
-        address = parse(config.zookeeper_connect)
-        wait_ms = config.zookeeper_connection_timeout_ms or config.zookeeper_session_timeout_ms
-        connectors = [socket_connector(host, port) for host, port in address.servers]
-        former = FormerTree(directories) if FormerTree(directories).homes() else FormerFile(directories)
-        store, seat = _store(config, connectors, address.chroot, wait_ms / 1000, former, None, clock, tasks)
-        return LoneBroker(config, store, seat, None, preparation, clock, tasks)
     listen = config.keeper_listen
     keeper = EmbeddedKeeper(
         directories,
@@ -143,6 +147,28 @@ async def lone_broker(
         config, [keeper.connector], "", _OWN_KEEPER_SECONDS, former_file, keeper, clock, tasks
     )
     return LoneBroker(config, store, seat, keeper, preparation, clock, tasks)
+
+
+async def take_over(
+    config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
+) -> None:
+    """Brings the metadata that this broker has kept itself, if there is some, into the tree of
+    `zookeeper.connect`: it is put away then, and the broker may go on as a member of that cluster.
+
+    No other broker may be there. Raises InvalidConnectString, KeeperDamaged, StoreError.
+    """
+    directories = [directory.path for directory in logs.directories if directory.online]
+    former = FormerTree(directories)
+    if not await asyncio.to_thread(former.is_there):
+        return
+    address = parse(config.zookeeper_connect or "")
+    wait_ms = config.zookeeper_connection_timeout_ms or config.zookeeper_session_timeout_ms
+    connectors = [socket_connector(host, port) for host, port in address.servers]
+    store, _ = _store(config, connectors, address.chroot, wait_ms / 1000, former, None, clock, tasks)
+    try:
+        await store.load(preparation.cluster_id)
+    finally:
+        await store.close()
 
 
 def _store(

@@ -2,8 +2,7 @@
 
 | `zookeeper.connect` | the metadata is in            | who decides                                        |
 |---------------------|-------------------------------|----------------------------------------------------|
-| set                 | the tree of ZooKeeper servers | the cluster's controller; this broker if no other  |
-|                     |                               | is there when it starts                            |
+| set                 | the tree of ZooKeeper servers | the cluster's controller                           |
 | not set             | the tree of a keeper here     | this broker, which is alone                        |
 
 It speaks the same protocol with both trees.
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from fastlog.coordination.member.member import Member
 from fastlog.coordination.producer_ids import ProducerIdStore
 from fastlog.coordination.topic_admin import TopicAdmin
-from fastlog.server.lone_broker import lone_broker
+from fastlog.replication.controller_link import ControllerLink
+from fastlog.server.lone_broker import lone_broker, take_over
 from fastlog.server.membership import join
 
 if TYPE_CHECKING:
@@ -48,6 +48,15 @@ class MetadataSource(Protocol):
         """What other brokers ask; None where there are no others."""
         ...
 
+    @property
+    def link(self) -> ControllerLink:
+        """To the controller, if there is one."""
+        ...
+
+    def broker_epoch(self) -> int:
+        """That of this broker's registration, -1 without one."""
+        ...
+
     def topics(self, parts: TopicParts) -> TopicAdmin:
         """Who changes topics."""
         ...
@@ -74,8 +83,6 @@ async def metadata_source(
 ) -> MetadataSource:
     """Raises InvalidConnectString, KeeperDamaged, StoreError, StorageError, OSError."""
     if config.zookeeper_connect:
-        membership = await join(config, logs, preparation, clock, tasks)
-        if await membership.has_others():
-            return membership
-        await membership.close()
+        await take_over(config, logs, preparation, clock, tasks)
+        return await join(config, preparation, clock, tasks)
     return await lone_broker(config, logs, preparation, clock, tasks)

@@ -44,12 +44,6 @@ async def find_identity(
     return cluster_id, node_id
 
 
-async def has_others(tree: MemberTree, node_id: int) -> bool:
-    """Whether other brokers are registered. Raises StoreError."""
-    names = await tree.children(paths.BROKER_IDS)
-    return any(name.isascii() and name.isdecimal() and int(name) != node_id for name in names)
-
-
 async def load_configs(tree: MemberTree, view: ClusterView, broker_configs: BrokerConfigs) -> None:
     """Brings the overrides of brokers and groups into force. Raises StoreError, MetadataDamaged."""
     brokers: dict[int | None, Mapping[str, str]] = {}

@@ -14,11 +14,14 @@ from typing import Final
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.cluster_view import ClusterView, TopicState
+from fastlog.coordination.controller.controller import Controller
+from fastlog.coordination.controller.data import LiveBroker
+from fastlog.coordination.controller.settings import ControllerSettings
+from fastlog.coordination.controller.socket_link import SocketLink
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
 from fastlog.coordination.member import joining
 from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
-from fastlog.coordination.member.controller_api import ControllerApi
 from fastlog.coordination.member.overrides import TopicOverrides
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
@@ -28,6 +31,7 @@ from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.member.view_waits import ViewWaits
 from fastlog.coordination.topic_plan import TopicDefaults
 from fastlog.coordination.znodes import node_json, paths, registration
+from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
 from fastlog.replication.reconciler import PartitionHost, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
@@ -49,6 +53,7 @@ class Broker:
     rules: ConfigRules
     registration: Callable[[], bytes]
     """What /brokers/ids/N says."""
+    controller: Callable[[], ControllerSettings]
     clock: Clock
     tasks: Supervisor
 
@@ -56,10 +61,9 @@ class Broker:
 class Member:
     """`open`, `announce`, `close`. Used on the event loop."""
 
-    def __init__(self, broker: Broker, tree: MemberTree, controller: ControllerApi) -> None:
+    def __init__(self, broker: Broker, tree: MemberTree) -> None:
         self._broker = broker
         self._tree = tree
-        self.controller: Final = controller
         self.registration: Final = registration.Registration(
             tree, broker.node_id, broker.registration, broker.clock
         )
@@ -75,11 +79,21 @@ class Member:
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
         )
+        self.controller: Final = Controller(
+            tree.client,
+            broker.node_id,
+            self.registration,
+            self.receiver,
+            self._link_to,
+            broker.controller,
+            broker.clock,
+            broker.tasks,
+        )
         self.topics: Final = MemberTopics(
             broker.view,
             node_id=broker.node_id,
-            writes=TopicWrites(tree, controller),
-            controller=controller,
+            writes=TopicWrites(tree, self.controller),
+            controller=self.controller,
             receiver=self.receiver,
             waits=ViewWaits(),
             broker_configs=broker.broker_configs,
@@ -89,11 +103,12 @@ class Member:
         )
         self._presence = Presence(tree, self.registration, broker.tasks)
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
+        self._announced = False
         self._notifications = [
             ConfigNotifications(tree, parent, self._take, broker.clock, broker.tasks)
             for parent in (paths.CONFIG_CHANGES, paths.GROUP_CONFIG_CHANGES)
         ]
-        tree.client.session.on_state = self._presence.on_state
+        tree.client.session.on_state = self._on_session
 
     async def open(
         self, preparation: Preparation, log_config_for: Callable[[str, Mapping[str, str]], LogConfig]
@@ -108,6 +123,8 @@ class Member:
         """Registers with the (host, port) that are advertised. Raises StoreError."""
         await registration.check_addresses(self._tree, self._broker.node_id, addresses)
         await self.registration.register()
+        self._announced = True
+        self.controller.start()
         self._broker.logs.add_failure_callback(self._log_dir_events.callback)
         self._presence.start()
         for notifications in self._notifications:
@@ -115,11 +132,24 @@ class Member:
 
     async def close(self) -> None:
         """Ends the work, and then the session: the registration goes with it."""
+        if self._announced:
+            await self.controller.close()
         for notifications in self._notifications:
             await notifications.stop()
         await self._log_dir_events.stop()
         await self._presence.stop()
         await self._tree.client.session.close()
+
+    def _on_session(self, state: SessionState) -> None:
+        self._presence.on_state(state)
+        if self._announced:
+            self.controller.on_session(state)
+
+    def _link_to(
+        self, broker: LiveBroker, address: Callable[[], tuple[str, int]], on_lost: Callable[[], None]
+    ) -> SocketLink:
+        client_id = f"controller-{self._broker.node_id}-to-broker-{broker.id}"
+        return SocketLink(address, client_id=client_id, on_lost=on_lost)
 
     def _view_changed(self, changed: Changed) -> None:
         self.topics.view_changed(changed)

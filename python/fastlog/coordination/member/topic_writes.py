@@ -17,11 +17,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from fastlog.coordination.member.controller_api import ControllerApi
+from fastlog.coordination.controller.data import Assignment
+from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.tree import LOST, MemberTree
 from fastlog.coordination.store import PartitionRecord, StoreError, TopicRecord
 from fastlog.coordination.topic_plan import MorePartitions, plan_more_partitions
-from fastlog.coordination.znodes import node_json, paths
+from fastlog.coordination.znodes import controller_json, node_json, paths
 from fastlog.coordination.zookeeper.codes import CreateMode
 from fastlog.coordination.zookeeper.errors import BadVersion, NodeExists, NoNode, ZkError
 from fastlog.coordination.zookeeper.requests import Check, Create, Delete, SetData
@@ -35,7 +36,7 @@ Part = Check | Create | Delete | SetData
 class TopicWrites:
     """Used on the event loop; topics are independent of each other. All methods raise KafkaError."""
 
-    def __init__(self, tree: MemberTree, controller: ControllerApi) -> None:
+    def __init__(self, tree: MemberTree, controller: ControllerHere) -> None:
         self._tree = tree
         self._controller = controller
 
@@ -69,18 +70,21 @@ class TopicWrites:
                 raise KafkaError(
                     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic '{wanted.name}' does not exist"
                 )
-            now = node_json.decode_topic(path, node[0])
-            if now.adding or now.removing:
+            now = controller_json.decode_topic(path, node[0])
+            if any(assignment.adding or assignment.removing for assignment in now.assignments.values()):
                 raise KafkaError(
                     ErrorCode.REASSIGNMENT_IN_PROGRESS,
                     f"partitions of topic '{wanted.name}' are being moved: it can grow when that is done",
                 )
-            existing = [PartitionRecord(replicas, (), -1) for replicas in now.replicas]
+            existing = [
+                PartitionRecord(now.assignments[number].replicas, (), -1)
+                for number in range(len(now.assignments))
+            ]
             added = plan_more_partitions(existing, wanted.total, brokers, wanted.assignments)
             if not store:
                 return wanted.total
-            lists = [*now.replicas, *(part.replicas for part in added)]
-            data = node_json.encode_assignment(now._replace(replicas=tuple(lists)))
+            more = {number: Assignment(part.replicas) for number, part in enumerate(added, len(existing))}
+            data = controller_json.encode_topic(now.topic_id, {**now.assignments, **more})
             try:
                 await self._write([*fence, SetData(path, data, node[1])], fence)
             except (BadVersion, *LOST):

@@ -15,7 +15,7 @@ from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.config_changes import ConfigChanges, ConfigKind, Configs, unknown_topic
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules, TopicObserver, TopicPolicy
 from fastlog.coordination.member.cluster_updates import Changed
-from fastlog.coordination.member.controller_api import ControllerApi
+from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.receiver import ControlReceiver
 from fastlog.coordination.member.topic_writes import TopicWrites, not_controller
 from fastlog.coordination.member.view_waits import ViewWaits
@@ -47,7 +47,7 @@ class MemberTopics(ConfigChanges):
         *,
         node_id: int,
         writes: TopicWrites,
-        controller: ControllerApi,
+        controller: ControllerHere,
         receiver: ControlReceiver,
         waits: ViewWaits,
         broker_configs: BrokerConfigs,

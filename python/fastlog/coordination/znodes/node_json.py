@@ -67,18 +67,6 @@ def encode_topic(topic_id: bytes, partitions: Sequence[PartitionRecord]) -> byte
     )
 
 
-def encode_assignment(assignment: Assignment) -> bytes:
-    """The same for a topic whose replicas may be moving; one without an id stays without."""
-    fields: dict[str, Any] = {
-        "removing_replicas": {str(number): list(ids) for number, ids in assignment.removing.items()},
-        "partitions": {str(number): list(ids) for number, ids in enumerate(assignment.replicas)},
-    }
-    if assignment.topic_id is not None:
-        fields["topic_id"] = format_uuid(assignment.topic_id)
-    adding = {str(number): list(ids) for number, ids in assignment.adding.items()}
-    return dump({**fields, "adding_replicas": adding, "version": 3})
-
-
 def decode_topic(path: str, data: bytes | None) -> Assignment:
     """The assignment of a topic. Raises MetadataDamaged."""
     fields = load(path, data)

@@ -17,12 +17,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from fastlog.base.clock import Clock
 from fastlog.base.uuids import format_uuid, random_uuid
 from fastlog.coordination.store import MetadataDamaged, StoreError
 from fastlog.coordination.znodes import node_json, paths
+from fastlog.coordination.znodes.controller_json import decode_broker
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_watches import Watch
 from fastlog.coordination.zookeeper.codes import CreateMode
@@ -39,9 +40,6 @@ _LOG: Final = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 0.25
 FORMER_LIFE_SECONDS: Final = 45.0
 """How long a session of this broker that was killed may live on: servers grant 40 s unless told otherwise."""
-_ENDPOINT: Final = re.compile(
-    r"(?P<name>[^:/]+)://(?:\[(?P<six>[^\]]*)\]|(?P<host>[^\[\]/]*)):(?P<port>-?\d+)"
-)
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _LOST: Final = (ConnectionLoss, SessionExpired)
 
@@ -73,34 +71,6 @@ class NodeTree(Protocol):
     async def children(self, path: str) -> list[str]:
         """Names of the children, in order."""
         ...
-
-
-class RegisteredEndpoint(NamedTuple):
-    """A listener as a broker advertises it."""
-
-    name: str
-    host: str
-    port: int
-    protocol: str
-
-
-def decode_endpoints(path: str, data: bytes | None) -> list[RegisteredEndpoint]:
-    """The listeners in /brokers/ids/N. Raises MetadataDamaged."""
-    fields = node_json.load(path, data)
-    listed, protocols = fields.get("endpoints"), fields.get("listener_security_protocol_map")
-    if not isinstance(listed, list):
-        raise MetadataDamaged(f"{path} names no endpoints")
-    names = protocols if isinstance(protocols, dict) else {}
-    found: list[RegisteredEndpoint] = []
-    for text in listed:
-        match = _ENDPOINT.fullmatch(str(text))
-        if match is None:
-            raise MetadataDamaged(f"{path} has the endpoint {str(text)[:100]!r}")
-        name = match["name"]
-        host = match["host"] if match["six"] is None else match["six"]
-        # Before listeners had names they were called as their protocols.
-        found.append(RegisteredEndpoint(name, host, int(match["port"]), str(names.get(name, name))))
-    return found
 
 
 async def make_paths(tree: NodeTree) -> None:
@@ -163,7 +133,7 @@ async def check_addresses(tree: NodeTree, node_id: int, own: Collection[tuple[st
     for name, node in zip(others, nodes, strict=True):
         if node is None or node[0] is None:
             continue
-        for endpoint in decode_endpoints(paths.broker_id(int(name)), node[0]):
+        for endpoint in decode_broker(paths.broker_id(int(name)), node[0], 0).endpoints:
             if (endpoint.host, endpoint.port) in own:
                 raise StoreError(
                     f"{endpoint.host}:{endpoint.port} is advertised by broker {name} already: see "

@@ -25,4 +25,4 @@ async def handle(ctx: RequestContext, request: AlterPartitionRequest) -> AlterPa
     member = member_of(ctx)
     if isinstance(member, ErrorCode):
         return AlterPartitionResponse(error_code=int(member))
-    return await member.controller.alter_partition(request)
+    return await member.controller.alter_partition(request, ctx.header.api_version)
