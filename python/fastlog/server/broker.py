@@ -250,6 +250,7 @@ class Broker:
             clock=self._clock,
             config=lambda: live.current,
             tasks=self.tasks,
+            is_member=source.member is not None,
         )
         self._at_end("groups", groups.close)
         topics.observe(groups)

@@ -33,7 +33,7 @@ _MS_PER_MINUTE: Final = 60_000
 
 class GroupService:
     """Made once per broker. `start` when the partitions are led, `resign` first thing of a stop, `close`
-    before the logs are closed."""
+    before the logs are closed. `is_member`: the broker is in a cluster of many."""
 
     def __init__(
         self,
@@ -45,7 +45,9 @@ class GroupService:
         clock: Clock,
         config: Callable[[], BrokerConfig],
         tasks: Supervisor,
+        is_member: bool = False,
     ) -> None:
+        self._is_member = is_member
         self._view = view
         self._topics = topics
         self._config = config
@@ -66,6 +68,7 @@ class GroupService:
             removals=removals,
             config=config,
             tasks=tasks,
+            is_told_of_topics=is_member,
         )
         self._tasks = tasks
         self._loops: list[Loop] = []
@@ -131,8 +134,7 @@ class GroupService:
             await self._topics.create(
                 GROUP_METADATA_TOPIC,
                 partitions=config.offsets_topic_num_partitions,
-                # Kafka's default of 3 would leave a single broker without groups.
-                replication=min(config.offsets_topic_replication_factor, len(self._view.broker_ids())),
+                replication=self._replication(config),
                 configs={
                     "cleanup.policy": "compact",
                     "compression.type": "producer",
@@ -142,6 +144,16 @@ class GroupService:
         except KafkaError as error:
             if error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
                 raise
+
+    def _replication(self, config: BrokerConfig) -> int:
+        """Replicas of the topic. What is set in a cluster is kept to: the topic waits for enough brokers.
+
+        Kafka's default of 3 would leave a single broker without groups.
+        """
+        wanted = config.offsets_topic_replication_factor
+        if self._is_member and config.layers.is_set("offsets.topic.replication.factor"):
+            return wanted
+        return min(wanted, len(self._view.broker_ids()))
 
     def _expiry_interval(self) -> float:
         return self._config().offsets_retention_check_interval_ms / 1000

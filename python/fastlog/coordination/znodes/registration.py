@@ -161,12 +161,17 @@ class Registration:
         self._clock = clock
         self._former_life_seconds = former_life_seconds
         self._sessions: set[int] = set()
+        self._lock = asyncio.Lock()
 
     async def register(self) -> None:
         """Makes the broker known in the current session; waits for a former life of it to run out.
 
-        Raises StoreError.
+        Does nothing when it is. Raises StoreError.
         """
+        async with self._lock:
+            await self._register_in_session()
+
+    async def _register_in_session(self) -> None:
         deadline = self._clock.monotonic() + self._former_life_seconds
         told = False
         while True:
@@ -174,7 +179,10 @@ class Registration:
             session_id = self._tree.client.session.session_id
             self._sessions.add(session_id)
             try:
-                self.broker_epoch = await self._register(session_id)
+                epoch = await self._register(session_id)
+                if epoch != self.broker_epoch:
+                    _LOG.info("registered as broker %d, epoch %d", self.node_id, epoch)
+                self.broker_epoch = epoch
             except NodeExists as error:
                 if self._clock.monotonic() > deadline:
                     raise StoreError(
@@ -193,7 +201,6 @@ class Registration:
             except ZkError as error:
                 raise StoreError(f"this broker cannot be registered: {error}") from error
             else:
-                _LOG.info("registered as broker %d, epoch %d", self.node_id, self.broker_epoch)
                 return
 
     async def is_current(self, watch: Watch | None = None) -> bool:
