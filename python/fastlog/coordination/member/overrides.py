@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
-from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import node_json, paths
 
@@ -16,11 +15,19 @@ Overrides = Mapping[str, str]
 NONE: Final[Overrides] = MappingProxyType({})
 
 
+class NodesRead(Protocol):
+    """The part of a tree that is used here."""
+
+    async def read_all(self, wanted: Sequence[str]) -> list[tuple[bytes | None, int] | None]:
+        """Data and version of nodes; None for one that is missing. Raises StoreError."""
+        ...
+
+
 class TopicOverrides:
     """Whoever deletes a topic writes no notification, and whoever makes one neither: overrides are known for
     one topic id, and read again for another. Used on the event loop."""
 
-    def __init__(self, tree: MemberTree) -> None:
+    def __init__(self, tree: NodesRead) -> None:
         self._tree = tree
         self._known: dict[str, tuple[bytes, Overrides]] = {}
 
