@@ -739,8 +739,8 @@ class IoEngine:
         Result: list[ProduceResult] in row order, as for `produce`.
         """
     def replicate(self, token: int, reply: FetchReply, rows: list[ReplicateRow]) -> None:
-        """Appends rows of a leader's answer as follower: batches keep offsets and epochs, a batch that is cut off
-        at the end is left out. The log start offset follows the leader's.
+        """Appends rows of a leader's answer as follower: batches keep offsets and epochs, one that is cut off
+        is left out. The log start offset follows the leader's.
 
         Result: list[ReplicateResult] in the order of `rows`.
         """

@@ -98,7 +98,9 @@ impl ReplicateJob {
         }
         let start = answer.log_start_offset.min(answer.high_watermark).min(end);
         if start > row.log.log_start_offset() {
-            row.log.advance_log_start_offset(start).map_err(trouble_of)?;
+            row.log
+                .advance_log_start_offset(start)
+                .map_err(|error| trouble_of(&error))?;
         }
         Ok(())
     }
@@ -110,12 +112,12 @@ fn trouble_of_append(error: AppendError) -> (Trouble, String) {
             (Trouble::Damaged, rejection.to_string())
         }
         AppendError::Rejected(rejection) => (Trouble::OutOfOrder, rejection.to_string()),
-        AppendError::Failed(error) | AppendError::Unflushed { error, .. } => trouble_of(error),
+        AppendError::Failed(error) | AppendError::Unflushed { error, .. } => trouble_of(&error),
     }
 }
 
-fn trouble_of(error: Error) -> (Trouble, String) {
-    let trouble = match &error {
+fn trouble_of(error: &Error) -> (Trouble, String) {
+    let trouble = match error {
         Error::Fenced { .. } => Trouble::Fenced,
         Error::Malformed(_) => Trouble::Damaged,
         Error::InvalidArgument(_) => Trouble::OutOfOrder,

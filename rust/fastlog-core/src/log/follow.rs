@@ -40,7 +40,12 @@ impl PartitionLog {
         let mut left = &batches[..];
         let (mut bytes, mut records) = (0, 0);
         while !left.is_empty() {
-            let count = self.guard(self.append_run(writer, left, &config, now_ms))?;
+            let written = self.append_run(writer, left, &config, now_ms);
+            let is_full = matches!(written, Err(Error::NoSpace { .. }));
+            if self.is_out_of_room() != is_full {
+                self.out_of_room.store(is_full, Ordering::Relaxed);
+            }
+            let count = self.guard(written)?;
             let (run, rest) = left.split_at(count);
             left = rest;
             for batch in run {
