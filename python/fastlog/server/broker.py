@@ -39,6 +39,7 @@ from fastlog.server.derived_settings import (
     storage_settings,
 )
 from fastlog.server.fetch.sessions import FetchSessionCache
+from fastlog.server.following import Following
 from fastlog.server.memory.answer_memory import AnswerMemory
 from fastlog.server.memory.low_memory import LowMemory
 from fastlog.server.memory.old_objects import CHECK_SECONDS, OldObjects
@@ -223,10 +224,16 @@ class Broker:
         purgatory = Purgatory(asyncio.get_running_loop(), guard=self.tasks.guard("purgatory"))
         self._call_at_end("parked requests", purgatory.close)
         news = PartitionNews()
-        replicas = ReplicaManager(
+        following = Following(live, view, logs, io, source.broker_epoch, self._clock, self.tasks)
+        self._at_end("high watermarks", following.watermarks.stop)
+        self._at_end("fetchers", following.fetchers.close)
+        await following.watermarks.load()
+        replicas = following.replicas = ReplicaManager(
             config.node_id,
             _advanced(logs, purgatory, news),
-            Surroundings(lambda: int(self._clock.monotonic() * 1000), view.is_alive),
+            Surroundings(
+                lambda: int(self._clock.monotonic() * 1000), view.is_alive, following.watermarks.kept
+            ),
             on_append=news.tell_append,
         )
         logs.add_failure_callback(_take_offline(replicas))
@@ -238,7 +245,7 @@ class Broker:
         committer = GroupCommitter(io.commit)
         appender = Appender(io, committer, purgatory)
         configs = ConfigsInForce(live, view, config.node_id)
-        partitions = LocalPartitions(logs, replicas, committer, io, configs.settings_of)
+        partitions = LocalPartitions(logs, replicas, committer, io, configs.settings_of, following.fetchers)
         topics = source.topics(TopicParts(live, info, view, logs, replicas, partitions, configs))
         self._at_end("topic changes", topics.close)
         producer_ids = ProducerIds(source.producer_ids)
@@ -299,6 +306,7 @@ class Broker:
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
+        following.start()
         groups.start()
         logs.housekeeping.follow_writes()
         logs.start_housekeeping()

@@ -103,6 +103,9 @@ class Membership:
                 tries=config.controlled_shutdown_max_retries,
                 pause_seconds=config.controlled_shutdown_retry_backoff_ms / 1000,
             )
+        if self._made is not None:
+            # Another one is elected while this broker ends.
+            await self._made[1].resign()
 
     async def close(self) -> None:
         """See `MetadataSource.close`."""

@@ -75,15 +75,38 @@ KEYS: Final = (
     ),
     ConfigKey("controlled.shutdown.max.retries", INT, "3", "Attempts at handing over."),
     ConfigKey("controlled.shutdown.retry.backoff.ms", LONG, "5000", "Pause between these attempts."),
+    ConfigKey(
+        "replica.high.watermark.checkpoint.interval.ms",
+        LONG,
+        "5000",
+        "How often high watermarks are written to disk.",
+        HIGH,
+    ),
+    ConfigKey(
+        "num.replica.fetchers", INT, "1", "Threads that fetch from one leader.", HIGH, update=CLUSTER_WIDE
+    ),
+    ConfigKey(
+        "replica.fetch.backoff.ms", INT, "1000", "Pause after a failed replica fetch.", check=AtLeast(0)
+    ),
+    ConfigKey(
+        "replica.fetch.max.bytes",
+        INT,
+        "1048576",
+        "Bytes that a replica fetches per partition.",
+        check=AtLeast(0),
+    ),
+    ConfigKey("replica.fetch.min.bytes", INT, "1", "Bytes that a replica fetch waits for.", HIGH),
+    ConfigKey(
+        "replica.fetch.response.max.bytes",
+        INT,
+        "10485760",
+        "Bytes that a replica fetches per answer.",
+        check=AtLeast(0),
+    ),
+    ConfigKey("replica.fetch.wait.max.ms", INT, "500", "How long a replica fetch waits.", HIGH),
+    ConfigKey("replica.socket.timeout.ms", INT, "30000", "Socket timeout of replica fetches.", HIGH),
     *without_effect(
         Unused.REPLICATION,
-        ConfigKey(
-            "replica.high.watermark.checkpoint.interval.ms",
-            LONG,
-            "5000",
-            "How often high watermarks are written to disk.",
-            HIGH,
-        ),
         ConfigKey(
             "unclean.leader.election.interval.ms",
             LONG,
@@ -100,36 +123,13 @@ KEYS: Final = (
             HIGH,
         ),
         ConfigKey(
-            "num.replica.fetchers", INT, "1", "Threads that fetch from one leader.", HIGH, update=CLUSTER_WIDE
-        ),
-        ConfigKey(
             "num.replica.alter.log.dirs.threads",
             INT,
             None,
             "Threads that move replicas between directories.",
             HIGH,
         ),
-        ConfigKey(
-            "replica.fetch.backoff.ms", INT, "1000", "Pause after a failed replica fetch.", check=AtLeast(0)
-        ),
-        ConfigKey(
-            "replica.fetch.max.bytes",
-            INT,
-            "1048576",
-            "Bytes that a replica fetches per partition.",
-            check=AtLeast(0),
-        ),
-        ConfigKey("replica.fetch.min.bytes", INT, "1", "Bytes that a replica fetch waits for.", HIGH),
-        ConfigKey(
-            "replica.fetch.response.max.bytes",
-            INT,
-            "10485760",
-            "Bytes that a replica fetches per answer.",
-            check=AtLeast(0),
-        ),
-        ConfigKey("replica.fetch.wait.max.ms", INT, "500", "How long a replica fetch waits.", HIGH),
         ConfigKey("replica.socket.receive.buffer.bytes", INT, "65536", "SO_RCVBUF of replica fetches.", HIGH),
-        ConfigKey("replica.socket.timeout.ms", INT, "30000", "Socket timeout of replica fetches.", HIGH),
     ),
     *without_effect(
         Unused.MODEL,

@@ -130,10 +130,15 @@ class Member:
         for notifications in self._notifications:
             await notifications.start()
 
+    async def resign(self) -> None:
+        """Is no controller any more, for good."""
+        if self._announced:
+            self._announced = False
+            await self.controller.close()
+
     async def close(self) -> None:
         """Ends the work, and then the session: the registration goes with it."""
-        if self._announced:
-            await self.controller.close()
+        await self.resign()
         for notifications in self._notifications:
             await notifications.stop()
         await self._log_dir_events.stop()
@@ -141,6 +146,7 @@ class Member:
         await self._tree.client.session.close()
 
     def _on_session(self, state: SessionState) -> None:
+        self._tree.on_state(state)
         self._presence.on_state(state)
         if self._announced:
             self.controller.on_session(state)

@@ -134,10 +134,14 @@ class TopicWrites:
             parts: list[Part] = [*check, *_put(path, configs, node), change]
             try:
                 await self._write(parts, [])
-            except (BadVersion, NodeExists, NoNode, *LOST):
+            except NoNode:
+                # Of the nodes that Kafka does not have, not even the parents are there.
+                await self._ensure(_parent(path), _parent(notify[0]))
+            except (BadVersion, NodeExists, *LOST):
                 # Replacing it once more does no harm.
                 continue
-            return
+            else:
+                return
         raise _storage_error(f"{path} is changed by others again and again")
 
     async def _create(self, topic: TopicRecord, fence: Sequence[Part]) -> None:
@@ -182,6 +186,12 @@ class TopicWrites:
         except (ZkError, StoreError) as error:
             raise _storage_error(str(error)) from error
 
+    async def _ensure(self, *wanted: str) -> None:
+        try:
+            await self._tree.ensure(*wanted)
+        except StoreError as error:
+            raise _storage_error(str(error)) from error
+
     async def _read(self, *wanted: str) -> list[tuple[bytes | None, int] | None]:
         try:
             return await self._tree.read_all(wanted)
@@ -197,6 +207,10 @@ class TopicWrites:
 def not_controller() -> KafkaError:
     """The error of what only the controller may."""
     return KafkaError(ErrorCode.NOT_CONTROLLER, "this broker is not the controller")
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _put(path: str, configs: Mapping[str, str] | None, node: tuple[bytes | None, int] | None) -> list[Part]:

@@ -36,6 +36,7 @@ from fastlog.errors import ErrorCode, KafkaError
 _ASKED_FOR_SECONDS: Final = 1.0
 """How long who asks for a topic waits for it to come into being, before being told to ask again."""
 _DEFAULT_SECONDS: Final = 30.0
+_TERM_SECONDS: Final = 5.0
 
 
 class MemberTopics(ConfigChanges):
@@ -110,7 +111,7 @@ class MemberTopics(ConfigChanges):
         INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
         INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, INVALID_REQUEST, POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
         """
-        self._check_controller()
+        await self._check_controller(seconds)
         planned = self._plan(topics)
         if validate_only:
             return [item if isinstance(item, KafkaError) else topic_state(item) for item in planned]
@@ -131,7 +132,7 @@ class MemberTopics(ConfigChanges):
         seconds: float = _DEFAULT_SECONDS,
     ) -> list[TopicState | Exception]:
         """Lets topics grow, none of which stands twice. Errors: see `TopicWrites.grow`, REQUEST_TIMED_OUT."""
-        self._check_controller()
+        await self._check_controller(seconds)
         outcomes: list[TopicState | Exception] = []
         totals: dict[str, int] = {}
         for item in wanted:
@@ -164,7 +165,7 @@ class MemberTopics(ConfigChanges):
         Errors: NOT_CONTROLLER, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, REQUEST_TIMED_OUT (it will be
         deleted), KAFKA_STORAGE_ERROR.
         """
-        self._check_controller()
+        await self._check_controller(seconds)
         outcomes: list[TopicState | Exception] = []
         states: dict[str, TopicState] = {}
         for topic in topics:
@@ -193,7 +194,13 @@ class MemberTopics(ConfigChanges):
         await self._changes.close()
         await self._receiver.close()
 
-    def _check_controller(self) -> None:
+    async def _check_controller(self, seconds: float) -> None:
+        """Between two terms of this broker, with a new session, it is waited for the next one."""
+
+        def is_decided() -> bool:
+            return self._controller.is_active or self._view.controller_id != self._node_id
+
+        await self._waits.until(is_decided, min(seconds, _TERM_SECONDS))
         if not self._controller.is_active:
             raise not_controller()
 

@@ -22,24 +22,41 @@ T = TypeVar("T")
 
 
 class MemberTree:
-    """Used on the event loop. `wait_seconds`: how long a request waits for a connection, before it fails."""
+    """Used on the event loop. `wait_seconds`: how long requests wait for a connection, from when it was lost:
+    what is asked for later than that fails at once."""
 
     def __init__(self, client: ZkClient, *, wait_seconds: float) -> None:
         self.client: Final = client
         self._wait_seconds = wait_seconds
+        self._away_since: float | None = None
         # Its reads need a connection and nothing else: this is their `Seat`.
         self._reads = FencedTree(client, self)
 
     async def connected(self) -> None:
         """Waits for a session. Raises StoreUnreachable, StoreError."""
+        if self.client.session.state is SessionState.CONNECTED:
+            return
+        left = self._note_absence() + self._wait_seconds - asyncio.get_running_loop().time()
         try:
-            await asyncio.wait_for(self.client.session.connected(), self._wait_seconds)
+            await asyncio.wait_for(self.client.session.connected(), max(left, 0))
         except TimeoutError:
             raise StoreUnreachable(f"no ZooKeeper server was reached in {self._wait_seconds:.0f} s") from None
         except ConnectionLoss as error:
             raise StoreUnreachable(f"no ZooKeeper session: {error}") from error
         except AuthFailed as error:
             raise StoreError(f"no ZooKeeper session: {error}") from error
+
+    def on_state(self, state: SessionState) -> None:
+        """To be called at each change of the session's state."""
+        if state is SessionState.CONNECTED:
+            self._away_since = None
+        else:
+            self._note_absence()
+
+    def _note_absence(self) -> float:
+        if self._away_since is None:
+            self._away_since = asyncio.get_running_loop().time()
+        return self._away_since
 
     async def taken(self) -> int:
         """See `Seat.taken`: any broker may read."""
@@ -75,8 +92,7 @@ class MemberTree:
     async def write(self, parts: Sequence[Check | Create | Delete | SetData]) -> list[Result]:
         """All parts or none. Raises the ZkError of the part that failed (ConnectionLoss, SessionExpired: it
         may have been carried out), StoreError when no server can be reached."""
-        if self.client.session.state is not SessionState.CONNECTED:
-            await self.connected()
+        await self.connected()
         return await self.client.multi(parts)
 
     async def again(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
