@@ -2,7 +2,8 @@
 
 Offset -1 stands for the high watermark. OFFSET_OUT_OF_RANGE above it or below -1; POLICY_VIOLATION on a
 topic whose cleanup.policy lacks "delete"; the new log start offset is durable when the answer goes out
-(`ReplicaManager.deleteRecords`).
+(`ReplicaManager.deleteRecords`). The answer waits until the followers whose brokers are alive have deleted
+the records as well, which their fetches tell, for `timeout_ms` at most: then it says REQUEST_TIMED_OUT.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from fastlog.config import TopicConfig
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError
+from fastlog.server.admin.deletion_wait import Deletion, await_followers
 from fastlog.server.requests.error_answers import error_code_of
 from fastlog.server.requests.registry import handles
 from fastlog.server.requests.replica_lookup import find_leader
@@ -47,6 +49,15 @@ async def handle(ctx: RequestContext, request: DeleteRecordsRequest) -> DeleteRe
     for key in await ctx.broker.logs.keep_log_starts(done):
         for row in done[key]:
             row.low_watermark, row.error_code = _NO_OFFSET, int(ErrorCode.KAFKA_STORAGE_ERROR)
+    deletions = [
+        Deletion(replica, row.low_watermark, row)
+        for key, rows in done.items()
+        if (replica := ctx.broker.replicas.find(key)) is not None and replica.followers
+        for row in rows
+        if not row.error_code
+    ]
+    if deletions:
+        await await_followers(ctx, deletions, request.timeout_ms)
     return DeleteRecordsResponse(topics=topics)
 
 
@@ -63,7 +74,7 @@ async def _answer(
 
 
 async def _delete(ctx: RequestContext, topic: str, item: DeleteRecordsPartition) -> int:
-    """The log start offset after the deletion, which is the low watermark of a replica set of one."""
+    """The log start offset after the deletion, which is the low watermark where there are no followers."""
     replica, code = find_leader(ctx.broker, topic, item.partition_index)
     if replica is None:
         raise KafkaError(ErrorCode.of(code))

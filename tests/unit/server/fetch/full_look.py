@@ -178,10 +178,12 @@ class FullLook:
         replica: Partition | None = self._broker.replicas.get(name, partition)
         if replica is None:
             return name, None, missing_error(self._broker, name, partition)
-        error: int = replica.leader_error(known_epoch)
+        any_may = self._terms.version >= 11
+        error: int = (replica.replica_error if any_may else replica.leader_error)(known_epoch)
         if not error and topic_id not in (None, replica.topic_id):
             error = ErrorCode.INCONSISTENT_TOPIC_ID
-        if not error and not replica.log.log_start_offset <= offset <= replica.log.log_end_offset:
+        start, end = replica.log.log_start_offset, replica.log.log_end_offset
+        if not error and (offset < start or (offset > end and row[5] < 0)):
             error = ErrorCode.OFFSET_OUT_OF_RANGE
         if not error and self._terms.version < 10 and replica.settings.zstd:
             error = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
