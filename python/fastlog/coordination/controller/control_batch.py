@@ -56,7 +56,7 @@ class ControlBatch:
         self._leading: dict[int, dict[PartitionKey, LeaderAndIsrPartitionState]] = {}
         self._stopping: dict[int, dict[PartitionKey, StopReplicaPartitionState]] = {}
         self._updated: dict[int, None] = {}
-        self._changed: dict[PartitionKey, None] = {}
+        self._changed: dict[PartitionKey, UpdateMetadataPartitionState | None] = {}
 
     def __bool__(self) -> bool:
         """Whether anybody is told anything."""
@@ -98,12 +98,20 @@ class ControlBatch:
         self._updated.update(dict.fromkeys(brokers))
         self._changed.update(dict.fromkeys(keys))
 
+    def prepare(self) -> Iterator[None]:
+        """Makes what all UpdateMetadata requests share, a partition at a time: then nothing more is added."""
+        for key in self._changed:
+            leadership = self._context.leadership(key)
+            if leadership is not None:
+                self._changed[key] = self._metadata(key, leadership)
+            yield
+
     def update_all(self, keys: Iterable[PartitionKey]) -> None:
         """The same for all registered brokers."""
         self.update(self._context.brokers, keys)
 
     def requests(self, controller_id: int, listener: str) -> Iterator[ControlRequest]:
-        """The requests in the order in which they are to be sent: each broker gets its three in this order.
+        """The requests in the order in which they are to be sent, after `prepare`.
 
         `listener` is the one that brokers use among themselves.
         """
@@ -146,10 +154,9 @@ class ControlBatch:
         if not receivers:
             return
         topics: dict[str, list[UpdateMetadataPartitionState]] = {}
-        for key in self._changed:
-            leadership = self._context.leadership(key)
-            if leadership is not None:
-                topics.setdefault(key[0], []).append(self._metadata(key, leadership))
+        for (topic, _), state in self._changed.items():
+            if state is not None:
+                topics.setdefault(topic, []).append(state)
         topic_states = [
             UpdateMetadataTopicState(topic, self._context.topic_id(topic), states)
             for topic, states in topics.items()
