@@ -43,9 +43,7 @@ async def topic(cluster: Cluster, controller: Controller, name: str, *replicas: 
     return topic_id
 
 
-async def in_sync(
-    cluster: Cluster, controller: Controller, topic_id: bytes, name: str, *members: int
-) -> int:
+async def in_sync(cluster: Cluster, controller: Controller, topic_id: bytes, name: str, *members: int) -> int:
     """What the leader asks for when followers have caught up; the error code."""
     now = cluster.state(name)
     assert now is not None
@@ -125,7 +123,9 @@ async def test_a_partition_moves_when_its_new_replicas_are_in_sync(cluster: Clus
     topic_id = await topic(cluster, controller, "a", (1, 2))
     answer = await controller.alter_reassignments(move("a", 0, [3, 2]))
     assert [row.error_code for row in answer.responses[0].partitions] == [0]
-    listed = (await controller.list_reassignments(ListPartitionReassignmentsRequest())).topics[0].partitions[0]
+    listed = (
+        (await controller.list_reassignments(ListPartitionReassignmentsRequest())).topics[0].partitions[0]
+    )
     assert (listed.replicas, listed.adding_replicas, listed.removing_replicas) == ([3, 2, 1], [3], [1])
     assert cluster.assignment("a")[0] == Assignment((3, 2, 1), (3,), (1,))
     await cluster.settled(controller)
