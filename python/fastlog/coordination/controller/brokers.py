@@ -15,7 +15,7 @@ from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.control_batch import ControlBatch
 from fastlog.coordination.controller.data import LiveBroker, Replica
 from fastlog.coordination.controller.elections import Election, known_in_sync
-from fastlog.coordination.controller.flow import Flow, send
+from fastlog.coordination.controller.flow import Flow, Pause, in_turns, send
 from fastlog.coordination.controller.states import ReplicaPhase, replica_may
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.replication.partition import PartitionKey
@@ -141,7 +141,9 @@ def settle_unseen_restarts(context: ControllerContext) -> Flow[None]:
     has loaded everything and given all their states; leaders among them are elected with all the others.
     """
     replicas: list[Replica] = []
-    for key, now in context.leaderships.items():
+    for (key, now), due in in_turns(list(context.leaderships.items())):
+        if due:
+            yield Pause()
         trusted = known_in_sync(context, key, now)
         if key[0] not in context.deleting and len(trusted) < len(now.isr):
             replicas.extend(Replica(key, member) for member in now.isr if member not in trusted)
@@ -153,8 +155,11 @@ def take_over(context: ControllerContext) -> Flow[None]:
     """What a new controller does first with what it has loaded (`startup` of Kafka's two state machines):
     brokers learn of each other, then of their replicas, and who can lead is elected.
     """
-    partition_machine.begin(context)
-    replica_machine.begin(context)
+    for key, due in in_turns(list(context.partitions())):
+        if due:
+            yield Pause()
+        partition_machine.begin(context, (key,))
+        replica_machine.begin(context, (key,))
     yield from tell_brokers(context)
     yield from settle_unseen_restarts(context)
     online: list[Replica] = []

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.data import DURING_DELETION, NO_LEADER, Leadership
+from fastlog.coordination.controller.flow import in_turns
 from fastlog.replication.partition import PartitionKey
 from fastlog.wire.messages.leader_and_isr import (
     LeaderAndIsrLiveLeader,
@@ -56,7 +57,7 @@ class ControlBatch:
         self._leading: dict[int, dict[PartitionKey, LeaderAndIsrPartitionState]] = {}
         self._stopping: dict[int, dict[PartitionKey, StopReplicaPartitionState]] = {}
         self._updated: dict[int, None] = {}
-        self._changed: dict[PartitionKey, UpdateMetadataPartitionState | None] = {}
+        self._changed: dict[PartitionKey, None] = {}
 
     def __bool__(self) -> bool:
         """Whether anybody is told anything."""
@@ -98,23 +99,19 @@ class ControlBatch:
         self._updated.update(dict.fromkeys(brokers))
         self._changed.update(dict.fromkeys(keys))
 
-    def prepare(self) -> Iterator[None]:
-        """Makes what all UpdateMetadata requests share, a partition at a time: then nothing more is added."""
-        for key in self._changed:
-            leadership = self._context.leadership(key)
-            if leadership is not None:
-                self._changed[key] = self._metadata(key, leadership)
-            yield
-
     def update_all(self, keys: Iterable[PartitionKey]) -> None:
         """The same for all registered brokers."""
         self.update(self._context.brokers, keys)
 
     def requests(self, controller_id: int, listener: str) -> Iterator[ControlRequest]:
-        """The requests in the order in which they are to be sent, after `prepare`.
+        """The requests in the order in which they are to be sent: each broker gets its three in this order.
 
         `listener` is the one that brokers use among themselves.
         """
+        return (step for step in self.steps(controller_id, listener) if step is not None)
+
+    def steps(self, controller_id: int, listener: str) -> Iterator[ControlRequest | None]:
+        """The same, with None where others may have a turn; nothing may change the context meanwhile."""
         yield from self._leader_and_isr_requests(controller_id, listener)
         yield from self._update_metadata_requests(controller_id)
         yield from self._stop_replica_requests(controller_id)
@@ -149,14 +146,17 @@ class ControlBatch:
                 found.append(LeaderAndIsrLiveLeader(broker, endpoint.host, endpoint.port))
         return found
 
-    def _update_metadata_requests(self, controller_id: int) -> Iterator[ControlRequest]:
+    def _update_metadata_requests(self, controller_id: int) -> Iterator[ControlRequest | None]:
         receivers = [broker for broker in self._updated if broker in self._context.brokers]
         if not receivers:
             return
         topics: dict[str, list[UpdateMetadataPartitionState]] = {}
-        for (topic, _), state in self._changed.items():
-            if state is not None:
-                topics.setdefault(topic, []).append(state)
+        for key, due in in_turns(self._changed):
+            if due:
+                yield None
+            leadership = self._context.leadership(key)
+            if leadership is not None:
+                topics.setdefault(key[0], []).append(self._metadata(key, leadership))
         topic_states = [
             UpdateMetadataTopicState(topic, self._context.topic_id(topic), states)
             for topic, states in topics.items()

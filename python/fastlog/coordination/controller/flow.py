@@ -122,9 +122,6 @@ def read_unclean(topics: Iterable[str]) -> Flow[Collection[str]]:
 
 def send(batch: ControlBatch) -> Flow[None]:
     """Has a batch sent, if there is anything in it."""
-    for _, due in in_turns(batch.prepare()):
-        if due:
-            yield Pause()
     if batch:
         yield SendBatch(batch)
 

@@ -42,7 +42,11 @@ def store(
     stored = Stored()
     if not wanted:
         return stored
-    signed = {key: replace(now, controller_epoch=context.epoch) for key, now in wanted.items()}
+    signed: dict[PartitionKey, Leadership] = {}
+    for (key, now), due in in_turns(wanted.items()):
+        if due:
+            yield Pause()
+        signed[key] = replace(now, controller_epoch=context.epoch)
     results = yield from write_states(
         StateWrite(key, now, None if create else now.partition_epoch) for key, now in signed.items()
     )

@@ -18,6 +18,11 @@ GROUP_CONFIGS: Final = "/config/groups"
 """Not Kafka's, which has settings of groups in KRaft mode alone: no Kafka broker looks there."""
 CONFIG_CHANGES: Final = "/config/changes"
 CONFIG_CHANGE: Final = f"{CONFIG_CHANGES}/config_change_"
+ISR_CHANGES: Final = "/isr_change_notification"
+LOG_DIR_EVENTS: Final = "/log_dir_event_notification"
+REASSIGNMENTS: Final = "/admin/reassign_partitions"
+"""Moves that an old tool asks for; the controller removes the node when all are done."""
+PREFERRED_ELECTIONS: Final = "/admin/preferred_replica_election"
 PRODUCER_IDS: Final = "/latest_producer_id_block"
 DEFAULT: Final = "<default>"
 """The entity that stands for all brokers."""
@@ -29,9 +34,9 @@ PERSISTENT: Final = (
     CONFIG_CHANGES,
     DELETIONS,
     "/brokers/seqid",
-    "/isr_change_notification",
+    ISR_CHANGES,
     PRODUCER_IDS,
-    "/log_dir_event_notification",
+    LOG_DIR_EVENTS,
     TOPIC_CONFIGS,
     "/config/clients",
     "/config/users",

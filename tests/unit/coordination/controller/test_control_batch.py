@@ -17,8 +17,6 @@ VERSIONS = {LeaderAndIsrRequest: 7, UpdateMetadataRequest: 8, StopReplicaRequest
 
 
 def requests_of(batch: ControlBatch) -> list[ControlRequest]:
-    for _ in batch.prepare():
-        pass
     return list(batch.requests(100, "INNER"))
 
 
