@@ -101,8 +101,9 @@ class Term:
     async def send(self, batch: ControlBatch) -> None:
         """Queues the requests of a batch for their brokers."""
         settings = self.settings
-        for request in batch.requests(self.node_id, settings.inter_broker_listener):
-            self.channels.send(request.broker, request.message)
+        for request in batch.steps(self.node_id, settings.inter_broker_listener):
+            if request is not None:
+                self.channels.send(request.broker, request.message)
             await asyncio.sleep(0)
 
     async def update_metadata(
