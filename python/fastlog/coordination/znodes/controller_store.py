@@ -167,11 +167,11 @@ class ControllerStore:
     async def delete_topic(self, name: str) -> None:
         """Removes all nodes of a topic, that of its deletion last."""
         for top in (paths.topic(name), paths.topic_config(name)):
-            below = [top]
-            for path in below:
-                # It grows meanwhile: children stand behind their parents.
-                names = await self._tree.children(path)
-                below.extend(f"{path}/{child}" for child in names)
+            level, below = [top], [top]
+            while level:
+                found = zip(level, await self._tree.children_of_all(level), strict=True)
+                level = [f"{path}/{name}" for path, names in found for name in names or ()]
+                below.extend(level)
             await self.delete_nodes(reversed(below))
         await self.delete_nodes([paths.deletion(name)])
 
