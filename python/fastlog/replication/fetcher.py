@@ -85,7 +85,7 @@ class Fetcher:
             await self._disconnect()
 
     async def step(self) -> None:
-        """One of its steps: cuts what has to be cut, or fetches once, or waits when there is nothing to fetch."""
+        """One of its steps: cuts what has to be cut, or fetches once, or waits while nothing is fetched."""
         positions = self.positions
         positions.wake(self._context.monotonic())
         if positions.cutting:

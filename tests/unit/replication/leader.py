@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,6 +78,8 @@ class Leader:
     down: bool = False
     connections: int = 0
     max_bytes: int = 1 << 20
+    pause: float | None = None
+    """Seconds before each answer."""
     is_open: bool = False
     _session: dict[tuple[str | bytes, int], FetchPartition] = field(default_factory=dict)
     _epoch: int = 0
@@ -102,6 +105,8 @@ class Leader:
         assert isinstance(message, FetchRequest)
         encode_request(message, version, 1, None)
         self.requests.append((message, version))
+        if self.pause is not None:
+            await asyncio.sleep(self.pause)
         answer = self.answers.pop(0) if self.answers else self._fetch(message, version)
         self.before_answer()
         return frame_of(answer, version)

@@ -6,7 +6,7 @@ import pytest
 
 from fastlog.base.clock import ManualClock
 from fastlog.replication.follower_throttle import FollowerThrottle, throttled_partitions
-from tests.unit.replication.followers import KEY, FollowerWorld, batch
+from tests.unit.replication.followers import FollowerWorld, batch
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ class World:
         self.replicas = ReplicaManager(NODE, self.moved.append)
         self.settings = ReplicaSettings()
         self.fences: list[int] = []
-        host = LocalPartitions(
+        self.host = LocalPartitions(
             cast("Any", self.logs), self.replicas, cast("Any", None), cast("Any", self), self._settings
         )
-        self.reconciler: Reconciler[TopicState] = Reconciler(NODE, host)
+        self.reconciler: Reconciler[TopicState] = Reconciler(NODE, self.host)
 
     async def fence(self, log: FakeLog, epoch: int) -> int:
         """As `IoLoop.fence`, before anybody here follows."""
@@ -128,3 +128,28 @@ async def test_new_configs_reach_log_and_partition() -> None:
     partition = world.replicas.get("t", 0)
     assert partition is not None
     assert (partition.settings.zstd, world.logs.configured) == (True, ["t"])
+
+
+async def test_nothing_is_fetched_while_the_role_changes() -> None:
+    world = World()
+    said: list[tuple[str, int, int]] = []
+
+    class Told:
+        """`Fetchers` that note the state of the partition at the time."""
+
+        async def follow(self, partition: Any) -> None:
+            said.append(("follow", partition.leader_id, partition.leader_epoch))
+
+        async def stop(self, keys: Any) -> None:
+            assert list(keys) == [("t", 0)]
+            partition = world.replicas.get("t", 0)
+            said.append(("stop", *((partition.leader_id, partition.leader_epoch) if partition else (0, 0))))
+
+    world.host._fetchers = Told()
+    await world.to(2, 1)
+    await world.to(3, 2)
+    assert said == [("stop", 0, 0), ("follow", 2, 1), ("stop", 2, 1), ("follow", 3, 2)]
+    said.clear()
+    await world.to(NODE, 3)
+    await world.to(2, 4, replicas=(2, 3))
+    assert [(what, leader) for what, leader, _ in said] == [("stop", 3), ("stop", NODE)]
