@@ -216,7 +216,7 @@ class Partition:
 
     def on_appended(self, end_offset: int) -> None:
         """Records up to `end_offset` (exclusive) are in the log."""
-        if not self.followers:
+        if self._alone or not self.followers:
             if end_offset > self._appended:
                 self._appended = end_offset
             self._advance()
