@@ -38,5 +38,12 @@ def test_replicas_stay_where_they_are(tmp_path: Path) -> None:
                     answer = client.ask(AlterReplicaLogDirsRequest(dirs), version)
                     ((topic,), (row,)) = (answer.results, answer.results[0].partitions)
                     assert (topic.topic_name, row.partition_index, row.error_code) == ("t", partition, code)
+            # Once each, with what was said last.
+            dirs = [
+                AlterReplicaLogDir(path, [AlterReplicaLogDirTopic("t", [0, 0]), AlterReplicaLogDirTopic("u")])
+                for path in (there, here)
+            ]
+            ((topic,),) = (client.ask(AlterReplicaLogDirsRequest(dirs), 2).results,)
+            assert [(row.partition_index, row.error_code) for row in topic.partitions] == [(0, 0)]
     finally:
         broker.close()

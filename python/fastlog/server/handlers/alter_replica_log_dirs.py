@@ -8,7 +8,8 @@
 | one that is in that directory already            | none: nothing to do   |
 | a move                                           | UNSUPPORTED_VERSION   |
 
-All but the last are Kafka's (`ReplicaManager.alterReplicaLogDirs`). In the answer a topic comes once.
+All but the last are Kafka's (`ReplicaManager.alterReplicaLogDirs`). In the answer each partition comes once,
+with what became of the directory that was named for it last, and only topics of which there was a partition.
 """
 
 from __future__ import annotations
@@ -38,20 +39,26 @@ if TYPE_CHECKING:
 def handle(ctx: RequestContext, request: AlterReplicaLogDirsRequest) -> Steps[AlterReplicaLogDirsResponse]:
     """Says of each partition why it stays where it is."""
     known = {os.path.abspath(directory.path): directory for directory in ctx.broker.logs.directories}
-    results: dict[str, AlterReplicaLogDirTopicResult] = {}
+    found: dict[str, dict[int, ErrorCode]] = {}
     for wanted in request.dirs:
         # As in Kafka a relative path is none of a broker's.
         directory = known.get(os.path.normpath(wanted.path)) if Path(wanted.path).is_absolute() else None
         yield
         for topic in wanted.topics:
-            result = results.setdefault(topic.name, AlterReplicaLogDirTopicResult(topic.name))
-            yield
             for partition in topic.partitions:
-                code = _error(ctx.broker, directory, topic.name, partition)
-                result.partitions.append(AlterReplicaLogDirPartitionResult(partition, int(code)))
-                ctx.pace.grow(ROW_BYTES)
+                error = _error(ctx.broker, directory, topic.name, partition)
+                found.setdefault(topic.name, {})[partition] = error
                 yield
-    return AlterReplicaLogDirsResponse(results=list(results.values()))
+            yield
+    response = AlterReplicaLogDirsResponse()
+    for name, errors in found.items():
+        result = AlterReplicaLogDirTopicResult(name)
+        response.results.append(result)
+        for partition, error in errors.items():
+            result.partitions.append(AlterReplicaLogDirPartitionResult(partition, int(error)))
+            ctx.pace.grow(ROW_BYTES)
+            yield
+    return response
 
 
 def _error(broker: BrokerServices, directory: LogDirectory | None, topic: str, partition: int) -> ErrorCode:
