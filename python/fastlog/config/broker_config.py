@@ -37,12 +37,22 @@ class BrokerConfig:
     node_id_is_set: bool
     """False when the id came from nowhere: the one that a data directory remembers goes before it."""
     broker_rack: str | None
+    broker_id_generation_enable: bool
+    reserved_broker_max_id: int
     listeners: ListenerConfig
     log_dirs: tuple[Path, ...]
 
     zookeeper_connect: str | None
     """None: the metadata is in a keeper in this process."""
     keeper_listen: str | None
+    auto_leader_rebalance_enable: bool
+    leader_imbalance_check_interval_seconds: int
+    leader_imbalance_per_broker_percentage: int
+    unclean_leader_election_enable: bool
+    controller_fast_failover: bool
+    controlled_shutdown_enable: bool
+    controlled_shutdown_max_retries: int
+    controlled_shutdown_retry_backoff_ms: int
     zookeeper_session_timeout_ms: int
     zookeeper_connection_timeout_ms: int | None
 
@@ -86,6 +96,15 @@ class BrokerConfig:
     offsets_topic_num_partitions: int
     offsets_topic_replication_factor: int
     offsets_topic_segment_bytes: int
+
+    num_replica_fetchers: int
+    replica_fetch_backoff_ms: int
+    replica_fetch_max_bytes: int
+    replica_fetch_min_bytes: int
+    replica_fetch_response_max_bytes: int
+    replica_fetch_wait_max_ms: int
+    replica_high_watermark_checkpoint_interval_ms: int
+    replica_socket_timeout_ms: int
 
     log_cleaner_enable: bool
     log_cleaner_threads: int

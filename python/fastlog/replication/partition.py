@@ -48,10 +48,12 @@ class ReplicaSettings:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What partitions ask: a clock in milliseconds, and whether a broker may join an in-sync set now."""
+    """What partitions ask: a clock in milliseconds, whether a broker may join an in-sync set now."""
 
     now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
     is_eligible: Callable[[int], bool] = lambda _: True
+    kept_high_watermark: Callable[[PartitionKey], int] = lambda _: 0
+    """What an earlier run has left of a partition's high watermark (see `watermarks`)."""
 
 
 class Partition:
@@ -112,12 +114,12 @@ class Partition:
         """The other replicas, while this broker leads."""
         self.isr = settled(frozenset(), 0)
         self.offline = False
-        self.high_watermark = log.log_start_offset
+        self._around = surroundings or Surroundings()
         self._appended = log.log_end_offset
         self._written = log.recovery_point
+        self.high_watermark = self._within_log(self._around.kept_high_watermark(self.key))
         self._on_advance = on_advance
         self._on_append = on_append
-        self._around = surroundings or Surroundings()
         self._least = 1
         self._since = NO_EPOCH
         """The first epoch of this broker's leadership: it may have been elected again and again since."""
@@ -176,6 +178,10 @@ class Partition:
         self.leader_epoch = leader_epoch
         self.isr = settled(in_sync, partition_epoch)
         self.followers = {replica: self.followers.get(replica) or Follower() for replica in others} or _NOBODY
+        if new_leader:
+            # What a former leadership has noted may have been cut since, and a follower has appended more.
+            self._appended = self.log.log_end_offset
+            self._written = min(self._written, self._appended)
         if new_epoch or new_leader:
             self.epoch_start = self._appended
             now = self._around.now_ms()
@@ -230,6 +236,20 @@ class Partition:
             self._appended = end_offset
             if not self._advance():
                 self._on_append(self.key)
+
+    def on_followed(self, end_offset: int, high_watermark: int) -> None:
+        """As a follower: the log ends at `end_offset` after an append or a cut.
+
+        `high_watermark` is the leader's. The own one follows it within the log, backwards too.
+        """
+        if self.is_leader:
+            return
+        self._appended = end_offset
+        self._written = min(self._written, end_offset)
+        offset = self._within_log(high_watermark)
+        if offset != self.high_watermark:
+            self.high_watermark = offset
+            self._on_advance(self.key)
 
     def on_flushed(self, offset: int) -> None:
         """Records up to `offset` (exclusive) are on the disk."""
@@ -381,6 +401,9 @@ class Partition:
     def _followers_were_at(self, end: int) -> None:
         for follower in self.followers.values():
             follower.leader_grows(end)
+
+    def _within_log(self, offset: int) -> int:
+        return min(max(offset, self.log.log_start_offset), self._appended)
 
     def _replace_isr(self, isr: InSyncSet) -> None:
         self.isr = isr

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.groups.service import GroupService
+    from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
-    from fastlog.coordination.topics import TopicService
+    from fastlog.coordination.topic_admin import TopicAdmin
     from fastlog.replication.appender import Appender
     from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
@@ -38,7 +39,7 @@ class BrokerServices:
     clock: Clock
     loop: asyncio.AbstractEventLoop
     cluster: ClusterView
-    topics: TopicService
+    topics: TopicAdmin
     producer_ids: ProducerIds
     groups: GroupService
     logs: LogManager
@@ -54,6 +55,8 @@ class BrokerServices:
     registry: Registry
     turns: Turns
     searches: Searches
+    member: Member | None = None
+    """None: this broker is alone, with a keeper of its own."""
 
     @property
     def config(self) -> BrokerConfig:
