@@ -54,7 +54,7 @@ from fastlog.server.network.listener import BoundListener, bind
 from fastlog.server.network.session import ListenerIdentity
 from fastlog.server.observability.http_service import Observability
 from fastlog.server.observability.metrics import BrokerMetrics
-from fastlog.server.requests.among_brokers import AMONG_BROKERS
+from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
@@ -455,7 +455,7 @@ def _resign_groups(groups: GroupService) -> Callable[[Path, str, Sequence[Partit
 
 def _served(registry: Registry, *, is_member: bool) -> Registry:
     """What is served and offered: a broker that is alone is asked nothing by others."""
-    return {key: entry for key, entry in registry.items() if is_member or entry.api_key not in AMONG_BROKERS}
+    return {key: entry for key, entry in registry.items() if is_member or entry.api_key not in OF_CLUSTERS}
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

@@ -77,6 +77,12 @@ class Membership:
         )
         member = Member(broker, self._tree)
         self._made = parts, member
+
+        def reconfigured(before: BrokerConfig, after: BrokerConfig) -> None:
+            if after.unclean_leader_election_enable and not before.unclean_leader_election_enable:
+                member.controller.unclean_enabled(None)
+
+        parts.live.on_change(reconfigured)
         return member.topics
 
     async def start(self, producer_ids: ProducerIds) -> None:

@@ -38,6 +38,8 @@ from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Opened, Preparation
 
+_UNCLEAN: Final = "unclean.leader.election.enable"
+
 
 @dataclass(frozen=True, slots=True)
 class Broker:
@@ -167,7 +169,11 @@ class Member:
         """Reads what has changed anew, and brings it into force. Raises StoreError."""
         names = [name for kind, name in changed if kind == "topics"]
         if names:
-            await self.topics.take_topic_configs(await self.overrides.read(names))
+            found = await self.overrides.read(names)
+            await self.topics.take_topic_configs(found)
+            for name, configs in found.items():
+                if configs.get(_UNCLEAN) == "true":
+                    self.controller.unclean_enabled(name)
         for kind, name in sorted(changed):
             if kind == "brokers" and (name == paths.DEFAULT or name.isdecimal()):
                 node_id = None if name == paths.DEFAULT else int(name)

@@ -1,4 +1,4 @@
-"""Requests that brokers send each other: and from where they are taken."""
+"""Requests of clusters of several brokers; those among brokers are taken over their listener alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.member.member import Member
     from fastlog.server.requests.context import RequestContext
 
-AMONG_BROKERS: Final = frozenset(
+OF_CLUSTERS: Final = frozenset(
     {
         ApiKey.LEADER_AND_ISR,
         ApiKey.STOP_REPLICA,
@@ -19,6 +19,10 @@ AMONG_BROKERS: Final = frozenset(
         ApiKey.CONTROLLED_SHUTDOWN,
         ApiKey.ALTER_PARTITION,
         ApiKey.ALLOCATE_PRODUCER_IDS,
+        # Of operators, about several brokers.
+        ApiKey.ELECT_LEADERS,
+        ApiKey.ALTER_PARTITION_REASSIGNMENTS,
+        ApiKey.LIST_PARTITION_REASSIGNMENTS,
     }
 )
 """What a broker that is alone has no use for, and does not offer."""
