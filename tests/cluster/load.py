@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from tests.chaos import truth
 from tests.cluster.history import LogHistory, Row, Writer, read_log_history
@@ -160,9 +160,7 @@ class Load:
         partitions = [*range(self._partitions)]
         try:
             with Writer(self._reads) as writer:
-                consumer.assign(
-                    [TopicPartition(self._topic, index, OFFSET_BEGINNING) for index in partitions]
-                )
+                consumer.assign([TopicPartition(self._topic, index, 0) for index in partitions])
                 writer.write("begun", partitions=partitions)
                 while not self._closed.is_set():
                     rows = []

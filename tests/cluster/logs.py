@@ -6,6 +6,7 @@ then leader epoch (i32), magic (i8), CRC (u32), attributes (i16), last offset de
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.harness.waiting import wait_until
+from tests.peers.apache_kafka import KAFKA_3, JavaTools, dump_log_class
 
 _HEADER: Final = struct.Struct(">qiibIhi")
 _PREFIX: Final = 12
@@ -82,3 +84,19 @@ def assert_equal_logs(
         return not last
 
     wait_until(equal, lambda: "\n".join(last), seconds=30, pause=0.5)
+
+
+def dumped(directory: Path) -> str:
+    """What Kafka's DumpLogSegments says of all segments, without their names. Raises on damage."""
+    said = []
+    for path in sorted(directory.glob("*.log")):
+        tools = JavaTools(KAFKA_3)
+        done = tools.run(
+            dump_log_class(KAFKA_3), "--deep-iteration", "--print-data-log", "--files", str(path)
+        )
+        lines = done.stdout.decode().splitlines()
+        said += [
+            re.sub(r"\bposition: \d+ ", "", line) for line in lines if line.startswith(("|", "baseOffset"))
+        ]
+    assert not [line for line in said if "isvalid: false" in line]
+    return "\n".join(said)

@@ -1,0 +1,43 @@
+"""All members are replaced, one by one, and back again, each on its directory, while records are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.extent import RATE, RECORDS, WHOLE
+from tests.cluster.kinds import Kind, replacements
+from tests.cluster.load import Load
+from tests.cluster.operator import create_topic, rotations
+from tests.cluster.verdict import assert_kept
+
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize(("kind", "other"), replacements(whole=WHOLE))
+def test_members_are_replaced_and_come_back(kind: Kind, other: Kind, tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster", (kind,) * 3) as cluster:
+        create_topic(cluster, "kept", rotations([*cluster.members]))
+        create_topic(cluster, "still", rotations([*cluster.members]))
+        with Load(cluster.bootstrap, "still", 3, tmp_path / "before", rate=RATE) as before:
+            assert_kept(cluster, before, at_least=100)
+        identities = [_identity(path) for path in cluster.data_dirs.values()]
+        with Load(cluster.bootstrap, "kept", 3, tmp_path / "during", rate=RATE // 4) as during:
+            for successor in (other, kind):
+                for number, member in cluster.members.items():
+                    cluster.restart(number, kind=successor)
+                    assert member.kind == successor
+                    # It catches up before the next one goes: two have to be in sync.
+                    cluster.wait_whole()
+                    during.wait_for_acks(100)
+                # What was written before the first replacement is served by all who came.
+                assert len(before.finish().final or ()) >= 100
+            assert_kept(cluster, during, at_least=RECORDS)
+        assert [_identity(path) for path in cluster.data_dirs.values()] == identities
+
+
+def _identity(data_dir: Path) -> set[str]:
+    lines = (data_dir / "meta.properties").read_text().splitlines()
+    return {line for line in lines if line.startswith(("broker.id=", "cluster.id=", "version="))}
