@@ -11,6 +11,7 @@ from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from tests.chaos.truth import committed
 from tests.cluster.cluster import OFFSETS_PARTITIONS, PATIENCE_SECONDS, Cluster
 from tests.cluster.history import Row
+from tests.cluster.load import row_of
 from tests.cluster.operator import elect_preferred
 from tests.harness.waiting import wait_until
 
@@ -50,9 +51,10 @@ def read_and_commit(bootstrap: str, group: str, topic: str, count: int) -> list[
 
     def enough() -> bool:
         for message in consumer.consume(min(500, count - len(rows)), 0.5):
-            assert message.error() is None or message.error().retriable(), message.error()
-            if message.error() is None:
-                rows.append((message.partition(), message.offset(), int(message.value())))
+            error = message.error()
+            assert error is None or error.retriable(), error
+            if error is None:
+                rows.append(row_of(message))
         return len(rows) >= count
 
     def done() -> bool:

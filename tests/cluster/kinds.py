@@ -30,10 +30,14 @@ def clusters(*, whole: bool) -> Sequence[Kinds]:
     return possible if whole else possible[-2:]
 
 
-def replacements(*, whole: bool) -> Sequence[tuple[Kind, Kind]]:
+def uniform() -> list[Kinds]:
+    """Clusters of three of each kind that is tested: what benchmarks set side by side."""
+    return [(kind,) * 3 for kind in ("fastlog", "kafka") if kind in ENABLED]
+
+
+def replacements() -> Sequence[tuple[Kind, Kind]]:
     """(kind, its successor) for clusters whose members are replaced one by one, and back again."""
-    possible = [pair for pair in _REPLACEMENTS if ENABLED.issuperset(pair)]
-    return possible if whole else possible[:2][-1:]
+    return [pair for pair in _REPLACEMENTS if ENABLED.issuperset(pair)]
 
 
 def parse(text: str) -> Kinds:

@@ -113,13 +113,12 @@ class Load:
         with Writer(self._files[number]) as writer:
 
             def delivered(error: KafkaError | None, message: Message) -> None:
-                row = _row(message)
                 if error is None:
-                    acked.append(row)
+                    acked.append(row_of(message))
                 else:
-                    partition, _, value = row
-                    sure = error.code() in _NEVER_SENT
-                    writer.write("failed", partition=partition, value=value, error=str(error), sure=sure)
+                    # It has no offset, of course.
+                    fields = {"partition": message.partition(), "value": int(message.value() or b"")}
+                    writer.write("failed", **fields, error=str(error), sure=error.code() in _NEVER_SENT)
 
             began, count = time.monotonic(), 0
             while not self._ended.is_set() or count < self._least:
@@ -166,7 +165,7 @@ class Load:
                     rows = []
                     for message in consumer.consume(1000, 0.2):
                         if (error := message.error()) is None:
-                            rows.append(_row(message))
+                            rows.append(row_of(message))
                         # What it has read or was going to read is not there: never so in a whole log.
                         assert error is None or error.code() not in _LOST_PLACE, error
                     writer.records("read", rows)
@@ -175,7 +174,8 @@ class Load:
             consumer.close()
 
 
-def _row(message: Message) -> Row:
+def row_of(message: Message) -> Row:
+    """Partition, offset and value, which is a number."""
     partition, offset, value = message.partition(), message.offset(), message.value()
     assert partition is not None and offset is not None and value is not None
     return partition, offset, int(value)

@@ -96,5 +96,5 @@ OF_BROKERS: Final[Mapping[str, Move]] = {
     "all killed": kill_all,
 }
 OF_SERVERS: Final[Mapping[str, Move]] = {"server killed": kill_server, "quorum lost": lose_quorum}
-SHORT: Final = ("controller killed", "controller stopped", "leader stopped", "leader frozen", "all killed")
+SHORT: Final = ("controller killed", "leader frozen", "all killed")
 """Those of brokers that every run of the tests does."""

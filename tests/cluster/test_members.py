@@ -30,6 +30,7 @@ def test_each_member_leads_and_is_asked_first(cluster: Cluster, tmp_path: Path) 
         assert {row[0] for row in history.final or ()} == set(range(len(cluster.members)))
 
 
+@pytest.mark.whole
 def test_leadership_goes_around(cluster: Cluster, tmp_path: Path) -> None:
     """Others lead when one is shut down, each in its turn; then the first again."""
     create_topic(cluster, "around", [[*cluster.members]])

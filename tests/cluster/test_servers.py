@@ -31,7 +31,7 @@ def on_ensemble(
         yield cluster
 
 
-@pytest.mark.parametrize("move", OF_SERVERS)
+@pytest.mark.parametrize("move", OF_SERVERS if WHOLE else ["quorum lost"])
 def test_records_go_on(move: str, on_ensemble: Cluster, tmp_path: Path) -> None:
     """Without the servers nobody is elected, and nobody has to be: the leaders lead on."""
     on_ensemble.heal()
