@@ -80,7 +80,8 @@ class Run:
                     violations = [*check(history), *self._check_group(history, partitions)]
             finally:
                 self._group.close()
-            violations += [f"not acknowledged: {failed}" for failed in history.failures]
+            violations += [f"not acknowledged: {failed}" for failed in history.unexplained]
+            violations += cluster.tracebacks()
             state = cluster.wait_whole()
             replicas = {key: part.replicas for key, part in state.partitions.items()}
             try:
@@ -149,7 +150,9 @@ def report(outcome: Outcome) -> str:
     """Counts and violations as lines."""
     counts: Mapping[str, int] = outcome.moves
     lines = [f"{name}: {count}" for name, count in sorted(counts.items())]
-    lines.append(f"records: {len(outcome.history.final or ())}, acknowledged: {outcome.history.acked}")
+    history = outcome.history
+    lines.append(f"records: {len(history.final or ())}, acknowledged: {history.acked}")
+    lines.append(f"given up by the client, since a broker knew of no topic: {len(history.failures)}")
     kinds = Counter(text.partition(":")[0] for text in outcome.violations)
     for kind, count in kinds.items():
         lines.append(f"{count} of kind {kind!r}")

@@ -11,7 +11,7 @@ The ideas are those of Jepsen's workload for Kafka, without its cycles of transa
 | `duplicates`    | one value at two offsets                                                               |
 | `aborted_reads` | read, though it was never sent, or is known not to be in the log                       |
 | `order`         | records of one producer that have changed places                                       |
-| `reading`       | a reader that goes back, or skips what is in the log, without beginning anew           |
+| `reading`       | a reader that goes back, skips what is in the log, or finds its place gone             |
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def order(history: LogHistory) -> Iterator[str]:
 
 def reading(history: LogHistory) -> Iterator[str]:
     """A reader gets, from where it began, each record of the log after the one before."""
+    yield from (f"reading: {name} finds its place gone: {error}" for name, error in history.lost)
     known: dict[int, list[int]] = defaultdict(list)
     for partition, offset in sorted({(row[0], row[1]) for row in chain(_acked(history), _read(history))}):
         known[partition].append(offset)

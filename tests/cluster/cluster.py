@@ -166,6 +166,14 @@ class Cluster:
 
         return wait_until(once, lambda: f"{what}: {state}", seconds=PATIENCE_SECONDS, pause=0.2)
 
+    def tracebacks(self) -> list[str]:
+        """The ends of the logs of fastlog members that have said more than they should."""
+        return [
+            f"broker {number}: {text[text.index('Traceback') :][:4000]}"
+            for number, member in self.members.items()
+            if "Traceback" in (text := member.fastlog_text)
+        ]
+
     # -- what can be done to its members --------------------
 
     def kill(self, *numbers: int) -> None:

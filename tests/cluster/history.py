@@ -9,6 +9,7 @@ Times are nanoseconds of CLOCK_MONOTONIC. Each producer and each reader has a fi
 | failed | t, partition, value, error, sure: whether it is certain that the record is not in the log     |
 | begun  | t, partitions: the reader begins to read these anew, wherever                                 |
 | read   | t, records: [partition, offset, value] each, in the order in which they came                  |
+| lost   | t, error: the reader's place is not in the log, and it reads no more                          |
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from tests.chaos.history import read_events
+
+_GIVEN_UP: Final = ("_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART")
 
 Row = tuple[int, int, int]
 """Partition, offset, value."""
@@ -54,6 +57,8 @@ class LogHistory:
     producers: dict[str, ProducerHistory] = field(default_factory=dict)
     readers: dict[str, list[list[Row]]] = field(default_factory=dict)
     """Stretches without a new beginning, in the order of time."""
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    """Readers that found their place gone, with what they were told."""
     final: list[Row] | None = None
     """All that the topic has, read from the beginning to the end when all was over."""
 
@@ -71,6 +76,8 @@ class LogHistory:
                 self.readers.setdefault(name, []).append([])
             case "read":
                 self.readers[name][-1].extend(_rows(event))
+            case "lost":
+                self.lost.append((name, event["error"]))
             case other:
                 raise ValueError(f"{name} wrote an unknown event {other!r}")
 
@@ -86,6 +93,16 @@ class LogHistory:
     def failures(self) -> list[Failed]:
         """All records that were not."""
         return [failed for producer in self.producers.values() for failed in producer.failed]
+
+    @property
+    def unexplained(self) -> list[Failed]:
+        """Those among them that a cluster has to answer for.
+
+        librdkafka gives up what is queued for a partition, sent or not, when a broker says in Metadata that
+        there is no such topic. Apache Kafka's say so when they have started and no controller has told them
+        of any yet.
+        """
+        return [failed for failed in self.failures if failed.error not in _GIVEN_UP]
 
 
 class Writer:

@@ -108,6 +108,10 @@ def a_reader_skips_a_record(history: LogHistory) -> None:
     history.readers["r2"] = [[(0, 1, 12), (0, 4, 16)]]
 
 
+def a_reader_is_told_that_it_is_behind_the_end(history: LogHistory) -> None:
+    history.lost.append(("r1", "OFFSET_OUT_OF_RANGE"))
+
+
 @pytest.mark.parametrize(
     ("plant", "words"),
     [
@@ -126,6 +130,7 @@ def a_reader_skips_a_record(history: LogHistory) -> None:
         (a_reader_goes_back, "reading: r2 goes back in 0 from 1 to 0"),
         (a_reader_sees_a_record_twice, "reading: r2 goes back in 0 from 1 to 1"),
         (a_reader_skips_a_record, "reading: r2 skips 1 of 0 from 1 to 4"),
+        (a_reader_is_told_that_it_is_behind_the_end, "reading: r1 finds its place gone"),
     ],
 )
 def test_a_planted_fault_is_found(plant: Callable[[LogHistory], None], words: str) -> None:
@@ -143,10 +148,12 @@ def test_a_history_is_read_back(tmp_path: Path) -> None:
         for _ in range(2):
             reader.write("begun", partitions=[0])
             reader.records("read", [(0, 7, 10)])
+        reader.write("lost", error="gone")
     assert read_log_history([tmp_path / "p1.jsonl", tmp_path / "r1.jsonl"], [(0, 7, 10)]) == LogHistory(
         producers={
             "p1": ProducerHistory([(0, 10), (1, 11)], [(0, 7, 10)], [Failed(1, 11, "timed out", sure=False)])
         },
         readers={"r1": [[(0, 7, 10)], [(0, 7, 10)]]},
+        lost=[("r1", "gone")],
         final=[(0, 7, 10)],
     )
