@@ -8,5 +8,5 @@ from typing import Final
 WHOLE: Final = os.environ.get("FASTLOG_CLUSTER") == "full"
 RECORDS: Final = int(os.environ.get("FASTLOG_CLUSTER_RECORDS") or (100_000 if WHOLE else 20_000))
 """How many records go through each change of a cluster."""
-RATE: Final = 2000
+RATE: Final = 1000
 """How many of them a second."""

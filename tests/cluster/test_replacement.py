@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.cluster.operator import create_topic, rotations
 from tests.cluster.verdict import assert_kept
 
 pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(900)]
+_BOTH: Final[tuple[Kind, ...]] = ("kafka", "fastlog")
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,19 @@ def test_members_are_replaced_and_come_back(kind: Kind, other: Kind, tmp_path: P
 def _identity(data_dir: Path) -> set[str]:
     lines = (data_dir / "meta.properties").read_text().splitlines()
     return {line for line in lines if line.startswith(("broker.id=", "cluster.id=", "version="))}
+
+
+def test_a_member_alone_changes_its_kind(tmp_path: Path) -> None:
+    """A cluster of one goes on as the other kind and as the first again, with all that was written."""
+    settings = {"min.insync.replicas": "1"}
+    with Cluster(tmp_path / "cluster", ("fastlog",), settings=settings) as cluster:
+        create_topic(cluster, "kept", [[1]])
+        identity = _identity(cluster.data_dirs[1])
+        with Load(cluster.bootstrap, "kept", 1, tmp_path, rate=RATE // 4) as load:
+            for kind in _BOTH:
+                load.wait_for_acks(100)
+                cluster.restart(1, kind=kind)
+                cluster.wait_whole()
+            load.wait_for_acks(100)
+            assert_kept(cluster, load, at_least=2000)
+        assert _identity(cluster.data_dirs[1]) == identity
