@@ -70,8 +70,9 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	$(BIN)/python -m benches.macro.fetch_sessions
 	$(BIN)/python -m benches.macro.topics
 
-chaos: build  ## five minutes of a consumer group under churn
+chaos: build  ## five minutes of a consumer group under churn, half an hour of a cluster that loses its members
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.cluster.chaos --minutes 30
 
 FUZZ_TARGETS ?= batch frame index plan reply
 FUZZ_SECONDS ?= 3600
