@@ -219,8 +219,9 @@ class KafkaOnZooKeeper(ApacheKafka):
         *,
         broker_id: int = 1,
         settings: Mapping[str, str] | None = None,
+        heap: str = "512m",
     ) -> None:
-        super().__init__(directory, settings=settings, heap="512m", quick=True)
+        super().__init__(directory, settings=settings, heap=heap, quick=True)
         self.connect = connect
         self.broker_id = broker_id
 

@@ -186,7 +186,7 @@ async def test_another_broker_takes_over_from_a_controller_that_is_gone() -> Non
 
     def script(header: RequestHeader, request: Request) -> Answer:
         asked.append(request)
-        if len(asked) > 8:
+        if len(asked) > 5:
             both.controller = 2
         return plain(header, request)  # type: ignore[return-value]
 
