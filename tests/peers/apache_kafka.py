@@ -129,17 +129,22 @@ class ApacheKafka:
     ) -> None:
         self.stop()
 
-    def start(self) -> float:
-        """Formats the data directory when new, starts, and returns the seconds until the port answered."""
+    def command(self) -> list[str]:
+        """What to run; its configuration is written, and the data directory formatted when new."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "server.properties"
         lines = {**self._lines(), **self._settings}
         config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         self._prepare(lines)
+        return self.tools.command("kafka.Kafka", str(config), heap=self.heap, quick=self.quick)
+
+    def start(self) -> float:
+        """Formats the data directory when new, starts, and returns the seconds until the port answered."""
+        command = self.command()
         began = time.monotonic()
         with (self.directory / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
-                self.tools.command("kafka.Kafka", str(config), heap=self.heap, quick=self.quick),
+                command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,

@@ -42,7 +42,7 @@ class Reassignment:
 
     @property
     def origin(self) -> tuple[int, ...]:
-        """The replicas when it is cancelled."""
+        """The replicas when it is cancelled: those from before, perhaps in another order."""
         return tuple(node for node in self.replicas if node not in self.adding)
 
 

@@ -60,8 +60,8 @@ async def plan(
 ) -> None:
     """Proposes replicas on brokers; changes nothing.
 
-    As few move as that takes. Each rack gets a replica before one gets a second. With -o json it is a file for
-    `apply`, and for kafka-reassign-partitions, of the partitions that change.
+    As few move as that takes. Each rack gets a replica before one gets a second. With -o json it is a file
+    for `apply`, and for kafka-reassign-partitions, of the partitions that change.
     """
     from fastlog.cli.tool.chosen_partitions import parse_choice
     from fastlog.cli.tool.reassign.proposal import propose, show_plan

@@ -10,6 +10,7 @@ from typing import Final
 from fastlog.base.wording import counted
 from fastlog.cli.tool.chosen_partitions import choose_partitions
 from fastlog.cli.tool.failure_reports import UsageProblem
+from fastlog.cli.tool.health import moves_under_way
 from fastlog.cli.tool.invocation import Session
 from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.reassign.plan_file import plan_document
@@ -38,10 +39,12 @@ _BROKERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Replicas now and as planned, of the same partitions."""
+    """Replicas of the same partitions. What is being moved counts as being at its target already."""
 
     current: Placement
     planned: Placement
+    stable: Placement
+    """As `current`, but what is being moved is where it comes from."""
     brokers: Mapping[int, BrokerNode]
 
     @property
@@ -75,24 +78,27 @@ async def propose(
     chosen = choose_partitions(metadata, choice)
     for item, error in chosen.errors.items():
         session.item_failed(item, error)
+    moves = await moves_under_way(cluster, [item.name for item in chosen.found]) or {}
     current = {item.name: item.replicas for item in chosen.found}
+    stable = current | {name: move.origin for name, move in moves.items()}
+    current |= {name: move.target for name, move in moves.items()}
     try:
         planned = plan_replicas(current, racks, replication=replication)
     except ValueError as error:
         raise UsageProblem(str(error)) from None
-    return Proposal(current, planned, metadata.brokers)
+    return Proposal(current, planned, stable, metadata.brokers)
 
 
 def show_plan(session: Session, found: Proposal, *, current: bool) -> None:
     """What changes, and what each broker has before and after; as JSON the file."""
     out = session.out
     if current:
-        out.document(plan_document(found.current))
+        out.document(plan_document(found.stable))
         out.table(
             _COLUMNS[:3],
             [
                 {"topic": name.topic, "partition": name.partition, "current": nodes}
-                for name, nodes in sorted(found.current.items())
+                for name, nodes in sorted(found.stable.items())
             ],
         )
         return
