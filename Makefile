@@ -34,6 +34,7 @@ $(EXTENSION): $(STAMP) $(RUST_SOURCES)
 test: test-rust test-python  ## every test
 
 test-fast: build  ## the tests of single parts: under two minutes on two cores, once all is built
+	cargo build --release --package fastlog-capi --quiet
 	cargo test --package fastlog-core --lib --quiet
 	$(BIN)/python -m pytest tests/unit -m 'not slow' --numprocesses $(TEST_PROCESSES) --dist loadfile -p no:benchmark
 

@@ -38,12 +38,22 @@ FEW = settings(
 
 CORRELATION_ID = 0x01020304
 
+# What no client sends.
+BETWEEN_BROKERS = (
+    ApiKey.LEADER_AND_ISR,
+    ApiKey.STOP_REPLICA,
+    ApiKey.UPDATE_METADATA,
+    ApiKey.CONTROLLED_SHUTDOWN,
+    ApiKey.ALTER_PARTITION,
+    ApiKey.ALLOCATE_PRODUCER_IDS,
+)
+
 # Messages, and versions of them, that kafka-python does not have as Kafka 3.9 does.
 NOT_IN_KAFKA_PYTHON = {
     (f"ConsumerGroup{name}", version)
     for name in ("HeartbeatRequest", "HeartbeatResponse", "DescribeRequest", "DescribeResponse")
     for version in (0, 1)
-}
+} | {(message.__name__, version) for message, version in VARIANTS if message.API in BETWEEN_BROKERS}
 
 # Versions that came with Kafka 4.
 NOT_IN_KIO = {

@@ -19,6 +19,11 @@ advice is to have no more than 4,000 partitions on a broker."""
 _MANY: Final = 1 << 15
 _FEW: Final = 1 << 10
 _PROTOCOLS: Final = 10_240
+# What a controller sends is all or nothing: a broker that refuses it never learns what it has to do. Each of
+# 20,000 partitions, three replicas, may be moving to three others: 20 elements, with the topic's.
+_ALL_PARTITIONS: Final = 1 << 19
+# A leader of 20,000 partitions loses a follower, or gets it back.
+_MANY_CHANGES: Final = 1 << 17
 
 
 class ApiKey(IntEnum):
@@ -117,6 +122,10 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.FETCH: Api("Fetch", 17, 12, "fetch"),
     ApiKey.LIST_OFFSETS: Api("ListOffsets", 9, 6, "offsets"),
     ApiKey.METADATA: Api("Metadata", 12, 9, "metadata"),
+    ApiKey.LEADER_AND_ISR: Api("LeaderAndIsr", 7, 4, "leader_and_isr", _ALL_PARTITIONS),
+    ApiKey.STOP_REPLICA: Api("StopReplica", 4, 2, "stop_replica"),
+    ApiKey.UPDATE_METADATA: Api("UpdateMetadata", 8, 6, "update_metadata", _ALL_PARTITIONS),
+    ApiKey.CONTROLLED_SHUTDOWN: Api("ControlledShutdown", 3, 3, "controlled_shutdown"),
     ApiKey.OFFSET_COMMIT: Api("OffsetCommit", 9, 8, "group_offsets"),
     ApiKey.OFFSET_FETCH: Api("OffsetFetch", 9, 6, "group_offsets"),
     ApiKey.FIND_COORDINATOR: Api("FindCoordinator", 6, 3, "find_coordinator"),
@@ -156,10 +165,13 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.ALTER_CLIENT_QUOTAS: Api("AlterClientQuotas", 1, 1, "alter_client_quotas"),
     ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS: Api("DescribeUserScramCredentials", 0, 0, "scram"),
     ApiKey.ALTER_USER_SCRAM_CREDENTIALS: Api("AlterUserScramCredentials", 0, 0, "scram"),
+    ApiKey.ALTER_PARTITION: Api("AlterPartition", 3, 0, "alter_partition", _MANY_CHANGES),
+    ApiKey.UPDATE_FEATURES: Api("UpdateFeatures", 1, 0, "update_features"),
     ApiKey.DESCRIBE_CLUSTER: Api("DescribeCluster", 1, 0, "cluster"),
     ApiKey.DESCRIBE_PRODUCERS: Api("DescribeProducers", 0, 0, "describe_producers"),
     ApiKey.DESCRIBE_TRANSACTIONS: Api("DescribeTransactions", 0, 0, "describe_transactions"),
     ApiKey.LIST_TRANSACTIONS: Api("ListTransactions", 1, 0, "list_transactions"),
+    ApiKey.ALLOCATE_PRODUCER_IDS: Api("AllocateProducerIds", 0, 0, "allocate_producer_ids"),
     ApiKey.CONSUMER_GROUP_HEARTBEAT: Api("ConsumerGroupHeartbeat", 1, 0, "consumer_group_heartbeat", _MANY),
     ApiKey.CONSUMER_GROUP_DESCRIBE: Api("ConsumerGroupDescribe", 1, 0, "consumer_group_describe"),
     ApiKey.DESCRIBE_TOPIC_PARTITIONS: Api(

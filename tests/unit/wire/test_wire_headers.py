@@ -18,6 +18,7 @@ from fastlog.wire import (
     encode_response,
 )
 from fastlog.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from fastlog.wire.messages.controlled_shutdown import ControlledShutdownRequest, ControlledShutdownResponse
 from fastlog.wire.messages.group_offsets import OffsetDeleteRequest, OffsetDeleteResponse
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataResponse
 from fastlog.wire.messages.sasl import SaslHandshakeRequest, SaslHandshakeResponse
@@ -36,6 +37,8 @@ KAFKA_3_9 = {
     "CREATE_ACLS": 3, "DELETE_ACLS": 3, "ELECT_LEADERS": 2, "ALTER_PARTITION_REASSIGNMENTS": 0,
     "LIST_PARTITION_REASSIGNMENTS": 0, "DESCRIBE_CLIENT_QUOTAS": 1, "ALTER_CLIENT_QUOTAS": 1,
     "DESCRIBE_USER_SCRAM_CREDENTIALS": 0, "ALTER_USER_SCRAM_CREDENTIALS": 0,
+    "LEADER_AND_ISR": 7, "STOP_REPLICA": 4, "UPDATE_METADATA": 8, "CONTROLLED_SHUTDOWN": 3,
+    "ALTER_PARTITION": 3, "UPDATE_FEATURES": 1, "ALLOCATE_PRODUCER_IDS": 0,
 }  # fmt: skip
 
 
@@ -105,6 +108,19 @@ def test_api_versions_requests_follow_the_usual_rule() -> None:
     assert encode_request(request, 3, 1, "c")[4:].hex() == "001200030000000100016300" + "0261" + "0231" + "00"
 
 
+def test_controlled_shutdown_0_has_a_header_without_a_client_id() -> None:
+    request = ControlledShutdownRequest(broker_id=258)
+    frame = encode_request(request, 0, 7, "abc")
+    assert frame.hex() == "0000000c" + "0007" + "0000" + "00000007" + "00000102"
+    header, decoded = decode_request(frame[4:])
+    assert (header, decoded) == (RequestHeader(ApiKey.CONTROLLED_SHUTDOWN, 0, 7, None), request)
+    assert encode_request(request, 1, 7, "abc")[4:].hex() == "0007000100000007" + "0003616263" + "00000102"
+    assert encode_response(ControlledShutdownResponse(), 0, 7)[8:] == bytes(6)
+    for size in range(12):
+        with pytest.raises(MalformedMessage):
+            decode_request(frame[4 : 4 + size])
+
+
 def test_sasl_handshake_and_offset_delete_are_never_flexible() -> None:
     assert encode_request(SaslHandshakeRequest("PLAIN"), 1, 1, None)[14:] == b"\x00\x05PLAIN"
     assert (
@@ -119,7 +135,7 @@ def test_sasl_handshake_and_offset_delete_are_never_flexible() -> None:
     [
         ("0003" + "000d" + "00000007" + "ffff", 3, 13),
         ("0003" + "ffff" + "00000007" + "ffff", 3, -1),
-        ("0004" + "0000" + "00000007" + "ffff", 4, 0),
+        ("003a" + "0000" + "00000007" + "ffff", 58, 0),
         ("03e7" + "0000" + "00000007" + "ffff", 999, 0),
         ("ffff" + "0000" + "00000007" + "ffff", -1, 0),
         ("0012" + "7fff" + "00000007" + "0003" + "616263" + "00", 18, 32767),
@@ -139,7 +155,7 @@ def test_versions_are_checked_on_the_way_out_too() -> None:
     with pytest.raises(UnsupportedVersion):
         decode_response(ApiKey.METADATA, 13, bytes(20))
     with pytest.raises(UnsupportedVersion):
-        decode_response(ApiKey.LEADER_AND_ISR, 0, bytes(20))
+        decode_response(ApiKey.ENVELOPE, 0, bytes(20))
 
 
 @pytest.mark.parametrize(

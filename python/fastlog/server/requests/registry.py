@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 # looked into. Frames of bulk data are bounded by socket.request.max.bytes alone.
 DECODED_MAX_BYTES: Final = 4 * 1024 * 1024
 FRAME_MAX_BYTES: Final = 2**31 - 1
+# A broker that refuses what its controller sends never learns its tasks: enough for 20,000 partitions in as
+# many topics with the longest names, each moving from three replicas to three others.
+CONTROLLER_MAX_BYTES: Final = 8 * 1024 * 1024
+FROM_CONTROLLERS: Final = frozenset({ApiKey.LEADER_AND_ISR, ApiKey.STOP_REPLICA, ApiKey.UPDATE_METADATA})
 # Metadata and assignments of groups: copied, encoded and kept. Kafka Streams has the largest, some 100 KiB.
 GROUP_MAX_BYTES: Final = 16 * 1024 * 1024
 
@@ -92,14 +96,20 @@ Registry = Mapping[int, Registration]
 _REGISTRATIONS: dict[int, Registration] = {}
 
 
+def decoded_max_bytes(api_key: ApiKey) -> int:
+    """The largest frame of an API that is decoded, if its handler names no other bound."""
+    return CONTROLLER_MAX_BYTES if api_key in FROM_CONTROLLERS else DECODED_MAX_BYTES
+
+
 def handles(
     api_key: ApiKey,
     min_version: int | None = None,
     max_version: int | None = None,
     *,
-    max_bytes: int = DECODED_MAX_BYTES,
+    max_bytes: int | None = None,
 ) -> Callable[[H], H]:
-    """Registers a handler of decoded requests. Versions default to all that the codecs know."""
+    """Registers a handler of decoded requests. Versions default to all that the codecs know, and the largest
+    frame that is decoded to `decoded_max_bytes`."""
 
     def register(function: H) -> H:
         low, high = _versions(api_key, min_version, max_version)
@@ -108,7 +118,7 @@ def handles(
                 api_key,
                 low,
                 high,
-                max_bytes,
+                decoded_max_bytes(api_key) if max_bytes is None else max_bytes,
                 handler=function,
                 is_coroutine=inspect.iscoroutinefunction(function),
                 is_generator=inspect.isgeneratorfunction(function),
@@ -124,14 +134,15 @@ def handles_later(
     min_version: int | None = None,
     max_version: int | None = None,
     *,
-    max_bytes: int = DECODED_MAX_BYTES,
+    max_bytes: int | None = None,
     oversized: ErrorCode | None = None,
 ) -> Callable[[L], L]:
     """Registers a handler that calls back with the answer; see the module's text."""
 
     def register(function: L) -> L:
         low, high = _versions(api_key, min_version, max_version)
-        _add(Registration(api_key, low, high, max_bytes, oversized, later_handler=function))
+        most = decoded_max_bytes(api_key) if max_bytes is None else max_bytes
+        _add(Registration(api_key, low, high, most, oversized, later_handler=function))
         return function
 
     return register
