@@ -69,7 +69,7 @@ async def describe_topics(
         moves_under_way(cluster, [item.name for topic in found for item in topic.partitions]),
     )
     for topic in found:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "partition": item.index,
                 "leader": None if item.leader < 0 else item.leader,
@@ -92,7 +92,11 @@ async def describe_topics(
                 "topic_id": str(UUID(bytes=topic.topic_id)) if any(topic.topic_id) else None,
                 "internal": topic.is_internal,
                 "partition_count": len(rows),
-                "replication_factor": max((len(item.replicas) for item in topic.partitions), default=0),
+                "replication_factor": max(
+                    # As kafka-topics counts: not those that a move adds.
+                    (len(row["replicas"]) - len(row["adding_replicas"] or ()) for row in rows),
+                    default=0,
+                ),
                 "configs": configs.get(topic.name),
                 "partitions": rows,
             }
