@@ -49,7 +49,12 @@ async def apply_plan(
         else:
             rows[name] = row
     if rate is not None and wanted:
-        moves = {name: _move(nodes, replicas.get(name), moving.get(name)) for name, nodes in wanted.items()}
+        # What does not exist is for the controller to refuse.
+        moves = {
+            name: _move(nodes, replicas[name], moving.get(name))
+            for name, nodes in wanted.items()
+            if name in replicas
+        }
         if not await _limit(session, cluster, moves, rate):
             session.out.note("the throttle could not be set, and so nothing was moved")
             wanted = {}
@@ -58,7 +63,8 @@ async def apply_plan(
         session.out.note("all replicas are where they should be, or on their way")
     under_way = {name: targets[name] for name, row in rows.items() if row["status"] == "moving"}
     if under_way and interval is None:
-        session.out.note("`fastlog topic reassign watch` waits for the moves")
+        ends = "" if rate is None else " and removes the throttle"
+        session.out.note(f"`fastlog topic reassign watch` waits for the moves{ends}")
     elif under_way and interval is not None:
         for row in await watch_moves(
             session, cluster, under_way, interval=interval, keep_throttles=keep_throttles
@@ -88,9 +94,11 @@ def _row_without_a_move(
 
 
 async def _limit(session: Session, cluster: Cluster, moves: Mapping[TopicPartition, Move], rate: int) -> bool:
-    """Sets the throttles; whether all are set."""
+    """Sets the throttles; whether all are set. If not, those that are set are removed again."""
     throttled = await set_throttles(cluster, moves, rate)
     show_throttled(session, throttled, f"limited to {size_text(rate)}/s:")
+    if throttled.errors:
+        await end_throttles(session, cluster, sorted({name.topic for name in moves}))
     return not throttled.errors
 
 

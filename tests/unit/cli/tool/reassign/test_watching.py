@@ -28,10 +28,14 @@ from fastlog.wire.messages.metadata import (
     MetadataResponseTopic,
 )
 from fastlog.wire.messages.partition_admin import (
+    AlterPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsResponse,
     ListPartitionReassignmentsRequest,
     ListPartitionReassignmentsResponse,
     OngoingPartitionReassignment,
     OngoingTopicReassignment,
+    ReassignablePartitionResponse,
+    ReassignableTopicResponse,
 )
 from tests.unit.net.fake_broker import Answer, FakeBroker
 
@@ -71,6 +75,22 @@ class Moving:
                             resource_type=row.resource_type, resource_name=row.resource_name
                         )
                         for row in request.resources
+                    ]
+                )
+            case AlterPartitionReassignmentsRequest():
+                return AlterPartitionReassignmentsResponse(
+                    responses=[
+                        ReassignableTopicResponse(
+                            name=topic.name,
+                            partitions=[
+                                ReassignablePartitionResponse(
+                                    partition_index=row.partition_index,
+                                    error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+                                )
+                                for row in topic.partitions
+                            ],
+                        )
+                        for topic in request.topics
                     ]
                 )
             case IncrementalAlterConfigsRequest():
@@ -136,6 +156,25 @@ async def test_throttles_of_what_still_moves_stay() -> None:
             await watch_moves(session, cluster, {T0: (2, 3)}, interval=0.01, keep_throttles=False)
         asked = moving.broker.asked(ApiKey.DESCRIBE_CONFIGS)
     assert asked == []
+
+
+async def test_what_does_not_exist_is_not_throttled_but_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    moving = Moving((), replicas=(1, 2))
+    async with moving.broker:
+        session = Session.of(moving.broker.address)
+        async with session.connect() as cluster:
+            await apply_plan(
+                session,
+                cluster,
+                {TopicPartition("t", 7): (2, 3)},
+                rate=1000,
+                replace=False,
+                interval=None,
+                keep_throttles=False,
+            )
+        assert moving.broker.asked(ApiKey.INCREMENTAL_ALTER_CONFIGS) == []
+    assert session.failed
+    assert "partition t-7: The topic or partition does not exist" in capsys.readouterr().err
 
 
 async def test_nothing_moves_without_the_throttle_that_was_asked_for(
