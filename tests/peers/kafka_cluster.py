@@ -23,7 +23,7 @@ class KafkaCluster:
                 directory / f"broker-{node}",
                 f"{self.zookeeper.address}/kafka",
                 broker_id=node,
-                settings={"broker.rack": rack, "zookeeper.session.timeout.ms": "6000", **(settings or {})},
+                settings={"broker.rack": rack, "zookeeper.session.timeout.ms": "8000", **(settings or {})},
                 heap="256m",
             )
             for node, rack in enumerate("abc", start=1)
