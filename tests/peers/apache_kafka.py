@@ -141,16 +141,21 @@ class ApacheKafka:
         return time.monotonic() - began
 
     def launch(self) -> None:
-        """Formats the data directory when new, and starts; returns at once."""
+        """Starts; returns at once."""
+        command = self.command()
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=self.directory
+            )
+
+    def command(self) -> list[str]:
+        """What to run; its configuration is written, and the data directory formatted when new."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "server.properties"
         lines = {**self._lines(), **self._settings}
         config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         self._prepare(lines)
-        with (self.directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(config), stdout=log, stderr=subprocess.STDOUT, cwd=self.directory
-            )
+        return self._command(config)
 
     def _command(self, config: Path) -> list[str]:
         path, flags = self.tools.class_path, []
