@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from fastlog.replication.partition import NO_LEADER, Partition, PartitionKey
 from fastlog.replication.reconciler import AssignedPartition, AssignedTopic
 
 if TYPE_CHECKING:
     from fastlog.native import Log, LogConfig
     from fastlog.replication.committer import GroupCommitter
-    from fastlog.replication.partition import Partition, PartitionKey, ReplicaSettings
+    from fastlog.replication.partition import ReplicaSettings
     from fastlog.replication.replica_manager import ReplicaManager
     from fastlog.storage.io import IoLoop
     from fastlog.storage.log_manager import LogManager
@@ -27,6 +28,11 @@ class LedPartition(AssignedPartition, Protocol):
     @property
     def isr(self) -> tuple[int, ...]:
         """Node ids of the replicas in sync."""
+        ...
+
+    @property
+    def partition_epoch(self) -> int:
+        """Rises with each change that the controller stores of the partition."""
         ...
 
 
@@ -55,25 +61,15 @@ class SettingsOf(Protocol):
 
 
 class Fetchers(Protocol):
-    """Who brings the records of leaders to the partitions that follow them."""
+    """Fetches from leaders what this broker follows (`FetcherManager`)."""
 
     async def follow(self, partition: Partition) -> None:
-        """Fetches for a partition from its leader, in its leader epoch; its log is fenced for that epoch."""
+        """Fetches for a partition from its leader, in its leader epoch; what went on in another one ends."""
         ...
 
     async def stop(self, keys: Iterable[PartitionKey]) -> None:
-        """Ends that: afterwards nothing of theirs is appended, cut or under way."""
+        """Ends fetching for partitions: afterwards nothing of theirs is appended, cut or under way."""
         ...
-
-
-class NoFetchers:
-    """`Fetchers` of a broker that is alone."""
-
-    async def follow(self, partition: Partition) -> None:
-        """Nobody is fetched from."""
-
-    async def stop(self, keys: Iterable[PartitionKey]) -> None:
-        """Nothing is under way."""
 
 
 class LocalPartitions:
@@ -86,20 +82,20 @@ class LocalPartitions:
         committer: GroupCommitter,
         io: IoLoop,
         settings_of: SettingsOf,
-        fetchers: Fetchers | None = None,
+        fetchers: Fetchers,
     ) -> None:
+        self._fetchers = fetchers
         self._logs = logs
         self._replicas = replicas
         self._committer = committer
         self._io = io
         self._settings_of = settings_of
-        self._fetchers = fetchers or NoFetchers()
 
     async def lead(self, topic: LedTopic, partition: int) -> None:
         """See `PartitionHost.lead`."""
         state, settings = topic.partitions[partition], self._settings_of(topic)
-        log = await self._log(topic, partition, settings)
         await self._fetchers.stop([(topic.name, partition)])
+        log = await self._log(topic, partition, settings)
         if log.latest_epoch < state.leader_epoch:
             # Before the first append of the epoch: a truncation is found by comparing epochs (KIP-101). What
             # is still queued in an older one is refused from here on.
@@ -115,16 +111,17 @@ class LocalPartitions:
             leader_epoch=state.leader_epoch,
             in_sync=frozenset(state.isr),
             replicas=state.replicas,
+            partition_epoch=state.partition_epoch,
             settings=settings.replica,
         )
 
     async def follow(self, topic: LedTopic, partition: int) -> None:
         """See `PartitionHost.follow`."""
         state, settings = topic.partitions[partition], self._settings_of(topic)
-        log = await self._log(topic, partition, settings)
         await self._fetchers.stop([(topic.name, partition)])
+        log = await self._log(topic, partition, settings)
         await self._fence(log, state.leader_epoch)
-        followed = self._replicas.become_follower(
+        replica = self._replicas.become_follower(
             topic.name,
             topic.topic_id,
             partition,
@@ -133,13 +130,14 @@ class LocalPartitions:
             leader_epoch=state.leader_epoch,
             settings=settings.replica,
         )
-        await self._fetchers.follow(followed)
+        if state.leader != NO_LEADER:
+            await self._fetchers.follow(replica)
 
     async def stop(self, topic: LedTopic, partition: int, *, delete: bool) -> None:
         """See `PartitionHost.stop`: requests that wait for the partition are answered first."""
+        await self._fetchers.stop([(topic.name, partition)])
         replica = self._replicas.get(topic.name, partition)
         if replica is not None and replica.topic_id == topic.topic_id:
-            await self._fetchers.stop([replica.key])
             self._replicas.remove(topic.name, partition)
             if not delete:
                 await self._fence(replica.log, topic.partitions[partition].leader_epoch)

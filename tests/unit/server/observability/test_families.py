@@ -180,6 +180,7 @@ def replica(topic: str, number: int, **what: Any) -> Any:
         key=(topic, number),
         is_leader=what.get("leads", True),
         in_sync=range(what.get("in_sync", 3)),
+        followers=range(2),
         least_in_sync=2,
         leader_error=lambda: what.get("error", 0),
         high_watermark=what.get("high", 0),
@@ -202,7 +203,6 @@ class Table(list[Any]):
 
 
 def test_storage() -> None:
-    wide = SimpleNamespace(partitions=[SimpleNamespace(replicas=(1, 2, 3))] * 5)
     replicas = [
         replica("t", 0),
         replica("t", 1, in_sync=2),
@@ -223,7 +223,9 @@ def test_storage() -> None:
         cleaner=SimpleNamespace(stats=CleanerStats()),
     )
     services: Any = SimpleNamespace(
-        logs=logs, replicas=replicas, cluster=SimpleNamespace(topics={"t": wide, "u": wide})
+        logs=logs,
+        replicas=replicas,
+        in_sync_sets=SimpleNamespace(shrinks=1, expansions=2, failures=3),
     )
     disks: Any = SimpleNamespace(rooms={Path("/a"): Room(7, 8)})
     rows = shown(storage_families(services, disks))
@@ -232,6 +234,11 @@ def test_storage() -> None:
         'fastlog_partitions{state="offline"}': 9,
         "fastlog_under_replicated_partitions": 2,
         "fastlog_under_min_isr_partitions": 1,
+        "fastlog_at_min_isr_partitions": 1,
+        "fastlog_led_partitions": 4,
+        'fastlog_isr_changes_total{change="shrunk"}': 1,
+        'fastlog_isr_changes_total{change="expanded"}': 2,
+        'fastlog_isr_changes_total{change="refused"}': 3,
         'fastlog_topic_size_bytes{topic="t"}': 500,
         'fastlog_topic_size_bytes{topic="u"}': 200,
         'fastlog_log_dir_online{log_dir="/a"}': 1,
