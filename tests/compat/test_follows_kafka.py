@@ -115,10 +115,14 @@ def uuid_bytes(topic_id: Any) -> bytes:
     return ((high & (2**64 - 1)) << 64 | (low & (2**64 - 1))).to_bytes(16, "big")
 
 
-def produce(kafka: KafkaOnZooKeeper, topic: str, partitions: int, count: int, **config: Any) -> None:
+def produce(
+    kafka: KafkaOnZooKeeper, topic: str, partitions: int, count: int, *, size: int = 200, **config: Any
+) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "acks": "1", "linger.ms": 20, **config})
     for number in range(count):
-        producer.produce(topic, os.urandom(200), key=str(number).encode(), partition=number % partitions)
+        producer.produce(topic, os.urandom(size), key=str(number).encode(), partition=number % partitions)
+        while len(producer) > 50_000:
+            producer.poll(0.1)
         producer.poll(0)
     assert producer.flush(60) == 0
 
@@ -143,8 +147,9 @@ async def test_logs_are_the_leaders_byte_by_byte(
             known_id = bytes(16) if by_name else topic_id
             parts = [await broker.follow(topic, known_id, number, 1, 0) for number in range(3)]
             # While it follows: other codecs, idempotent producers, and acks=all, which waits for it.
-            await asyncio.to_thread(produce, kafka, topic, 3, 6_000, **{"compression.type": "lz4"})
-            sure = {"acks": "all", "enable.idempotence": True}
+            packed: Any = {"compression.type": "lz4"}
+            await asyncio.to_thread(produce, kafka, topic, 3, 6_000, **packed)
+            sure: Any = {"acks": "all", "enable.idempotence": True}
             await asyncio.to_thread(produce, kafka, topic, 3, 3_000, **sure)
             await caught_up(parts, 6_000)
             assert not broker.fetchers.stats.failed
