@@ -73,7 +73,7 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 chaos: build  ## five minutes of a consumer group under churn
 	$(BIN)/python -m tests.chaos
 
-FUZZ_TARGETS ?= batch frame index plan
+FUZZ_TARGETS ?= batch frame index plan reply
 FUZZ_SECONDS ?= 3600
 
 fuzz:  ## libFuzzer, an hour per target; needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`

@@ -13,7 +13,13 @@ from fastlog.wire.codec import (
 from fastlog.wire.compiler import generated_source
 from fastlog.wire.errors import MalformedMessage, UnencodableMessage, UnsupportedVersion, WireError
 from fastlog.wire.headers import RequestHeader, decode_request_header
-from fastlog.wire.in_steps import Steps, decode_request_in_steps, encode_response_in_steps
+from fastlog.wire.in_steps import (
+    Steps,
+    decode_request_in_steps,
+    decode_response_in_steps,
+    encode_request_in_steps,
+    encode_response_in_steps,
+)
 from fastlog.wire.messages import request_type, response_type
 from fastlog.wire.schema import ZERO_UUID, Message, Request, Response
 
@@ -38,8 +44,10 @@ __all__ = [
     "decode_request_in_steps",
     "decode_response",
     "decode_response_header",
+    "decode_response_in_steps",
     "encode_body",
     "encode_request",
+    "encode_request_in_steps",
     "encode_response",
     "encode_response_in_steps",
     "generated_source",

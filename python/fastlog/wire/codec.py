@@ -50,7 +50,7 @@ def encode_request(
 ) -> bytes:
     """The frame of a request, length prefix included. Raises UnencodableMessage or UnsupportedVersion."""
     header = RequestHeader(message.API, version, correlation_id, client_id)
-    _check_version(message.API, version)
+    check_version(message.API, version)
     body = encode_body(message, version)
     head = encode_request_header(header)
     return b"".join((_LENGTH.pack(len(head) + len(body)), head, body))
@@ -68,7 +68,7 @@ def decode_response(key: ApiKey, version: int, payload: ReadableBuffer) -> tuple
 
 def decode_response_header(key: ApiKey, version: int, buf: bytes | memoryview) -> tuple[int, int]:
     """Reads a response header: (correlation id, where the body starts). Raises as `decode_response`."""
-    _check_version(key, version)
+    check_version(key, version)
     if len(buf) < 4:
         raise MalformedMessage(f"a response of {len(buf)} bytes is shorter than its header")
     correlation_id: int = _LENGTH.unpack_from(buf)[0]
@@ -83,7 +83,7 @@ def decode_response_header(key: ApiKey, version: int, buf: bytes | memoryview) -
 
 def encode_response(message: Response, version: int, correlation_id: int) -> bytes:
     """The frame of a response, length prefix included. Raises UnencodableMessage or UnsupportedVersion."""
-    _check_version(message.API, version)
+    check_version(message.API, version)
     body = encode_body(message, version)
     return frame_start(message, version, correlation_id, len(body)) + body
 
@@ -132,6 +132,7 @@ def unencodable(message: Message, version: int, error: Exception) -> Unencodable
     return UnencodableMessage(f"{type(message).__name__} version {version}: {problem}")
 
 
-def _check_version(key: ApiKey, version: int) -> None:
+def check_version(key: ApiKey, version: int) -> None:
+    """Raises UnsupportedVersion for an API or version outside the table."""
     if key not in APIS or not 0 <= version <= APIS[key].max_version:
         raise UnsupportedVersion(key, version)

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Generator
+from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fastlog.wire.codec import frame_start, malformed, unencodable
+from fastlog.wire.api_keys import ApiKey
+from fastlog.wire.codec import check_version, decode_response_header, frame_start, malformed, unencodable
 from fastlog.wire.compiler import decoder_in_steps, encoder_in_steps
 from fastlog.wire.errors import UnencodableMessage
-from fastlog.wire.headers import RequestHeader, decode_request_header
-from fastlog.wire.messages import request_type
+from fastlog.wire.headers import RequestHeader, decode_request_header, encode_request_header
+from fastlog.wire.messages import request_type, response_type
 from fastlog.wire.pieces import PIECE_BYTES, Encoded, Part, Pieces, join_parts
-from fastlog.wire.schema import Request, Response
+from fastlog.wire.schema import Message, Request, Response
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 Steps = Generator[None, None, T]
 
+_LENGTH: Final = Struct(">i")
 # Parts that are joined at a time: to join a million of them at the end would be one long step.
 _JOIN_FROM: Final = 4096
 _ONE_PIECE: Final = 1024 * 1024
@@ -34,14 +38,29 @@ def decode_request_in_steps(payload: ReadableBuffer) -> Steps[tuple[RequestHeade
     """See `decode_request`."""
     view = payload if isinstance(payload, bytes) else memoryview(payload)
     header, start = decode_request_header(view)
-    message, version = request_type(header.api_key), header.api_version
-    decode, from_view = decoder_in_steps(message, version)
-    buf = memoryview(view) if from_view else bytes(view)
-    try:
-        decoded = yield from decode(buf, start, len(buf))
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise malformed(message, version, error) from error
-    return header, decoded
+    request = yield from _decode(request_type(header.api_key), header.api_version, view, start)
+    return header, request
+
+
+def decode_response_in_steps(
+    key: ApiKey, version: int, payload: ReadableBuffer
+) -> Steps[tuple[int, Response]]:
+    """See `decode_response`."""
+    view = payload if isinstance(payload, bytes) else memoryview(payload)
+    correlation_id, start = decode_response_header(key, version, view)
+    response = yield from _decode(response_type(key), version, view, start)
+    return correlation_id, response
+
+
+def encode_request_in_steps(
+    message: Request, version: int, correlation_id: int, client_id: str | None = None
+) -> Steps[Encoded]:
+    """See `encode_request`. The message must stay as it is until the end. A frame of more than a MiB is in
+    pieces."""
+    check_version(message.API, version)
+    head = encode_request_header(RequestHeader(message.API, version, correlation_id, client_id))
+    body, size = yield from _encode(message, version)
+    return _frame(_LENGTH.pack(len(head) + size) + head, body, size)
 
 
 def encode_response_in_steps(
@@ -52,6 +71,24 @@ def encode_response_in_steps(
 ) -> Steps[Encoded]:
     """See `encode_response`. The message must stay as it is until the end. A frame of more than a MiB is in
     pieces. `grown` is told each time that so many more bytes are made, and may raise."""
+    body, size = yield from _encode(message, version, grown)
+    return _frame(frame_start(message, version, correlation_id, size), body, size)
+
+
+def _decode(message: type[M], version: int, view: bytes | memoryview, start: int) -> Steps[M]:
+    decode, from_view = decoder_in_steps(message, version)
+    buf = memoryview(view) if from_view else bytes(view)
+    try:
+        decoded: M = yield from decode(buf, start, len(buf))
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise malformed(message, version, error) from error
+    return decoded
+
+
+def _encode(
+    message: Message, version: int, grown: Callable[[int], object] | None = None
+) -> Steps[tuple[list[Part], int]]:
+    """The parts of a body, the small ones among the first joined already, and their bytes."""
     parts: list[Part] = []
     pieces: list[Part] = []
     counted = size = total = 0
@@ -69,11 +106,14 @@ def encode_response_in_steps(
     except (struct.error, TypeError, ValueError, AttributeError, UnencodableMessage) as error:
         raise unencodable(message, version, error) from error
     total += size + sum(map(len, parts[counted:]))
-    start = frame_start(message, version, correlation_id, total)
-    if total <= _ONE_PIECE:
-        return b"".join((start, *pieces, *parts))
-    join_parts(parts, pieces)
-    return Pieces((start, *pieces))
+    if total > _ONE_PIECE:
+        join_parts(parts, pieces)
+    return pieces + parts, total
+
+
+def _frame(start: bytes, body: list[Part], size: int) -> Encoded:
+    whole = (start, *body)
+    return b"".join(whole) if size <= _ONE_PIECE else Pieces(whole)
 
 
 def run(steps: Steps[T]) -> T:

@@ -8,9 +8,7 @@ from importlib import import_module
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
-from fastlog.cli.broker.main import app as broker
 from fastlog.cli.tool.main import COMMANDS, run
 
 PLAIN = re.compile(r"Usage: fastlog[ a-z-]*( \[OPTIONS\])( COMMAND \[ARGS\]\.\.\.| \[?[A-Za-z.:=|]+\]?)*")
@@ -51,9 +49,3 @@ def test_arguments_are_named_as_in_the_usage(capsys: pytest.CaptureFixture[str])
 def test_examples_keep_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["produce", "-h"]) == 0
     assert "\n    seq 100 | fastlog produce numbers\n" in capsys.readouterr().out
-
-
-def test_help_of_the_broker() -> None:
-    lines = CliRunner().invoke(broker, ["-h"]).stdout.splitlines()
-    assert lines[0].endswith(" [OPTIONS] [server.properties]")
-    assert "  server.properties  Configuration with Kafka's keys." in lines

@@ -11,9 +11,13 @@ from fastlog.wire import (
     Request,
     Response,
     UnencodableMessage,
+    UnsupportedVersion,
     decode_request,
     decode_request_in_steps,
+    decode_response,
+    decode_response_in_steps,
     encode_request,
+    encode_request_in_steps,
     encode_response,
     encode_response_in_steps,
 )
@@ -37,6 +41,33 @@ def test_every_request_is_decoded_in_the_same_way() -> None:
     for message, version in REQUESTS:
         payload = encode_request(message, version, 7, "me")[4:]
         assert run(decode_request_in_steps(payload)) == decode_request(payload)
+
+
+def test_every_request_is_encoded_in_the_same_way() -> None:
+    for message, version in REQUESTS:
+        expected = encode_request(message, version, 7, "me")
+        assert run(encode_request_in_steps(message, version, 7, "me")) == expected
+
+
+def test_every_response_is_decoded_in_the_same_way() -> None:
+    for message, version in RESPONSES:
+        payload = encode_response(message, version, 7)[4:]
+        decoded = run(decode_response_in_steps(message.API, version, payload))
+        assert decoded == decode_response(message.API, version, payload)
+        with pytest.raises(MalformedMessage):
+            run(decode_response_in_steps(message.API, version, payload[:-1]))
+
+
+def test_a_large_request_is_in_pieces() -> None:
+    topics = [MetadataRequestTopic(name="x" * 200) for _ in range(20_000)]
+    request = MetadataRequest(topics=topics)
+    encoded = run(encode_request_in_steps(request, 12, 7, "me"))
+    assert isinstance(encoded, Pieces)
+    whole = encode_request(request, 12, 7, "me")
+    assert (b"".join(encoded.pieces), len(encoded)) == (whole, len(whole))
+    assert sum(1 for _ in encode_request_in_steps(request, 12, 7)) > 20_000 // 64
+    with pytest.raises(UnsupportedVersion):
+        run(encode_request_in_steps(request, 13, 7))
 
 
 def test_every_response_is_encoded_in_the_same_way() -> None:

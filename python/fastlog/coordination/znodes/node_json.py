@@ -173,6 +173,11 @@ def encode_broker(endpoints: Sequence[tuple[str, str, int, str]], rack: str | No
     return dump(fields)
 
 
+def encode_log_dir_event(node_id: int) -> bytes:
+    """/log_dir_event_notification/log_dir_event_N: a log directory of the broker has failed."""
+    return dump({"version": 1, "broker": node_id, "event": 1})
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 

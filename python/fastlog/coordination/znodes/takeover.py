@@ -45,6 +45,10 @@ class FormerFile:
         except OSError as error:
             raise StoreError(f"{METADATA_FILE} cannot be renamed to {TAKEN_OVER}: {error}") from error
 
+    def is_there(self) -> bool:
+        """Whether there is one. Blocks."""
+        return bool(self._holders())
+
     def _holders(self) -> list[Path]:
         return [directory for directory in self._directories if (directory / METADATA_FILE).exists()]
 
@@ -92,6 +96,10 @@ class FormerTree:
             raise StoreError(f"{KEEPER_DIRECTORY} cannot be renamed to {MOVED_AWAY}: {error}") from error
         # Last: after a crash in between, the file still says all.
         await self._file.put_away()
+
+    def is_there(self) -> bool:
+        """Whether there is one, or a file. Blocks."""
+        return bool(self.homes() or self._file.is_there())
 
     def homes(self) -> list[Path]:
         """Where there is one."""

@@ -20,7 +20,6 @@ from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
-    OffsetCommitRequestPartition,
     OffsetCommitResponse,
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
@@ -29,40 +28,26 @@ from fastlog.wire.messages.group_offsets import (
 if TYPE_CHECKING:
     from fastlog.coordination.cluster_view import TopicState
     from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 _DEFAULT_RETENTION: Final = -1
 _EPOCHS_FROM: Final = 9
 _NEVER: Final = (1 << 63) - 1
 _AT_ONCE: Final = 256
+_LOT: Final = 32
+"""Partitions between two moments at which others may go first: each takes a microsecond or two."""
 
 Offsets = dict[tuple[str, int], CommittedOffset]
+Refused = dict[tuple[str, int], ErrorCode]
 
 
 @handles(ApiKey.OFFSET_COMMIT)
 async def handle(ctx: RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse:
     """Answers when the offsets are appended."""
-    now_ms = ctx.broker.clock.now_ms()
-    expires = NO_TIMESTAMP
-    if request.retention_time_ms != _DEFAULT_RETENTION:
-        expires = min(now_ms + request.retention_time_ms, _NEVER)
-    limit = ctx.broker.config.offset_metadata_max_bytes
-    refused: dict[tuple[str, int], ErrorCode] = {}
+    refused: Refused = {}
     offsets: Offsets = {}
     seen: dict[str, TopicState] = {}
-    async for topic in ctx.pace.each(request.topics):
-        found = ctx.broker.cluster.topics.get(topic.name)
-        count = 0 if found is None else len(found.partitions)
-        if found is not None:
-            seen[topic.name] = found
-        async for lot in ctx.pace.lots(topic.partitions):
-            for item in lot:
-                key = (topic.name, item.partition_index)
-                if not 0 <= item.partition_index < count:
-                    refused[key] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                elif _length(item.committed_metadata or "") > limit:
-                    refused[key] = ErrorCode.OFFSET_METADATA_TOO_LARGE
-                else:
-                    offsets[key] = _committed(item, now_ms, expires)
+    await ctx.pace.run(_sort(ctx, request, offsets, refused, seen))
     who = Committer(
         request.member_id,
         request.group_instance_id,
@@ -70,21 +55,62 @@ async def handle(ctx: RequestContext, request: OffsetCommitRequest) -> OffsetCom
         knows_epochs=ctx.header.api_version >= _EPOCHS_FROM,
     )
     error = await _commit(ctx, request.group_id, who, offsets, seen, refused)
-    return OffsetCommitResponse(
-        topics=[
-            OffsetCommitResponseTopic(
-                topic.name,
-                [
-                    OffsetCommitResponsePartition(
-                        item.partition_index, int(refused.get((topic.name, item.partition_index), error))
-                    )
-                    async for lot in ctx.pace.lots(topic.partitions)
-                    for item in lot
-                ],
-            )
-            async for topic in ctx.pace.each(request.topics)
-        ]
-    )
+    return await ctx.pace.run(_answer(request, refused, int(error)))
+
+
+def _sort(
+    ctx: RequestContext,
+    request: OffsetCommitRequest,
+    offsets: Offsets,
+    refused: Refused,
+    seen: dict[str, TopicState],
+) -> Steps[None]:
+    """Which offsets can be committed, and which cannot; a step is a lot of partitions."""
+    now_ms = ctx.broker.clock.now_ms()
+    expires = NO_TIMESTAMP
+    if request.retention_time_ms != _DEFAULT_RETENTION:
+        expires = min(now_ms + request.retention_time_ms, _NEVER)
+    limit = ctx.broker.config.offset_metadata_max_bytes
+    for topic in request.topics:
+        name = topic.name
+        found = ctx.broker.cluster.topics.get(name)
+        count = 0 if found is None else len(found.partitions)
+        if found is not None:
+            seen[name] = found
+        for number, item in enumerate(topic.partitions, start=1):
+            index, text, time_ms = item.partition_index, item.committed_metadata, item.commit_timestamp
+            if not 0 <= index < count:
+                refused[name, index] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            elif text and _length(text) > limit:
+                refused[name, index] = ErrorCode.OFFSET_METADATA_TOO_LARGE
+            else:
+                offsets[name, index] = CommittedOffset(
+                    item.committed_offset,
+                    item.committed_leader_epoch,
+                    text or "",
+                    now_ms if time_ms == NO_TIMESTAMP else time_ms,
+                    expires,
+                )
+            if not number % _LOT:
+                yield
+        if topic is not request.topics[-1]:
+            yield
+
+
+def _answer(request: OffsetCommitRequest, refused: Refused, error: int) -> Steps[OffsetCommitResponse]:
+    answer = OffsetCommitResponse()
+    for topic in request.topics:
+        if answer.topics:
+            yield
+        rows: list[OffsetCommitResponsePartition] = []
+        answer.topics.append(OffsetCommitResponseTopic(topic.name, rows))
+        for number, item in enumerate(topic.partitions, start=1):
+            index = item.partition_index
+            code = int(refused.get((topic.name, index), error)) if refused else error
+            rows.append(OffsetCommitResponsePartition(index, code))
+            if not number % _LOT:
+                yield
+    return answer
 
 
 def _length(text: str) -> int:
@@ -98,7 +124,7 @@ async def _commit(
     who: Committer,
     offsets: Offsets,
     seen: dict[str, TopicState],
-    refused: dict[tuple[str, int], ErrorCode],
+    refused: Refused,
 ) -> ErrorCode:
     """Commits what may still be committed: topics may have been deleted while others had their turns."""
     records = None
@@ -118,14 +144,3 @@ async def _commit(
 
 def _is_same(before: TopicState, now: TopicState | None) -> bool:
     return now is not None and now.topic_id == before.topic_id
-
-
-def _committed(item: OffsetCommitRequestPartition, now_ms: int, expires: int) -> CommittedOffset:
-    own_time = item.commit_timestamp != NO_TIMESTAMP
-    return CommittedOffset(
-        offset=item.committed_offset,
-        leader_epoch=item.committed_leader_epoch,
-        metadata=item.committed_metadata or "",
-        commit_timestamp_ms=item.commit_timestamp if own_time else now_ms,
-        expire_timestamp_ms=expires,
-    )

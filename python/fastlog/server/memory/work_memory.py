@@ -2,17 +2,27 @@
 
 Decoding makes many small objects out of few bytes, and so do answers. A request of more than `SMALL_REQUEST`
 bytes is reckoned with `GROWTH` times its size, at most with `MOST`: a request may only have so many elements.
+Of the APIs that may have more of them, the most is more in proportion.
 Those for which there is no room wait in order; one alone is always let through. Produce requests are not
 decoded and do not count. Used on the event loop only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Protocol
+
+from fastlog.wire.api_keys import APIS, MAX_REQUEST_ELEMENTS
 
 SMALL_REQUEST: Final = 16 * 1024
 GROWTH: Final = 24
 MOST: Final = 48 * 1024 * 1024
+
+_MORE: Final[Mapping[int, int]] = {
+    int(key): MOST * api.max_elements // MAX_REQUEST_ELEMENTS
+    for key, api in APIS.items()
+    if api.max_elements > MAX_REQUEST_ELEMENTS
+}
 
 
 class Worker(Protocol):
@@ -39,10 +49,12 @@ class WorkMemory:
         """Connections whose next request waits for room."""
         return len(self._waiting)
 
-    def begin(self, worker: Worker, size: int) -> int:
+    def begin(self, worker: Worker, size: int, api_key: int | None = None) -> int:
         """The bytes that a request of `size` bytes is reckoned with, or 0: `on_room` is called when there may
-        be room. Nobody overtakes those who wait."""
-        weight = min(size * GROWTH, MOST)
+        be room. Nobody overtakes those who wait. `api_key` is that of the request, None for any that may have
+        no more elements than others."""
+        most = MOST if api_key is None else _MORE.get(api_key, MOST)
+        weight = min(size * GROWTH, most)
         first = next(iter(self._waiting), worker)
         if first is worker and (not self.used or self.used + weight <= self.limit):
             self._waiting.pop(worker, None)

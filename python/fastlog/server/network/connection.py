@@ -315,7 +315,7 @@ class Connection(asyncio.BufferedProtocol):
             exchange.started = now
             self._exchanges.append(exchange)
             if size > SMALL_REQUEST and frame.api_key != _PRODUCE:
-                exchange.work = self.host.work.begin(self, size)
+                exchange.work = self.host.work.begin(self, size, frame.api_key)
                 if not exchange.work:
                     self._exchanges.pop()
                     break

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 # looked into. Frames of bulk data are bounded by socket.request.max.bytes alone.
 DECODED_MAX_BYTES: Final = 4 * 1024 * 1024
 FRAME_MAX_BYTES: Final = 2**31 - 1
-# What a controller sends is all or nothing, and a broker that refuses it never learns its tasks: this is enough
-# for 20,000 partitions in as many topics with the longest names, each moving from three replicas to three others.
+# A broker that refuses what its controller sends never learns its tasks: enough for 20,000 partitions in as
+# many topics with the longest names, each moving from three replicas to three others.
 CONTROLLER_MAX_BYTES: Final = 8 * 1024 * 1024
 FROM_CONTROLLERS: Final = frozenset({ApiKey.LEADER_AND_ISR, ApiKey.STOP_REPLICA, ApiKey.UPDATE_METADATA})
 # Metadata and assignments of groups: copied, encoded and kept. Kafka Streams has the largest, some 100 KiB.

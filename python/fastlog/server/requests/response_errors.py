@@ -27,17 +27,9 @@ class _Places(NamedTuple):
 
 def errors_in(response: Response, version: int) -> Errors:
     """The codes in what goes out of `response` in `version`."""
-    places = _places(cast("Hashable", type(response)), version)
-    if not places.nested:
-        # Heartbeats and their like.
-        return tuple((code, 1) for name in places.own if (code := getattr(response, name)))
-    steps = errors_in_steps(response, version)
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        found: Errors = end.value
-        return found
+    found: list[int] = []
+    _note(_places(cast("Hashable", type(response)), version), response, found)
+    return tuple(Counter(found).items()) if found else ()
 
 
 def errors_in_steps(response: Response, version: int) -> Generator[None, None, Errors]:
@@ -46,6 +38,22 @@ def errors_in_steps(response: Response, version: int) -> Generator[None, None, E
     found: list[int] = []
     yield from _collect(places, [response], found)
     return tuple(Counter(found).items()) if found else ()
+
+
+def _note(places: _Places, struct: Any, found: list[int]) -> None:
+    """Adds the codes of one struct."""
+    found += [code for name in places.own if (code := getattr(struct, name))]
+    for name, is_array, inner in places.nested:
+        value = getattr(struct, name)
+        if is_array:
+            if inner.nested:
+                for element in value or ():
+                    _note(inner, element, found)
+            else:
+                for own in inner.own:
+                    found += [code for element in value or () if (code := getattr(element, own))]
+        elif value is not None:
+            _note(inner, value, found)
 
 
 def _collect(places: _Places, structs: Sequence[Any], found: list[int]) -> Generator[None, None, None]:
