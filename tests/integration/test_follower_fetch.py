@@ -206,6 +206,8 @@ def test_a_follower_that_has_caught_up_is_proposed_until_it_is_in(cluster: Clust
     partition = cluster.lead(frozenset({1}))
     two = cluster.follower(2)
     two.ask()
+    # From now on there is nothing to tell it.
+    assert two.go_on().responses == []
     ((asked, wanted),) = cluster.controller.asked
     assert (asked, wanted.proposed) == (partition, frozenset({1, 2}))
     cluster.call(partition.on_isr_refused, wanted, ErrorCode.INELIGIBLE_REPLICA)

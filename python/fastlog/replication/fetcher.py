@@ -80,11 +80,12 @@ class Fetcher:
         self.positions.session.renew()
         try:
             while not self._closing and (len(self.positions) or await self._has_work()):
-                await self._round()
+                await self.step()
         finally:
             await self._disconnect()
 
-    async def _round(self) -> None:
+    async def step(self) -> None:
+        """One of its steps: cuts what has to be cut, or fetches once, or waits while nothing is fetched."""
         positions = self.positions
         positions.wake(self._context.monotonic())
         if positions.cutting:

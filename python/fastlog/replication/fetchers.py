@@ -66,6 +66,10 @@ class FetcherManager:
             if position.lag is not None
         }
 
+    def max_lag(self) -> int:
+        """The largest of them, 0 when there are none."""
+        return max(self.lags().values(), default=0)
+
     async def follow(self, partition: Partition) -> None:
         """Fetches for a partition from its leader, in its leader epoch; what there was in another epoch ends.
 

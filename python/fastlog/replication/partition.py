@@ -72,6 +72,7 @@ class Partition:
         "_least",
         "_on_advance",
         "_on_append",
+        "_since",
         "_written",
         "epoch_start",
         "followers",
@@ -120,6 +121,8 @@ class Partition:
         self._on_advance = on_advance
         self._on_append = on_append
         self._least = 1
+        self._since = NO_EPOCH
+        """The first epoch of this broker's leadership: it may have been elected again and again since."""
         # Whether this broker leads without followers, and whether enough are in sync for acks=all: asked for
         # each append, and changed by little else.
         self._alone = False
@@ -168,6 +171,8 @@ class Partition:
         new_epoch, new_leader = leader_epoch > self.leader_epoch, not self.is_leader
         if not (new_epoch or new_leader) and partition_epoch < self.isr.partition_epoch:
             return
+        if new_leader:
+            self._since = leader_epoch
         others = [replica for replica in replicas or in_sync if replica != self.node_id]
         self.leader_id = self.node_id
         self.leader_epoch = leader_epoch
@@ -222,7 +227,7 @@ class Partition:
 
     def on_appended(self, end_offset: int) -> None:
         """Records up to `end_offset` (exclusive) are in the log."""
-        if not self.followers:
+        if self._alone or not self.followers:
             if end_offset > self._appended:
                 self._appended = end_offset
             self._advance()
@@ -285,7 +290,7 @@ class Partition:
 
         To be called from time to time, every half of `max_lag_ms`.
         """
-        if not self.is_leader or self.isr.is_changing or not self.followers:
+        if not self.is_leader or self.offline or self.isr.is_changing or not self.followers:
             return None
         gone = fallen_behind(
             self.followers,
@@ -378,11 +383,12 @@ class Partition:
         """Whether records up to `end_offset`, appended in `leader_epoch`, are acknowledged.
 
         None: not yet. 0: yes. Otherwise the error code that ends the wait. The in-sync set is checked again,
-        as it may have shrunk since the append.
+        as it may have shrunk since the append. A leader that is elected again, which happens when the broker
+        of a follower dies, goes on: what it has appended is still in its log.
         """
         if self.offline:
             return ErrorCode.KAFKA_STORAGE_ERROR
-        if self.leader_id != self.node_id or self.leader_epoch != leader_epoch:
+        if self.leader_id != self.node_id or leader_epoch < self._since:
             return ErrorCode.NOT_LEADER_OR_FOLLOWER
         if acks != -1:
             return _NONE if self.local_offset() >= end_offset else None

@@ -1,13 +1,12 @@
-"""Cutting logs that a leader does not confirm: settle, cut, write down, in this order.
+"""Cutting logs that a leader does not confirm: settle, claim less, cut.
 
-| what follows the log | how |
+| step | what it is for |
 |---|---|
-| appends and flushes that are under way | waited for; the fence lets none of an older epoch in later |
-| leader epochs, indexes, producer state | cut with the log, natively, durable when the job is done |
-| cleaner checkpoint, recovery point | here, on the disk before the next append |
+| settle | appends and flushes under way end; the fence lets none of an older leader epoch in later |
+| claim less | the recovery point on the disk falls first: an end below it counts as a loss after a crash |
+| cut | records, epochs, indexes and producer state at once, natively, durable when the job is done |
 
-Recovery trusts everything below the recovery point: one beyond the end would hide what is appended there.
-Used on the event loop only.
+The cleaner's checkpoint follows. Used on the event loop only.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Cut(NamedTuple):
 
 
 CutOutcome = int | KafkaError | FastlogNativeError | TimeoutError
-"""The end of the log, or why it may not be appended to yet; FencedLeader: another epoch has begun."""
+"""The end of the log, or why it was not cut; FencedLeader: another epoch has begun."""
 
 
 class Truncations(Protocol):
@@ -68,27 +67,56 @@ class LogTruncation:
 
     async def cut(self, cuts: Sequence[Cut]) -> list[CutOutcome]:
         """See `Truncations`. What is written down is written once for each directory."""
-        outcomes = list(await asyncio.gather(*(self._cut(cut) for cut in cuts)))
-        unwritten: dict[LogDirectory, list[int]] = {}
-        for index, (cut, outcome) in enumerate(zip(cuts, outcomes, strict=True)):
-            entry = self._table.get(*cut.key)
-            if not isinstance(outcome, int) or entry is None or entry.log is not cut.log:
-                continue
-            self._truncated(entry, outcome)
-            # -1: what an earlier run has written down is not known here.
-            if entry.noted_point < 0 or entry.noted_point > outcome:
-                unwritten.setdefault(entry.directory, []).append(index)
-        for directory, indices in unwritten.items():
-            if not await self._checkpoint(directory):
-                text = f"{directory.path}: the recovery points cannot be written"
-                for index in indices:
-                    outcomes[index] = KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, text)
-        return outcomes
+        settled = await asyncio.gather(*(self._settled(cut) for cut in cuts))
+        entries = [entry for entry in settled if isinstance(entry, OpenPartition)]
+        try:
+            unwritten = await self._claim_less(entries)
+            return list(
+                await asyncio.gather(
+                    *(self._cut(cut, entry, unwritten) for cut, entry in zip(cuts, settled, strict=True))
+                )
+            )
+        finally:
+            for entry in entries:
+                entry.floor = None
 
-    async def _cut(self, cut: Cut) -> CutOutcome:
+    async def _settled(self, cut: Cut) -> OpenPartition | CutOutcome:
+        """The partition, when nothing is written to it any more and it is known where it may end."""
+        entry = self._table.get(*cut.key)
+        if entry is None or entry.log is not cut.log:
+            return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "the partition is offline")
         try:
             await self._io.settled(cut.log, writes_only=True)
-            job = self._io.start_over if cut.start_over else self._io.truncate
-            return await job(cut.log, cut.offset, cut.leader_epoch)
+            segments = await asyncio.to_thread(cut.log.segments)
         except (FastlogNativeError, TimeoutError) as error:
             return error
+        # A batch goes as a whole, and lies in one segment: the log ends in it or at its begin, at the least.
+        begins = [base for base, _, _ in segments if base <= cut.offset and not cut.start_over]
+        entry.floor = max(begins, default=cut.offset)
+        return entry
+
+    async def _claim_less(self, entries: Sequence[OpenPartition]) -> set[LogDirectory]:
+        """Lowers recovery points on the disk; the directories where that failed."""
+        # -1: what an earlier run has written down is not known here.
+        due = {
+            entry.directory: None
+            for entry in entries
+            if entry.floor is not None and (entry.noted_point < 0 or entry.noted_point > entry.floor)
+        }
+        return {directory for directory in due if not await self._checkpoint(directory)}
+
+    async def _cut(
+        self, cut: Cut, entry: OpenPartition | CutOutcome, unwritten: set[LogDirectory]
+    ) -> CutOutcome:
+        if not isinstance(entry, OpenPartition):
+            return entry
+        if entry.directory in unwritten:
+            text = f"{entry.directory.path}: the recovery points cannot be written"
+            return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, text)
+        job = self._io.start_over if cut.start_over else self._io.truncate
+        try:
+            end = await job(cut.log, cut.offset, cut.leader_epoch)
+        except FastlogNativeError as error:
+            return error
+        self._truncated(entry, end)
+        return end

@@ -8,12 +8,10 @@ from importlib import import_module
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
-from fastlog.cli.broker.main import app as broker
 from fastlog.cli.tool.main import COMMANDS, run
 
-PLAIN = re.compile(r"Usage: fastlog[ a-z-]*( \[OPTIONS\])( COMMAND \[ARGS\]\.\.\.| \[?[A-Za-z.:=|]+\]?)*")
+PLAIN = re.compile(r"Usage: fastlog[ a-z-]*( \[OPTIONS\])( COMMAND \[ARGS\]\.\.\.| \[?[A-Za-z.:=|\[\]]+\]?)*")
 
 
 def commands() -> Iterator[list[str]]:
@@ -23,9 +21,18 @@ def commands() -> Iterator[list[str]]:
         module, _, attribute = member.target.partition(":")
         found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
-            for command in found.registered_commands:
-                assert command.name is not None
-                yield [name, command.name]
+            yield from members([name], found)
+
+
+def members(words: list[str], app: typer.Typer) -> Iterator[list[str]]:
+    for command in app.registered_commands:
+        assert command.name is not None
+        yield [*words, command.name]
+    for group in app.registered_groups:
+        assert group.name is not None
+        assert group.typer_instance is not None
+        yield [*words, group.name]
+        yield from members([*words, group.name], group.typer_instance)
 
 
 @pytest.mark.parametrize("words", [[], *commands()], ids=" ".join)
@@ -51,9 +58,3 @@ def test_arguments_are_named_as_in_the_usage(capsys: pytest.CaptureFixture[str])
 def test_examples_keep_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["produce", "-h"]) == 0
     assert "\n    seq 100 | fastlog produce numbers\n" in capsys.readouterr().out
-
-
-def test_help_of_the_broker() -> None:
-    lines = CliRunner().invoke(broker, ["-h"]).stdout.splitlines()
-    assert lines[0].endswith(" [OPTIONS] [server.properties]")
-    assert "  server.properties  Configuration with Kafka's keys." in lines

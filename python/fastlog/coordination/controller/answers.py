@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -16,6 +17,8 @@ from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest, LeaderAndI
 from fastlog.wire.messages.stop_replica import StopReplicaRequest, StopReplicaResponse
 
 _LOG: Final = logging.getLogger(__name__)
+_USUAL: Final = (ErrorCode.NONE, ErrorCode.STALE_CONTROLLER_EPOCH, ErrorCode.KAFKA_STORAGE_ERROR)
+"""11 is for what a replica knows already."""
 
 
 class Put(Protocol):
@@ -54,6 +57,7 @@ class Answers:
         """Errors of single partitions tell of log directories."""
         if response.error_code != ErrorCode.NONE:
             return
+        self._log_errors(broker_id, response)
         known = term.context.offline_in_directories(broker_id)
         errors: dict[PartitionKey, int] = {}
         for topic in response.topics:
@@ -67,6 +71,14 @@ class Answers:
                 lambda term: broker_events.directories_answered(term, broker_id, errors),
                 once=False,
             )
+
+    @staticmethod
+    def _log_errors(broker_id: int, response: LeaderAndIsrResponse) -> None:
+        codes = Counter(row.error_code for topic in response.topics for row in topic.partition_errors)
+        for code, count in codes.items():
+            if code in _USUAL:
+                continue
+            _LOG.error("broker %d answers error %d for %d partitions of LeaderAndIsr", broker_id, code, count)
 
     def _to_stop_replica(
         self, term: Term, broker_id: int, request: StopReplicaRequest, response: StopReplicaResponse

@@ -70,7 +70,7 @@ async def suspected(term: Term, broker_id: int, epoch: int) -> None:
     term.suspects[broker_id] = broker
     term.channels.remove(broker_id)
     context.remove_broker(broker_id)
-    await term.run(_replace(context, broker_id), may_lose=False)
+    await term.run(_replace(context, broker_id))
     await deletion.brokers_gone(term, [broker_id])
     await term.update_metadata()
 

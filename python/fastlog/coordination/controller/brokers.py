@@ -15,8 +15,8 @@ from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.control_batch import ControlBatch
 from fastlog.coordination.controller.data import LiveBroker, Replica
 from fastlog.coordination.controller.elections import Election, known_in_sync
-from fastlog.coordination.controller.flow import Flow, send
-from fastlog.coordination.controller.states import PartitionPhase, ReplicaPhase, replica_may
+from fastlog.coordination.controller.flow import Flow, Pause, in_turns, send
+from fastlog.coordination.controller.states import ReplicaPhase, replica_may
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.replication.partition import PartitionKey
 
@@ -71,7 +71,8 @@ def replicas_failed(context: ControllerContext, replicas: Collection[Replica]) -
     """
     doomed = [replica for replica in replicas if replica.key[0] in context.deleting]
     hit = [replica for replica in replicas if replica.key[0] not in context.deleting]
-    partition_machine.to_offline(context, _without_leader(context, hit))
+    led = [replica.key for replica in hit if replica.key in context.led_by(replica.broker)]
+    partition_machine.to_offline(context, led)
     outcomes = yield from partition_machine.pending_to_online(context)
     yield from replica_machine.change(context, hit, ReplicaPhase.OFFLINE)
     if doomed:
@@ -140,7 +141,9 @@ def settle_unseen_restarts(context: ControllerContext) -> Flow[None]:
     has loaded everything and given all their states; leaders among them are elected with all the others.
     """
     replicas: list[Replica] = []
-    for key, now in context.leaderships.items():
+    for (key, now), due in in_turns(list(context.leaderships.items())):
+        if due:
+            yield Pause()
         trusted = known_in_sync(context, key, now)
         if key[0] not in context.deleting and len(trusted) < len(now.isr):
             replicas.extend(Replica(key, member) for member in now.isr if member not in trusted)
@@ -152,8 +155,11 @@ def take_over(context: ControllerContext) -> Flow[None]:
     """What a new controller does first with what it has loaded (`startup` of Kafka's two state machines):
     brokers learn of each other, then of their replicas, and who can lead is elected.
     """
-    partition_machine.begin(context)
-    replica_machine.begin(context)
+    for key, due in in_turns(list(context.partitions())):
+        if due:
+            yield Pause()
+        partition_machine.begin(context, (key,))
+        replica_machine.begin(context, (key,))
     yield from tell_brokers(context)
     yield from settle_unseen_restarts(context)
     online: list[Replica] = []
@@ -176,14 +182,6 @@ def _send_metadata(
     batch = ControlBatch(context)
     batch.update(brokers, keys)
     yield from send(batch)
-
-
-def _without_leader(context: ControllerContext, replicas: Iterable[Replica]) -> list[PartitionKey]:
-    """Partitions that were led by one of the replicas, or by a broker that shuts down."""
-    keys = {replica.key for replica in replicas if replica.key in context.led_by(replica.broker)}
-    for broker in context.shutting_down:
-        keys.update(key for key in context.led_by(broker) if key[0] not in context.deleting)
-    return [key for key in sorted(keys) if context.phase(key) is not PartitionPhase.NON_EXISTENT]
 
 
 def _is_shared(context: ControllerContext, key: PartitionKey) -> bool:

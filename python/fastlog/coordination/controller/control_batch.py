@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.data import DURING_DELETION, NO_LEADER, Leadership
+from fastlog.coordination.controller.flow import in_turns
 from fastlog.replication.partition import PartitionKey
 from fastlog.wire.messages.leader_and_isr import (
     LeaderAndIsrLiveLeader,
@@ -107,6 +108,10 @@ class ControlBatch:
 
         `listener` is the one that brokers use among themselves.
         """
+        return (step for step in self.steps(controller_id, listener) if step is not None)
+
+    def steps(self, controller_id: int, listener: str) -> Iterator[ControlRequest | None]:
+        """The same, with None where others may have a turn; nothing may change the context meanwhile."""
         yield from self._leader_and_isr_requests(controller_id, listener)
         yield from self._update_metadata_requests(controller_id)
         yield from self._stop_replica_requests(controller_id)
@@ -141,12 +146,14 @@ class ControlBatch:
                 found.append(LeaderAndIsrLiveLeader(broker, endpoint.host, endpoint.port))
         return found
 
-    def _update_metadata_requests(self, controller_id: int) -> Iterator[ControlRequest]:
+    def _update_metadata_requests(self, controller_id: int) -> Iterator[ControlRequest | None]:
         receivers = [broker for broker in self._updated if broker in self._context.brokers]
         if not receivers:
             return
         topics: dict[str, list[UpdateMetadataPartitionState]] = {}
-        for key in self._changed:
+        for key, due in in_turns(self._changed):
+            if due:
+                yield None
             leadership = self._context.leadership(key)
             if leadership is not None:
                 topics.setdefault(key[0], []).append(self._metadata(key, leadership))

@@ -19,6 +19,7 @@ from typing import Final
 
 from fastlog.coordination.controller import partition_machine, replica_machine
 from fastlog.coordination.controller.data import PartitionKey, Replica
+from fastlog.coordination.controller.events import Turns
 from fastlog.coordination.controller.states import ReplicaPhase
 from fastlog.coordination.controller.term import Term
 from fastlog.coordination.znodes import paths
@@ -50,9 +51,11 @@ async def resume(term: Term, topics: Iterable[str] = ()) -> None:
     context = term.context
     context.deletion_ineligible.difference_update(topics)
     ready: list[str] = []
+    turns = Turns()
     for topic in sorted(context.deleting):
         replicas = context.replicas_of(context.partitions_of(topic))
         phases = [context.replica_phase(replica) for replica in replicas]
+        await turns.step(len(replicas))
         if all(phase is ReplicaPhase.DELETED for phase in phases):
             await _complete(term, topic)
             continue
@@ -132,7 +135,9 @@ async def _begin(term: Term, topics: Collection[str]) -> None:
     await term.update_metadata(keys)
     waiting: list[Replica] = []
     there: list[Replica] = []
+    turns = Turns()
     for replica in context.replicas_of(keys):
+        await turns.step()
         if not context.is_online(replica.broker, replica.key):
             waiting.append(replica)
         elif context.replica_phase(replica) is not ReplicaPhase.DELETED:

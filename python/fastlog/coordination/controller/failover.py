@@ -6,7 +6,6 @@ them; watches are set before what they watch is read.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -15,14 +14,10 @@ from fastlog.coordination.controller import (
     brokers,
     deletion,
     election_events,
-    partition_machine,
     reassignment,
     reassignment_events,
-    replica_machine,
     topic_events,
 )
-from fastlog.coordination.controller.data import Replica
-from fastlog.coordination.controller.states import ReplicaPhase
 from fastlog.coordination.controller.term import Term
 from fastlog.coordination.znodes import node_json, paths
 from fastlog.coordination.zookeeper.client import ZkClient
@@ -45,8 +40,8 @@ async def take_over(term: Term, client: ZkClient, clock: Callable[[], float]) ->
     for broker in found.values():
         term.open_channel(broker)
     await deletion.load(term)
-    await term.update_metadata()
-    await _start_machines(term)
+    reassignment.begin(context)
+    await term.run(brokers.take_over(context))
     await reassignment_events.load(term)
     await deletion.resume(term)
     await election_events.load(term)
@@ -56,24 +51,6 @@ async def take_over(term: Term, client: ZkClient, clock: Callable[[], float]) ->
         len(keys),
         1000 * (clock() - started),
     )
-
-
-async def _start_machines(term: Term) -> None:
-    context = term.context
-    reassignment.begin(context)
-    replica_machine.begin(context)
-    await asyncio.sleep(0)
-    partition_machine.begin(context)
-    await asyncio.sleep(0)
-    await term.run(brokers.settle_unseen_restarts(context))
-    online: list[Replica] = []
-    offline: list[Replica] = []
-    for replica in context.replicas_of(context.partitions()):
-        there = context.is_online(replica.broker, replica.key)
-        (online if there else offline).append(replica)
-    await term.run(replica_machine.change(context, online, ReplicaPhase.ONLINE))
-    await term.run(replica_machine.change(context, offline, ReplicaPhase.OFFLINE))
-    await term.run(partition_machine.pending_to_online(context))
 
 
 async def _enable_features(client: ZkClient) -> None:

@@ -31,9 +31,9 @@ Outcomes = dict[PartitionKey, Leadership | str]
 """Of each partition its new leadership, or why it has none."""
 
 
-def begin(context: ControllerContext) -> None:
-    """Gives all partitions their states as a new controller finds them."""
-    for key in context.partitions():
+def begin(context: ControllerContext, keys: Iterable[PartitionKey] | None = None) -> None:
+    """Gives partitions (all) their states as a new controller finds them."""
+    for key in context.partitions() if keys is None else keys:
         leadership = context.leadership(key)
         if leadership is None:
             context.put_phase(key, PartitionPhase.NEW)
@@ -106,7 +106,9 @@ def _first_leaders(
 ) -> Flow[Outcomes]:
     outcomes: Outcomes = {}
     wanted: dict[PartitionKey, Leadership] = {}
-    for key in keys:
+    for key, due in in_turns(keys):
+        if due:
+            yield Pause()
         first = first_leadership(context, key)
         if first is None:
             outcomes[key] = "none of its replicas is online"

@@ -14,7 +14,8 @@ where it was. What is stored first is what a next controller goes on with.
 | 6    |                                                   | assignment written, UpdateMetadata to all  |
 
 Kafka goes through the right column also when nobody of the target is online (it shuts down, say), and has no
-leader then; here the move waits, until one of the target starts.
+leader then; here the move waits, until one of the target starts. And Kafka drops a former target, or what a
+cancelled move has added, also when nobody else is in sync: here that is refused, as it is in KRaft.
 """
 
 from __future__ import annotations
@@ -68,7 +69,15 @@ def check_reassignment(
         raise KafkaError(
             ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition, or its topic is being deleted"
         )
-    return now.reassigned_to(target)
+    wanted = now.reassigned_to(target)
+    leadership = context.leadership(key)
+    dropped = set(now.replicas) - set(wanted.replicas)
+    if leadership is not None and dropped.issuperset(leadership.isr):
+        raise KafkaError(
+            ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+            f"replicas {sorted(dropped)}, which would be deleted, are the only ones in sync",
+        )
+    return wanted
 
 
 def _problem(context: ControllerContext, now: Assignment, target: Sequence[int]) -> str | None:

@@ -31,12 +31,12 @@ from fastlog.replication.partition import PartitionKey
 _LOG: Final = logging.getLogger(__name__)
 
 
-def begin(context: ControllerContext) -> None:
-    """Gives all replicas their states as a new controller finds them.
+def begin(context: ControllerContext, keys: Iterable[PartitionKey] | None = None) -> None:
+    """Gives the replicas of partitions (all) their states as a new controller finds them.
 
     Those that are not online count as not to be deleted for now, in case their topic is being deleted.
     """
-    for replica in context.replicas_of(context.partitions()):
+    for replica in context.replicas_of(context.partitions() if keys is None else keys):
         online = context.is_online(replica.broker, replica.key)
         context.put_replica_phase(replica, ReplicaPhase.ONLINE if online else ReplicaPhase.INELIGIBLE)
 
@@ -44,7 +44,9 @@ def begin(context: ControllerContext) -> None:
 def change(context: ControllerContext, replicas: Iterable[Replica], target: ReplicaPhase) -> Flow[None]:
     """Brings replicas into a state and sends one batch; those that may not go there are logged and left."""
     valid = []
-    for replica in replicas:
+    for replica, due in in_turns(replicas):
+        if due:
+            yield Pause()
         phase = context.replica_phase(replica)
         if replica_may(phase, target):
             valid.append(replica)
@@ -97,7 +99,9 @@ def _assign(context: ControllerContext, replica: Replica) -> None:
 
 def _to_offline(context: ControllerContext, replicas: Collection[Replica], batch: ControlBatch) -> Flow[None]:
     leaving: dict[PartitionKey, list[int]] = {}
-    for replica in replicas:
+    for replica, due in in_turns(replicas):
+        if due:
+            yield Pause()
         # With the leader epoch of now, before it rises: what the replica has is of this epoch at most.
         batch.stop((replica.broker,), replica.key, delete=False)
         leaving.setdefault(replica.key, []).append(replica.broker)

@@ -31,7 +31,8 @@ _PROBE_SECONDS: Final = 1.0
 class SocketLink:
     """See `ControlLink`. `address` gives host and port each time that a connection is to be made.
 
-    `on_lost` is called when a connection has broken that was not closed here, or could not be made.
+    `on_lost` is called when a connection has broken that was not closed here, or could not be made again. A
+    broker that has never accepted one is not missed: Kafka's register before they listen.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class SocketLink:
         self._timeout = timeout
         self._connection: Connection | None = None
         self._watching: set[asyncio.Task[None]] = set()
+        self._was_connected = False
         self._closed = False
 
     async def ask(self, request: ControlRequest) -> ControlResponse:
@@ -83,6 +85,7 @@ class SocketLink:
             self._tell()
             raise
         self._connection = connection
+        self._was_connected = True
         watching = asyncio.get_running_loop().create_task(self._watch(connection))
         self._watching.add(watching)
         watching.add_done_callback(self._watching.discard)
@@ -95,7 +98,7 @@ class SocketLink:
             self._tell()
 
     def _tell(self) -> None:
-        if self._on_lost is not None and not self._closed:
+        if self._on_lost is not None and self._was_connected and not self._closed:
             self._on_lost()
 
 

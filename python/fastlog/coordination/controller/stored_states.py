@@ -8,7 +8,15 @@ from typing import Final
 
 from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.data import Leadership
-from fastlog.coordination.controller.flow import Flow, Stale, StateWrite, Written, write_states
+from fastlog.coordination.controller.flow import (
+    Flow,
+    Pause,
+    Stale,
+    StateWrite,
+    Written,
+    in_turns,
+    write_states,
+)
 from fastlog.replication.partition import PartitionKey
 
 ROUNDS: Final = 10
@@ -34,11 +42,17 @@ def store(
     stored = Stored()
     if not wanted:
         return stored
-    signed = {key: replace(now, controller_epoch=context.epoch) for key, now in wanted.items()}
+    signed: dict[PartitionKey, Leadership] = {}
+    for (key, now), due in in_turns(wanted.items()):
+        if due:
+            yield Pause()
+        signed[key] = replace(now, controller_epoch=context.epoch)
     results = yield from write_states(
         StateWrite(key, now, None if create else now.partition_epoch) for key, now in signed.items()
     )
-    for key, now in signed.items():
+    for (key, now), due in in_turns(signed.items()):
+        if due:
+            yield Pause()
         result = results[key]
         if isinstance(result, Written):
             stored.written[key] = replace(now, partition_epoch=result.partition_epoch, zxid=result.zxid)

@@ -3,15 +3,18 @@
 ZooKeeper learns of a dead process when its session ends, up to 18 s later. The controller can know it at
 once: its idle connection to the broker breaks, and the broker's port answers a new one with a refusal, which
 is what an operating system says when no process listens there. A time-out, an unreachable host or a name that
-does not resolve say nothing about the process, and never count. After two refusals, some 75 ms apart, the
-partitions that the broker leads get other leaders out of their in-sync replicas, and the broker leaves the
-in-sync replicas of the others. Its registration stays; as soon as its port answers again, or it registers
-anew, it is treated as a broker that starts. `fastlog.controller.fast.failover=false` turns this off.
+does not resolve say nothing about the process, and never count; nor does a refusal by a broker that has not
+accepted a connection since it registered, since Kafka's brokers register before they listen. After two
+refusals, some 75 ms apart, the partitions that the broker leads get other leaders out of their in-sync
+replicas, and the broker leaves the in-sync replicas of the others. Its registration stays; as soon as its
+port answers again, or it registers anew, it is treated as a broker that starts.
+`fastlog.controller.fast.failover=false` turns this off.
 
 Why it is safe, even if the broker lives (behind a firewall that refuses, or with its listener closed):
 
-* Leaders come from the in-sync replicas alone, never by unclean election, whatever the topic allows; a
-  partition whose only live in-sync replica is the suspect is left as it is.
+* Leaders come from the in-sync replicas alone. A partition whose only live in-sync replica is the suspect is
+  left as it is, and while any broker is suspected no topic's setting makes an election unclean: that waits
+  until the broker answers or its session has run out.
 * The new state is written at the version that was read, with a higher leader epoch. Of that version there is
   one successor: no second controller, and no request of the old leader, can have changed the partition too.
 * A record that the old leader has acknowledged with acks=all was in the log of every member of its in-sync

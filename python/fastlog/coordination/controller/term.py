@@ -81,11 +81,8 @@ class Term:
         """As they are now."""
         return self._settings()
 
-    async def run(self, flow: Flow[T], *, may_lose: bool = True) -> T:
-        """Carries out a flow and gives its outcome; without `may_lose` no election is unclean.
-
-        Raises ControllerMoved, StoreError.
-        """
+    async def run(self, flow: Flow[T]) -> T:
+        """Carries out a flow and gives its outcome. Raises ControllerMoved, StoreError."""
         reply: object = None
         try:
             while True:
@@ -94,15 +91,16 @@ class Term:
                 except StopIteration as done:
                     outcome: T = done.value
                     return outcome
-                reply = await self._carry_out(command, may_lose=may_lose)
+                reply = await self._carry_out(command)
         finally:
             flow.close()
 
     async def send(self, batch: ControlBatch) -> None:
         """Queues the requests of a batch for their brokers."""
         settings = self.settings
-        for request in batch.requests(self.node_id, settings.inter_broker_listener):
-            self.channels.send(request.broker, request.message)
+        for request in batch.steps(self.node_id, settings.inter_broker_listener):
+            if request is not None:
+                self.channels.send(request.broker, request.message)
             await asyncio.sleep(0)
 
     async def update_metadata(
@@ -117,7 +115,7 @@ class Term:
         """From now on the broker can be told something."""
         self.channels.open(broker.id, broker.epoch, self._link_to(broker))
 
-    async def _carry_out(self, command: Command, *, may_lose: bool) -> object:
+    async def _carry_out(self, command: Command) -> object:
         match command:
             case WriteStates(writes):
                 return await self.store.write_states(writes, self.context.epoch)
@@ -127,7 +125,8 @@ class Term:
             case SendBatch(batch):
                 await self.send(batch)
             case ReadUnclean(topics):
-                return await self.unclean_topics(topics) if may_lose else frozenset()
+                # A suspect may be in sync, and back in a moment: until that is known nothing is given up.
+                return frozenset() if self.suspects else await self.unclean_topics(topics)
             case Pause():
                 await asyncio.sleep(0)
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from fastlog.coordination.controller.data import Assignment, Leadership, LiveBroker, PartitionKey
@@ -26,7 +26,7 @@ from fastlog.coordination.zookeeper.replies import Result
 from fastlog.coordination.zookeeper.requests import Create, Delete, SetData
 
 _LOG: Final = logging.getLogger(__name__)
-_AT_ONCE: Final = 200
+_AT_ONCE: Final = 100
 """Nodes that are read, or partitions that are written, before others have a turn of the event loop."""
 _MULTIS_AT_ONCE: Final = 10
 """As Kafka has requests under way (`zookeeper.max.in.flight.requests`)."""
@@ -167,11 +167,11 @@ class ControllerStore:
     async def delete_topic(self, name: str) -> None:
         """Removes all nodes of a topic, that of its deletion last."""
         for top in (paths.topic(name), paths.topic_config(name)):
-            below = [top]
-            for path in below:
-                # It grows meanwhile: children stand behind their parents.
-                names = await self._tree.children(path)
-                below.extend(f"{path}/{child}" for child in names)
+            level, below = [top], [top]
+            while level:
+                found = zip(level, await self._tree.children_of_all(level), strict=True)
+                level = [f"{path}/{name}" for path, names in found for name in names or ()]
+                below.extend(level)
             await self.delete_nodes(reversed(below))
         await self.delete_nodes([paths.deletion(name)])
 
@@ -240,12 +240,26 @@ class ControllerStore:
         )
 
 
-async def _each(lots: Sequence[Sequence[T]], action: Callable[[Sequence[T]], Awaitable[None]]) -> None:
+async def _each(
+    lots: Sequence[Sequence[T]], action: Callable[[Sequence[T]], Coroutine[None, None, None]]
+) -> None:
     """Several lots at a time; the first failure is raised when none is under way any more."""
-    for some in _lots(lots, _MULTIS_AT_ONCE):
-        for outcome in await asyncio.gather(*map(action, some), return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+    failures: list[BaseException] = []
+    under_way: set[asyncio.Task[None]] = set()
+    for lot in lots:
+        under_way.add(asyncio.create_task(action(lot)))
+        # What the lot has to send is made in this turn, and that of the next lot in another.
+        await asyncio.sleep(0)
+        if len(under_way) >= _MULTIS_AT_ONCE:
+            done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            failures.extend(error for task in done if (error := task.exception()) is not None)
+        if failures:
+            break
+    if under_way:
+        done, _ = await asyncio.wait(under_way)
+        failures.extend(error for task in done if (error := task.exception()) is not None)
+    if failures:
+        raise failures[0]
 
 
 def _lots(whole: Sequence[T], size: int = _AT_ONCE) -> list[Sequence[T]]:

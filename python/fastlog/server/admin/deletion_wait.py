@@ -27,37 +27,34 @@ class Deletion:
     partition: Partition
     offset: int
     row: DeleteRecordsPartitionResult
-    is_over: bool = False
 
     def look(self) -> bool:
         """Whether all replicas have deleted them, or this broker is not the leader any more."""
-        if not self.is_over:
-            error = self.partition.leader_error()
-            low = self.partition.low_watermark()
-            self.is_over = bool(error) or low >= self.offset
-            self.row.error_code = int(error)
-            self.row.low_watermark = _NO_OFFSET if error else low
-        return self.is_over
+        error = self.partition.leader_error()
+        low = self.partition.low_watermark()
+        self.row.error_code = int(error)
+        self.row.low_watermark = _NO_OFFSET if error else low
+        return bool(error) or low >= self.offset
 
 
 class _Wait(Operation):
-    """Until all of some deletions are over."""
+    """Until one deletion is over, or time is up."""
 
-    __slots__ = ("_deletions", "done")
+    __slots__ = ("_deletion", "done")
 
     early_end = True
 
-    def __init__(self, deletions: Sequence[Deletion]) -> None:
+    def __init__(self, deletion: Deletion) -> None:
         super().__init__()
-        self._deletions = deletions
+        self._deletion = deletion
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def is_ready(self, key: PartitionKey) -> bool:
         """A follower's log begins somewhere else, or there is another leader."""
-        return all(deletion.look() for deletion in self._deletions)
+        return self._deletion.look()
 
     def complete(self) -> None:
-        """They are."""
+        """It is over."""
         self._end()
 
     def expire(self) -> None:
@@ -77,24 +74,27 @@ class _Wait(Operation):
 async def await_followers(ctx: RequestContext, deletions: Sequence[Deletion], timeout_ms: int) -> None:
     """Returns when all are over or time is up, and has the outcomes in their rows.
 
+    They are waited for one after the other: the wait ends with the last one, in whatever order they end.
     Raises Abandoned when nobody waits for the answer any more.
     """
-    loop, purgatory = ctx.broker.loop, ctx.broker.purgatory
-    deadline = loop.time() + timeout_ms / 1000
-    while waiting := [deletion for deletion in deletions if not deletion.look()]:
-        left_ms = (deadline - loop.time()) * 1000
-        if left_ms <= 0:
-            for deletion in waiting:
+    deadline = ctx.broker.loop.time() + timeout_ms / 1000
+    async for deletion in ctx.pace.each(deletions):
+        while not deletion.look():
+            left_ms = (deadline - ctx.broker.loop.time()) * 1000
+            if left_ms <= 0:
                 deletion.row.error_code = int(ErrorCode.REQUEST_TIMED_OUT)
-            return
-        wait = _Wait(waiting)
-        purgatory.park(wait, [deletion.partition.key for deletion in waiting], min(left_ms, _LOOK_MS))
-        ended = wait.done.done()
-        try:
-            await wait.done
-        finally:
-            purgatory.cancel(wait)
-        if ended:
-            # Nothing may wait any more: the broker stops.
-            await asyncio.sleep(min(left_ms, _LOOK_MS) / 1000)
-        await ctx.pace.pause()
+                break
+            await _wait(ctx, deletion, min(left_ms, _LOOK_MS))
+            await ctx.pace.pause()
+
+
+async def _wait(ctx: RequestContext, deletion: Deletion, wait_ms: float) -> None:
+    purgatory, wait = ctx.broker.purgatory, _Wait(deletion)
+    purgatory.park(wait, (deletion.partition.key,), wait_ms)
+    if wait.done.done():
+        # Nothing may wait any more, as the broker stops: that is no reason to look without a pause.
+        await asyncio.sleep(wait_ms / 1000)
+    try:
+        await wait.done
+    finally:
+        purgatory.cancel(wait)

@@ -181,9 +181,9 @@ def readable_end(replica: Partition, terms: FetchTerms) -> int:
 
 def problem(replica: Partition, entry: FetchPartition, terms: FetchTerms) -> int:
     """The error code that keeps a client from reading a partition, or 0."""
-    version = terms.version
-    if terms.replica >= 0:
-        error = replica.follower_error(terms.replica, entry.known_epoch)
+    version, _, follower, _ = terms
+    if follower >= 0:
+        error = replica.follower_error(follower, entry.known_epoch)
     elif version >= ANY_REPLICA_FROM:
         error = replica.replica_error(entry.known_epoch)
     else:
@@ -226,8 +226,9 @@ def _add_found(
     """Adds a partition that can be read, unless it has nothing to say. Returns an error code, or 0."""
     log = replica.log
     offset = entry.fetch_offset
-    committed = terms.isolation == READ_COMMITTED
-    nearer = nearer_replica(broker, replica, offset, terms.rack) if terms.rack else NO_REPLICA
+    _, isolation, follower, rack = terms
+    committed = isolation == READ_COMMITTED
+    nearer = nearer_replica(broker, replica, offset, rack) if rack else NO_REPLICA
     redirected = nearer != NO_REPLICA
     diverging = None
     if entry.last_fetched_epoch >= 0 and not redirected:
@@ -236,22 +237,23 @@ def _add_found(
             return ErrorCode.OFFSET_OUT_OF_RANGE
         redirected = diverging is not None
     is_done = True
-    if terms.replica >= 0:
+    if follower >= 0:
         if diverging is None and interest is not None:
-            _note_progress(broker, replica, entry, interest, terms.replica)
+            _note_progress(broker, replica, entry, interest, follower)
         committed = False
-        is_done = terms.replica in replica.in_sync
+        is_done = follower in replica.in_sync
     high_watermark = replica.high_watermark
     log_start = log.log_start_offset
     stable = replica.last_stable_offset()
-    upper = replica.end_offset if terms.replica >= 0 else stable if committed else high_watermark
+    upper = replica.end_offset if follower >= 0 else stable if committed else high_watermark
     readable = offset < upper and not redirected
     aborted: list[tuple[int, int]] | None = None
     if committed:
         aborted = log.aborted_transactions(offset, upper) if readable else []
     must_tell = entry.must_tell(high_watermark, log_start)
     settled = not (readable or must_tell or redirected)
-    result.must_answer |= redirected
+    if redirected:
+        result.must_answer = True
     if interest is not None:
         interest.found(entry, replica.key, watch=watch_readable or not readable, settled=settled and is_done)
     result.waits = True

@@ -39,42 +39,42 @@ async def handle(ctx: RequestContext, request: DeleteRecordsRequest) -> DeleteRe
     """Works through the partitions one after the other, and writes all of it down at the end."""
     topics = []
     done: dict[PartitionKey, list[DeleteRecordsPartitionResult]] = {}
+    deletions: list[Deletion] = []
     async for topic in ctx.pace.each(request.topics):
-        partitions = [await _answer(ctx, topic.name, item) async for item in ctx.pace.each(topic.partitions)]
-        topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=partitions))
-        async for row in ctx.pace.each(partitions):
+        partitions: list[DeleteRecordsPartitionResult] = []
+        async for item in ctx.pace.each(topic.partitions):
+            row, deletion = await _answer(ctx, topic.name, item)
+            partitions.append(row)
             if not row.error_code:
                 done.setdefault((topic.name, row.partition_index), []).append(row)
+            if deletion is not None and deletion.partition.followers:
+                deletions.append(deletion)
+        topics.append(DeleteRecordsTopicResult(name=topic.name, partitions=partitions))
     # A directory's checkpoint has all of its partitions: one for each of them would be a square.
     for key in await ctx.broker.logs.keep_log_starts(done):
         for row in done[key]:
             row.low_watermark, row.error_code = _NO_OFFSET, int(ErrorCode.KAFKA_STORAGE_ERROR)
-    deletions = [
-        Deletion(replica, row.low_watermark, row)
-        for key, rows in done.items()
-        if (replica := ctx.broker.replicas.find(key)) is not None and replica.followers
-        for row in rows
-        if not row.error_code
-    ]
     if deletions:
-        await await_followers(ctx, deletions, request.timeout_ms)
+        kept = [deletion for deletion in deletions if not deletion.row.error_code]
+        await await_followers(ctx, kept, request.timeout_ms)
     return DeleteRecordsResponse(topics=topics)
 
 
 async def _answer(
     ctx: RequestContext, topic: str, item: DeleteRecordsPartition
-) -> DeleteRecordsPartitionResult:
+) -> tuple[DeleteRecordsPartitionResult, Deletion | None]:
+    row = DeleteRecordsPartitionResult(partition_index=item.partition_index, low_watermark=_NO_OFFSET)
     try:
-        low, code = await _delete(ctx, topic, item), 0
+        return row, await _delete(ctx, topic, item, row)
     except (KafkaError, FastlogNativeError, OSError) as error:
-        low, code = _NO_OFFSET, int(error_code_of(error))
-    return DeleteRecordsPartitionResult(
-        partition_index=item.partition_index, low_watermark=low, error_code=code
-    )
+        row.error_code = int(error_code_of(error))
+        return row, None
 
 
-async def _delete(ctx: RequestContext, topic: str, item: DeleteRecordsPartition) -> int:
-    """The log start offset after the deletion, which is the low watermark where there are no followers."""
+async def _delete(
+    ctx: RequestContext, topic: str, item: DeleteRecordsPartition, row: DeleteRecordsPartitionResult
+) -> Deletion:
+    """The row gets the log start offset after it: the low watermark where there are no followers."""
     replica, code = find_leader(ctx.broker, topic, item.partition_index)
     if replica is None:
         raise KafkaError(ErrorCode.of(code))
@@ -88,4 +88,5 @@ async def _delete(ctx: RequestContext, topic: str, item: DeleteRecordsPartition)
     offset = high_watermark if item.offset == HIGH_WATERMARK else item.offset
     if not 0 <= offset <= high_watermark:
         raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE, f"offset {offset} is not in [0, {high_watermark}]")
-    return await ctx.broker.logs.advance_log_start(topic, item.partition_index, offset)
+    row.low_watermark = await ctx.broker.logs.advance_log_start(topic, item.partition_index, offset)
+    return Deletion(replica, offset, row)

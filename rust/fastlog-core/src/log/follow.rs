@@ -19,7 +19,7 @@ impl PartitionLog {
     pub fn append_as_follower(&self, records: &[u8], leader_epoch: i32) -> Result<AppendInfo, AppendError> {
         self.check_online()?;
         let batches = sound_batches(records)?;
-        self.begin_with(&batches, leader_epoch)?;
+        let begins_anew = self.begin_with(&batches, leader_epoch)?;
         let config = self.config();
         let now_ms = self.clock.now_ms();
 
@@ -58,6 +58,10 @@ impl PartitionLog {
         let end_offset = writer.active.extent().next_offset;
         drop(guard);
         self.flush_due(due)?;
+        if begins_anew {
+            // The recovery point that is on the disk was the end before: it must not lie beyond the new one.
+            self.flush(None)?;
+        }
         Ok(AppendInfo {
             first_offset: batches.first().map_or(start, |batch| batch.header().base_offset),
             last_offset: end_offset - 1,
@@ -69,17 +73,18 @@ impl PartitionLog {
         })
     }
 
-    /// Moves the end of an empty log that lies inside the first of the batches to its base.
-    fn begin_with(&self, batches: &[BatchView<'_>], leader_epoch: i32) -> Result<()> {
+    /// Moves the end of an empty log that lies inside the first of the batches to its base; whether it did.
+    fn begin_with(&self, batches: &[BatchView<'_>], leader_epoch: i32) -> Result<bool> {
         let end = self.log_end_offset();
         let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
-            return Ok(());
+            return Ok(false);
         };
         let (base, last) = (first.header().base_offset, last.header().last_offset());
-        if self.log_start_offset() == end && (0..end).contains(&base) && last >= end {
+        let begins_anew = self.log_start_offset() == end && (0..end).contains(&base) && last >= end;
+        if begins_anew {
             self.start_over_as_follower(base, leader_epoch)?;
         }
-        Ok(())
+        Ok(begins_anew)
     }
 
     /// Whether all of the batches may come after `start`, one after the other, from a leader of `leader_epoch`. Returns

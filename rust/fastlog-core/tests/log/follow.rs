@@ -64,7 +64,7 @@ fn an_empty_log_begins_with_the_batch_that_it_ends_in() {
     let records = [stored(10, 4, 1), stored(3, 14, 1)].concat();
     let info = log.append_as_follower(&records, 1).unwrap();
     assert_eq!((info.first_offset, info.end_offset), (4, 17));
-    assert_eq!(log.log_start_offset(), 4);
+    assert_eq!((log.log_start_offset(), log.recovery_point()), (4, 17));
     assert_eq!(read_all(&log, 4, 1000).len(), 13);
 }
 

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from fastlog.cli.broker.main import app
+from fastlog.cli.broker.main import main
 from fastlog.cli.broker.options import flags_of
 from fastlog.cli.exit_codes import ExitCode
 from fastlog.config import Flag
 from fastlog.errors import ConfigError
 
 
-def invoke(*arguments: str, environment: Mapping[str, str] | None = None) -> Result:
-    return CliRunner().invoke(app, list(arguments), env=dict(environment or {}))
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+Invoke = Callable[..., Ended]
+
+
+@pytest.fixture
+def invoke(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
+    def run(*arguments: str, **environment: str) -> Ended:
+        with monkeypatch.context() as around, pytest.raises(SystemExit) as end:
+            for name, value in environment.items():
+                around.setenv(name, value)
+            main(arguments)
+        said = capsys.readouterr()
+        return Ended(int(end.value.code or 0), said.out, said.err)
+
+    yield run
+    gc.enable()
 
 
 @pytest.fixture
@@ -73,16 +96,28 @@ def test_one_key_by_two_options_is_refused() -> None:
         flags(assignments=["listeners=PLAINTEXT://:1"], listen=[":2"])
 
 
-def test_version() -> None:
+def test_help(invoke: Invoke) -> None:
+    result = invoke("-h")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("usage: fastlog-broker [-h] [--listen HOST:PORT]")
+    assert "server.properties" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_an_option_is_not_guessed(invoke: Invoke) -> None:
+    assert invoke("--print").exit_code == ExitCode.BAD_CONFIGURATION
+
+
+def test_version(invoke: Invoke) -> None:
     result = invoke("--version")
     assert (result.exit_code, result.stdout.split()[0]) == (0, "fastlog-broker")
 
 
-def test_check_config(properties: Path) -> None:
+def test_check_config(properties: Path, invoke: Invoke) -> None:
     result = invoke(str(properties), "--check-config")
     assert result.exit_code == 0
     assert result.stdout == "the configuration is valid; 2 keys have no effect\n"
-    result = invoke("--check-config", environment={"KAFKA_LOG_RETENTION_HOUR": "1"})
+    result = invoke("--check-config", KAFKA_LOG_RETENTION_HOUR="1")
     assert result.exit_code == 0
     assert "warning: KAFKA_LOG_RETENTION_HOUR is ignored" in result.stderr
 
@@ -103,7 +138,9 @@ def test_check_config(properties: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("mode", [["--check-config"], []])
-def test_wrong_configuration_ends_with_one_line(arguments: list[str], message: str, mode: list[str]) -> None:
+def test_wrong_configuration_ends_with_one_line(
+    arguments: list[str], message: str, mode: list[str], invoke: Invoke
+) -> None:
     result = invoke(*arguments, *mode)
     assert result.exit_code == ExitCode.BAD_CONFIGURATION
     assert result.stderr.startswith("fastlog-broker: ")
@@ -111,11 +148,11 @@ def test_wrong_configuration_ends_with_one_line(arguments: list[str], message: s
     assert message in result.stderr
 
 
-def test_unknown_option_is_the_same_exit_code() -> None:
+def test_unknown_option_is_the_same_exit_code(invoke: Invoke) -> None:
     assert invoke("--no-such-option").exit_code == ExitCode.BAD_CONFIGURATION
 
 
-def test_print_config_names_every_source(properties: Path) -> None:
+def test_print_config_names_every_source(properties: Path, invoke: Invoke) -> None:
     result = invoke(
         str(properties),
         "--print-config",
@@ -123,7 +160,7 @@ def test_print_config_names_every_source(properties: Path) -> None:
         "num.partitions=5",
         "--data-dir",
         "/elsewhere",
-        environment={"KAFKA_MESSAGE_MAX_BYTES": "1000"},
+        KAFKA_MESSAGE_MAX_BYTES="1000",
     )
     assert result.exit_code == 0
     lines = dict(line.split("  # ", 1) for line in result.stdout.splitlines())
@@ -140,8 +177,8 @@ def test_print_config_names_every_source(properties: Path) -> None:
     assert not [text for text in lines if text.startswith("zookeeper.s") and "set.acl" in text]
 
 
-def test_print_config_as_json(properties: Path) -> None:
-    result = invoke(str(properties), "--print-config", "-o", "json", environment={"KAFKA_XYZZY": "1"})
+def test_print_config_as_json(properties: Path, invoke: Invoke) -> None:
+    result = invoke(str(properties), "--print-config", "-o", "json", KAFKA_XYZZY="1")
     document = json.loads(result.stdout)
     keys = {entry["name"]: entry for entry in document["keys"]}
     assert len(keys) > 300

@@ -1,4 +1,4 @@
-"""What operators ask of the controller: deletions, moves, elections; through requests and through the tree."""
+"""What operators ask of the controller: deletions, moves, elections; by requests and through the tree."""
 
 from __future__ import annotations
 

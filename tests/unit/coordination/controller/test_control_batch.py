@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastlog.coordination.controller.control_batch import ControlBatch
+from fastlog.coordination.controller.control_batch import ControlBatch, ControlRequest
 from fastlog.coordination.controller.data import Assignment, Endpoint, LiveBroker
 from fastlog.wire.codec import decode_body, encode_body
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrLiveLeader, LeaderAndIsrRequest
@@ -14,6 +14,10 @@ from tests.unit.coordination.controller.world import World, live
 
 KEY = ("t", 0)
 VERSIONS = {LeaderAndIsrRequest: 7, UpdateMetadataRequest: 8, StopReplicaRequest: 4}
+
+
+def requests_of(batch: ControlBatch) -> list[ControlRequest]:
+    return list(batch.requests(100, "INNER"))
 
 
 def world_of_three() -> World:
@@ -32,7 +36,7 @@ def test_one_request_of_each_kind_in_order() -> None:
     batch.lead([1], ("u", 0), is_new=False)
     batch.lead([1], ("t", 1), is_new=False)
     assert batch
-    requests = list(batch.requests(100, "INNER"))
+    requests = requests_of(batch)
     assert [(broker, type(message).__name__) for broker, message in requests] == [
         (1, "LeaderAndIsrRequest"),
         (2, "LeaderAndIsrRequest"),
@@ -68,7 +72,7 @@ def test_metadata_names_brokers_that_shut_down_and_replicas_that_are_offline() -
     world.context.put_offline_in_directories(2, [KEY])
     batch = ControlBatch(world.context)
     batch.update([3], [KEY, ("unknown", 0)])
-    ((broker, message),) = batch.requests(100, "INNER")
+    ((broker, message),) = requests_of(batch)
     assert broker == 3
     assert isinstance(message, UpdateMetadataRequest)
     assert [(b.id_, b.rack) for b in message.live_brokers] == [(1, None), (2, None), (3, "r3")]
@@ -87,7 +91,7 @@ def test_a_deleted_topic_has_leader_minus_two() -> None:
     world.context.deleting.add("t")
     batch = ControlBatch(world.context)
     batch.update_all([KEY])
-    world.sent.extend(batch.requests(100, "INNER"))
+    world.sent.extend(requests_of(batch))
     states = world.told_metadata(KEY)
     assert set(states) == {1, 2, 3}
     assert (states[1].leader, states[1].leader_epoch, states[1].zk_version, states[1].isr) == (
@@ -106,7 +110,7 @@ def test_new_and_deleted_stay_so() -> None:
     batch.lead([1, 2], KEY, is_new=False)
     batch.stop([1], KEY, delete=True)
     batch.stop([1, 2], KEY, delete=False)
-    world.sent.extend(batch.requests(100, "INNER"))
+    world.sent.extend(requests_of(batch))
     assert {b: (s.is_new, s.leader_epoch) for b, s in world.told_to_lead(KEY).items()} == {
         1: (True, 3),
         2: (False, 3),
@@ -120,7 +124,7 @@ def test_brokers_that_are_gone_are_told_nothing() -> None:
     batch.lead([1, 2], KEY, is_new=False)
     batch.stop([2], KEY, delete=False)
     world.context.remove_broker(2)
-    assert [broker for broker, _ in batch.requests(100, "INNER")] == [1, 1, 3]
+    assert [broker for broker, _ in requests_of(batch)] == [1, 1, 3]
 
 
 def test_a_leader_without_the_listener_has_no_endpoint() -> None:
@@ -128,7 +132,7 @@ def test_a_leader_without_the_listener_has_no_endpoint() -> None:
     world.context.put_broker(LiveBroker(1, 5, (Endpoint("OUTER", "h", 1, 0),)))
     batch = ControlBatch(world.context)
     batch.lead([2], KEY, is_new=False)
-    message = next(iter(batch.requests(100, "INNER"))).message
+    message = requests_of(batch)[0].message
     assert isinstance(message, LeaderAndIsrRequest)
     assert message.live_leaders == []
 
@@ -139,7 +143,7 @@ def test_what_recovers_is_told_so() -> None:
     world.context.put_assignment(KEY, Assignment((1, 2, 3), (3,), (2,)))
     batch = ControlBatch(world.context)
     batch.lead([1], KEY, is_new=False)
-    world.sent.extend(batch.requests(100, "INNER"))
+    world.sent.extend(requests_of(batch))
     state = world.told_to_lead(KEY)[1]
     assert state.leader_recovery_state == 1
     assert (state.adding_replicas, state.removing_replicas) == ([3], [2])

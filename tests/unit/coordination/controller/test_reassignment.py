@@ -122,6 +122,16 @@ def test_a_cancelled_move_goes_back(world: World) -> None:
     assert {b: s.delete_partition for b, s in world.told_to_stop(KEY).items()} == {3: True, 4: True}
 
 
+def test_the_only_copy_is_not_given_up(world: World) -> None:
+    start(world, 3, 4)
+    world.put_state(KEY, 3, (3,))
+    for target in (None, [4, 5]):
+        with pytest.raises(KafkaError, match="only ones in sync") as error:
+            check_reassignment(world.context, KEY, target)
+        assert error.value.code is ErrorCode.INVALID_REPLICA_ASSIGNMENT
+    check_reassignment(world.context, KEY, [3, 5])
+
+
 def test_a_replica_that_is_not_wanted_any_more_is_deleted_at_its_own_epoch(world: World) -> None:
     start(world, 3, 2)
     known = world.told_to_lead(KEY)[3].leader_epoch

@@ -15,6 +15,7 @@ from fastlog.base.histogram import Histogram
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.groups.classic.state import GroupState
 from fastlog.errors import ErrorCode
+from fastlog.replication.fetch_context import FetcherStats
 from fastlog.server.network.session import ListenerIdentity, Session
 from fastlog.server.observability.disk_space import Room
 from fastlog.server.observability.exposition import Family, Format, Renderer
@@ -24,6 +25,7 @@ from fastlog.server.observability.kafka_families import kafka_families
 from fastlog.server.observability.loop_lag import LoopLag
 from fastlog.server.observability.metric_sources import Sources
 from fastlog.server.observability.metrics import BrokerMetrics
+from fastlog.server.observability.replication_families import replication_families
 from fastlog.server.observability.request_families import memory_families, request_families
 from fastlog.server.observability.runtime_families import runtime_families
 from fastlog.server.observability.storage_families import (
@@ -44,6 +46,21 @@ def shown(families: list[Family]) -> dict[str, float]:
     lines = "".join(line for family in families for line in family.lines(Format.TEXT)).splitlines()
     rows = [line.rsplit(" ", 1) for line in lines if not line.startswith("#") and "_bucket{" not in line]
     return {name: float(value) for name, value in rows}
+
+
+def test_replication() -> None:
+    stats = FetcherStats(1, 2, 3, 4, 5, {("t", 0): "FENCED_LEADER_EPOCH"})
+    fetchers: Any = SimpleNamespace(stats=stats, followed=7, max_lag=lambda: 8)
+    assert shown(replication_families(fetchers)) == {
+        "fastlog_followed_partitions": 7,
+        "fastlog_follower_failed_partitions": 1,
+        "fastlog_follower_max_lag_records": 8,
+        "fastlog_follower_fetches_total": 1,
+        "fastlog_follower_bytes_total": 2,
+        "fastlog_follower_damaged_batches_total": 3,
+        "fastlog_follower_truncations_total": 4,
+        "fastlog_follower_connection_failures_total": 5,
+    }
 
 
 def test_requests() -> None:
