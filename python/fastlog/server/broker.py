@@ -303,6 +303,8 @@ class Broker:
             member=source.member,
         )
         self._services = services
+        if source.member is not None:
+            observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)

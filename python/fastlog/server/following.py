@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from fastlog.replication.fetchers import make_fetchers
+from fastlog.replication.follower_throttle import FollowerThrottle
 from fastlog.replication.watermarks import HighWatermarks
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from fastlog.replication.replica_manager import ReplicaManager
     from fastlog.storage.io import IoLoop
     from fastlog.storage.log_manager import LogManager
+
+
+_THROTTLED_REPLICAS: Final = "follower.replication.throttled.replicas"
+_THROTTLED_RATE: Final = "follower.replication.throttled.rate"
 
 
 class Following:
@@ -57,6 +62,9 @@ class Following:
             clock=clock,
             tasks=tasks,
             settings=lambda: live.current,
+            throttle=FollowerThrottle(
+                live.current.node_id, self._throttled_replicas, self._throttled_rate, clock.monotonic
+            ),
         )
         live.on_change(self._reconfigure)
 
@@ -73,6 +81,14 @@ class Following:
             if broker.id == node_id:
                 return broker.endpoints.get(listener)
         return None
+
+    def _throttled_replicas(self, topic: str) -> str:
+        state = self._view.topics.get(topic)
+        return "" if state is None else state.configs.get(_THROTTLED_REPLICAS, "")
+
+    def _throttled_rate(self) -> int | None:
+        rate = self._live.current.layers.value(_THROTTLED_RATE)
+        return rate if isinstance(rate, int) else None
 
     def _reconfigure(self, before: BrokerConfig, after: BrokerConfig) -> None:
         if before.num_replica_fetchers != after.num_replica_fetchers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
@@ -10,7 +11,7 @@ from fastlog.config import BrokerConfig, ConfigurationRules
 from fastlog.coordination.cluster_view import TopicState
 from fastlog.coordination.embedded import EmbeddedKeeper
 from fastlog.coordination.producer_ids import ProducerIds
-from fastlog.coordination.startup import Coordination, start_topics
+from fastlog.coordination.startup import Coordination, adopt_found, start_topics
 from fastlog.coordination.topics import TopicService
 from fastlog.coordination.znodes.metadata_store import TreeMetadataStore
 from fastlog.coordination.znodes.seat import ClusterSeat
@@ -124,7 +125,7 @@ async def lone_broker(
 
     Raises InvalidConnectString, KeeperDamaged, MetadataDamaged, StorageError, OSError.
     """
-    directories = [directory.path for directory in logs.directories if directory.online]
+    directories = _online(logs)
     listen = config.keeper_listen
     keeper = EmbeddedKeeper(
         directories,
@@ -149,26 +150,32 @@ async def lone_broker(
     return LoneBroker(config, store, seat, keeper, preparation, clock, tasks)
 
 
+async def has_former(logs: LogManager) -> bool:
+    """Whether this broker has metadata that it has kept itself, on its own or in a file."""
+    return await asyncio.to_thread(FormerTree(_online(logs)).is_there)
+
+
 async def take_over(
     config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
 ) -> None:
-    """Brings the metadata that this broker has kept itself, if there is some, into the tree of
-    `zookeeper.connect`: it is put away then, and the broker may go on as a member of that cluster.
+    """Brings what this broker alone knows into the tree of `zookeeper.connect`: metadata that it has kept
+    itself, which is put away then, and topics that are in its log directories only.
 
     No other broker may be there. Raises InvalidConnectString, KeeperDamaged, StoreError.
     """
-    directories = [directory.path for directory in logs.directories if directory.online]
-    former = FormerTree(directories)
-    if not await asyncio.to_thread(former.is_there):
-        return
     address = parse(config.zookeeper_connect or "")
     wait_ms = config.zookeeper_connection_timeout_ms or config.zookeeper_session_timeout_ms
     connectors = [socket_connector(host, port) for host, port in address.servers]
+    former = FormerTree(_online(logs))
     store, _ = _store(config, connectors, address.chroot, wait_ms / 1000, former, None, clock, tasks)
     try:
-        await store.load(preparation.cluster_id)
+        await adopt_found(store, preparation, config.node_id)
     finally:
         await store.close()
+
+
+def _online(logs: LogManager) -> list[Path]:
+    return [directory.path for directory in logs.directories if directory.online]
 
 
 def _store(

@@ -98,6 +98,10 @@ class Membership:
         parts, member = self._parts()
         await member.announce(frozenset(parts.info.endpoints.values()))
 
+    async def is_first(self) -> bool:
+        """Whether there are no topics in the cluster yet, and no other brokers. Raises StoreError."""
+        return await joining.is_empty(self._tree, self.config.node_id)
+
     async def leave(self) -> None:
         """See `MetadataSource.leave`: others lead afterwards what they can lead."""
         config = self.config if self._made is None else self._made[0].live.current

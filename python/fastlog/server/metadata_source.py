@@ -16,7 +16,7 @@ from fastlog.coordination.member.member import Member
 from fastlog.coordination.producer_ids import ProducerIdStore
 from fastlog.coordination.topic_admin import TopicAdmin
 from fastlog.replication.controller_link import ControllerLink
-from fastlog.server.lone_broker import lone_broker, take_over
+from fastlog.server.lone_broker import has_former, lone_broker, take_over
 from fastlog.server.membership import join
 
 if TYPE_CHECKING:
@@ -83,6 +83,13 @@ async def metadata_source(
 ) -> MetadataSource:
     """Raises InvalidConnectString, KeeperDamaged, StoreError, StorageError, OSError."""
     if config.zookeeper_connect:
-        await take_over(config, logs, preparation, clock, tasks)
-        return await join(config, preparation, clock, tasks)
+        membership = await join(config, preparation, clock, tasks)
+        try:
+            is_first = bool(preparation.partitions) and await membership.is_first()
+            if is_first or await has_former(logs):
+                await take_over(membership.config, logs, preparation, clock, tasks)
+        except BaseException:
+            await membership.close()
+            raise
+        return membership
     return await lone_broker(config, logs, preparation, clock, tasks)

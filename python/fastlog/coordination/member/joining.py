@@ -44,6 +44,13 @@ async def find_identity(
     return cluster_id, node_id
 
 
+async def is_empty(tree: MemberTree, node_id: int) -> bool:
+    """Whether there are no topics, and no brokers but this one. Raises StoreError."""
+    if await tree.children(paths.TOPICS):
+        return False
+    return set(await tree.children(paths.BROKER_IDS)) <= {str(node_id)}
+
+
 async def load_configs(tree: MemberTree, view: ClusterView, broker_configs: BrokerConfigs) -> None:
     """Brings the overrides of brokers and groups into force. Raises StoreError, MetadataDamaged."""
     brokers: dict[int | None, Mapping[str, str]] = {}

@@ -38,6 +38,7 @@ from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Opened, Preparation
 
+_SETTLE_SECONDS: Final = 10.0
 _UNCLEAN: Final = "unclean.leader.election.enable"
 
 
@@ -131,6 +132,8 @@ class Member:
         self._presence.start()
         for notifications in self._notifications:
             await notifications.start()
+        # A broker that is its own controller leads already when clients come.
+        await self.topics.waits.until(self._is_settled, _SETTLE_SECONDS)
 
     async def resign(self) -> None:
         """Is no controller any more, for good."""
@@ -158,6 +161,24 @@ class Member:
     ) -> SocketLink:
         client_id = f"controller-{self._broker.node_id}-to-broker-{broker.id}"
         return SocketLink(address, client_id=client_id, on_lost=on_lost)
+
+    def _is_settled(self) -> bool:
+        """Whether another broker is the controller, or the one here has told all that it knows."""
+        controller, view = self.controller, self._broker.view
+        if not controller.is_active:
+            return controller.controller_id not in (-1, self._broker.node_id)
+        context = controller.context
+        if context is None or view.controller_id != self._broker.node_id:
+            return False
+        for (name, number), leadership in context.leaderships.items():
+            topic = view.topics.get(name)
+            if name not in context.deleting and (
+                topic is None
+                or number >= len(topic.partitions)
+                or topic.partitions[number].leader_epoch < leadership.leader_epoch
+            ):
+                return False
+        return True
 
     def _view_changed(self, changed: Changed) -> None:
         self.topics.view_changed(changed)

@@ -29,6 +29,7 @@ from fastlog.coordination.zookeeper.requests import Check, Create, Delete, SetDa
 from fastlog.errors import ErrorCode, KafkaError
 
 _TRIES: Final = 5
+_LOOK_SECONDS: Final = 0.02
 
 Part = Check | Create | Delete | SetData
 
@@ -114,6 +115,15 @@ class TopicWrites:
         outcomes = await asyncio.gather(*map(marked, names))
         self._controller.topics_written()
         return {name: error for name, error in zip(names, outcomes, strict=True) if error is not None}
+
+    async def gone(self, names: Sequence[str], seconds: float) -> bool:
+        """Whether the nodes of topics are removed within so many seconds."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(node is not None for node in await self._read(*map(paths.topic, names))):
+            if asyncio.get_running_loop().time() >= deadline:
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return True
 
     async def set_config(
         self, path: str, configs: Mapping[str, str] | None, notify: tuple[str, str], *, checked: bool = True

@@ -36,6 +36,7 @@ from fastlog.errors import ErrorCode, KafkaError
 _ASKED_FOR_SECONDS: Final = 1.0
 """How long who asks for a topic waits for it to come into being, before being told to ask again."""
 _DEFAULT_SECONDS: Final = 30.0
+_NAME_FREE_SECONDS: Final = 1.0
 _TERM_SECONDS: Final = 5.0
 
 
@@ -62,7 +63,7 @@ class MemberTopics(ConfigChanges):
         self._writes = writes
         self._controller = controller
         self._receiver = receiver
-        self._waits = waits
+        self.waits: Final = waits
         self._broker_configs = broker_configs
         self._defaults = defaults
         self._policy = policy
@@ -74,7 +75,7 @@ class MemberTopics(ConfigChanges):
         for topic in changed.put:
             # Names, ids and overrides are what plans are made from here.
             self._records[topic.name] = TopicRecord(topic.name, topic.topic_id, (), topic.configs)
-        self._waits.changed()
+        self.waits.changed()
 
     def observe(self, observer: TopicObserver) -> None:
         """Tells `observer` what becomes of topics from now on."""
@@ -147,7 +148,7 @@ class MemberTopics(ConfigChanges):
                 outcomes.append(topic)
         if validate_only:
             return outcomes
-        await self._waits.until(
+        await self.waits.until(
             lambda: all(self._is_led(name, None, total) for name, total in totals.items()), seconds
         )
         return [
@@ -180,7 +181,9 @@ class MemberTopics(ConfigChanges):
             outcomes.append(state)
         failed: dict[str, KafkaError] = await self._writes.delete([*states])
         going = [state for name, state in states.items() if name not in failed]
-        await self._waits.until(lambda: not any(map(self._is_there, going)), seconds)
+        await self.waits.until(lambda: not any(map(self._is_there, going)), seconds)
+        # The name is free when the controller has removed the nodes, which is a moment later.
+        await self._writes.gone([state.name for state in going], min(seconds, _NAME_FREE_SECONDS))
         late = KafkaError(ErrorCode.REQUEST_TIMED_OUT, "the topic is being deleted")
         failed |= {state.name: late for state in going if self._is_there(state)}
         return [
@@ -190,7 +193,7 @@ class MemberTopics(ConfigChanges):
 
     async def close(self) -> None:
         """Waits for changes that are under way."""
-        self._waits.close()
+        self.waits.close()
         await self._changes.close()
         await self._receiver.close()
 
@@ -200,7 +203,7 @@ class MemberTopics(ConfigChanges):
         def is_decided() -> bool:
             return self._controller.is_active or self._view.controller_id != self._node_id
 
-        await self._waits.until(is_decided, min(seconds, _TERM_SECONDS))
+        await self.waits.until(is_decided, min(seconds, _TERM_SECONDS))
         if not self._controller.is_active:
             raise not_controller()
 
@@ -215,7 +218,7 @@ class MemberTopics(ConfigChanges):
         records = {topic.name: topic for topic in planned if isinstance(topic, TopicRecord)}
         failed = await self._writes.create([*records.values()], fenced=fenced) if records else {}
         made = {name: record for name, record in records.items() if name not in failed}
-        await self._waits.until(
+        await self.waits.until(
             lambda: all(
                 self._is_led(name, record.topic_id, len(record.partitions)) for name, record in made.items()
             ),

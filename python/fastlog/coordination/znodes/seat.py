@@ -104,7 +104,7 @@ class ClusterSeat:
             said = f"broker {', '.join(others)} is in this cluster"
             if not self._own_keeper or self._clock.monotonic() > deadline:
                 raise OtherController(
-                    f"{said}: fastlog {_ONE_BROKER}. Use a chroot of its own "
+                    f"{said}: {_ALONE}. Use a chroot of its own "
                     "(zookeeper.connect=HOST:PORT/PATH) or stop the others"
                 )
             if not told:
@@ -344,4 +344,4 @@ class ClusterSeat:
         _LOG.info("registered as broker %d, epoch %d", self.node_id, self.broker_epoch)
 
 
-_ONE_BROKER: Final = "runs one broker to a cluster so far"
+_ALONE: Final = "what this broker has decided about alone cannot be brought into it"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from fastlog.base.tasks import Supervisor
     from fastlog.config import BrokerConfig
+    from fastlog.replication.fetchers import FetcherManager
     from fastlog.server.network.flow_control import RequestMemory
     from fastlog.server.observability.http_head import HttpRequest
     from fastlog.server.requests.context import BrokerServices
@@ -115,6 +116,10 @@ class Observability:
     def watch_services(self, services: BrokerServices) -> None:
         """The parts of the broker are made."""
         self.sources.services = services
+
+    def watch_fetchers(self, fetchers: FetcherManager) -> None:
+        """The broker is in a cluster, and may follow others."""
+        self.sources.fetchers = fetchers
 
     def watch_memory(self, memory: RequestMemory) -> None:
         """Connections are about to be accepted."""
