@@ -3,9 +3,9 @@
 Answers come in the order of the requests. When a connection breaks, whatever waits for an answer fails with
 ConnectionLoss: it may have been carried out. The session goes on with another server, and watches with it.
 
-When no server can be reached for 4/3 of its time-out, a session is taken for expired by the client's own clock
-(ZOOKEEPER-4508), and those who wait are told. A server may still have it, so that it is ended there first
-when one is reached again: what it held would stand in the way of the next.
+When no server can be reached for 4/3 of its time-out, a session is taken for expired by the client's own
+clock (ZOOKEEPER-4508), and those who wait are told. A server may still have it, so that it is ended there
+first when one is reached again: what it held would stand in the way of the next.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ class ZkSession:
         return link.handshake.result()
 
     async def _end_former(self, link: _Link, reply: ConnectReply) -> None:
-        """Ends the session that was given up, if the server has it; it is tried again when that breaks off."""
+        """Ends the session that was given up, if the server has it; when that breaks off, the next time."""
         ended = reply.session_id == 0
         if not ended:
             answer = self._ask(Bare(OpCode.CLOSE_SESSION))
