@@ -18,7 +18,8 @@ from tests.peers.maven import class_path, java
 VERSION: Final = "3.9.5"
 
 
-def _class_path() -> str:
+def libraries() -> str:
+    """The class path of server and client."""
     # The server asks for metrics and snappy, which ZooKeeper's own distribution ships beside the jar.
     return class_path(
         f"zookeeper-{VERSION}",
@@ -64,7 +65,7 @@ class _Server:
             *QUICK,
             "-Dzookeeper.extendedTypesEnabled=true",
             "-cp",
-            _class_path(),
+            libraries(),
         ]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -212,7 +213,7 @@ def run_client(address: str, commands: str) -> str:
     """What ZooKeeper's own command-line client says to a script of commands."""
     done = subprocess.run(
         [
-            *(java(17), "-Xmx256m", *QUICK, "-cp", _class_path()),
+            *(java(17), "-Xmx256m", *QUICK, "-cp", libraries()),
             *("org.apache.zookeeper.ZooKeeperMain", "-server", address),
         ],
         input=commands,
