@@ -44,7 +44,6 @@ _MOST_PAUSE: Final = 2.0
 _GRACE: Final = 1 / 3
 """Of the time-out: how long after its lease a session that no server tells of is given up."""
 _XIDS: Final = 2**31 - 1
-_FIRST: Final = asyncio.FIRST_COMPLETED
 
 
 class SessionState(Enum):
@@ -260,7 +259,7 @@ class ZkSession:
         ended = reply.session_id == 0
         if not ended:
             answer = self._ask(Bare(OpCode.CLOSE_SESSION))
-            await asyncio.wait([answer, link.lost], timeout=self.timeout_ms / 1000, return_when=_FIRST)
+            await _first(answer, link.lost, seconds=self.timeout_ms / 1000)
             ended = answer.done() and answer.exception() is None
             answer.cancel()
         if ended:
@@ -369,8 +368,8 @@ class ZkSession:
                 entry.answer.set_exception(kind(reason))
 
 
-async def _first(*futures: asyncio.Future[Any]) -> None:
-    await asyncio.wait(futures, return_when=_FIRST)
+async def _first(*futures: asyncio.Future[Any], seconds: float | None = None) -> None:
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _call(watch: Watch, event: Event) -> None:
