@@ -1,4 +1,4 @@
-"""The file in which earlier releases kept the cluster metadata, in a log directory: it is read, never written.
+"""The file in which earlier releases kept the cluster metadata, in a log directory: read, never written.
 
 It carries a checksum (`metadata_format`). One that is damaged stops the start: nothing on disk is ever
 deleted because the metadata does not mention it. `znodes/takeover.py` takes what it says into the tree.
