@@ -9,10 +9,15 @@ EXTENSION := python/fastlog/native/_core.abi3.so
 # The tests wait for brokers and timers more than they compute: one process more than there are cores.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: run build test test-fast test-trees test-rust test-python lint format bench chaos wheel fuzz clean
+.PHONY: run cluster build test test-fast test-trees test-rust test-python lint format bench chaos wheel fuzz clean
 
 run: build  ## build all and start a broker on 127.0.0.1:9092
 	$(BIN)/fastlog-broker
+
+CLUSTER_ARGS ?=
+
+cluster: build  ## three brokers with records going through them, to kill and look on; CLUSTER_ARGS=-h tells more
+	$(BIN)/python -m examples.cluster $(CLUSTER_ARGS)
 
 build: $(EXTENSION)  ## the commands fastlog, fastlog-broker and fastlog-keeper in .venv/bin
 
@@ -46,8 +51,8 @@ test-trees: build  ## the integration tests with all metadata on a fastlog-keepe
 lint: build  ## formatting, clippy, ruff, types, import law, stub against binary
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	$(BIN)/ruff check python tests benches
-	$(BIN)/ruff format --check python tests benches
+	$(BIN)/ruff check python tests benches examples
+	$(BIN)/ruff format --check python tests benches examples
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest fastlog.native._core --ignore-disjoint-bases \
 		--allowlist rust/fastlog-py/stubtest.allowlist --ignore-unused-allowlist
@@ -55,8 +60,8 @@ lint: build  ## formatting, clippy, ruff, types, import law, stub against binary
 
 format:
 	cargo fmt --all
-	$(BIN)/ruff check --fix python tests benches
-	$(BIN)/ruff format python tests benches
+	$(BIN)/ruff check --fix python tests benches examples
+	$(BIN)/ruff format python tests benches examples
 
 bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the same run
 	cargo bench --package fastlog-core
@@ -70,10 +75,11 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	$(BIN)/python -m benches.macro.fetch_sessions
 	$(BIN)/python -m benches.macro.topics
 
-chaos: build  ## five minutes of a consumer group under churn
+chaos: build  ## five minutes of a consumer group under churn, half an hour of a cluster that loses its members
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.cluster.chaos --minutes 30
 
-FUZZ_TARGETS ?= batch frame index plan
+FUZZ_TARGETS ?= batch frame index plan reply
 FUZZ_SECONDS ?= 3600
 
 fuzz:  ## libFuzzer, an hour per target; needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`

@@ -102,8 +102,8 @@ def _turn(name: str, directory: Path, loads: list[Load], scale: float, figures: 
         topic = f"bench-{loads.index(load)}"
         _create(broker.bootstrap, topic, load.partitions)
         count = int(load.records * scale)
-        _produce(tools, broker.bootstrap, "warm-up", Load("", load.record_bytes, 50_000, 1), 50_000)
-        megabytes, p99 = _produce(tools, broker.bootstrap, topic, load, count)
+        produce(tools, broker.bootstrap, "warm-up", Load("", load.record_bytes, 50_000, 1), 50_000)
+        megabytes, p99 = produce(tools, broker.bootstrap, topic, load, count)
         figures.produce_mb.setdefault(load.name, []).append(megabytes)
         figures.produce_p99_ms.setdefault(load.name, []).append(p99)
         figures.consume_mb.setdefault(load.name, []).append(_consume(tools, broker.bootstrap, topic, count))
@@ -119,7 +119,7 @@ def _create(bootstrap: str, topic: str, partitions: int) -> None:
         future.result(timeout=30)
 
 
-def _produce(tools: JavaTools, bootstrap: str, topic: str, load: Load, count: int) -> tuple[float, float]:
+def produce(tools: JavaTools, bootstrap: str, topic: str, load: Load, count: int) -> tuple[float, float]:
     """MB/s (2^20 bytes) and the 99th percentile of latency in milliseconds."""
     done = tools.run(
         PRODUCER_PERFORMANCE,

@@ -67,10 +67,9 @@ KNOWN: Final = (
     Known((_K.API_VERSIONS,), "", r"^\.(api_keys|supported_features|finalized_features)"),
     Known((_K.LIST_GROUPS,), "", r"^\.groups"),
     Known((_K.DESCRIBE_LOG_DIRS,), "", r"\.partition_size"),
-    # There are no transactions, and no replicas.
+    # There are no transactions.
     Known((_K.PRODUCE, _K.INIT_PRODUCER_ID), "^transactional_id="),
     Known((_K.FIND_COORDINATOR,), "^key_type=1$"),
-    Known((_K.FETCH,), "replica_id="),
     # Offsets of version 0 are those of ZooKeeper in Kafka.
     Known((_K.OFFSET_COMMIT, _K.OFFSET_FETCH), "", "UNSUPPORTED_VERSION"),
     # What is done at once needs no time.

@@ -211,7 +211,8 @@ def test_a_broker_whose_session_ran_out_comes_back(
     broker.process.send_signal(signal.SIGSTOP)
     wait_until(lambda: "/brokers/ids/1" not in tree_at(connect, "/brokers/ids"), "it lives on", seconds=30)
     broker.process.send_signal(signal.SIGCONT)
-    operator.create(NewTopic("afterwards", 1, 1))
+    # Until it has heard that its session is over, it may say that it is not the controller.
+    _until_it_works(lambda: operator.create(NewTopic("afterwards", 1, 1)))
     wait_until(lambda: "/brokers/ids/1" in tree_at(connect, "/brokers/ids"), "not registered", seconds=30)
     after = tree_at(connect)
     assert after["/brokers/ids/1"].stat.czxid > before["/brokers/ids/1"].stat.czxid
@@ -234,13 +235,6 @@ def _refused(directory: Path, connect: str, node_id: str, *, seconds: float) -> 
     assert other.process.wait(seconds) != 0
     assert "Traceback" not in other.log_text
     return other.log_text
-
-
-def test_a_second_broker_is_told_that_there_is_room_for_one(
-    on_ensemble: tuple[BrokerProcess, Operator], ensemble: ZooKeeperEnsemble, tmp_path: Path
-) -> None:
-    said = _refused(tmp_path / "other", f"{ensemble.address}/{tmp_path.name}", "2", seconds=30)
-    assert "broker 1 is in this cluster: fastlog runs one broker to a cluster so far" in said
 
 
 @pytest.mark.slow

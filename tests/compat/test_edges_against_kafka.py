@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.registry import load_handlers
 from fastlog.wire import API_VERSIONS, ApiKey
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
@@ -38,7 +39,7 @@ PATIENCE = {"broker.session.timeout.ms": "120000"}
 # Formats 0 and 1 of records are not served, and the other protocol of groups is played in scenarios.
 OLDEST = {ApiKey.PRODUCE: 3, ApiKey.FETCH: 4}
 ELSEWHERE = (ApiKey.CONSUMER_GROUP_HEARTBEAT, ApiKey.CONSUMER_GROUP_DESCRIBE)
-APIS = [ApiKey(key) for key in sorted(load_handlers()) if key not in ELSEWHERE]
+APIS = [ApiKey(key) for key in sorted(load_handlers()) if key not in {*ELSEWHERE, *OF_CLUSTERS}]
 BY_NAME = [
     *(ApiKey.CREATE_TOPICS, ApiKey.DELETE_TOPICS, ApiKey.CREATE_PARTITIONS, ApiKey.DELETE_RECORDS),
     *(ApiKey.METADATA, ApiKey.DESCRIBE_CONFIGS, ApiKey.INCREMENTAL_ALTER_CONFIGS, ApiKey.OFFSET_COMMIT),

@@ -66,9 +66,18 @@ class BrokerProcess:
 
     def start(self, *extra: str, timeout: float = 30) -> float:
         """Starts the broker; returns the seconds until its port accepted a connection."""
+        began = time.monotonic()
+        self.launch(*extra)
+        try:
+            wait_for_port("127.0.0.1", self.port, process=self._process, timeout=timeout)
+        except (RuntimeError, TimeoutError) as error:
+            raise AssertionError(f"the broker did not start: {error}\n{self.log_text[-4000:]}") from error
+        return time.monotonic() - began
+
+    def launch(self, *extra: str) -> None:
+        """Starts the broker; returns at once."""
         self.directory.mkdir(parents=True, exist_ok=True)
         settings = [part for name, value in self._settings.items() for part in ("--set", f"{name}={value}")]
-        began = time.monotonic()
         with (self.directory / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -85,11 +94,6 @@ class BrokerProcess:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
             )
-        try:
-            wait_for_port("127.0.0.1", self.port, process=self._process, timeout=timeout)
-        except (RuntimeError, TimeoutError) as error:
-            raise AssertionError(f"the broker did not start: {error}\n{self.log_text[-4000:]}") from error
-        return time.monotonic() - began
 
     def kill(self) -> None:
         """kill -9."""

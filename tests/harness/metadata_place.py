@@ -16,4 +16,8 @@ def metadata_settings(directory: Path) -> dict[str, str]:
     servers = os.environ.get(ZOOKEEPER)
     if servers is None:
         return {}
-    return {"zookeeper.connect": f"{servers}/{sha256(bytes(directory)).hexdigest()[:24]}"}
+    # The id that a broker on its own has: ZooKeeper would give it another one.
+    return {
+        "broker.id": "1",
+        "zookeeper.connect": f"{servers}/{sha256(bytes(directory)).hexdigest()[:24]}",
+    }

@@ -95,10 +95,12 @@ def test_the_command_line_shows_it(broker: RunningBroker, client: RawClient) -> 
     shown = fastlog("topic", "describe", "--unavailable", bootstrap=broker.bootstrap).stdout.decode()
     header, row = (line.split() for line in shown.splitlines()[-2:])
     assert shown.count("topic:") == 1
-    assert dict(zip(header, row, strict=True)) == {
+    found = dict(zip(header, row, strict=True))
+    # The controller of a cluster takes the leader away in an epoch of its own.
+    assert found.pop("EPOCH") in ("0", "1")
+    assert found == {
         "PARTITION": "0",
         "LEADER": "none",
-        "EPOCH": "0",
         "REPLICAS": "1",
         "ISR": "1",
         "EARLIEST": "-",

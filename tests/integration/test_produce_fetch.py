@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -68,7 +70,26 @@ def test_old_fetches_are_refused_per_partition(client: RawClient, version: int) 
     assert (row.error_code, row.records) == (ErrorCode.UNSUPPORTED_VERSION, b"")
 
 
-def test_whoever_claims_to_be_a_follower_gets_no_records_and_no_null(client: RawClient) -> None:
+@pytest.fixture
+def outsider(tmp_path: Path) -> Iterator[RawClient]:
+    """A client of a listener that is not that of the brokers."""
+    broker = RunningBroker(
+        tmp_path,
+        {
+            "listeners": "PLAINTEXT://127.0.0.1:0,CLIENTS://127.0.0.1:0",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CLIENTS:PLAINTEXT",
+        },
+    )
+    try:
+        broker.start()
+        with RawClient(broker.broker.endpoints["CLIENTS"][1]) as client:
+            yield client
+    finally:
+        broker.close()
+
+
+def test_whoever_claims_to_be_a_follower_gets_no_records_and_no_null(outsider: RawClient) -> None:
+    client = outsider
     topic_id = make_topic(client, "t")
     for version in range(4, 18):
         request = fetch(topic_id if version >= 13 else "t", 0, session_epoch=-1)
@@ -212,12 +233,14 @@ def test_an_unknown_topic_id_is_named(client: RawClient) -> None:
     assert fetched(client, fetch(b"x" * 16, 0), 13).error_code == ErrorCode.UNKNOWN_TOPIC_ID  # type: ignore[attr-defined]
 
 
-def test_a_client_cannot_fetch_as_a_replica(client: RawClient) -> None:
+def test_a_broker_that_is_no_replica_cannot_fetch_as_one(client: RawClient) -> None:
     make_topic(client, "t")
-    answer = client.ask(fetch("t", 0, replica_id=1), 12)
-    assert answer.error_code == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
-    old = client.ask(fetch("t", 0, replica_id=1), 5).responses[0].partitions[0]
-    assert old.error_code == ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+    for node in (1, 2):
+        for version in (5, 12):
+            row = client.ask(fetch("t", 0, replica_id=node), version).responses[0].partitions[0]
+            assert row.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        known = client.ask(fetch("t", 0, replica_id=node, current_leader_epoch=0), 12)
+        assert known.responses[0].partitions[0].error_code == ErrorCode.UNKNOWN_LEADER_EPOCH
 
 
 def test_a_fetch_waits_for_an_append(broker: RunningBroker, client: RawClient) -> None:

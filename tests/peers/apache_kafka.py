@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from tests.harness.net import free_port, wait_for_port
 from tests.peers.cache import fetching
@@ -19,6 +20,9 @@ KAFKA_4 = "4.3.1"
 
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """The JVM compiles once and not well, and collects garbage with one thread."""
+
+KAFKA_LOG: Final = "FASTLOG_TEST_KAFKA_LOG"
+"""Environment variable with slf4j's level ("info"): brokers then write what they do to their `server.log`."""
 
 CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 PRODUCER_PERFORMANCE = "org.apache.kafka.tools.ProducerPerformance"
@@ -130,22 +134,40 @@ class ApacheKafka:
         self.stop()
 
     def start(self) -> float:
-        """Formats the data directory when new, starts, and returns the seconds until the port answered."""
+        """Starts, and returns the seconds until the port answered."""
+        began = time.monotonic()
+        self.launch()
+        wait_for_port("127.0.0.1", self.port, process=self.process, timeout=150)
+        return time.monotonic() - began
+
+    def launch(self) -> None:
+        """Starts; returns at once."""
+        command = self.command()
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, cwd=self.directory
+            )
+
+    def command(self) -> list[str]:
+        """What to run; its configuration is written, and the data directory formatted when new."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "server.properties"
         lines = {**self._lines(), **self._settings}
         config.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         self._prepare(lines)
-        began = time.monotonic()
-        with (self.directory / "server.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                self.tools.command("kafka.Kafka", str(config), heap=self.heap, quick=self.quick),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-            )
-        wait_for_port("127.0.0.1", self.port, process=self._process, timeout=150)
-        return time.monotonic() - began
+        return self._command(config)
+
+    def _command(self, config: Path) -> list[str]:
+        path, flags = self.tools.class_path, []
+        if level := os.environ.get(KAFKA_LOG):
+            # slf4j takes the logger that comes first.
+            path = f"{class_path('slf4j-simple', ['org.slf4j:slf4j-simple:1.7.36'])}:{path}"
+            logger = {"showDateTime": "true", "dateTimeFormat": "HH:mm:ss.SSS", "defaultLogLevel": level}
+            flags = [f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in logger.items()]
+        command = self.tools.command(
+            "kafka.Kafka", str(config), heap=self.heap, class_path=path, quick=self.quick
+        )
+        return [command[0], *flags, *command[1:]]
 
     def _lines(self) -> dict[str, str]:
         """Its configuration."""
@@ -219,8 +241,10 @@ class KafkaOnZooKeeper(ApacheKafka):
         *,
         broker_id: int = 1,
         settings: Mapping[str, str] | None = None,
+        heap: str = "512m",
+        quick: bool = True,
     ) -> None:
-        super().__init__(directory, settings=settings, heap="512m", quick=True)
+        super().__init__(directory, settings=settings, heap=heap, quick=quick)
         self.connect = connect
         self.broker_id = broker_id
 

@@ -13,16 +13,27 @@ from typing import Final, Self
 from tests.harness.net import free_port
 from tests.harness.waiting import wait_until
 from tests.peers.apache_kafka import QUICK
+from tests.peers.cache import PeerMissingError, cache_dir
 from tests.peers.maven import class_path, java
 
 VERSION: Final = "3.9.5"
+_ENTRY: Final = f"zookeeper-{VERSION}"
+
+
+def at_hand() -> bool:
+    """Whether it could run without anything being fetched."""
+    try:
+        java(17)
+    except PeerMissingError:
+        return False
+    return (cache_dir() / _ENTRY / "classpath").exists()
 
 
 def libraries() -> str:
     """The class path of server and client."""
     # The server asks for metrics and snappy, which ZooKeeper's own distribution ships beside the jar.
     return class_path(
-        f"zookeeper-{VERSION}",
+        _ENTRY,
         [
             f"org.apache.zookeeper:zookeeper:{VERSION}",
             "io.dropwizard.metrics:metrics-core:4.1.12.1",
@@ -54,22 +65,26 @@ class _Server:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Returns at once."""
+    def command(self) -> list[str]:
+        """What to run; its configuration is written."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "zoo.cfg"
         config.write_text("".join(f"{name}={value}\n" for name, value in self._lines().items()))
-        command = [
+        return [
             java(17),
             f"-Xmx{self.heap}",
             *QUICK,
             "-Dzookeeper.extendedTypesEnabled=true",
-            "-cp",
-            libraries(),
+            *("-cp", libraries()),
+            *(self.main_class, str(config)),
         ]
+
+    def start(self) -> None:
+        """Returns at once."""
+        command = self.command()
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, self.main_class, str(config)],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -134,12 +149,12 @@ class EnsembleMember(_Server):
         self.peers: list[EnsembleMember] = []
         self._quorum_port, self._election_port = free_port(), free_port()
 
-    def start(self) -> None:
-        """Returns at once."""
+    def command(self) -> list[str]:
+        """What to run; its configuration and its number are written."""
         data = self.directory / "data"
         data.mkdir(parents=True, exist_ok=True)
         (data / "myid").write_text(str(self.number))
-        super().start()
+        return super().command()
 
     def _lines(self) -> dict[str, str]:
         return {

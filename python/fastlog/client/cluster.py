@@ -147,23 +147,40 @@ class Cluster:
         repeat: bool = False,
         timeout_ms: int | None = None,
     ) -> R:
-        """Sends `body` to the controller, and again when the controller has moved (NOT_CONTROLLER).
+        """Sends `body` to the controller, and again when it has moved (NOT_CONTROLLER) or is gone.
 
         Clusters in KRaft mode name any broker as the controller and forward. Raises as `request` does.
         """
         deadline = self._deadline(timeout_ms)
+        lost: ClientError | None = None
         while True:
             if self._controller not in self._brokers:
                 await self._refresh(deadline)
             if self._controller in self._brokers:
-                found = await self._send(
-                    body, answer, self._controller, deadline, lowest, highest, repeat=repeat
-                )
-                if ErrorCode.NOT_CONTROLLER not in error_codes(found):
-                    return found
+                try:
+                    found = await self._send(
+                        body, answer, self._controller, deadline, lowest, highest, repeat=repeat, tries=1
+                    )
+                except ClientError as error:
+                    if not self._controller_may_move(error, repeat=repeat):
+                        raise
+                    lost = error
+                else:
+                    if ErrorCode.NOT_CONTROLLER not in error_codes(found):
+                        return found
+                    lost = None
+                # Others may take a while to hear of the new one: until then they name the old one.
                 self._controller = -1
             if not await deadline.pause():
-                raise RequestTimedOut("no broker acts as the controller", api=body.API)
+                raise lost or RequestTimedOut("no broker acts as the controller", api=body.API)
+
+    def _controller_may_move(self, error: ClientError, *, repeat: bool) -> bool:
+        """Whether another broker may take over from a controller that answers with this error."""
+        if isinstance(error, Unreachable):
+            return len(self._brokers) > 1
+        if isinstance(error, ConnectionFailed):
+            return repeat or not error.sent
+        return error.code is ErrorCode.BROKER_NOT_AVAILABLE
 
     async def coordinator_request(
         self,

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 from fastlog.config.consistency import check_consistency
 from fastlog.config.definitions import BROKER_KEYS
+from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR
 from fastlog.config.layers import Layers
 from fastlog.config.listener_config import ListenerConfig, listener_config
 from fastlog.config.memory_shares import MemoryShares
@@ -36,12 +37,22 @@ class BrokerConfig:
     node_id_is_set: bool
     """False when the id came from nowhere: the one that a data directory remembers goes before it."""
     broker_rack: str | None
+    broker_id_generation_enable: bool
+    reserved_broker_max_id: int
     listeners: ListenerConfig
     log_dirs: tuple[Path, ...]
 
     zookeeper_connect: str | None
     """None: the metadata is in a keeper in this process."""
     keeper_listen: str | None
+    auto_leader_rebalance_enable: bool
+    leader_imbalance_check_interval_seconds: int
+    leader_imbalance_per_broker_percentage: int
+    unclean_leader_election_enable: bool
+    controller_fast_failover: bool
+    controlled_shutdown_enable: bool
+    controlled_shutdown_max_retries: int
+    controlled_shutdown_retry_backoff_ms: int
     zookeeper_session_timeout_ms: int
     zookeeper_connection_timeout_ms: int | None
 
@@ -61,6 +72,9 @@ class BrokerConfig:
     message_max_bytes: int
     fetch_max_bytes: int
     max_incremental_fetch_session_cache_slots: int
+    replica_lag_time_max_ms: int
+    sends_to_racks: bool
+    """Whether consumers are sent to replicas in their racks (`replica.selector.class`, KIP-392)."""
 
     group_initial_rebalance_delay_ms: int
     group_min_session_timeout_ms: int
@@ -82,6 +96,15 @@ class BrokerConfig:
     offsets_topic_num_partitions: int
     offsets_topic_replication_factor: int
     offsets_topic_segment_bytes: int
+
+    num_replica_fetchers: int
+    replica_fetch_backoff_ms: int
+    replica_fetch_max_bytes: int
+    replica_fetch_min_bytes: int
+    replica_fetch_response_max_bytes: int
+    replica_fetch_wait_max_ms: int
+    replica_high_watermark_checkpoint_interval_ms: int
+    replica_socket_timeout_ms: int
 
     log_cleaner_enable: bool
     log_cleaner_threads: int
@@ -145,6 +168,7 @@ class BrokerConfig:
             "listeners": listener_config(layers),
             "log_dirs": _log_dirs(layers),
             "max_connections_per_ip_overrides": _overrides_per_ip(layers),
+            "sends_to_racks": layers.value("replica.selector.class") == RACK_AWARE_SELECTOR,
             "log_retention_ms": topic_default("retention.ms", layers),
             "http_port_is_set": layers.is_set("fastlog.http.port"),
             "io_threads": layers.value("fastlog.io.threads") or min(8, max(2, os.cpu_count() or 2)),

@@ -32,7 +32,7 @@ class UpdateMode(Enum):
 class Unused(Enum):
     """Why a key of Kafka's is accepted and has no effect. The value completes "has no effect: ..."."""
 
-    REPLICATION = "this release runs as a single broker"
+    REPLICATION = "brokers of this release do not have that among themselves"
     SHARE = "share groups are not supported"
     TRANSACTIONS = "this release has no transactions"
     SECURITY = "this release has no TLS, SASL or access control"

@@ -25,12 +25,22 @@ class BrokerInfo:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """Who leads and follows one partition. `leader` is -1 when there is none."""
+    """Who leads and follows one partition. `leader` is -1 when there is none.
+
+    `partition_epoch` rises with each change that the controller stores of it. `offline` are the replicas that
+    the controller takes for not usable, live or not.
+    """
 
     leader: int
     leader_epoch: int
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
+    partition_epoch: int = 0
+    offline: tuple[int, ...] = ()
+
+
+UNKNOWN_PARTITION = PartitionState(leader=-1, leader_epoch=-1, replicas=(), isr=())
+"""Stands for a partition of which the controller has not said anything yet, below one of which it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,11 @@ class ClusterView:
     def set_identity(self, cluster_id: str, controller_id: int) -> None:
         """Makes cluster and controller known."""
         self._publish(replace(self._snapshot, cluster_id=cluster_id, controller_id=controller_id))
+
+    def set_controller(self, controller_id: int) -> None:
+        """Makes another controller known."""
+        if controller_id != self._snapshot.controller_id:
+            self._publish(replace(self._snapshot, controller_id=controller_id))
 
     def set_brokers(self, brokers: tuple[BrokerInfo, ...]) -> None:
         """Replaces the list of live brokers."""

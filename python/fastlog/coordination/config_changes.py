@@ -5,6 +5,7 @@ Each resource is checked on its own merits. All that pass are stored together, t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -49,23 +50,12 @@ class ConfigChange:
     wanted: Sequence[ConfigOp] | Configs
 
 
-class ConfigChanges:
-    """The part of `TopicService` that changes configs."""
+class ConfigChanges(ABC):
+    """The part that checks changes of configs. Where they are stored, and who is told, others say."""
 
-    def __init__(
-        self,
-        store: MetadataStore,
-        view: ClusterView,
-        rules: ConfigRules,
-        reconciler: Reconciler[TopicState],
-        broker_configs: BrokerConfigs,
-        changes: SerialChanges,
-    ) -> None:
-        self._store = store
+    def __init__(self, view: ClusterView, rules: ConfigRules, changes: SerialChanges) -> None:
         self._view = view
         self._rules = rules
-        self._reconciler = reconciler
-        self._broker_configs = broker_configs
         self._records = TopicRecords()
         self._changes = changes
 
@@ -118,13 +108,6 @@ class ConfigChanges:
             raise outcome
         return outcome
 
-    def _visible(self, topic: TopicState) -> TopicState:
-        """The topic without partitions that are still to be made."""
-        count = len(self._view.topics[topic.name].partitions)
-        return (
-            topic if count == len(topic.partitions) else replace(topic, partitions=topic.partitions[:count])
-        )
-
     def _find(self, topic: str | bytes) -> TopicState:
         view = self._view
         state = view.topic_by_id(topic) if isinstance(topic, bytes) else view.topics.get(topic)
@@ -157,6 +140,41 @@ class ConfigChanges:
         else:
             self._rules.check_broker(_node_id(item), configs, current)
         return configs
+
+    @abstractmethod
+    async def _set_broker_configs(self, node_id: int | None, configs: Configs) -> None:
+        """Stores and shows the overrides of one broker, or (None) of all. Raises StoreError, KafkaError."""
+
+    @abstractmethod
+    async def _set_configs(
+        self, topics: Mapping[str, TopicRecord], groups: Mapping[str, Configs]
+    ) -> dict[tuple[ConfigKind, str | int | None], Exception]:
+        """Stores and shows the overrides of topics and groups. Returns whose were not taken."""
+
+
+class StoredConfigChanges(ConfigChanges):
+    """The part of `TopicService` that changes configs: all together, in one write of the store."""
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        view: ClusterView,
+        rules: ConfigRules,
+        reconciler: Reconciler[TopicState],
+        broker_configs: BrokerConfigs,
+        changes: SerialChanges,
+    ) -> None:
+        super().__init__(view, rules, changes)
+        self._store = store
+        self._reconciler = reconciler
+        self._broker_configs = broker_configs
+
+    def _visible(self, topic: TopicState) -> TopicState:
+        """The topic without partitions that are still to be made."""
+        count = len(self._view.topics[topic.name].partitions)
+        return (
+            topic if count == len(topic.partitions) else replace(topic, partitions=topic.partitions[:count])
+        )
 
     async def _set_broker_configs(self, node_id: int | None, configs: Configs) -> None:
         await self._store.set_broker_configs(node_id, configs)

@@ -25,6 +25,10 @@ class TopicObserver(Protocol):
         """This broker leads a partition of a topic that is visible. It may have been told before."""
         ...
 
+    def on_partition_resigned(self, topic: str, partition: int) -> None:
+        """This broker does not lead a partition, and may have done so before."""
+        ...
+
     async def on_topic_deleted(self, topic: TopicState) -> None:
         """The topic is out of sight, its partitions are still there. No other of its name can be made yet.
 

@@ -7,18 +7,29 @@ block, never gives an id twice.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, Protocol
 
-from fastlog.coordination.store import MetadataStore, StoreError
+from fastlog.coordination.store import StoreError
 from fastlog.errors import ErrorCode, KafkaError
 
 BLOCK_SIZE: Final = 1000
 
 
+class ProducerIdStore(Protocol):
+    """Where blocks of ids are reserved."""
+
+    async def allocate_producer_ids(self, count: int, *, at_least: int = 0) -> int:
+        """Reserves `count` ids in a row, none below `at_least`, for ever; gives the first.
+
+        Raises StoreError.
+        """
+        ...
+
+
 class ProducerIds:
     """Hands out producer ids. `at_least` keeps clear of ids that are already in the logs of this broker."""
 
-    def __init__(self, store: MetadataStore, *, block_size: int = BLOCK_SIZE, at_least: int = 0) -> None:
+    def __init__(self, store: ProducerIdStore, *, block_size: int = BLOCK_SIZE, at_least: int = 0) -> None:
         self._store = store
         self._block_size = block_size
         self._at_least = at_least

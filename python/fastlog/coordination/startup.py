@@ -114,6 +114,15 @@ def _report(plan: StartupPlan) -> None:
         _LOG.error("partition in %s stays offline: %s", entry.path, entry.problem)
 
 
+async def adopt_found(store: MetadataStore, preparation: Preparation, node_id: int) -> None:
+    """Takes up topics that are in the log directories only. Raises StoreError."""
+    metadata = await store.load(preparation.cluster_id)
+    plan = plan_startup(metadata.topics, preparation.partitions, node_id)
+    # What becomes of the rest is decided, and told, when the logs are opened.
+    _report(StartupPlan(adopted=plan.adopted, grown=plan.grown))
+    await _store_found(store, metadata.topics, plan)
+
+
 async def _store_found(
     store: MetadataStore, topics: Mapping[str, TopicRecord], plan: StartupPlan
 ) -> dict[str, TopicRecord]:

@@ -17,7 +17,7 @@ from fastlog.base.tasks import Guard
 from fastlog.base.uuids import format_uuid
 from fastlog.base.wording import counted
 from fastlog.coordination.cluster_view import ClusterView, TopicState
-from fastlog.coordination.config_changes import ConfigChanges, unknown_topic
+from fastlog.coordination.config_changes import StoredConfigChanges, unknown_topic
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules, TopicObserver, TopicPolicy
 from fastlog.coordination.serial_changes import SerialChanges
 from fastlog.coordination.store import MetadataStore, PartitionRecord, StoreError, TopicRecord
@@ -37,9 +37,10 @@ from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.replication.reconciler import Outcome, Reconciler
 
 _LOG: Final = logging.getLogger(__name__)
+NOBODY_ELSE: Final = 0.0
 
 
-class TopicService(ConfigChanges):
+class TopicService(StoredConfigChanges):
     """The one writer of topic metadata on this broker. All methods raise KafkaError for the client to see."""
 
     def __init__(
@@ -98,13 +99,20 @@ class TopicService(ConfigChanges):
             raise outcome
         return outcome
 
+    async def create_asked_for(self, topics: Sequence[NewTopic]) -> list[TopicState | KafkaError]:
+        """See `TopicAdmin.create_asked_for`."""
+        return await self.create_all(topics)
+
     async def create_all(
-        self, topics: Sequence[NewTopic], validate_only: bool = False
+        self,
+        topics: Sequence[NewTopic],
+        validate_only: bool = False,
+        seconds: float = NOBODY_ELSE,
     ) -> list[TopicState | KafkaError]:
         """The same for several topics in one change, each on its own merits, with an outcome for each.
 
         What is stored and what is seen is rewritten once for all of them, not for each. They should not be so
-        many that other changes wait for long.
+        many that other changes wait for long. `seconds` is of no meaning: no other broker has a part in it.
         """
 
         async def change() -> list[TopicState | KafkaError]:
@@ -135,7 +143,9 @@ class TopicService(ConfigChanges):
             raise outcome
         return outcome
 
-    async def delete_all(self, topics: Sequence[str | bytes]) -> list[TopicState | Exception]:
+    async def delete_all(
+        self, topics: Sequence[str | bytes], seconds: float = NOBODY_ELSE
+    ) -> list[TopicState | Exception]:
         """The same for several topics in one change, each on its own merits, with an outcome for each.
 
         They should not be so many that other changes wait for long. Raises KafkaError when nothing could be
@@ -186,7 +196,7 @@ class TopicService(ConfigChanges):
         return outcome
 
     async def create_more_partitions(
-        self, wanted: Sequence[MorePartitions], validate_only: bool = False
+        self, wanted: Sequence[MorePartitions], validate_only: bool = False, seconds: float = NOBODY_ELSE
     ) -> list[TopicState | Exception]:
         """The same for several topics, none of which stands twice, in one change: see `create_all`.
 

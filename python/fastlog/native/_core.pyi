@@ -18,6 +18,7 @@ from fastlog.native.shapes import (
     BuildRecord,
     Cause,
     FetchPlanRow,
+    FetchReplyRow,
     FetchRow,
     ForgottenPartition,
     IoResult,
@@ -27,6 +28,7 @@ from fastlog.native.shapes import (
     ReadRecord,
     RecordErrors,
     RecoveryReport,
+    ReplicateRow,
     ScrubPosition,
     SegmentRow,
     TimestampOffset,
@@ -43,6 +45,7 @@ __all__ = [
     "FastlogNativeError",
     "FencedLeader",
     "FetchPlan",
+    "FetchReply",
     "FileResponse",
     "Frame",
     "FrameError",
@@ -262,6 +265,28 @@ class FetchPlan:
         """One row per partition, in request order. Built anew by each access."""
     @property
     def forgotten(self) -> list[ForgottenPartition]: ...
+
+@final
+class FetchReply:
+    """The answer to a follower's Fetch of versions 12 to 17 as flat rows; the records stay in the frame."""
+
+    @staticmethod
+    def parse(frame: Frame, version: int, max_rows: int) -> FetchReply:
+        """Parses a whole answer, from the correlation id on, of at most `max_rows` partitions.
+
+        Raises MalformedRequest.
+        """
+    @property
+    def version(self) -> int: ...
+    @property
+    def throttle_ms(self) -> int: ...
+    @property
+    def error_code(self) -> int:
+        """Error of the request as a whole."""
+    @property
+    def session_id(self) -> int: ...
+    @property
+    def rows(self) -> list[FetchReplyRow]: ...
 
 @final
 class LogConfig:
@@ -593,7 +618,8 @@ class Log:
         Returns the end of the log."""
     def end_offset_for_epoch(self, epoch: int) -> tuple[int, int]:
         """(largest epoch <= `epoch`, its end offset), or (-1, -1) when unknown."""
-    def truncate_to(self, offset: int) -> None: ...
+    def truncate_to(self, offset: int) -> None:
+        """Drops the batches from `offset` on, whole, and the epochs that begin at or behind the new end."""
     def truncate_fully_and_start_at(self, offset: int) -> None: ...
     def advance_log_start_offset(self, offset: int) -> int:
         """Raises the log start offset (DeleteRecords) and returns the one in force."""
@@ -712,6 +738,19 @@ class IoEngine:
 
         Result: list[ProduceResult] in row order, as for `produce`.
         """
+    def replicate(self, token: int, reply: FetchReply, rows: list[ReplicateRow]) -> None:
+        """Appends rows of a leader's answer as follower: batches keep offsets and epochs, one that is cut off
+        is left out. The log start offset follows the leader's.
+
+        Result: list[ReplicateResult] in the order of `rows`.
+        """
+    def truncate(self, token: int, log: Log, offset: int, leader_epoch: int) -> None:
+        """`Log.truncate_to` for a follower of that epoch's leader. Result: the end of the log.
+
+        FencedLeader when another epoch has begun.
+        """
+    def start_over(self, token: int, log: Log, offset: int, leader_epoch: int) -> None:
+        """`Log.truncate_fully_and_start_at` for a follower. Result and errors as those of `truncate`."""
     def lead(self, token: int, log: Log, epoch: int) -> None:
         """Begins a leadership as `Log.lead` does. Result: its first offset."""
     def fence(self, token: int, log: Log, epoch: int) -> None:

@@ -81,9 +81,28 @@ FetchResult: TypeAlias = "tuple[int, Chunk | FileResponse | None, list[tuple[int
 """What `IoEngine.fetch` reports: (record bytes in all, the finished response or None when fewer than
 min_bytes are there, per row in row order (row, error code, record bytes))."""
 
-IoResult: TypeAlias = "list[ProduceResult] | FetchResult | int | FastlogNativeError"
-"""Result of one token: of produce and append, of fetch, an offset of flush, commit and lead, a position of
-send; or why the job failed."""
+FetchReplyRow: TypeAlias = tuple[
+    str | None, bytes | None, int, int, int, int, tuple[int, int] | None, tuple[int, int] | None, int
+]
+"""One partition of a leader's answer to a follower:
+(topic name in version 12, topic id of 16 bytes from version 13, partition, error code, high watermark,
+log start offset, diverging epoch as (epoch, end offset), current leader as (id, epoch), record bytes)."""
+
+ReplicateRow: TypeAlias = "tuple[int, Log, int, int]"
+"""What `IoEngine.replicate` takes over: (row of the answer, log, epoch of the leader, offset that was asked
+for)."""
+
+ReplicaTrouble: TypeAlias = Literal["damaged", "order", "fenced", "storage"]
+"""Why records of a leader are not in the log: a damaged batch, offsets or epochs that do not go on where the
+log ends, another leader epoch, the disk."""
+
+ReplicateResult: TypeAlias = tuple[int, int, ReplicaTrouble | None, str | None]
+"""What `IoEngine.replicate` reports per row: (log end offset, log start offset, trouble, the same in
+words)."""
+
+IoResult: TypeAlias = "list[ProduceResult] | list[ReplicateResult] | FetchResult | int | FastlogNativeError"
+"""Result of one token: of produce and append, of replicate, of fetch, an offset of flush, commit, lead and
+truncate, a position of send; or why the job failed."""
 
 ScrubPosition: TypeAlias = tuple[int, int, int]
 """Where a scrub goes on: (offset of the next batch, base offset of its segment, byte position in that)."""

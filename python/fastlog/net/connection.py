@@ -130,6 +130,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             await self._lost.wait()
 
+    async def lost(self) -> None:
+        """Returns when the socket is gone, whoever closed it; a caller that keeps it idle learns it so."""
+        await self._lost.wait()
+
     # -- called by asyncio --------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -16,10 +16,11 @@ only as long as that set is the current one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
+from typing import Final
 
 from fastlog.errors import ErrorCode
 
@@ -32,7 +33,7 @@ class Refusal(Enum):
     RETRY = "it is asked for again"
 
 
-_REFUSALS = {
+_REFUSALS: Final[Mapping[int, Refusal]] = {
     ErrorCode.OPERATION_NOT_ATTEMPTED: Refusal.ROLL_BACK,
     ErrorCode.INELIGIBLE_REPLICA: Refusal.ROLL_BACK,
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: Refusal.WAIT,
@@ -103,7 +104,7 @@ class InSyncSet:
 
     def refused(self, code: int) -> tuple[InSyncSet, Refusal]:
         """The set after the controller refused the change with an error code, and what is to be done."""
-        refusal = _REFUSALS.get(ErrorCode(code), Refusal.RETRY)
+        refusal = _REFUSALS.get(code, Refusal.RETRY)
         if refusal is Refusal.ROLL_BACK:
             return settled(self.committed, self.partition_epoch), refusal
         return self, refusal

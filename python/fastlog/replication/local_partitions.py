@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from fastlog.replication.partition import NO_LEADER, Partition, PartitionKey
 from fastlog.replication.reconciler import AssignedPartition, AssignedTopic
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class LedPartition(AssignedPartition, Protocol):
     @property
     def isr(self) -> tuple[int, ...]:
         """Node ids of the replicas in sync."""
+        ...
+
+    @property
+    def partition_epoch(self) -> int:
+        """Rises with each change that the controller stores of the partition."""
         ...
 
 
@@ -54,6 +60,18 @@ class SettingsOf(Protocol):
         ...
 
 
+class Fetchers(Protocol):
+    """Fetches from leaders what this broker follows (`FetcherManager`)."""
+
+    async def follow(self, partition: Partition) -> None:
+        """Fetches for a partition from its leader, in its leader epoch; what went on in another one ends."""
+        ...
+
+    async def stop(self, keys: Iterable[PartitionKey]) -> None:
+        """Ends fetching for partitions: afterwards nothing of theirs is appended, cut or under way."""
+        ...
+
+
 class LocalPartitions:
     """`PartitionHost` over the log directories."""
 
@@ -64,7 +82,9 @@ class LocalPartitions:
         committer: GroupCommitter,
         io: IoLoop,
         settings_of: SettingsOf,
+        fetchers: Fetchers,
     ) -> None:
+        self._fetchers = fetchers
         self._logs = logs
         self._replicas = replicas
         self._committer = committer
@@ -74,6 +94,7 @@ class LocalPartitions:
     async def lead(self, topic: LedTopic, partition: int) -> None:
         """See `PartitionHost.lead`."""
         state, settings = topic.partitions[partition], self._settings_of(topic)
+        await self._fetchers.stop([(topic.name, partition)])
         log = await self._log(topic, partition, settings)
         if log.latest_epoch < state.leader_epoch:
             # Before the first append of the epoch: a truncation is found by comparing epochs (KIP-101). What
@@ -90,15 +111,17 @@ class LocalPartitions:
             leader_epoch=state.leader_epoch,
             in_sync=frozenset(state.isr),
             replicas=state.replicas,
+            partition_epoch=state.partition_epoch,
             settings=settings.replica,
         )
 
     async def follow(self, topic: LedTopic, partition: int) -> None:
         """See `PartitionHost.follow`."""
         state, settings = topic.partitions[partition], self._settings_of(topic)
+        await self._fetchers.stop([(topic.name, partition)])
         log = await self._log(topic, partition, settings)
         await self._fence(log, state.leader_epoch)
-        self._replicas.become_follower(
+        replica = self._replicas.become_follower(
             topic.name,
             topic.topic_id,
             partition,
@@ -107,9 +130,12 @@ class LocalPartitions:
             leader_epoch=state.leader_epoch,
             settings=settings.replica,
         )
+        if state.leader != NO_LEADER:
+            await self._fetchers.follow(replica)
 
     async def stop(self, topic: LedTopic, partition: int, *, delete: bool) -> None:
         """See `PartitionHost.stop`: requests that wait for the partition are answered first."""
+        await self._fetchers.stop([(topic.name, partition)])
         replica = self._replicas.get(topic.name, partition)
         if replica is not None and replica.topic_id == topic.topic_id:
             self._replicas.remove(topic.name, partition)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
 from fastlog.replication.isr import InSyncSet, Refusal, least_in_sync, settled
-from fastlog.replication.progress import Follower, fallen_behind, high_watermark
+from fastlog.replication.progress import Asking, Follower, fallen_behind, high_watermark
 
 if TYPE_CHECKING:
     from fastlog.native import Log
@@ -48,17 +48,20 @@ class ReplicaSettings:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What partitions ask: a clock in milliseconds, and whether a broker may join an in-sync set now."""
+    """What partitions ask: a clock in milliseconds, whether a broker may join an in-sync set now."""
 
     now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
     is_eligible: Callable[[int], bool] = lambda _: True
+    kept_high_watermark: Callable[[PartitionKey], int] = lambda _: 0
+    """What an earlier run has left of a partition's high watermark (see `watermarks`)."""
 
 
 class Partition:
     """A partition on this broker. Used on the event loop only.
 
     `on_advance` is called each time that anything changes which readers are told of: the high watermark,
-    leader and epoch, settings, the log start offset. Who waits looks again.
+    leader and epoch, settings, the log start offset. Who waits looks again. `on_append` is called when there
+    are records that only followers may read as yet.
     """
 
     __slots__ = (
@@ -68,6 +71,8 @@ class Partition:
         "_enough",
         "_least",
         "_on_advance",
+        "_on_append",
+        "_since",
         "_written",
         "epoch_start",
         "followers",
@@ -93,6 +98,7 @@ class Partition:
         node_id: int,
         settings: ReplicaSettings,
         on_advance: Callable[[PartitionKey], object],
+        on_append: Callable[[PartitionKey], object] = lambda _: None,
         surroundings: Surroundings | None = None,
     ) -> None:
         self.key: Final[PartitionKey] = (topic, partition)
@@ -108,12 +114,15 @@ class Partition:
         """The other replicas, while this broker leads."""
         self.isr = settled(frozenset(), 0)
         self.offline = False
-        self.high_watermark = log.log_start_offset
+        self._around = surroundings or Surroundings()
         self._appended = log.log_end_offset
         self._written = log.recovery_point
+        self.high_watermark = self._within_log(self._around.kept_high_watermark(self.key))
         self._on_advance = on_advance
-        self._around = surroundings or Surroundings()
+        self._on_append = on_append
         self._least = 1
+        self._since = NO_EPOCH
+        """The first epoch of this broker's leadership: it may have been elected again and again since."""
         # Whether this broker leads without followers, and whether enough are in sync for acks=all: asked for
         # each append, and changed by little else.
         self._alone = False
@@ -128,6 +137,11 @@ class Partition:
     def in_sync(self) -> frozenset[int]:
         """The in-sync set that the controller has confirmed."""
         return self.isr.committed
+
+    @property
+    def end_offset(self) -> int:
+        """Where the log ends: up to there (exclusive) followers may read."""
+        return self._appended
 
     @property
     def least_in_sync(self) -> int:
@@ -157,11 +171,17 @@ class Partition:
         new_epoch, new_leader = leader_epoch > self.leader_epoch, not self.is_leader
         if not (new_epoch or new_leader) and partition_epoch < self.isr.partition_epoch:
             return
+        if new_leader:
+            self._since = leader_epoch
         others = [replica for replica in replicas or in_sync if replica != self.node_id]
         self.leader_id = self.node_id
         self.leader_epoch = leader_epoch
         self.isr = settled(in_sync, partition_epoch)
         self.followers = {replica: self.followers.get(replica) or Follower() for replica in others} or _NOBODY
+        if new_leader:
+            # What a former leadership has noted may have been cut since, and a follower has appended more.
+            self._appended = self.log.log_end_offset
+            self._written = min(self._written, self._appended)
         if new_epoch or new_leader:
             self.epoch_start = self._appended
             now = self._around.now_ms()
@@ -207,26 +227,54 @@ class Partition:
 
     def on_appended(self, end_offset: int) -> None:
         """Records up to `end_offset` (exclusive) are in the log."""
-        if end_offset > self._appended:
+        if self._alone or not self.followers:
+            if end_offset > self._appended:
+                self._appended = end_offset
+            self._advance()
+        elif end_offset > self._appended:
+            self._followers_were_at(self.local_offset())
             self._appended = end_offset
-        self._advance()
+            if not self._advance():
+                self._on_append(self.key)
+
+    def on_followed(self, end_offset: int, high_watermark: int) -> None:
+        """As a follower: the log ends at `end_offset` after an append or a cut.
+
+        `high_watermark` is the leader's. The own one follows it within the log, backwards too.
+        """
+        if self.is_leader:
+            return
+        self._appended = end_offset
+        self._written = min(self._written, end_offset)
+        offset = self._within_log(high_watermark)
+        if offset != self.high_watermark:
+            self.high_watermark = offset
+            self._on_advance(self.key)
 
     def on_flushed(self, offset: int) -> None:
         """Records up to `offset` (exclusive) are on the disk."""
+        if self.followers and self.settings.fsync:
+            self._followers_were_at(self.local_offset())
         if offset > self._written:
             self._written = offset
         if self.settings.fsync:
             self._advance()
 
-    def on_fetched(self, replica: int, offset: int, start_offset: int) -> InSyncSet | None:
+    def on_fetched(
+        self, replica: int, offset: int, start_offset: int, asking: Asking | None = None
+    ) -> InSyncSet | None:
         """A follower asks for what comes from `offset` on; its log begins at `start_offset`.
 
-        Gives the set that the controller is to be asked for when it may join (see `isr`), which is asked for
-        from now on. Raises KeyError for one that is no replica.
+        It need not be noted again for as long as it asks the same and is a member of the in-sync set, when
+        `asking` says that it does. Gives the set that the controller is to be asked for when it may join (see
+        `isr`), which is asked for from now on. Raises KeyError for one that is no replica.
         """
-        now = self._around.now_ms()
-        self.followers[replica].fetched(offset, start_offset, self.local_offset(), now)
-        self._advance()
+        now, follower = self._around.now_ms(), self.followers[replica]
+        cut = start_offset != follower.start_offset
+        follower.fetched(offset, start_offset, self.local_offset(), now, asking)
+        if not self._advance() and cut:
+            # Deletions of records wait for it.
+            self._on_advance(self.key)
         if (
             self.isr.is_changing
             or replica in self.isr.committed
@@ -242,7 +290,7 @@ class Partition:
 
         To be called from time to time, every half of `max_lag_ms`.
         """
-        if not self.is_leader or self.isr.is_changing or not self.followers:
+        if not self.is_leader or self.offline or self.isr.is_changing or not self.followers:
             return None
         gone = fallen_behind(
             self.followers,
@@ -269,6 +317,19 @@ class Partition:
         self._replace_isr(after)
         return refusal is Refusal.RETRY
 
+    def low_watermark(self) -> int:
+        """The first offset that any replica still has: this one, and all whose broker is alive."""
+        return min(
+            [
+                self.log.log_start_offset,
+                *(
+                    follower.start_offset
+                    for replica, follower in self.followers.items()
+                    if self._around.is_eligible(replica)
+                ),
+            ]
+        )
+
     def local_offset(self) -> int:
         """Up to where (exclusive) this replica counts as having the records."""
         if self.settings.fsync:
@@ -284,13 +345,32 @@ class Partition:
 
         KAFKA_STORAGE_ERROR, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER, in this order.
         """
+        if (
+            self.leader_id == self.node_id
+            and not self.offline
+            and (known_epoch == NO_EPOCH or known_epoch == self.leader_epoch)
+        ):
+            return _NONE
+        return self.replica_error(known_epoch) or ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    def follower_error(self, replica: int, known_epoch: int) -> int:
+        """The same for a follower's fetch, of one that is no replica as this leader knows them as well."""
+        error = self.leader_error(known_epoch)
+        if error or replica in self.followers:
+            return error
+        if known_epoch != NO_EPOCH:
+            return ErrorCode.UNKNOWN_LEADER_EPOCH
+        return ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    def replica_error(self, known_epoch: int = NO_EPOCH) -> int:
+        """The same for a request that any replica may answer (KIP-392)."""
         if self.offline:
             return ErrorCode.KAFKA_STORAGE_ERROR
         if known_epoch != NO_EPOCH and known_epoch != self.leader_epoch:
             if known_epoch < self.leader_epoch:
                 return ErrorCode.FENCED_LEADER_EPOCH
             return ErrorCode.UNKNOWN_LEADER_EPOCH
-        return _NONE if self.leader_id == self.node_id else ErrorCode.NOT_LEADER_OR_FOLLOWER
+        return _NONE
 
     def write_error(self, acks: int) -> int:
         """Error code that a produce request gets before anything is appended, or 0."""
@@ -303,11 +383,12 @@ class Partition:
         """Whether records up to `end_offset`, appended in `leader_epoch`, are acknowledged.
 
         None: not yet. 0: yes. Otherwise the error code that ends the wait. The in-sync set is checked again,
-        as it may have shrunk since the append.
+        as it may have shrunk since the append. A leader that is elected again, which happens when the broker
+        of a follower dies, goes on: what it has appended is still in its log.
         """
         if self.offline:
             return ErrorCode.KAFKA_STORAGE_ERROR
-        if self.leader_id != self.node_id or self.leader_epoch != leader_epoch:
+        if self.leader_id != self.node_id or leader_epoch < self._since:
             return ErrorCode.NOT_LEADER_OR_FOLLOWER
         if acks != -1:
             return _NONE if self.local_offset() >= end_offset else None
@@ -316,6 +397,13 @@ class Partition:
         if not self._enough and len(self.isr.maximal) < self._least:
             return ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
         return _NONE
+
+    def _followers_were_at(self, end: int) -> None:
+        for follower in self.followers.values():
+            follower.leader_grows(end)
+
+    def _within_log(self, offset: int) -> int:
+        return min(max(offset, self.log.log_start_offset), self._appended)
 
     def _replace_isr(self, isr: InSyncSet) -> None:
         self.isr = isr

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from fastlog.replication.isr import InSyncSet
 
@@ -16,6 +16,15 @@ UNKNOWN: Final = -1
 """An offset of a follower that has not fetched from this leader yet."""
 NEVER: Final = -(2**62)
 """A time that is longer ago than any lag."""
+
+
+class Asking(Protocol):
+    """What a follower asks again and again without saying so each time: a partition of a fetch session."""
+
+    @property
+    def asked_ms(self) -> int:
+        """When it last asked; NEVER when it does so no more."""
+        ...
 
 
 @dataclass(slots=True)
@@ -29,13 +38,23 @@ class Follower:
     _leaders_end: int = UNKNOWN
     """Where the leader's log ended at the last fetch."""
     _fetched_ms: int = NEVER
+    _asking: Asking | None = None
 
-    def fetched(self, offset: int, start_offset: int, leaders_end: int, now_ms: int) -> None:
+    def fetched(
+        self,
+        offset: int,
+        start_offset: int,
+        leaders_end: int,
+        now_ms: int,
+        asking: Asking | None = None,
+    ) -> None:
         """It asks for what comes from `offset` on, so that it has all before. Not to be told of divergence.
 
         A follower that always gets what there was when it asked is never behind by more than one fetch: it
-        counts as caught up at the time of the fetch before.
+        counts as caught up at the time of the fetch before. `asking` is its fetch session's part, when it may
+        ask the same again without being noted here.
         """
+        self._asking = asking
         if offset >= leaders_end:
             self.caught_up_ms = max(self.caught_up_ms, now_ms)
         elif offset >= self._leaders_end:
@@ -44,19 +63,25 @@ class Follower:
         self._leaders_end = max(self._leaders_end, leaders_end)
         self._fetched_ms = now_ms
 
+    def leader_grows(self, leaders_end: int) -> None:
+        """The leader's log ended at `leaders_end` until now: was all of that there when it last asked?"""
+        if self._asking is not None and self.end_offset >= leaders_end:
+            self.caught_up_ms = max(self.caught_up_ms, self._asking.asked_ms)
+
     def begin_epoch(self, epoch_start: int, now_ms: int, *, in_sync: bool, new_leader: bool) -> None:
         """This broker leads in a new epoch. What a new leader believed earlier no longer counts."""
         self.caught_up_ms = now_ms if in_sync else NEVER
         if new_leader:
             self.end_offset = self.start_offset = self._leaders_end = UNKNOWN
             self._fetched_ms = NEVER
+            self._asking = None
         else:
             self._leaders_end = epoch_start
             self._fetched_ms = self.caught_up_ms
 
     def is_caught_up(self, leaders_end: int, now_ms: int, max_lag_ms: int) -> bool:
         """Whether it has all, or had it no longer ago than `max_lag_ms` (`replica.lag.time.max.ms`)."""
-        return self.end_offset == leaders_end or now_ms - self.caught_up_ms <= max_lag_ms
+        return self.end_offset >= leaders_end or now_ms - self.caught_up_ms <= max_lag_ms
 
 
 def high_watermark(

@@ -199,10 +199,11 @@ class Reconciler(Generic[T]):
         wanted = [step for topic in view.values() for step in steps(self.node_id, None, topic)]
         return await self._carry_out([step for step in wanted if can_serve(*step.key)], each_on_its_own=True)
 
-    async def apply(self, view: PersistentMap[str, T]) -> Outcome:
+    async def apply(self, view: PersistentMap[str, T], *, each_on_its_own: bool = False) -> Outcome:
         """Brings the partitions to another view.
 
         The first obstacle of a topic keeps its other partitions from being tried: they wait for `retry`, too.
+        Not so where each partition is on its own.
         """
         before, self._view = self._view, view
         wanted: list[Step[T]] = []
@@ -211,7 +212,22 @@ class Reconciler(Generic[T]):
                 self._behind.pop(name, None)
                 wanted += self._take_owed_deletions(name)
             wanted += steps(self.node_id, old, new)
-        return await self._carry_out(wanted)
+        return await self._carry_out(wanted, each_on_its_own=each_on_its_own)
+
+    async def delete(self, view: PersistentMap[str, T], gone: Iterable[tuple[T, int]]) -> Outcome:
+        """Goes to a view without partitions that this broker is to have no more, and deletes these.
+
+        `gone` are (topic as it was, partition). What fails is done again by the next call, or by `retry`.
+        """
+        self._view = view
+        wanted = [Step(Action.DELETE, topic, partition) for topic, partition in gone]
+        for step in wanted:
+            numbers = self._behind.get(step.topic.name)
+            if numbers is not None:
+                numbers.discard(step.partition)
+                if not numbers:
+                    del self._behind[step.topic.name]
+        return await self._carry_out(wanted, each_on_its_own=True)
 
     async def remove(self, topics: Sequence[T]) -> Outcome:
         """Deletes the partitions of topics that are gone for good, also of those that no view has shown.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
+from fastlog.replication.broker_epochs import BrokerEpochs
 from fastlog.replication.partition import (
     NO_EPOCH,
     NO_LEADER,
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class ReplicaManager:
     """Where handlers find this broker's part in a partition. Used on the event loop only.
 
-    `on_advance` is told of every partition that is not what it was for those who read it (see `Partition`).
+    `on_advance` is told of every partition that is not what it was for those who read it, `on_append` of
+    those that have more records for their followers (see `Partition`).
     """
 
     def __init__(
@@ -29,17 +31,26 @@ class ReplicaManager:
         node_id: int,
         on_advance: Callable[[PartitionKey], object],
         surroundings: Surroundings | None = None,
+        *,
+        on_append: Callable[[PartitionKey], object] = lambda _: None,
     ) -> None:
         self.node_id: Final = node_id
         self._on_advance = on_advance
+        self._on_append = on_append
         self._surroundings = surroundings or Surroundings()
         self._replicas: dict[PartitionKey, Partition] = {}
+        self.broker_epochs: Final = BrokerEpochs()
+        """Those of the brokers that fetch from this one."""
 
     def __len__(self) -> int:
         return len(self._replicas)
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(list(self._replicas.values()))
+
+    def now_ms(self) -> int:
+        """The clock of the partitions, in milliseconds."""
+        return self._surroundings.now_ms()
 
     def get(self, topic: str, partition: int) -> Partition | None:
         """The replica, or None when this broker has none."""
@@ -111,6 +122,7 @@ class ReplicaManager:
             node_id=self.node_id,
             settings=settings,
             on_advance=self._on_advance,
+            on_append=self._on_append,
             surroundings=self._surroundings,
         )
         if former is not None:

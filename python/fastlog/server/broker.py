@@ -17,37 +17,35 @@ from typing import Any, Final
 from fastlog.base.clock import Clock, SystemClock
 from fastlog.base.ending import Ending
 from fastlog.base.tasks import Supervisor
-from fastlog.config import BrokerConfig, ConfigurationRules, LiveConfig
-from fastlog.coordination.cluster_view import BrokerInfo, ClusterView, TopicState
+from fastlog.config import BrokerConfig, LiveConfig
+from fastlog.coordination.cluster_view import BrokerInfo, ClusterView
 from fastlog.coordination.groups.service import GroupService
 from fastlog.coordination.producer_ids import ProducerIds
-from fastlog.coordination.startup import Coordination, start_topics
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
-from fastlog.coordination.topics import TopicService
 from fastlog.native import IoEngine, set_open_files
 from fastlog.replication.appender import Appender
 from fastlog.replication.committer import GroupCommitter
+from fastlog.replication.isr_manager import IsrManager
 from fastlog.replication.local_partitions import LocalPartitions
 from fastlog.replication.news import PartitionNews
 from fastlog.replication.partition import PartitionKey, Surroundings
 from fastlog.replication.purgatory import Purgatory
-from fastlog.replication.reconciler import Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.server.configs_in_force import ConfigsInForce
 from fastlog.server.derived_settings import (
     CompactionPolicies,
-    LiveTopicDefaults,
     cleaner_settings,
     flow_limits,
     storage_settings,
 )
 from fastlog.server.fetch.sessions import FetchSessionCache
+from fastlog.server.following import Following
 from fastlog.server.memory.answer_memory import AnswerMemory
 from fastlog.server.memory.low_memory import LowMemory
 from fastlog.server.memory.old_objects import CHECK_SECONDS, OldObjects
 from fastlog.server.memory.response_memory import ResponseMemory
 from fastlog.server.memory.work_memory import WorkMemory
-from fastlog.server.metadata_source import metadata_source
+from fastlog.server.metadata_source import MetadataSource, metadata_source
 from fastlog.server.network.connection_host import ConnectionHost
 from fastlog.server.network.connection_table import SWEEP_SECONDS, ConnectionTable
 from fastlog.server.network.descriptors import current_plan
@@ -56,12 +54,14 @@ from fastlog.server.network.listener import BoundListener, bind
 from fastlog.server.network.session import ListenerIdentity
 from fastlog.server.observability.http_service import Observability
 from fastlog.server.observability.metrics import BrokerMetrics
+from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
-from fastlog.server.requests.registry import load_handlers
+from fastlog.server.requests.registry import Registry, load_handlers
 from fastlog.server.requests.searches import Searches
 from fastlog.server.requests.turns import Turns
+from fastlog.server.topic_parts import TopicParts
 from fastlog.server.unused_settings import warn_of_unused
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
@@ -102,6 +102,7 @@ class Broker:
         self._listeners: list[BoundListener] = []
         self._hosts: dict[str, ConnectionHost] = {}
         self._services: BrokerServices | None = None
+        self._source: MetadataSource | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
         self._observability: Observability | None = None
@@ -145,6 +146,9 @@ class Broker:
         ending = Ending(STOP_MARGIN_SECONDS)
         if self._observability is not None:
             self._observability.health.stopping()
+        if self._source is not None and self._services is not None:
+            # The controller moves what is led here: it must still be heard.
+            await ending.wait("leaving the cluster", self._source.leave)
         for listener in self._listeners:
             ending.call("listening", listener.close)
         if self._services is not None:
@@ -209,22 +213,28 @@ class Broker:
         preparation = await logs.prepare()
         if not config.node_id_is_set and preparation.node_id is not None:
             config = config.with_node_id(preparation.node_id)
-        self._live_config = live = LiveConfig(config)
-        source = await metadata_source(
-            config, logs, used_before=preparation.used_before, clock=self._clock, tasks=self.tasks
-        )
-        store = source.store
+        source = self._source = await metadata_source(config, logs, preparation, self._clock, self.tasks)
         self._at_end("metadata", source.close)
+        config = source.config
+        self._live_config = live = LiveConfig(config)
 
         view = ClusterView()
-        view.set_brokers((_info(config, self._listeners),))
+        info = _info(config, self._listeners)
+        view.set_brokers((info,))
         purgatory = Purgatory(asyncio.get_running_loop(), guard=self.tasks.guard("purgatory"))
         self._call_at_end("parked requests", purgatory.close)
         news = PartitionNews()
-        replicas = ReplicaManager(
+        following = Following(live, view, logs, io, source.broker_epoch, self._clock, self.tasks)
+        self._at_end("high watermarks", following.watermarks.stop)
+        self._at_end("fetchers", following.fetchers.close)
+        await following.watermarks.load()
+        replicas = following.replicas = ReplicaManager(
             config.node_id,
             _advanced(logs, purgatory, news),
-            Surroundings(lambda: int(self._clock.monotonic() * 1000), view.is_alive),
+            Surroundings(
+                lambda: int(self._clock.monotonic() * 1000), view.is_alive, following.watermarks.kept
+            ),
+            on_append=news.tell_append,
         )
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
@@ -235,18 +245,10 @@ class Broker:
         committer = GroupCommitter(io.commit)
         appender = Appender(io, committer, purgatory)
         configs = ConfigsInForce(live, view, config.node_id)
-        partitions = LocalPartitions(logs, replicas, committer, io, configs.settings_of)
-        topics = TopicService(
-            store,
-            view,
-            reconciler=Reconciler[TopicState](config.node_id, partitions),
-            broker_configs=configs,
-            defaults=LiveTopicDefaults(live),
-            rules=ConfigurationRules(lambda: live.current),
-            guard=self.tasks.guard("topic-changes"),
-        )
+        partitions = LocalPartitions(logs, replicas, committer, io, configs.settings_of, following.fetchers)
+        topics = source.topics(TopicParts(live, info, view, logs, replicas, partitions, configs))
         self._at_end("topic changes", topics.close)
-        producer_ids = ProducerIds(store)
+        producer_ids = ProducerIds(source.producer_ids)
         groups = GroupService(
             view=view,
             topics=topics,
@@ -255,10 +257,21 @@ class Broker:
             clock=self._clock,
             config=lambda: live.current,
             tasks=self.tasks,
+            is_member=source.member is not None,
         )
         self._at_end("groups", groups.close)
         topics.observe(groups)
         logs.add_failure_callback(_resign_groups(groups))
+        in_sync_sets = IsrManager(
+            config.node_id,
+            source.link,
+            replicas,
+            broker_epoch=source.broker_epoch,
+            max_lag_ms=lambda: live.current.replica_lag_time_max_ms,
+            tasks=self.tasks,
+        )
+        in_sync_sets.start()
+        self._at_end("in-sync sets", in_sync_sets.stop)
         searches = Searches()
         self._call_at_end("searches", searches.close)
         services = BrokerServices(
@@ -272,6 +285,7 @@ class Broker:
             logs=logs,
             io=io,
             replicas=replicas,
+            in_sync_sets=in_sync_sets,
             purgatory=purgatory,
             appender=appender,
             fetch_sessions=FetchSessionCache(
@@ -283,31 +297,23 @@ class Broker:
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
-            registry=load_handlers(),
+            registry=_served(load_handlers(), is_member=source.member is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
+            member=source.member,
         )
         self._services = services
+        if source.member is not None:
+            observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
-        await start_topics(
-            Coordination(
-                node_id=config.node_id,
-                store=store,
-                view=view,
-                topics=topics,
-                producer_ids=producer_ids,
-                broker_configs=configs,
-                log_config_for=configs.log_config_for,
-            ),
-            logs,
-            preparation,
-        )
+        await source.start(producer_ids)
+        following.start()
         groups.start()
         logs.housekeeping.follow_writes()
         logs.start_housekeeping()
         self._serve(services, observe)
-        await source.announce(config, _info(config, self._listeners), self._clock)
+        await source.announce()
         for listener in self._listeners:
             await listener.accept()
         observe.health.serving()
@@ -447,6 +453,11 @@ def _resign_groups(groups: GroupService) -> Callable[[Path, str, Sequence[Partit
                 groups.resigned(partition)
 
     return callback
+
+
+def _served(registry: Registry, *, is_member: bool) -> Registry:
+    """What is served and offered: a broker that is alone is asked nothing by others."""
+    return {key: entry for key, entry in registry.items() if is_member or entry.api_key not in OF_CLUSTERS}
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

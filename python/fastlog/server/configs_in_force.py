@@ -32,12 +32,14 @@ class ConfigsInForce:
 
     def settings_of(self, topic: LedTopic, *, report: bool = False) -> TopicSettings:
         """Settings of a topic's logs and replicas (`SettingsOf`)."""
+        config = self._config.current
         if report:
             in_force = self._in_force(topic.name, topic.configs)
         else:
-            in_force = TopicConfig.in_force(topic.configs, self._config.current.layers)
+            in_force = TopicConfig.in_force(topic.configs, config.layers)
         return TopicSettings(
-            log_config(self._config.current, in_force), replica_settings(topic.name, in_force)
+            log_config(config, in_force),
+            replica_settings(topic.name, in_force, max_lag_ms=config.replica_lag_time_max_ms),
         )
 
     def adopt(self) -> None:

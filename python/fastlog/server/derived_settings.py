@@ -72,13 +72,14 @@ def log_config(config: BrokerConfig, topic: TopicConfig) -> LogConfig:
     return LogConfig(**topic.log_config(producer_id_expiration_ms=config.producer_id_expiration_ms))
 
 
-def replica_settings(name: str, topic: TopicConfig) -> ReplicaSettings:
+def replica_settings(name: str, topic: TopicConfig, *, max_lag_ms: int) -> ReplicaSettings:
     """What replicas need of the configuration of the topic `name`."""
     return ReplicaSettings(
         min_insync_replicas=topic.min_insync_replicas,
         fsync=topic.fsync,
         zstd=topic.values["compression.type"] == "zstd",
         internal=is_internal(name),
+        max_lag_ms=max_lag_ms,
     )
 
 

@@ -294,7 +294,7 @@ class Housekeeping:
         recovery_points, starts = directory.former_offsets(
             [*self._table.closed_in(directory), *self._table.lost()]
         )
-        recovery_points |= {entry.key: entry.log.recovery_point for entry in entries}
+        recovery_points |= {entry.key: entry.claimed_point for entry in entries}
         starts |= {entry.key: entry.log.log_start_offset for entry in entries}
         return recovery_points, {key: offset for key, offset in starts.items() if offset > 0}
 

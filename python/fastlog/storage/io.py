@@ -15,13 +15,22 @@ from typing import Any, Final, TypeVar, cast
 from fastlog.base.histogram import Histogram
 from fastlog.base.tasks import Guard, Supervisor
 from fastlog.errors import ErrorCode, FastlogError
-from fastlog.native import FastlogNativeError, FileResponse, IoEngine, Log, ProducePlan, Socket
-from fastlog.native.shapes import AppendRow, FetchResult, FetchRow, NodeEndpoint, ProduceResult
+from fastlog.native import FastlogNativeError, FetchReply, FileResponse, IoEngine, Log, ProducePlan, Socket
+from fastlog.native.shapes import (
+    AppendRow,
+    FetchResult,
+    FetchRow,
+    NodeEndpoint,
+    ProduceResult,
+    ReplicateResult,
+    ReplicateRow,
+)
 from fastlog.storage.room import RoomWatch
 
 T = TypeVar("T")
 
 _STORAGE_ERROR: Final = int(ErrorCode.KAFKA_STORAGE_ERROR)
+_STORAGE_TROUBLE: Final = "storage"
 LONGEST_JOB_SECONDS: Final = 30.0
 """A read or an append that takes longer than this is taken for one that never ends."""
 
@@ -49,8 +58,10 @@ class IoLoop:
         self._loop = asyncio.get_running_loop()
         self._tokens = itertools.count(1)
         self._waiting: dict[int, tuple[asyncio.Future[Any], Sequence[Log | int]]] = {}
+        # Those of them that only read.
+        self._reads: set[int] = set()
         self._fileno = engine.fileno()
-        self._settling: list[tuple[Log, asyncio.Future[None]]] = []
+        self._settling: list[tuple[Log, bool, asyncio.Future[None]]] = []
         self._room: RoomWatch | None = None
         self._closed = False
         self.flush_seconds: Final = Histogram()
@@ -87,6 +98,18 @@ class IoLoop:
         """Appends records of the broker's own, a batch for each row; results as those of `produce`."""
         logs = [row[0] for row in rows]
         return self._submit(logs, self._engine.append, rows, timestamp_ms=timestamp_ms, codec=codec)
+
+    def replicate(self, reply: FetchReply, rows: list[ReplicateRow]) -> asyncio.Future[list[ReplicateResult]]:
+        """Appends rows of a leader's answer as follower; results in the order of `rows`."""
+        return self._submit([row[1] for row in rows], self._engine.replicate, reply, rows)
+
+    def truncate(self, log: Log, offset: int, leader_epoch: int) -> asyncio.Future[int]:
+        """Cuts the log of a follower, as `IoEngine.truncate` describes; the result is its end."""
+        return self._submit([log], self._engine.truncate, log, offset, leader_epoch)
+
+    def start_over(self, log: Log, offset: int, leader_epoch: int) -> asyncio.Future[int]:
+        """Empties the log of a follower, which starts again at `offset`."""
+        return self._submit([log], self._engine.start_over, log, offset, leader_epoch)
 
     def lead(self, log: Log, epoch: int) -> asyncio.Future[int]:
         """Begins a leadership at the end of the log, as `Log.lead` does; the result is its first offset."""
@@ -126,6 +149,7 @@ class IoLoop:
             node_endpoints=list(node_endpoints),
             hard_max_bytes=hard_max_bytes,
             from_files=from_files,
+            reads=True,
         )
 
     def send(self, socket: Socket, response: FileResponse, start: int) -> asyncio.Future[int]:
@@ -140,15 +164,18 @@ class IoLoop:
         """Waits for the next group commit; the result is the end offset that it made durable."""
         return self._time_flush(self._submit([log], self._engine.commit, log))
 
-    async def settled(self, log: Log, seconds: float = LONGEST_JOB_SECONDS) -> None:
+    async def settled(
+        self, log: Log, seconds: float = LONGEST_JOB_SECONDS, *, writes_only: bool = False
+    ) -> None:
         """Waits until no job that was submitted touches `log` any more, whoever waits for those jobs.
 
-        Raises TimeoutError when that takes more than `seconds`.
+        With `writes_only` reads go on. Raises TimeoutError when that takes more than `seconds`.
         """
-        if self._is_busy(log):
-            future: asyncio.Future[None] = self._loop.create_future()
-            self._settling.append((log, future))
-            async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds):
+            # Whoever was told of a result may have submitted the next job before this is woken.
+            while self._is_busy(log, writes_only):
+                future: asyncio.Future[None] = self._loop.create_future()
+                self._settling.append((log, writes_only, future))
                 await future
 
     async def close(self) -> None:
@@ -167,18 +194,26 @@ class IoLoop:
         self._tell_settled()
 
     def _submit(
-        self, logs: Sequence[Log | int], job: Callable[..., None], *args: Any, **kwargs: Any
+        self,
+        logs: Sequence[Log | int],
+        job: Callable[..., None],
+        *args: Any,
+        reads: bool = False,
+        **kwargs: Any,
     ) -> asyncio.Future[Any]:
-        """Hands a job over that touches `logs`; one that is refused leaves no wait behind."""
+        """Hands a job over that touches `logs`, or only `reads` them; one that is refused leaves no wait."""
         if self._closed:
             raise IoClosed("the I/O threads have stopped")
         token = next(self._tokens)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[token] = (future, logs)
+        if reads:
+            self._reads.add(token)
         try:
             job(token, *args, **kwargs)
         except BaseException:
             del self._waiting[token]
+            self._reads.discard(token)
             raise
         return future
 
@@ -190,6 +225,7 @@ class IoLoop:
     def _drain(self) -> None:
         for token, result in self._engine.drain():
             future, logs = self._waiting.pop(token)
+            self._reads.discard(token)
             # What goes wrong over one result must not lose the others: they are handed out only once.
             try:
                 self._take_notice(result, logs)
@@ -210,14 +246,19 @@ class IoLoop:
         elif self._room is not None and self._room.waiting:
             self._room.look()
 
-    def _is_busy(self, log: Log) -> bool:
-        return any(log is other for _, logs in self._waiting.values() for other in logs)
+    def _is_busy(self, log: Log, writes_only: bool) -> bool:
+        return any(
+            log is other
+            for token, (_, logs) in self._waiting.items()
+            if not (writes_only and token in self._reads)
+            for other in logs
+        )
 
     def _tell_settled(self) -> None:
         waiting, self._settling = self._settling, []
-        for log, future in waiting:
-            if self._is_busy(log):
-                self._settling.append((log, future))
+        for log, writes_only, future in waiting:
+            if self._is_busy(log, writes_only):
+                self._settling.append((log, writes_only, future))
             elif not future.done():
                 future.set_result(None)
 
@@ -234,7 +275,8 @@ class IoLoop:
 
 def _has_storage_error(result: object) -> bool:
     if isinstance(result, list):
-        return any(row[0] == _STORAGE_ERROR for row in cast("list[ProduceResult]", result))
+        # Of a leader's append an error code, of a follower's a word.
+        return any(row[0] == _STORAGE_ERROR or row[2] == _STORAGE_TROUBLE for row in result)
     if isinstance(result, tuple):
         return any(row[1] == _STORAGE_ERROR for row in cast("FetchResult", result)[2])
     return False

@@ -18,7 +18,7 @@ class OpenPartition:
     """One open log.
 
     `flushed_at` is the monotonic time of the last flush by time, in seconds; `noted_point` the recovery point
-    that is on the disk.
+    that is on the disk; `floor` where the log may end at the least while it is being cut.
     """
 
     topic: str
@@ -29,6 +29,13 @@ class OpenPartition:
     config: LogConfig
     flushed_at: float
     noted_point: int = -1
+    floor: int | None = None
+
+    @property
+    def claimed_point(self) -> int:
+        """The recovery point to write down: an end below it would count as a loss after a crash."""
+        point = self.log.recovery_point
+        return point if self.floor is None else min(point, self.floor)
 
     @property
     def key(self) -> PartitionKey:

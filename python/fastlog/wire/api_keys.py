@@ -152,6 +152,7 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.DELETE_ACLS: Api("DeleteAcls", 3, 2, "acls"),
     ApiKey.DESCRIBE_CONFIGS: Api("DescribeConfigs", 4, 4, "describe_configs"),
     ApiKey.ALTER_CONFIGS: Api("AlterConfigs", 2, 2, "alter_configs"),
+    ApiKey.ALTER_REPLICA_LOG_DIRS: Api("AlterReplicaLogDirs", 2, 2, "alter_replica_log_dirs"),
     ApiKey.DESCRIBE_LOG_DIRS: Api("DescribeLogDirs", 4, 2, "cluster"),
     ApiKey.SASL_AUTHENTICATE: Api("SaslAuthenticate", 2, 2, "sasl"),
     ApiKey.CREATE_PARTITIONS: Api("CreatePartitions", 3, 2, "topics"),

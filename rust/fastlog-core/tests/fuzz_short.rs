@@ -10,6 +10,8 @@ mod frame;
 mod index;
 #[path = "../../fuzz/entries/plan.rs"]
 mod plan;
+#[path = "../../fuzz/entries/reply.rs"]
+mod reply;
 
 use std::panic::{RefUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -106,6 +108,11 @@ fn plans() {
 }
 
 #[test]
+fn replies() {
+    short_run(200_000, reply::run, &reply::seeds());
+}
+
+#[test]
 fn indexes() {
     short_run(3_000, index::run, &index::seeds());
 }
@@ -119,6 +126,7 @@ fn write_corpus() {
         ("frame", frame::seeds()),
         ("index", index::seeds()),
         ("plan", plan::seeds()),
+        ("reply", reply::seeds()),
     ];
     for (target, seeds) in all {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,9 +1,11 @@
 //! `IoEngine`: jobs in, tuples out. The worker threads hold no Python object and never take the GIL.
 
+use std::sync::Arc;
+
 use fastlog_core::batch::BatchBuilder;
 use fastlog_core::io_engine::{
     self, AppendJob, AppendRow, Closed, FetchJob, FetchOutcome, FetchRow, Outcome, ProduceJob,
-    ProduceRowOutcome, ProduceTarget,
+    ProduceRowOutcome, ProduceTarget, ReplicateJob, ReplicateOutcome, ReplicateRow, Trouble,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -14,7 +16,7 @@ use crate::buffers::Chunk;
 use crate::codecs::codec_named;
 use crate::errors::{IntoPyResult, failure_to_py, record_error_to_py};
 use crate::log::Log;
-use crate::plan::{EndpointTuple, ProducePlan, endpoints, topic_id};
+use crate::plan::{EndpointTuple, FetchReply, ProducePlan, endpoints, topic_id};
 use crate::sending::{FileResponse, Socket};
 
 /// (key, value) of one record.
@@ -104,6 +106,43 @@ impl IoEngine {
             rows: rows.into_iter().map(row).collect::<PyResult<_>>()?,
         };
         self.0.write(token, move || job.run()).map_err(closed)
+    }
+
+    fn replicate(
+        &self,
+        token: u64,
+        reply: &FetchReply,
+        rows: Vec<(usize, Bound<'_, Log>, i32, i64)>,
+    ) -> PyResult<()> {
+        let row = |(row, log, leader_epoch, fetch_offset): (usize, Bound<'_, Log>, i32, i64)| ReplicateRow {
+            row,
+            log: log.get().inner().clone(),
+            leader_epoch,
+            fetch_offset,
+        };
+        let job = ReplicateJob {
+            reply: Arc::clone(reply.inner()),
+            rows: rows.into_iter().map(row).collect(),
+        };
+        self.0.write(token, move || job.run()).map_err(closed)
+    }
+
+    fn truncate(&self, token: u64, log: &Log, offset: i64, leader_epoch: i32) -> PyResult<()> {
+        let log = log.inner().clone();
+        self.0
+            .write(token, move || {
+                Outcome::from(log.truncate_as_follower(offset, leader_epoch))
+            })
+            .map_err(closed)
+    }
+
+    fn start_over(&self, token: u64, log: &Log, offset: i64, leader_epoch: i32) -> PyResult<()> {
+        let log = log.inner().clone();
+        self.0
+            .write(token, move || {
+                Outcome::from(log.start_over_as_follower(offset, leader_epoch))
+            })
+            .map_err(closed)
     }
 
     fn lead(&self, token: u64, log: &Log, epoch: i32) -> PyResult<()> {
@@ -226,6 +265,10 @@ fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>
             }
             Ok(list.into_any())
         }
+        Outcome::Replicated(rows) => {
+            let rows: Vec<_> = rows.iter().map(replicated_tuple).collect();
+            Ok(PyList::new(py, rows)?.into_any())
+        }
         Outcome::Fetched(FetchOutcome {
             total,
             response,
@@ -255,6 +298,18 @@ fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>
             .into_bound(py)
             .into_any()),
     }
+}
+
+/// (end offset, log start offset, kind of trouble, text); see `ReplicateResult` in shapes.py.
+fn replicated_tuple(row: &ReplicateOutcome) -> (i64, i64, Option<&'static str>, Option<&str>) {
+    let kind = row.trouble.as_ref().map(|(trouble, _)| match trouble {
+        Trouble::Damaged => "damaged",
+        Trouble::OutOfOrder => "order",
+        Trouble::Fenced => "fenced",
+        Trouble::Storage => "storage",
+    });
+    let text = row.trouble.as_ref().map(|(_, text)| text.as_str());
+    (row.end_offset, row.log_start_offset, kind, text)
 }
 
 fn produced_tuple<'py>(py: Python<'py>, row: &ProduceRowOutcome) -> PyResult<Bound<'py, PyTuple>> {

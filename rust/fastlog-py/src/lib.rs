@@ -58,7 +58,7 @@ mod _core {
     #[pymodule_export]
     use crate::memory::{give_back, hold_reserve, limit_heaps, release_reserve};
     #[pymodule_export]
-    use crate::plan::{FetchPlan, ProducePlan};
+    use crate::plan::{FetchPlan, FetchReply, ProducePlan};
     #[pymodule_export]
     use crate::sending::{FileResponse, Socket};
 

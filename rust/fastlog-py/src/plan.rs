@@ -262,6 +262,88 @@ impl FetchPlan {
     }
 }
 
+/// One row of `FetchReply.rows`; see `FetchReplyRow` in shapes.py.
+type ReplyTuple<'py> = (
+    Option<Bound<'py, PyString>>,
+    Option<Bound<'py, PyBytes>>,
+    i32,
+    i16,
+    i64,
+    i64,
+    Option<(i32, i64)>,
+    Option<(i32, i32)>,
+    usize,
+);
+
+/// The answer to a follower's Fetch of versions 12 to 17 as flat rows; the records stay in the frame.
+#[pyclass(frozen, module = "fastlog.native._core")]
+#[derive(Debug)]
+pub struct FetchReply(Arc<wire::FetchReply>);
+
+impl FetchReply {
+    /// The answer of the core.
+    pub fn inner(&self) -> &Arc<wire::FetchReply> {
+        &self.0
+    }
+}
+
+#[pymethods]
+impl FetchReply {
+    #[staticmethod]
+    fn parse(py: Python<'_>, frame: &Frame, version: i16, max_rows: usize) -> PyResult<Self> {
+        let frame = frame.inner().clone();
+        let reply = if frame.len() < DETACH_BYTES {
+            wire::FetchReply::parse(frame, version, max_rows)
+        } else {
+            py.detach(|| wire::FetchReply::parse(frame, version, max_rows))
+        };
+        Ok(Self(Arc::new(reply.into_py_result(py)?)))
+    }
+
+    #[getter]
+    fn version(&self) -> i16 {
+        self.0.version()
+    }
+
+    #[getter]
+    fn throttle_ms(&self) -> i32 {
+        self.0.throttle_ms()
+    }
+
+    #[getter]
+    fn error_code(&self) -> i16 {
+        self.0.error_code()
+    }
+
+    #[getter]
+    fn session_id(&self) -> i32 {
+        self.0.session_id()
+    }
+
+    #[getter]
+    fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let rows = PyList::empty(py);
+        for topic in self.0.rows().chunk_by(|row, next| row.topic == next.topic) {
+            let (name, id) = topic_objects(py, self.0.topic(&topic[0]));
+            for row in topic {
+                let tuple: ReplyTuple<'_> = (
+                    name.clone(),
+                    id.clone(),
+                    row.partition,
+                    row.error_code,
+                    row.high_watermark,
+                    row.log_start_offset,
+                    row.diverging_epoch,
+                    row.current_leader,
+                    row.records.map_or(0, wire::Span::len),
+                );
+                rows.append(tuple)?;
+            }
+        }
+        Ok(rows)
+    }
+}
+
 type TopicObjects<'py> = (Option<Bound<'py, PyString>>, Option<Bound<'py, PyBytes>>);
 
 /// A topic as (name or None, id or None).

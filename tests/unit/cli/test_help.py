@@ -11,7 +11,7 @@ import typer
 
 from fastlog.cli.tool.main import COMMANDS, run
 
-PLAIN = re.compile(r"Usage: fastlog[ a-z-]*( \[OPTIONS\])( COMMAND \[ARGS\]\.\.\.| \[?[A-Za-z.:=|]+\]?)*")
+PLAIN = re.compile(r"Usage: fastlog[ a-z-]*( \[OPTIONS\])( COMMAND \[ARGS\]\.\.\.| \[?[A-Za-z.:=|\[\]]+\]?)*")
 
 
 def commands() -> Iterator[list[str]]:
@@ -21,9 +21,18 @@ def commands() -> Iterator[list[str]]:
         module, _, attribute = member.target.partition(":")
         found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
-            for command in found.registered_commands:
-                assert command.name is not None
-                yield [name, command.name]
+            yield from members([name], found)
+
+
+def members(words: list[str], app: typer.Typer) -> Iterator[list[str]]:
+    for command in app.registered_commands:
+        assert command.name is not None
+        yield [*words, command.name]
+    for group in app.registered_groups:
+        assert group.name is not None
+        assert group.typer_instance is not None
+        yield [*words, group.name]
+        yield from members([*words, group.name], group.typer_instance)
 
 
 @pytest.mark.parametrize("words", [[], *commands()], ids=" ".join)

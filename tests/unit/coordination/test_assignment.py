@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlog.coordination.assignment import assign_replicas, assignment_problem, continue_assignment
+from fastlog.coordination.assignment import (
+    assign_replicas,
+    assignment_problem,
+    continue_assignment,
+    rack_alternated,
+)
 
 
 def test_the_example_of_kafka() -> None:
@@ -54,6 +59,54 @@ def test_added_partitions_carry_the_pattern_on(brokers: int, before: int, added:
 
 def test_added_partitions_when_the_first_leader_is_gone() -> None:
     assert continue_assignment([1, 3], [(2,), (3,)], 1) == [(3,)]
+
+
+RACKS = {0: "rack1", 1: "rack3", 2: "rack3", 3: "rack2", 4: "rack2", 5: "rack1"}
+
+
+def test_brokers_are_taken_from_each_rack_in_turn() -> None:
+    # The values of Kafka's AdminRackAwareTest.
+    assert rack_alternated(RACKS) == [0, 3, 1, 5, 4, 2]
+    assert rack_alternated({broker: rack for broker, rack in RACKS.items() if broker != 5}) == [0, 3, 1, 4, 2]
+
+
+def test_the_racks_of_kafkas_own_test() -> None:
+    assert assign_replicas(range(6), 7, 3, racks=RACKS) == [
+        (0, 3, 1),
+        (3, 1, 5),
+        (1, 5, 4),
+        (5, 4, 2),
+        (4, 2, 0),
+        (2, 0, 3),
+        (0, 4, 2),
+    ]
+
+
+@given(st.integers(1, 8), st.integers(1, 30), st.data())
+def test_replicas_spread_over_racks(brokers: int, partitions: int, data: st.DataObject) -> None:
+    replication = data.draw(st.integers(1, brokers))
+    racks = {3 * index: data.draw(st.sampled_from("abc")) for index in range(brokers)}
+    start, shift = data.draw(st.integers(0, brokers - 1)), data.draw(st.integers(0, 10))
+    assignment = assign_replicas(
+        sorted(racks), partitions, replication, start=start, shift=shift, racks=racks
+    )
+    for replicas in assignment:
+        assert len(set(replicas)) == replication
+        assert len({racks[replica] for replica in replicas}) == min(replication, len(set(racks.values())))
+    leaders = Counter(replicas[0] for replicas in assignment)
+    assert max(leaders.values()) - min(leaders.get(broker, 0) for broker in racks) <= 1
+
+
+def test_partitions_are_added_in_the_pattern_of_racks() -> None:
+    # Partition 0 begins at broker 0, the first in both orders: the rest is that of one assignment.
+    whole = assign_replicas(range(6), 7, 3, racks=RACKS)
+    assert continue_assignment(range(6), whole[:2], 5, racks=RACKS) == whole[2:]
+
+
+def test_racks_are_named_by_all_brokers_or_by_none() -> None:
+    assert assign_replicas([0, 1], 1, 2, racks={0: None, 1: None}) == [(0, 1)]
+    with pytest.raises(ValueError, match=r"brokers \[1\] name no rack"):
+        assign_replicas([0, 1], 1, 2, racks={0: "a", 1: None})
 
 
 @pytest.mark.parametrize(("brokers", "replication"), [([], 1), ([1], 2), ([1], 0)])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fastlog.coordination.cluster_view import PartitionState, TopicState
 from fastlog.errors import ErrorCode
 from fastlog.replication.local_partitions import LocalPartitions, TopicSettings
-from fastlog.replication.partition import PartitionKey, ReplicaSettings
+from fastlog.replication.partition import Partition, PartitionKey, ReplicaSettings
 from fastlog.replication.reconciler import Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from tests.unit.replication.fakes import FakeLog
 
 NODE = 1
+OTHER = 2
 
 
 @dataclass
@@ -37,6 +39,21 @@ class Logs:
         self.configured.append(topic)
 
 
+class Fetched:
+    """Fills `Fetchers`: by partition, the leader that it is fetched from."""
+
+    def __init__(self, leaders: dict[PartitionKey, int]) -> None:
+        self._leaders = leaders
+
+    async def follow(self, partition: Partition) -> None:
+        assert partition.key not in self._leaders
+        self._leaders[partition.key] = partition.leader_id
+
+    async def stop(self, keys: Iterable[PartitionKey]) -> None:
+        for key in keys:
+            self._leaders.pop(key, None)
+
+
 class World:
     """A reconciler over logs in memory; `lead`, `follow` and the like change one partition of topic t."""
 
@@ -46,8 +63,14 @@ class World:
         self.replicas = ReplicaManager(NODE, self.moved.append)
         self.settings = ReplicaSettings()
         self.fences: list[int] = []
+        self.fetched: dict[PartitionKey, int] = {}
         host = LocalPartitions(
-            cast("Any", self.logs), self.replicas, cast("Any", None), cast("Any", self), self._settings
+            cast("Any", self.logs),
+            self.replicas,
+            cast("Any", None),
+            cast("Any", self),
+            self._settings,
+            Fetched(self.fetched),
         )
         self.reconciler: Reconciler[TopicState] = Reconciler(NODE, host)
 
@@ -128,3 +151,20 @@ async def test_new_configs_reach_log_and_partition() -> None:
     partition = world.replicas.get("t", 0)
     assert partition is not None
     assert (partition.settings.zstd, world.logs.configured) == (True, ["t"])
+
+
+async def test_a_partition_is_fetched_from_its_leader_and_only_while_it_is_followed() -> None:
+    world = World()
+    await world.to(OTHER, 1)
+    assert world.fetched == {("t", 0): OTHER}
+    await world.to(3, 2)
+    assert world.fetched == {("t", 0): 3}
+    await world.to(NODE, 3)
+    assert world.fetched == {}
+    await world.to(OTHER, 4)
+    await world.to(-1, 5)
+    assert world.fetched == {}
+    await world.to(OTHER, 6)
+    await world.reconciler.delete(world.reconciler.view.without(["t"]), [(world.reconciler.view["t"], 0)])
+    assert world.fetched == {}
+    assert world.replicas.get("t", 0) is None

@@ -105,14 +105,17 @@ def test_one_replica_cannot_be_asked_for_more_than_itself() -> None:
     assert (replica.write_error(-1), replica.ack_error(-1, 5, 3)) == (0, 0)
 
 
-def test_a_leader_that_resigned_or_was_reelected_acknowledges_nothing_old() -> None:
+def test_a_leader_that_resigned_acknowledges_nothing_old_and_one_that_was_reelected_does() -> None:
     replica = lead(FakeLog())
     replica.on_appended(5)
     replica.lead(4, frozenset({NODE}))
-    assert replica.ack_error(-1, 5, 3) == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert replica.ack_error(-1, 5, 3) == 0
     replica.resign(2, 5)
     assert replica.leader_error() == ErrorCode.NOT_LEADER_OR_FOLLOWER
     assert replica.ack_error(1, 5, 4) == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    replica.lead(6, frozenset({NODE}))
+    assert replica.ack_error(-1, 5, 4) == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    assert replica.ack_error(-1, 5, 6) == 0
 
 
 def test_an_offline_replica_answers_with_a_storage_error() -> None:

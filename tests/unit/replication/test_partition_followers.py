@@ -221,3 +221,13 @@ def test_a_follower_takes_no_writes_and_wakes_who_waits() -> None:
     assert partition.high_watermark == 0
     with pytest.raises(ValueError, match="older"):
         partition.follow(3, 4)
+
+
+def test_a_leader_whose_disk_failed_asks_for_nothing() -> None:
+    world = World()
+    world.append(1)
+    world.now = 5 * LAG
+    world.partition.take_offline()
+    assert world.partition.shrink() is None
+    world.partition.offline = False
+    assert world.partition.shrink() is not None

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from fastlog.coordination.cluster_view import ClusterView, PartitionState, TopicState
 from fastlog.native import Log
+from fastlog.replication.isr import InSyncSet
 from fastlog.replication.news import PartitionNews
 from fastlog.replication.partition import Partition, PartitionKey, ReplicaSettings
 from fastlog.replication.purgatory import Purgatory
@@ -72,13 +73,15 @@ class Exchange:
 class Cluster:
     """Partitions to which everything happens that can."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, followers: tuple[int, ...] = ()) -> None:
         self.chance = chance
+        self.followers = followers
         self.loop = FakeLoop()
         self.purgatory = Purgatory(self.loop)
         self.news = PartitionNews()
         self.moved: list[PartitionKey] = []
-        self.replicas = ReplicaManager(NODE, self.moved.append)
+        self.appended: list[PartitionKey] = []
+        self.replicas = ReplicaManager(NODE, self.moved.append, on_append=self.appended.append)
         self.view = ClusterView()
         self.generation = 0
         self.sessions = FetchSessionCache(self.loop.time, self.news)
@@ -96,6 +99,7 @@ class Cluster:
                 config=SimpleNamespace(fetch_max_bytes=55 << 20),
                 logs=SimpleNamespace(offline_reason=lambda topic, partition: None),
                 turns=Turns(asyncio.get_running_loop()),
+                in_sync_sets=SimpleNamespace(propose=self.confirm),
             ),
         )
         for topic in TOPICS[:-2]:
@@ -131,9 +135,26 @@ class Cluster:
             0,
             cast("Log", log),
             leader_epoch=epoch,
-            in_sync=frozenset({NODE}),
+            in_sync=self.some_members(),
             settings=settings or ReplicaSettings(),
+            replicas=(NODE, *self.followers),
         )
+
+    def some_members(self) -> frozenset[int]:
+        """An in-sync set."""
+        return frozenset([NODE, *(node for node in self.followers if self.chance.random() < 0.7)])
+
+    def confirm(self, partition: Partition, wanted: InSyncSet) -> None:
+        """The controller grants what the leader wants."""
+        partition.on_isr_confirmed(wanted, wanted.proposed, wanted.partition_epoch + 1)
+
+    def other_follower(self, replica: Partition, log: FakeLog) -> None:
+        """The last follower fetches, from anywhere."""
+        if replica.is_leader and self.followers and not replica.offline:
+            offset = self.chance.choice([log.log_end_offset, self.chance.randint(0, log.log_end_offset)])
+            wanted = replica.on_fetched(self.followers[-1], offset, 0)
+            if wanted is not None:
+                self.confirm(replica, wanted)
 
     def happen(self) -> None:
         """Something happens to a partition."""
@@ -148,6 +169,7 @@ class Cluster:
                 [self.append] * 6
                 + [self.begin_transaction, self.end_transaction, self.cut, self.roll, self.configure]
                 + [self.next_epoch, self.resign, self.truncate, self.fail, self.delete_topic_of]
+                + [self.other_follower] * 4 * bool(self.followers)
             )
             what(replica, cast("FakeLog", replica.log))
 
@@ -192,7 +214,7 @@ class Cluster:
         """It leads on, or again."""
         epoch = replica.leader_epoch + 1
         log.epochs.append((epoch, log.log_end_offset))
-        replica.lead(epoch, frozenset({NODE}))
+        replica.lead(epoch, self.some_members(), replicas=(NODE, *self.followers))
 
     def resign(self, replica: Partition, log: FakeLog) -> None:
         """Another broker leads."""

@@ -1,7 +1,7 @@
 """`fastlog-broker`: the daemon's command line.
 
-Importing this module is on the way to every start, so that it imports little: argparse takes a fifth of the time
-and memory of what the tool is made with, and the broker itself comes in when it is about to run.
+Importing this module is on the way to every start, so that it imports little: argparse takes a fifth of the
+time and memory of what the tool is made with, and the broker itself comes in when it is about to run.
 """
 
 from __future__ import annotations

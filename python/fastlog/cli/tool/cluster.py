@@ -48,17 +48,21 @@ _FEATURES: Final = (
 @verb(app, "describe")
 async def describe(session: Session) -> None:
     """Shows brokers, log directories and features."""
+    from fastlog.cli.tool.health import count_under_min_isr, is_under_replicated, moves_under_way
     from fastlog.client.admin.cluster import broker_abilities
     from fastlog.client.admin.log_dirs import describe_log_dirs
 
     async with session.connect() as cluster:
         metadata = await cluster.metadata()
-        abilities, directories = await asyncio.gather(
-            broker_abilities(cluster, metadata.brokers), describe_log_dirs(cluster, metadata.brokers)
+        partitions = [item for topic in metadata.topics.values() for item in topic.partitions]
+        abilities, directories, moves, under_min_isr = await asyncio.gather(
+            broker_abilities(cluster, metadata.brokers),
+            describe_log_dirs(cluster, metadata.brokers),
+            moves_under_way(cluster),
+            count_under_min_isr(cluster, partitions),
         )
     brokers = [_broker(session, metadata, node, abilities[node], directories[node]) for node in abilities]
     brokers.sort(key=lambda row: row["id"])
-    partitions = [item for topic in metadata.topics.values() for item in topic.partitions]
     document: dict[str, Any] = {
         "cluster_id": metadata.cluster_id,
         "controller": None if metadata.controller_id < 0 else metadata.controller_id,
@@ -66,19 +70,24 @@ async def describe(session: Session) -> None:
         "topics": sum(not topic.is_internal for topic in metadata.topics.values()),
         "internal_topics": sum(topic.is_internal for topic in metadata.topics.values()),
         "partitions": len(partitions),
-        "under_replicated_partitions": sum(len(item.isr) < len(item.replicas) for item in partitions),
+        "under_replicated_partitions": sum(is_under_replicated(item, moves) for item in partitions),
+        "under_min_isr_partitions": under_min_isr,
         "unavailable_partitions": sum(item.leader < 0 for item in partitions),
         "offline_replicas": sum(len(item.offline_replicas) for item in partitions),
+        "reassigning_partitions": None if moves is None else len(moves),
     }
     session.out.document(document)
     session.out.fields(
         [
             ("cluster", document["cluster_id"]),
+            ("controller", "none" if document["controller"] is None else document["controller"]),
             ("topics", f"{document['topics']} and {document['internal_topics']} internal"),
             ("partitions", document["partitions"]),
             ("under-replicated", document["under_replicated_partitions"]),
+            ("under min.insync", document["under_min_isr_partitions"]),
             ("unavailable", document["unavailable_partitions"]),
             ("offline replicas", document["offline_replicas"]),
+            ("reassigning", document["reassigning_partitions"]),
         ]
     )
     session.out.table(_BROKERS, [row | {"api_count": len(row["api_versions"])} for row in brokers])

@@ -10,33 +10,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fastlog.cli.tool.failure_reports import UsageProblem
+from fastlog.cli.tool.input_file import read_input
 from fastlog.client import TopicPartition
 
 __all__ = ["read_offset_file"]
 
-_MOST: Final = 64 * 1024 * 1024
-
 
 def read_offset_file(path: str, group: str) -> dict[TopicPartition, int]:
     """Offsets by partition; `-` is stdin. Raises UsageProblem with the line, and OSError."""
-    if path == "-":
-        path = "stdin"
-        text = _text(sys.stdin.buffer.read(_MOST))
-    else:
-        with Path(path).open("rb") as stream:
-            text = _text(stream.read(_MOST))
-    return parse_offset_text(text, path, group)
-
-
-def _text(data: bytes) -> str:
-    """UTF-8, without the mark that spreadsheets put in front of it."""
-    return data.decode("utf-8-sig", errors="replace")
+    name, text = read_input(path)
+    return parse_offset_text(text, name, group)
 
 
 def parse_offset_text(text: str, path: str, group: str) -> dict[TopicPartition, int]:

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
-__all__ = ["Column", "Printer", "size_text"]
+from fastlog.cli.redraw import Redraw
+
+__all__ = ["Column", "Printer", "aligned", "cell_text", "size_text"]
 
 Row = Mapping[str, Any]
 
@@ -87,6 +89,10 @@ class Printer:
             self._stream.write(text + "\n")
             self._stream.flush()
             self._began = True
+
+    def live(self) -> Redraw | None:
+        """A block that changes in its place, where people look at a terminal."""
+        return None if self.as_json or not self._stream.isatty() else Redraw(self._stream)
 
     def note(self, text: str) -> None:
         """A warning or remark on stderr, for people; JSON has a field of its own for what matters."""

@@ -12,6 +12,7 @@ from fastlog.cli.tool.failure_reports import UsageProblem, describe_error
 from fastlog.cli.tool.invocation import Session, new_app, verb
 from fastlog.cli.tool.outcomes import confirm, delete_all, failed_row
 from fastlog.cli.tool.output import Column
+from fastlog.cli.tool.reassign.commands import app as reassign
 from fastlog.cli.tool.values import parse_assignments, parse_offsets, parse_replicas
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app: Final = new_app("Create, list, describe, alter, trim and delete topics.")
+app: Final = new_app(
+    "Create, list, describe, alter, trim and delete topics; who leads them, and where they are."
+)
+app.add_typer(reassign, name="reassign")
 
 ConfigsOption = Annotated[
     list[str] | None, typer.Option("--config", "-c", metavar="KEY=VALUE", help="A setting. Repeatable.")
@@ -96,26 +100,52 @@ async def list_topics(
     pattern: Annotated[
         str | None, typer.Argument(metavar="PATTERN", help="Only names that match, such as 'orders*'.")
     ] = None,
+    under_replicated: Annotated[
+        bool, typer.Option("--under-replicated", help="Only topics that lack in-sync replicas.")
+    ] = False,
+    unavailable: Annotated[
+        bool, typer.Option("--unavailable", help="Only topics with a partition without a leader.")
+    ] = False,
     internal: Annotated[bool, typer.Option("--internal", help="Internal topics too.")] = False,
 ) -> None:
-    """Lists topics."""
+    """Lists topics.
+
+    Internal ones with --internal, or where --under-replicated or --unavailable ask for topics.
+    """
+    from fastlog.cli.tool.health import is_under_replicated, moves_under_way
+
     async with session.connect() as cluster:
         metadata = await cluster.metadata()
-    rows = [
+        partitions = [item for topic in metadata.topics.values() for item in topic.partitions]
+        lacking = [item for item in partitions if is_under_replicated(item, None)]
+        moves = await moves_under_way(cluster, [item.name for item in lacking])
+    every = internal or under_replicated or unavailable
+    rows: list[dict[str, Any]] = [
         {
             "topic": topic.name,
             "partitions": len(topic.partitions),
             "replication_factor": max((len(item.replicas) for item in topic.partitions), default=0),
+            "under_replicated": sum(is_under_replicated(item, moves) for item in topic.partitions),
+            "unavailable": sum(item.leader < 0 for item in topic.partitions),
             "internal": topic.is_internal,
         }
         for name, topic in sorted(metadata.topics.items())
-        if (internal or not topic.is_internal) and (pattern is None or fnmatch.fnmatchcase(name, pattern))
+        if (every or not topic.is_internal) and (pattern is None or fnmatch.fnmatchcase(name, pattern))
     ]
+    if under_replicated or unavailable:
+        rows = [
+            row
+            for row in rows
+            if (under_replicated and row["under_replicated"]) or (unavailable and row["unavailable"])
+        ]
     columns = [
         Column("topic", "topic"),
         Column("partitions", "partitions", "number"),
         Column("replication_factor", "replicas", "number"),
     ]
+    if any(row["under_replicated"] or row["unavailable"] for row in rows):
+        columns.append(Column("under_replicated", "under-replicated", "number"))
+        columns.append(Column("unavailable", "unavailable", "number"))
     if internal:
         columns.append(Column("internal", "internal"))
     session.out.rows(columns, rows)
@@ -153,7 +183,7 @@ async def describe(
         topic["partitions"] = [
             row
             for row in topic["partitions"]
-            if (not under_replicated or len(row["isr"]) < len(row["replicas"]))
+            if (not under_replicated or row["under_replicated"])
             and (not unavailable or row["leader"] is None)
         ]
     shown = [
@@ -228,6 +258,40 @@ async def delete(
         yes=yes,
         may_miss=lambda error: if_exists and is_missing(error),
     )
+
+
+@verb(app, "elect")
+async def elect(
+    session: Session,
+    topics: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TOPIC[:PARTITIONS]",
+            help="Such as orders or orders:0,2-5.",
+            autocompletion=complete_topics,
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All topics, internal ones too.")] = False,
+    preferred: Annotated[
+        bool, typer.Option("--preferred", help="The first replica, if it is in sync [this].")
+    ] = False,
+    unclean: Annotated[
+        bool,
+        typer.Option("--unclean", help="Any replica that lives, if none in sync does: records are lost."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, with --unclean.")] = False,
+) -> None:
+    """Has leaders elected."""
+    from fastlog.cli.tool.chosen_partitions import parse_choice
+    from fastlog.cli.tool.topic_election import elect as elect_now
+    from fastlog.client.admin.elections import Election
+
+    if preferred and unclean:
+        raise UsageProblem("--preferred and --unclean: choose one")
+    choice = parse_choice(topics or [], every=every)
+    if unclean and not yes:
+        confirm("elect leaders that may lack records, which are lost then?")
+    await elect_now(session, choice, Election.UNCLEAN if unclean else Election.PREFERRED)
 
 
 @verb(app, "trim")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
+from fastlog.cli.tool.health import Moves, is_under_replicated, moves_under_way
 from fastlog.cli.tool.output import Column, Printer, size_text
 from fastlog.client import BrokerError, ClientError, Cluster, PartitionInfo, TopicInfo, TopicPartition
 from fastlog.client.admin.configs import ConfigSource, Resource, ResourceType, describe_configs
@@ -27,7 +28,11 @@ _COLUMNS: Final = (
     Column("latest_offset", "latest", "number"),
     Column("size_bytes", "size", "size"),
 )
-_OFFLINE: Final = Column("offline_replicas", "offline")
+_SOMETIMES: Final = (
+    Column("offline_replicas", "offline"),
+    Column("adding_replicas", "adding"),
+    Column("removing_replicas", "removing"),
+)
 _OFFSETS_TIMEOUT_MS: Final = 5000
 """How long a description waits for partitions without a leader."""
 
@@ -56,14 +61,15 @@ async def describe_topics(
             found.append(topic)
     found.sort(key=lambda topic: topic.name)
     places = [partition for topic in found for partition in topic.partitions if partition.leader >= 0]
-    starts, ends, sizes, configs = await asyncio.gather(
+    starts, ends, sizes, configs, moves = await asyncio.gather(
         _offsets(cluster, places, EARLIEST),
         _offsets(cluster, places, LATEST),
         _sizes(cluster, places),
         _configs(cluster, found),
+        moves_under_way(cluster, [item.name for topic in found for item in topic.partitions]),
     )
     for topic in found:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "partition": item.index,
                 "leader": None if item.leader < 0 else item.leader,
@@ -74,6 +80,9 @@ async def describe_topics(
                 "earliest_offset": starts.get(item.name),
                 "latest_offset": ends.get(item.name),
                 "size_bytes": sizes.get((item.name, item.leader)),
+                "adding_replicas": None if moves is None else _moving(moves, item.name, "adding"),
+                "removing_replicas": None if moves is None else _moving(moves, item.name, "removing"),
+                "under_replicated": is_under_replicated(item, moves),
             }
             for item in topic.partitions
         ]
@@ -83,7 +92,11 @@ async def describe_topics(
                 "topic_id": str(UUID(bytes=topic.topic_id)) if any(topic.topic_id) else None,
                 "internal": topic.is_internal,
                 "partition_count": len(rows),
-                "replication_factor": max((len(item.replicas) for item in topic.partitions), default=0),
+                "replication_factor": max(
+                    # As kafka-topics counts: not those that a move adds.
+                    (len(row["replicas"]) - len(row["adding_replicas"] or ()) for row in rows),
+                    default=0,
+                ),
                 "configs": configs.get(topic.name),
                 "partitions": rows,
             }
@@ -107,11 +120,17 @@ def show_topics(out: Printer, topics: Sequence[dict[str, Any]]) -> None:
             ]
         )
         rows = topic["partitions"]
-        # In the words of kafka-topics; the column is there when there is something to be seen in it.
-        columns = (*_COLUMNS, _OFFLINE) if any(row["offline_replicas"] for row in rows) else _COLUMNS
+        # In the words of kafka-topics; some columns are there when there is something to be seen in them.
+        shown = [column for column in _SOMETIMES if any(row[column.key] for row in rows)]
+        columns = (*_COLUMNS, *shown)
         out.table(
             columns, [row | {"leader": "none" if row["leader"] is None else row["leader"]} for row in rows]
         )
+
+
+def _moving(moves: Moves, name: TopicPartition, which: Literal["adding", "removing"]) -> list[int]:
+    move = moves.get(name)
+    return [] if move is None else list(move.adding if which == "adding" else move.removing)
 
 
 async def _offsets(

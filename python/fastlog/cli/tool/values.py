@@ -15,7 +15,9 @@ __all__ = [
     "parse_assignments",
     "parse_datetime",
     "parse_duration",
+    "parse_nodes",
     "parse_offsets",
+    "parse_rate",
     "parse_replicas",
     "parse_topics",
 ]
@@ -44,6 +46,9 @@ _MILLISECONDS: Final = {
     "d": 86_400_000,
     "w": 7 * 86_400_000,
 }
+_RATE: Final = re.compile(
+    r"(?P<number>\d{1,15}(?:\.\d+)?) ?(?P<unit>[KMG]?)(?:i?B)?(?:/s)?", re.IGNORECASE | re.ASCII
+)
 _MOST: Final = 2**63 - 1
 _ALL: Final[tuple[int, ...]] = ()
 
@@ -128,6 +133,30 @@ def parse_replicas(text: str, option: str) -> tuple[tuple[int, ...], ...]:
             raise UsageProblem(f"{option} {text}: {part.strip()!r} is no list of nodes; expected 1:2,2:3")
         placed.append(tuple(int(node) for node in nodes))
     return tuple(placed)
+
+
+def parse_nodes(text: str, option: str) -> tuple[int, ...]:
+    """`1,2,3`: node ids, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_is_number(part) and int(part) < 2**31 for part in parts):
+        raise UsageProblem(f"{option} {text}: must be ids of brokers, such as 1,2,3")
+    nodes = tuple(int(part) for part in parts)
+    if len(set(nodes)) < len(nodes):
+        raise UsageProblem(f"{option} {text}: a broker is named twice")
+    return nodes
+
+
+def parse_rate(text: str, option: str) -> int:
+    """Bytes a second: a number, or one with K, M or G (of 1024; KiB, MB/s and the like mean the same)."""
+    match = _RATE.fullmatch(text.strip())
+    rate = (
+        0
+        if match is None
+        else int(float(match["number"]) * 1024 ** " KMG".index(match["unit"].upper() or " "))
+    )
+    if not 0 < rate <= _MOST:
+        raise UsageProblem(f"{option} {text}: is no rate; expected bytes a second, such as 5000000 or 50M")
+    return rate
 
 
 def parse_duration(text: str, option: str) -> int:

@@ -31,6 +31,19 @@ KEYS: Final = (
     ConfigKey(
         "node.id", INT, "-1", "The same id under its KRaft name. When both are set they must agree.", HIGH
     ),
+    ConfigKey(
+        "broker.id.generation.enable",
+        BOOLEAN,
+        "true",
+        "Whether a broker with `zookeeper.connect` and without an id gets one from ZooKeeper.",
+    ),
+    ConfigKey(
+        "reserved.broker.max.id",
+        INT,
+        "1000",
+        "Largest id that is left for being set by hand: ZooKeeper hands out those above it.",
+        check=AtLeast(0),
+    ),
     ConfigKey("broker.rack", STRING, None, "Rack or zone of this broker, told to clients."),
     ConfigKey(
         "controller.listener.names",
@@ -182,14 +195,6 @@ KEYS: Final = (
     ),
     *without_effect(
         Unused.MODEL,
-        ConfigKey("broker.id.generation.enable", BOOLEAN, "true", "Whether ids are handed out by ZooKeeper."),
-        ConfigKey(
-            "reserved.broker.max.id",
-            INT,
-            "1000",
-            "Largest id that may be set by hand when ids are handed out by ZooKeeper.",
-            check=AtLeast(0),
-        ),
         ConfigKey(
             "unstable.api.versions.enable",
             BOOLEAN,

@@ -56,7 +56,8 @@ KEYS: Final = (
         "control.plane.listener.name",
         STRING,
         None,
-        "Listener kept for the controller in a ZooKeeper cluster: fastlog leaves it closed.",
+        "Listener kept for the controller in a ZooKeeper cluster. With zookeeper.connect it is refused, "
+        "without fastlog leaves it closed.",
         HIGH,
     ),
     ConfigKey(

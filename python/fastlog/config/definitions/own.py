@@ -33,6 +33,13 @@ KEYS: Final = (
         check=AtLeast(0),
     ),
     ConfigKey(
+        "fastlog.controller.fast.failover",
+        BOOLEAN,
+        "true",
+        "Whether the controller takes a broker for dead, and has others lead, when its connection breaks and "
+        "its host says that nobody listens there any more, before its ZooKeeper session ends.",
+    ),
+    ConfigKey(
         "fastlog.keeper.listen",
         STRING,
         None,

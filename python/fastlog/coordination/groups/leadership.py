@@ -49,7 +49,10 @@ _OFFSETS_AT_ONCE: Final = 500
 
 
 class GroupLeadership:
-    """Brings groups in and takes them out. Used on the event loop."""
+    """Brings groups in and takes them out. Used on the event loop.
+
+    `is_told_of_topics`: the view shows what a controller tells, which may not be all yet.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,9 @@ class GroupLeadership:
         removals: Removals,
         config: Callable[[], BrokerConfig],
         tasks: Supervisor,
+        is_told_of_topics: bool = False,
     ) -> None:
+        self._is_told = is_told_of_topics
         self._view = view
         self._replicas = replicas
         self._table = table
@@ -271,9 +276,14 @@ class GroupLeadership:
         return group
 
     def _is_same_topic(self, election: Election, name: str) -> bool:
-        """Whether a topic that offsets were committed for is still there, and no other one of its name."""
+        """Whether a topic that offsets were committed for is still there, and no other one of its name.
+
+        What a broker in a cluster has not been told of may be there all the same.
+        """
         then, now = election.topics.get(name), self._view.topics.get(name)
-        return then is not None and now is not None and then.topic_id == now.topic_id
+        if then is None or now is None:
+            return self._is_told
+        return then.topic_id == now.topic_id
 
 
 def _is_damage(error: Exception) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastlog.base.tasks import Loop, Supervisor
     from fastlog.config import BrokerConfig
     from fastlog.coordination.cluster_view import ClusterView, TopicState
-    from fastlog.coordination.topics import TopicService
+    from fastlog.coordination.topic_admin import TopicAdmin
     from fastlog.replication.appender import Appender
     from fastlog.replication.replica_manager import ReplicaManager
 
@@ -33,19 +33,21 @@ _MS_PER_MINUTE: Final = 60_000
 
 class GroupService:
     """Made once per broker. `start` when the partitions are led, `resign` first thing of a stop, `close`
-    before the logs are closed."""
+    before the logs are closed. `is_member`: the broker is in a cluster of many."""
 
     def __init__(
         self,
         *,
         view: ClusterView,
-        topics: TopicService,
+        topics: TopicAdmin,
         replicas: ReplicaManager,
         appender: Appender,
         clock: Clock,
         config: Callable[[], BrokerConfig],
         tasks: Supervisor,
+        is_member: bool = False,
     ) -> None:
+        self._is_member = is_member
         self._view = view
         self._topics = topics
         self._config = config
@@ -66,6 +68,7 @@ class GroupService:
             removals=removals,
             config=config,
             tasks=tasks,
+            is_told_of_topics=is_member,
         )
         self._tasks = tasks
         self._loops: list[Loop] = []
@@ -95,6 +98,11 @@ class GroupService:
         """See `TopicObserver.on_partition_led`."""
         if topic == GROUP_METADATA_TOPIC:
             self.elected(partition)
+
+    def on_partition_resigned(self, topic: str, partition: int) -> None:
+        """See `TopicObserver.on_partition_resigned`."""
+        if topic == GROUP_METADATA_TOPIC:
+            self.resigned(partition)
 
     async def on_topic_deleted(self, topic: TopicState) -> None:
         """See `TopicObserver.on_topic_deleted`: with a topic go the offsets that are committed for it."""
@@ -126,8 +134,7 @@ class GroupService:
             await self._topics.create(
                 GROUP_METADATA_TOPIC,
                 partitions=config.offsets_topic_num_partitions,
-                # Kafka's default of 3 would leave a single broker without groups.
-                replication=min(config.offsets_topic_replication_factor, len(self._view.broker_ids())),
+                replication=self._replication(config),
                 configs={
                     "cleanup.policy": "compact",
                     "compression.type": "producer",
@@ -137,6 +144,16 @@ class GroupService:
         except KafkaError as error:
             if error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
                 raise
+
+    def _replication(self, config: BrokerConfig) -> int:
+        """Replicas of the topic. What is set in a cluster is kept to: the topic waits for enough brokers.
+
+        Kafka's default of 3 would leave a single broker without groups.
+        """
+        wanted = config.offsets_topic_replication_factor
+        if self._is_member and config.layers.is_set("offsets.topic.replication.factor"):
+            return wanted
+        return min(wanted, len(self._view.broker_ids()))
 
     def _expiry_interval(self) -> float:
         return self._config().offsets_retention_check_interval_ms / 1000

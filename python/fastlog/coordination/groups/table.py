@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fastlog.base.java_hash import java_hash
 from fastlog.config import GroupConfig
 from fastlog.coordination.groups.classic.state import Group, GroupState
 from fastlog.coordination.groups.committed_offsets import GroupOffsets
@@ -57,15 +58,6 @@ class Election:
     epoch: int
     topics: Mapping[str, TopicState]
     """Those that there were when offsets of this partition were last kept in step with them."""
-
-
-def java_hash(text: str) -> int:
-    """`String.hashCode` of Java: over UTF-16 code units, as a signed number of 32 bits."""
-    value = 0
-    encoded = text.encode("utf-16-be", "surrogatepass")
-    for index in range(0, len(encoded), 2):
-        value = (31 * value + (encoded[index] << 8 | encoded[index + 1])) & 0xFFFF_FFFF
-    return value - 0x1_0000_0000 if value & 0x8000_0000 else value
 
 
 def partition_of(group_id: str, partitions: int) -> int:

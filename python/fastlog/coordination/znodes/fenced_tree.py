@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from fastlog.coordination.store import StoreError
 from fastlog.coordination.znodes import paths
 from fastlog.coordination.zookeeper.client import ZkClient
+from fastlog.coordination.zookeeper.client_watches import Watch
 from fastlog.coordination.zookeeper.codes import CreateMode, OpCode, ZkCode
 from fastlog.coordination.zookeeper.errors import (
     BadVersion,
@@ -48,6 +49,13 @@ class ControllerMoved(StoreError):
     """Another broker has become the controller: nothing was written."""
 
 
+class Change(NamedTuple):
+    """What a write has made of a node: the version of its data, and the zxid of that. 0 for one removed."""
+
+    version: int
+    zxid: int
+
+
 class Seat(Protocol):
     """Whether this broker is the controller."""
 
@@ -73,6 +81,13 @@ class FencedTree:
     async def commit(self, parts: Sequence[Part]) -> list[int]:
         """All parts or none; gives the version of each node then (of no meaning for one that is removed).
 
+        Raises as `change`.
+        """
+        return [change.version for change in await self.change(parts)]
+
+    async def change(self, parts: Sequence[Part]) -> list[Change]:
+        """The same, and tells which change of the tree it was.
+
         Raises ControllerMoved, StoreError when the servers cannot be reached, or the ZkError of a part.
         """
         if (size := sum(map(_size, parts))) > _LARGEST_BYTES:
@@ -95,7 +110,7 @@ class FencedTree:
                 raise StoreError(f"the metadata cannot be written: {error}") from error
             failure = failure_of(request, result)
             if failure is None:
-                return [_version(part) for _, part in result.parts[1:]]
+                return [_change(part) for _, part in result.parts[1:]]
             if _is_fence(result):
                 self._seat.lost()
                 raise ControllerMoved("another broker is the controller of this cluster now")
@@ -121,28 +136,42 @@ class FencedTree:
         """The same of many nodes; None for one that is missing."""
         return [
             None if found is None or found.stat is None else (found.data, found.stat.version)
-            for found in await self._ask_all([Read(OpCode.GET_DATA, path) for path in wanted])
+            for found in await self.nodes(wanted)
         ]
 
-    async def children(self, path: str) -> list[str]:
-        """Names of the children, in order; none of a node that is missing. Raises StoreError."""
-        return (await self.children_of_all([path]))[0] or []
+    async def nodes(self, wanted: Sequence[str], watch: Watch | None = None) -> list[Result | None]:
+        """The same with the whole Stat; `watch` is told of the next change of each that is there."""
+        return await self._ask_all([Read(OpCode.GET_DATA, path, watch is not None) for path in wanted], watch)
+
+    async def children(self, path: str, watch: Watch | None = None) -> list[str]:
+        """Names of the children, in order; none of a node that is missing. Raises StoreError.
+
+        `watch` is told when a child comes or goes, if the node is there.
+        """
+        requests = [Read(OpCode.GET_CHILDREN2, path, watch is not None)]
+        (found,) = await self._ask_all(requests, watch)
+        return [] if found is None else sorted(found.names)
+
+    async def exists(self, path: str, watch: Watch) -> bool:
+        """Whether a node is there; `watch` is told when it is made, changed or removed. Raises StoreError."""
+        (found,) = await self._ask_all([Read(OpCode.EXISTS, path, watch=True)], watch)
+        return found is not None
 
     async def children_of_all(self, wanted: Sequence[str]) -> list[list[str] | None]:
         """The same of many nodes; None for one that is missing."""
         requests = [Read(OpCode.GET_CHILDREN2, path) for path in wanted]
         return [None if found is None else sorted(found.names) for found in await self._ask_all(requests)]
 
-    async def _ask_all(self, requests: Sequence[Read]) -> list[Result | None]:
+    async def _ask_all(self, requests: Sequence[Read], watch: Watch | None = None) -> list[Result | None]:
         found: list[Result | None] = []
         for start in range(0, len(requests), _READS_AT_ONCE):
             lot = requests[start : start + _READS_AT_ONCE]
-            found.extend(await self._again(lambda lot=lot: self._ask_lot(lot)))  # type: ignore[misc]
+            found.extend(await self._again(lambda lot=lot: self._ask_lot(lot, watch)))  # type: ignore[misc]
         return found
 
-    async def _ask_lot(self, requests: Sequence[Read]) -> list[Result | None]:
+    async def _ask_lot(self, requests: Sequence[Read], watch: Watch | None) -> list[Result | None]:
         """None where there is no node."""
-        asked = [self.client.submit(request) for request in requests]
+        asked = [self.client.submit(request, watch) for request in requests]
         # Answers come in the order of the requests: the last one is there when all are.
         await asyncio.wait(asked)
         errors = [answer.exception() for answer in asked]
@@ -164,29 +193,35 @@ class FencedTree:
                 raise StoreError(f"the metadata cannot be read: {error}") from error
         raise StoreError("the metadata cannot be read: the connection breaks again and again")
 
-    async def _look(self, parts: Sequence[Part]) -> list[int] | None:
-        """The versions if the write was carried out; None if it was not, or the connection is gone again."""
+    async def _look(self, parts: Sequence[Part]) -> list[Change] | None:
+        """What it has changed if the write was carried out; None if it was not, or if that is not known."""
         visible = [part for part in parts if not _is_sequential(part)]
         if not visible:
             return None
         try:
             await self.client.sync("/")
-            found = await self.read_all([part.path for part in visible])
+            found = await self.nodes([part.path for part in visible])
         except (ZkError, StoreError):
             return None
-        versions: list[int] = []
+        changes: list[Change] = []
         for part, node in zip(visible, found, strict=True):
+            stat = None if node is None else node.stat
             if isinstance(part, Delete):
                 done = node is None
             elif isinstance(part, Create):
-                done = node is not None and node[0] == part.data
+                done = node is not None and node.data == part.data
             else:
-                done = node is not None and node[0] == part.data and node[1] != part.version
+                done = (
+                    node is not None
+                    and stat is not None
+                    and node.data == part.data
+                    and stat.version != part.version
+                )
             if not done:
                 return None
-            versions.append(-1 if node is None else node[1])
-        of = iter(versions)
-        return [0 if _is_sequential(part) else next(of) for part in parts]
+            changes.append(Change(-1, 0) if stat is None else Change(stat.version, stat.mzxid))
+        of = iter(changes)
+        return [Change(0, 0) if _is_sequential(part) else next(of) for part in parts]
 
 
 def in_lots(groups: Iterable[Sequence[Part]]) -> list[list[Part]]:
@@ -222,7 +257,7 @@ def _is_fence(result: Result) -> bool:
     )
 
 
-def _version(outcome: Result | ZkError) -> int:
+def _change(outcome: Result | ZkError) -> Change:
     if isinstance(outcome, ZkError) or outcome.stat is None:
-        return 0
-    return outcome.stat.version
+        return Change(0, 0)
+    return Change(outcome.stat.version, outcome.stat.mzxid)

@@ -102,9 +102,9 @@ def decode_state(path: str, data: bytes | None, replicas: tuple[int, ...]) -> Pa
     fields = load(path, data)
     return PartitionRecord(
         replicas=replicas,
-        isr=_ids(path, fields.get("isr")),
-        leader=_number(path, fields.get("leader")),
-        leader_epoch=_number(path, fields.get("leader_epoch")),
+        isr=ids(path, fields.get("isr")),
+        leader=number(path, fields.get("leader")),
+        leader_epoch=number(path, fields.get("leader_epoch")),
     )
 
 
@@ -152,7 +152,7 @@ def encode_controller(node_id: int, now_ms: int) -> bytes:
 
 def decode_controller(path: str, data: bytes | None) -> int:
     """The node id of the controller."""
-    return _number(path, load(path, data).get("brokerid"))
+    return number(path, load(path, data).get("brokerid"))
 
 
 def encode_broker(endpoints: Sequence[tuple[str, str, int, str]], rack: str | None, now_ms: int) -> bytes:
@@ -173,6 +173,11 @@ def encode_broker(endpoints: Sequence[tuple[str, str, int, str]], rack: str | No
     return dump(fields)
 
 
+def encode_log_dir_event(node_id: int) -> bytes:
+    """/log_dir_event_notification/log_dir_event_N: a log directory of the broker has failed."""
+    return dump({"version": 1, "broker": node_id, "event": 1})
+
+
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
@@ -190,18 +195,20 @@ def _by_number(path: str, value: object) -> dict[int, tuple[int, ...]]:
     if not isinstance(value, dict):
         raise MetadataDamaged(f"{path}: replicas by partition are not an object")
     try:
-        return {int(number): _ids(path, ids) for number, ids in value.items()}
+        return {int(partition): ids(path, listed) for partition, listed in value.items()}
     except ValueError:
         raise MetadataDamaged(f"{path}: a partition has no number") from None
 
 
-def _ids(path: str, value: object) -> tuple[int, ...]:
+def ids(path: str, value: object) -> tuple[int, ...]:
+    """A list of broker ids. Raises MetadataDamaged."""
     if not isinstance(value, list):
         raise MetadataDamaged(f"{path}: replicas are not a list")
-    return tuple(_number(path, entry) for entry in value)
+    return tuple(number(path, entry) for entry in value)
 
 
-def _number(path: str, value: object) -> int:
+def number(path: str, value: object) -> int:
+    """An id or epoch, -1 for none. Raises MetadataDamaged."""
     if not isinstance(value, int) or isinstance(value, bool) or not -1 <= value <= _MAX_ID:
         raise MetadataDamaged(f"{path}: {str(value)[:100]!r} is no id or epoch")
     return value

@@ -10,6 +10,8 @@ CONTROLLER: Final = "/controller"
 CONTROLLER_EPOCH: Final = "/controller_epoch"
 FEATURE: Final = "/feature"
 BROKER_IDS: Final = "/brokers/ids"
+BROKER_SEQUENCE: Final = "/brokers/seqid"
+"""Its version is the number of ids that were given out."""
 TOPICS: Final = "/brokers/topics"
 DELETIONS: Final = "/admin/delete_topics"
 TOPIC_CONFIGS: Final = "/config/topics"
@@ -18,6 +20,15 @@ GROUP_CONFIGS: Final = "/config/groups"
 """Not Kafka's, which has settings of groups in KRaft mode alone: no Kafka broker looks there."""
 CONFIG_CHANGES: Final = "/config/changes"
 CONFIG_CHANGE: Final = f"{CONFIG_CHANGES}/config_change_"
+GROUP_CONFIG_CHANGES: Final = "/config/group_changes"
+"""Not Kafka's: a Kafka broker logs an error for each notification of an entity that it does not know."""
+GROUP_CONFIG_CHANGE: Final = f"{GROUP_CONFIG_CHANGES}/config_change_"
+ISR_CHANGES: Final = "/isr_change_notification"
+LOG_DIR_EVENTS: Final = "/log_dir_event_notification"
+LOG_DIR_EVENT: Final = f"{LOG_DIR_EVENTS}/log_dir_event_"
+REASSIGNMENTS: Final = "/admin/reassign_partitions"
+"""Moves that an old tool asks for; the controller removes the node when all are done."""
+PREFERRED_ELECTIONS: Final = "/admin/preferred_replica_election"
 PRODUCER_IDS: Final = "/latest_producer_id_block"
 DEFAULT: Final = "<default>"
 """The entity that stands for all brokers."""
@@ -28,10 +39,10 @@ PERSISTENT: Final = (
     TOPICS,
     CONFIG_CHANGES,
     DELETIONS,
-    "/brokers/seqid",
-    "/isr_change_notification",
+    BROKER_SEQUENCE,
+    ISR_CHANGES,
     PRODUCER_IDS,
-    "/log_dir_event_notification",
+    LOG_DIR_EVENTS,
     TOPIC_CONFIGS,
     "/config/clients",
     "/config/users",

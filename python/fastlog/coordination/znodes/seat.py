@@ -9,7 +9,6 @@ them: operators remove /controller to have an election.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +17,7 @@ from fastlog.base.clock import Clock
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.coordination.store import MetadataDamaged, StoreError, StoreUnreachable
 from fastlog.coordination.znodes import node_json, paths
+from fastlog.coordination.znodes.epoch_node import controller_epoch
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.coordination.zookeeper.client_watches import Watch
@@ -104,7 +104,7 @@ class ClusterSeat:
             said = f"broker {', '.join(others)} is in this cluster"
             if not self._own_keeper or self._clock.monotonic() > deadline:
                 raise OtherController(
-                    f"{said}: fastlog {_ONE_BROKER}. Use a chroot of its own "
+                    f"{said}: {_ALONE}. Use a chroot of its own "
                     "(zookeeper.connect=HOST:PORT/PATH) or stop the others"
                 )
             if not told:
@@ -289,8 +289,8 @@ class ClusterSeat:
         session = self.client.session
         # What is written meanwhile waits for the new epoch.
         self._fence = None
-        data, version = await self._controller_epoch()
-        epoch = data + 1
+        former, version = await controller_epoch(self.client)
+        epoch = former + 1
         try:
             results = await self.client.multi(
                 [
@@ -307,24 +307,13 @@ class ClusterSeat:
             said, holder = await self._controller()
             if holder != session.session_id:
                 raise OtherController(f"{said} holds {paths.CONTROLLER}") from None
-            now, version_now = await self._controller_epoch()
-            self.controller_epoch, self._fence = now, version_now
+            self.controller_epoch, self._fence = await controller_epoch(self.client)
         else:
             stat_of_epoch = results[1].stat
             self.controller_epoch = epoch
             self._fence = version + 1 if stat_of_epoch is None else stat_of_epoch.version
         self._note_absence()
         self._changed.set()
-
-    async def _controller_epoch(self) -> tuple[int, int]:
-        """(epoch, version of its node), made if it is missing."""
-        with contextlib.suppress(NodeExists):
-            await self.client.create(paths.CONTROLLER_EPOCH, b"0")
-        data, stat = await self.client.get(paths.CONTROLLER_EPOCH)
-        text = (data or b"").decode("ascii", "replace")
-        if not text.isdecimal() or len(text) > 9:
-            raise StoreError(f"{paths.CONTROLLER_EPOCH} holds {text[:100]!r}")
-        return int(text), stat.version
 
     async def _controller(self) -> tuple[str, int]:
         """(the controller in words, session that it belongs to)."""
@@ -355,4 +344,4 @@ class ClusterSeat:
         _LOG.info("registered as broker %d, epoch %d", self.node_id, self.broker_epoch)
 
 
-_ONE_BROKER: Final = "runs one broker to a cluster so far"
+_ALONE: Final = "what this broker has decided about alone cannot be brought into it"

@@ -42,6 +42,10 @@ class FormerFile:
         except OSError as error:
             raise StoreError(f"{METADATA_FILE} cannot be renamed to {TAKEN_OVER}: {error}") from error
 
+    def is_there(self) -> bool:
+        """Whether there is one. Blocks."""
+        return bool(former_files(self._directories))
+
     def _rename(self) -> None:
         for path in former_files(self._directories):
             with entries_synced(path.parent):
@@ -84,6 +88,10 @@ class FormerTree:
             raise StoreError(f"{KEEPER_DIRECTORY} cannot be renamed to {MOVED_AWAY}: {error}") from error
         # Last: after a crash in between, the file still says all.
         await self._file.put_away()
+
+    def is_there(self) -> bool:
+        """Whether there is one, or a file. Blocks."""
+        return bool(self.homes() or self._file.is_there())
 
     def homes(self) -> list[Path]:
         """Where there is one."""

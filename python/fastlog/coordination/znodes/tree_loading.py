@@ -83,12 +83,12 @@ async def load(tree: ReadableTree) -> Loaded:
     for start in range(0, len(names), _TOPICS_AT_ONCE):
         await load_topics(tree, names[start : start + _TOPICS_AT_ONCE], deleting, loaded)
     loaded.ghosts = sorted(name for name in deleting - set(names) if topic_name_problem(name) is None)
-    for name, configs in (await _configs(tree, paths.BROKER_CONFIGS)).items():
+    for name, configs in (await configs_below(tree, paths.BROKER_CONFIGS)).items():
         if name != paths.DEFAULT and _NUMBER.fullmatch(name) is None:
             _LOG.warning("%s/%s is of no broker, and is left alone", paths.BROKER_CONFIGS, ascii(name)[:100])
         elif configs:
             loaded.broker_configs[None if name == paths.DEFAULT else int(name)] = configs
-    for name, configs in (await _configs(tree, paths.GROUP_CONFIGS)).items():
+    for name, configs in (await configs_below(tree, paths.GROUP_CONFIGS)).items():
         if configs:
             loaded.group_configs[unquote(name)] = configs
     return loaded
@@ -158,7 +158,8 @@ def _partition(
     return PartitionRecord(replicas=replicas, isr=replicas, leader=leader)
 
 
-async def _configs(tree: ReadableTree, parent: str) -> dict[str, Mapping[str, str]]:
+async def configs_below(tree: ReadableTree, parent: str) -> dict[str, Mapping[str, str]]:
+    """The overrides of all entities whose nodes are below `parent`, by the nodes' names."""
     names = await tree.children(parent)
     found = await tree.read_all([f"{parent}/{name}" for name in names])
     return {

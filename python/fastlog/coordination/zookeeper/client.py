@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fastlog.coordination.zookeeper.client_session import ZkSession
@@ -23,6 +24,17 @@ from fastlog.coordination.zookeeper.requests import (
     SetData,
 )
 from fastlog.coordination.zookeeper.structures import OPEN, Acl, Stat
+
+
+@dataclass(frozen=True, slots=True)
+class _WatchBelow:
+    """A watch whose paths are below a root. Those of one callback are equal: a table of watches has one."""
+
+    chroot: str
+    watch: Watch
+
+    def __call__(self, event: Event) -> None:
+        self.watch(event._replace(path=_inner(self.chroot, event.path)))
 
 
 class ZkClient:
@@ -122,16 +134,17 @@ class ZkClient:
         return request
 
     def _inner(self, path: str) -> str:
-        return path[len(self.chroot) :] or "/" if self.chroot and path.startswith(self.chroot) else path
+        return _inner(self.chroot, path)
 
     def _inner_result(self, result: Result) -> Result:
         return result._replace(path=self._inner(result.path)) if self.chroot else result
 
     def _watch_below(self, watch: Watch) -> Watch:
-        def told(event: Event) -> None:
-            watch(event._replace(path=self._inner(event.path)))
+        return _WatchBelow(self.chroot, watch)
 
-        return told
+
+def _inner(chroot: str, path: str) -> str:
+    return path[len(chroot) :] or "/" if chroot and path.startswith(chroot) else path
 
 
 def _stat(result: Result) -> Stat:

@@ -27,12 +27,31 @@ NOTHING.close()
 class FetchSession:
     """What one client fetches; `epoch` is the one that its next request must carry."""
 
-    __slots__ = ("created", "end_wait", "epoch", "id", "partitions", "terms", "used", "uses_ids")
+    __slots__ = (
+        "created",
+        "end_wait",
+        "epoch",
+        "id",
+        "partitions",
+        "privileged",
+        "terms",
+        "used",
+        "uses_ids",
+    )
 
-    def __init__(self, session_id: int, partitions: FetchInterest, *, uses_ids: bool, now: float) -> None:
+    def __init__(
+        self,
+        session_id: int,
+        partitions: FetchInterest,
+        *,
+        uses_ids: bool,
+        now: float,
+        privileged: bool = False,
+    ) -> None:
         self.id = session_id
         self.partitions = partitions
         self.uses_ids = uses_ids
+        self.privileged = privileged
         self.created = now
         self.used = now
         self.epoch = 1
@@ -81,6 +100,7 @@ class FetchContext:
         "error_code",
         "held",
         "partitions",
+        "privileged",
         "session",
         "session_wanted",
         "uses_ids",
@@ -104,6 +124,8 @@ class FetchContext:
         self.uses_ids = uses_ids
         self.held = 0
         """Partitions that the cache counts for it while it waits."""
+        self.privileged = False
+        """Whether its session is to be preferred to others."""
         self._expected_epoch = session.epoch if session is not None else 0
         self._valid_epoch = self._expected_epoch
         self._end_wait: Callable[[], object] | None = None
@@ -123,7 +145,9 @@ class FetchContext:
         """To be called before the answer is built: makes the wanted session, if there is a slot."""
         if self.session_wanted:
             self.session_wanted = False
-            self.session = self._cache.create(self.partitions, uses_ids=self.uses_ids)
+            self.session = self._cache.create(
+                self.partitions, uses_ids=self.uses_ids, privileged=self.privileged
+            )
             if self.session is not None:
                 self._valid_epoch = self.session.epoch
 
@@ -141,9 +165,12 @@ class FetchContext:
             return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
         return ErrorCode.INVALID_FETCH_SESSION_EPOCH
 
-    def read_as(self, terms: FetchTerms) -> None:
-        """To be called before the first look: says how the request reads."""
+    def read_as(self, terms: FetchTerms, now_ms: int = 0) -> None:
+        """To be called before the first look: says how the request reads, and when it came."""
         session = self.session
+        if terms.is_follower and self.partitions is not NOTHING:
+            self.partitions.of_follower = self.privileged = True
+            self.partitions.asked_ms = now_ms
         if session is not None and session.terms != terms:
             session.terms = terms
             self.partitions.make_all_due()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from fastlog.replication.progress import NEVER
+
 if TYPE_CHECKING:
     from fastlog.native.shapes import FetchPlanRow
     from fastlog.replication.partition import PartitionKey
@@ -27,6 +29,7 @@ class FetchPartition:
         "interest",
         "known_epoch",
         "last_fetched_epoch",
+        "log_start_offset",
         "max_bytes",
         "partition",
         "place",
@@ -51,13 +54,21 @@ class FetchPartition:
         self.known_epoch = row[3]
         self.fetch_offset = row[4]
         self.last_fetched_epoch = row[5]
+        self.log_start_offset = row[6]
+        """Where a follower's log begins."""
         self.max_bytes = row[7]
+
+    @property
+    def asked_ms(self) -> int:
+        """When a follower last asked for it, be it by a request that did not name it (`Asking`)."""
+        return NEVER if self.interest is None else self.interest.asked_ms
 
     def update(self, row: FetchPlanRow) -> None:
         """Takes over what a later request of the session says."""
         self.known_epoch = row[3]
         self.fetch_offset = row[4]
         self.last_fetched_epoch = row[5]
+        self.log_start_offset = row[6]
         self.max_bytes = row[7]
 
     def ask_as(self, later: FetchPartition) -> None:
@@ -65,6 +76,7 @@ class FetchPartition:
         self.known_epoch = later.known_epoch
         self.fetch_offset = later.fetch_offset
         self.last_fetched_epoch = later.last_fetched_epoch
+        self.log_start_offset = later.log_start_offset
         self.max_bytes = later.max_bytes
 
     def moved(self) -> None:

@@ -7,6 +7,9 @@ the session has:
 
     asked for, changed, moved --> due --look--> nothing to add: watched --moves--> due
                                    ^----------- readable, untold, in error: stays due
+
+Followers watch appends, too, and what they have of a partition counts: where one is not in sync the partition
+stays due until it is, as each of its fetches may be the one with which it joins.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from fastlog.replication.news import PartitionNews
+from fastlog.replication.progress import NEVER
 from fastlog.server.fetch.fetched_partition import FetchKey, FetchPartition, row_key
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ _BY_PLACE: Final = attrgetter("place")
 class FetchInterest:
     """Partitions of one client. Used on the event loop only."""
 
-    __slots__ = ("_due", "_last_place", "_news", "by_key", "moved", "on_moved")
+    __slots__ = ("_due", "_last_place", "_news", "asked_ms", "by_key", "moved", "of_follower", "on_moved")
 
     def __init__(self, news: PartitionNews) -> None:
         self._news: PartitionNews | None = news
@@ -40,6 +44,10 @@ class FetchInterest:
         """Those that have moved since the last look began, or the fetch that waits took note of them."""
         self.on_moved: Callable[[PartitionKey], object] | None = None
         """Told of the first one that moves while a fetch waits."""
+        self.of_follower = False
+        """Whether it is a follower who asks."""
+        self.asked_ms = NEVER
+        """When a follower last asked."""
 
     def __len__(self) -> int:
         return len(self.by_key)
@@ -93,6 +101,7 @@ class FetchInterest:
         for entry in self.by_key.values():
             self._leave(entry)
         self._news = self.on_moved = None
+        self.asked_ms = NEVER
 
     # -- what a look finds --------------------
 
@@ -103,7 +112,7 @@ class FetchInterest:
         entry.found = key
         if watch:
             entry.interest = self
-            self._news.watch(key, entry)
+            self._news.watch(key, entry, appends=self.of_follower)
         if settled:
             self._due.pop(entry, None)
 
@@ -115,6 +124,11 @@ class FetchInterest:
         if self._news is not None:
             self._news.unwatch(key, entry)
         return True
+
+    def overlook(self, entry: FetchPartition) -> None:
+        """What moves the partition next is brought about by the look at it, and no news."""
+        if entry.found is not None and self._news is not None:
+            self._news.unwatch(entry.found, entry)
 
     def put_last(self, entry: FetchPartition) -> None:
         """A partition has got bytes: the others come first the next time."""
@@ -139,7 +153,7 @@ class FetchInterest:
         moved, self.moved = self.moved, []
         for entry in moved:
             if entry.found is not None and self._news is not None:
-                self._news.watch(entry.found, entry)
+                self._news.watch(entry.found, entry, appends=self.of_follower)
         return moved
 
     def _leave(self, entry: FetchPartition) -> None:

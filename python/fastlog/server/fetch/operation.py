@@ -26,7 +26,7 @@ from fastlog.server.fetch.rows import (
     build_rows_in_steps,
     divergence,
     problem,
-    upper_offset,
+    readable_end,
 )
 from fastlog.server.requests.error_answers import error_code_of
 from fastlog.server.requests.replica_lookup import leader_endpoints
@@ -46,7 +46,7 @@ _OVERHEAD: Final = 4096
 
 
 class FetchOperation(Operation):
-    """A fetch request of a consumer."""
+    """A fetch request of a consumer or a follower."""
 
     __slots__ = (
         "_broker",
@@ -99,7 +99,7 @@ class FetchOperation(Operation):
 
     def start(self) -> None:
         """The first attempt."""
-        self._context.read_as(self._terms)
+        self._context.read_as(self._terms, self._broker.replicas.now_ms() if self._terms.is_follower else 0)
         self._attempt(last=self._min_bytes <= 0)
 
     # -- the wait --------------------
@@ -112,9 +112,9 @@ class FetchOperation(Operation):
     def _ends_wait(self, entry: FetchPartition) -> bool:
         """Whether the next attempt is to come now that this partition has moved."""
         replica = None if entry.found is None else self._broker.replicas.find(entry.found)
-        if replica is None or problem(replica, entry, self._terms.version):
+        if replica is None or problem(replica, entry, self._terms):
             return True
-        upper = upper_offset(replica, self._terms.isolation)
+        upper = readable_end(replica, self._terms)
         readable = upper > entry.fetch_offset
         if readable and self._min_bytes <= 1:
             return True

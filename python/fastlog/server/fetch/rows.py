@@ -1,5 +1,11 @@
 """Decides, partition by partition, what a fetch may read: leader, epoch, offset range, isolation.
 
+| who asks                    | whom           | reads up to                               |
+|-----------------------------|----------------|-------------------------------------------|
+| a follower                  | the leader     | the log's end; what it has already counts |
+| a consumer, from version 11 | any replica    | high watermark or last stable offset      |
+| a consumer before that      | the leader     | the same                                  |
+
 The result is one row per partition for `IoEngine.fetch`, which reads the records. Errors here end a fetch
 at once: OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER,
 INCONSISTENT_TOPIC_ID, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd topics before version 10). So
@@ -17,6 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 from fastlog.server.fetch.fetched_partition import ZERO_TOPIC_ID, FetchPartition
+from fastlog.server.fetch.nearest import NO_REPLICA, nearer_replica
 from fastlog.server.requests.replica_lookup import current_leader, missing_error
 
 if TYPE_CHECKING:
@@ -31,6 +38,8 @@ READ_COMMITTED: Final = 1
 IDS_FROM: Final = 13
 ZSTD_FROM: Final = 10
 CURRENT_LEADER_FROM: Final = 16
+ANY_REPLICA_FROM: Final = 11
+"""Consumers may read from followers (KIP-392)."""
 # Clients of these versions take KAFKA_STORAGE_ERROR for a defect and do not retry.
 _STORAGE_ERROR_FROM: Final = 6
 _UNKNOWN: Final = -1
@@ -47,6 +56,15 @@ class FetchTerms(NamedTuple):
 
     version: int
     isolation: int
+    replica: int = -1
+    """Node id of a follower, -1 for a consumer."""
+    rack: str = ""
+    """The consumer's, where it is to be sent to a replica of its own."""
+
+    @property
+    def is_follower(self) -> bool:
+        """Whether what it has counts."""
+        return self.replica >= 0
 
 
 @dataclass(slots=True)
@@ -119,24 +137,25 @@ def _add_rows(
     # What another request asks for by now is not to be settled by what this one finds.
     interest = context.partitions if context.still_valid() else None
     incremental = context.is_incremental
-    version, isolation = terms
     for entry in entries:
-        topic, replica, error = _find(broker, entry, version)
+        topic, replica, error = _find(broker, entry, terms)
         if replica is not None and not error:
             try:
                 error = _add_found(
-                    result, entry, topic, replica, interest, isolation, incremental, watch_readable
+                    result, broker, entry, topic, replica, interest, terms, incremental, watch_readable
                 )
             except FastlogNativeError as failure:
                 # Files beside the records that cannot be read cost their own partition only.
                 error = failure.code
         if error:
-            _add_refused(broker, result, entry, topic, error, version)
+            _add_refused(broker, result, entry, topic, error, terms.version)
             if interest is not None and interest.lost(entry):
                 result.gone = True
 
 
-def _find(broker: BrokerServices, entry: FetchPartition, version: int) -> tuple[str, Partition | None, int]:
+def _find(
+    broker: BrokerServices, entry: FetchPartition, terms: FetchTerms
+) -> tuple[str, Partition | None, int]:
     """(topic, replica, error code) of a partition. Without a replica there is an error."""
     topic = entry.topic
     if topic is None:
@@ -147,7 +166,7 @@ def _find(broker: BrokerServices, entry: FetchPartition, version: int) -> tuple[
     replica = broker.replicas.get(topic, entry.partition)
     if replica is None:
         return topic, None, missing_error(broker, topic, entry.partition)
-    return topic, replica, problem(replica, entry, version)
+    return topic, replica, problem(replica, entry, terms)
 
 
 def upper_offset(replica: Partition, isolation: int) -> int:
@@ -155,15 +174,27 @@ def upper_offset(replica: Partition, isolation: int) -> int:
     return replica.last_stable_offset() if isolation == READ_COMMITTED else replica.high_watermark
 
 
-def problem(replica: Partition, entry: FetchPartition, version: int) -> int:
+def readable_end(replica: Partition, terms: FetchTerms) -> int:
+    """Up to where (exclusive) the request may read."""
+    return replica.end_offset if terms.replica >= 0 else upper_offset(replica, terms.isolation)
+
+
+def problem(replica: Partition, entry: FetchPartition, terms: FetchTerms) -> int:
     """The error code that keeps a client from reading a partition, or 0."""
-    error = replica.leader_error(entry.known_epoch)
+    version, _, follower, _ = terms
+    if follower >= 0:
+        error = replica.follower_error(follower, entry.known_epoch)
+    elif version >= ANY_REPLICA_FROM:
+        error = replica.replica_error(entry.known_epoch)
+    else:
+        error = replica.leader_error(entry.known_epoch)
     if error:
         return error
     if entry.topic_id is not None and entry.topic_id != replica.topic_id:
         return ErrorCode.INCONSISTENT_TOPIC_ID
-    log = replica.log
-    if not log.log_start_offset <= entry.fetch_offset <= log.log_end_offset:
+    log, offset = replica.log, entry.fetch_offset
+    # Above its end a log that knows epochs says where the asker's left it (`divergence`).
+    if offset < log.log_start_offset or (offset > log.log_end_offset and entry.last_fetched_epoch < 0):
         return ErrorCode.OFFSET_OUT_OF_RANGE
     if version < ZSTD_FROM and replica.settings.zstd:
         return ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
@@ -183,36 +214,48 @@ def divergence(replica: Partition, entry: FetchPartition) -> tuple[int, int] | N
 
 def _add_found(
     result: FetchRows,
+    broker: BrokerServices,
     entry: FetchPartition,
     topic: str,
     replica: Partition,
     interest: FetchInterest | None,
-    isolation: int,
+    terms: FetchTerms,
     incremental: bool,
     watch_readable: bool,
 ) -> int:
     """Adds a partition that can be read, unless it has nothing to say. Returns an error code, or 0."""
     log = replica.log
     offset = entry.fetch_offset
+    _, isolation, follower, rack = terms
+    committed = isolation == READ_COMMITTED
+    nearer = nearer_replica(broker, replica, offset, rack) if rack else NO_REPLICA
+    redirected = nearer != NO_REPLICA
+    diverging = None
+    if entry.last_fetched_epoch >= 0 and not redirected:
+        diverging = divergence(replica, entry)
+        if diverging == NO_EPOCH_TELLS:
+            return ErrorCode.OFFSET_OUT_OF_RANGE
+        redirected = diverging is not None
+    is_done = True
+    if follower >= 0:
+        if diverging is None and interest is not None:
+            _note_progress(broker, replica, entry, interest, follower)
+        committed = False
+        is_done = follower in replica.in_sync
     high_watermark = replica.high_watermark
     log_start = log.log_start_offset
     stable = replica.last_stable_offset()
-    upper = stable if isolation == READ_COMMITTED else high_watermark
-    diverging = None
-    if entry.last_fetched_epoch >= 0:
-        diverging = divergence(replica, entry)
-        if diverging is not None:
-            if diverging == NO_EPOCH_TELLS:
-                return ErrorCode.OFFSET_OUT_OF_RANGE
-            result.must_answer = True
-    readable = offset < upper and diverging is None
+    upper = replica.end_offset if follower >= 0 else stable if committed else high_watermark
+    readable = offset < upper and not redirected
     aborted: list[tuple[int, int]] | None = None
-    if isolation == READ_COMMITTED:
+    if committed:
         aborted = log.aborted_transactions(offset, upper) if readable else []
     must_tell = entry.must_tell(high_watermark, log_start)
-    settled = not (readable or must_tell or diverging is not None)
+    settled = not (readable or must_tell or redirected)
+    if redirected:
+        result.must_answer = True
     if interest is not None:
-        interest.found(entry, replica.key, watch=watch_readable or not readable, settled=settled)
+        interest.found(entry, replica.key, watch=watch_readable or not readable, settled=settled and is_done)
     result.waits = True
     if settled and incremental:
         return 0
@@ -233,15 +276,25 @@ def _add_found(
             diverging,
             None,
             aborted,
-            -1,
+            nearer,
             log if readable else None,
             offset,
             upper,
             max_bytes,
-            not incremental or diverging is not None or must_tell,
+            not incremental or redirected or must_tell,
         )
     )
     return 0
+
+
+def _note_progress(
+    broker: BrokerServices, replica: Partition, entry: FetchPartition, interest: FetchInterest, follower: int
+) -> None:
+    """A follower has what is before the offset that it asks for, which may move the high watermark."""
+    interest.overlook(entry)
+    wanted = replica.on_fetched(follower, entry.fetch_offset, entry.log_start_offset, entry)
+    if wanted is not None:
+        broker.in_sync_sets.propose(replica, wanted)
 
 
 def _add_refused(

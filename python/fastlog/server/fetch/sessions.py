@@ -10,8 +10,9 @@
 Errors: FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH, FETCH_SESSION_TOPIC_ID_ERROR (KIP-516:
 names in a session of ids or the other way round). When all slots or all the memory of sessions are taken a
 new session evicts others, in this order of preference: one that was not used for `eviction_ms`; one that is
-older than `eviction_ms` and not larger. (Kafka's `FetchSessionCache`, which counts slots alone, and in which
-the sessions of followers are also preferred to those of consumers.) Where that makes no room, or the session
+older than `eviction_ms` and not larger. Sessions of followers are preferred to those of consumers: they evict
+those of any age and size, and are evicted by none of them as long as they are used. (Kafka's
+`FetchSessionCache`, which counts slots alone.) Where that makes no room, or the session
 would take more than a quarter of the memory, there is none, and the client goes on with full fetches. A
 session that grows beyond its room is given up: FETCH_SESSION_ID_NOT_FOUND.
 
@@ -138,15 +139,17 @@ class FetchSessionCache:
             partitions.put(row)
         return partitions
 
-    def create(self, partitions: FetchInterest, *, uses_ids: bool) -> FetchSession | None:
-        """Makes a session, or None when there is no slot for it."""
+    def create(
+        self, partitions: FetchInterest, *, uses_ids: bool, privileged: bool = False
+    ) -> FetchSession | None:
+        """Makes a session, or None when there is no slot for it. `privileged`: it is a follower's."""
         now, size = self._monotonic(), len(partitions)
         if size > self._most // _SESSIONS_PER_SHARE:
             return None
         while len(self._sessions) >= self._slots or not self._fits(size, size):
-            if not self._evict(size, now):
+            if not self._evict(size, now, privileged):
                 return None
-        session = FetchSession(self._new_id(), partitions, uses_ids=uses_ids, now=now)
+        session = FetchSession(self._new_id(), partitions, uses_ids=uses_ids, now=now, privileged=privileged)
         self._sessions[session.id] = session
         self.partition_count += size
         return session
@@ -177,18 +180,22 @@ class FetchSessionCache:
             session.move_on(ENDED)
             session.partitions.close()
 
-    def _evict(self, size: int, now: float) -> bool:
+    def _evict(self, size: int, now: float, privileged: bool) -> bool:
         if not self._sessions:
             return False
         oldest = next(iter(self._sessions.values()))
         if now - oldest.used > self._eviction:
             victim = oldest
         else:
-            candidates = [s for s in self._sessions.values() if s.used - s.created > self._eviction]
+            candidates = [
+                session
+                for session in self._sessions.values()
+                if (privileged and not session.privileged) or session.used - session.created > self._eviction
+            ]
             if not candidates:
                 return False
-            victim = min(candidates, key=lambda session: (len(session.partitions), session.id))
-            if size < len(victim.partitions):
+            victim = min(candidates, key=lambda s: (s.privileged, len(s.partitions), s.id))
+            if (privileged, size) < (victim.privileged, len(victim.partitions)):
                 return False
         self._drop(victim.id)
         self.evictions += 1

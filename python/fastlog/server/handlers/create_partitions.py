@@ -42,12 +42,12 @@ async def handle(ctx: RequestContext, request: CreatePartitionsRequest) -> Creat
         known = ctx.broker.cluster.topics.get(topic.name)
         size = max(1, topic.count - (0 if known is None else len(known.partitions)))
         if some and partitions + size > _PARTITIONS_AT_ONCE:
-            await _grow(ctx, some, request.validate_only, results)
+            await _grow(ctx, some, request, results)
             some, partitions = [], 0
         some.append(wanted)
         partitions += size
     if some:
-        await _grow(ctx, some, request.validate_only, results)
+        await _grow(ctx, some, request, results)
     return CreatePartitionsResponse(results=list(results.values()))
 
 
@@ -61,10 +61,10 @@ async def _wanted(topic: CreatePartitionsTopic, twice: bool) -> MorePartitions:
 async def _grow(
     ctx: RequestContext,
     some: list[MorePartitions],
-    validate_only: bool,
+    request: CreatePartitionsRequest,
     results: dict[str, CreatePartitionsTopicResult],
 ) -> None:
-    work = ctx.broker.topics.create_more_partitions(some, validate_only)
+    work = ctx.broker.topics.create_more_partitions(some, request.validate_only, request.timeout_ms / 1000)
     grown, code, message = await outcome(work)
     for index, wanted in enumerate(some):
         result = results[wanted.name]

@@ -8,8 +8,9 @@
 | 7       | the answer tells the topic id                                                             |
 
 A name that stands twice in one request is refused with INVALID_REQUEST; the other topics are made. Of a
-setting that stands twice the last value counts. The answer comes when the partitions are there, so that the
-timeout has nothing to limit.
+setting that stands twice the last value counts. The answer comes when the partitions are there; in a cluster
+it is REQUEST_TIMED_OUT when others have not done their part in time. Each part of a large request has that
+time for itself.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ async def handle(ctx: RequestContext, request: CreateTopicsRequest) -> CreateTop
             results[topic.name] = _refused(topic.name, code, message)
             continue
         if asked and _partitions([*asked, new]) > _PARTITIONS_AT_ONCE:
-            await _create(ctx, asked, request.validate_only, results)
+            await _create(ctx, asked, request, results)
             asked = []
         asked.append(new)
     if asked:
-        await _create(ctx, asked, request.validate_only, results)
+        await _create(ctx, asked, request, results)
     return CreateTopicsResponse(topics=list(results.values()))
 
 
@@ -77,10 +78,11 @@ def _refused(name: str, code: int, message: str | None) -> CreatableTopicResult:
 async def _create(
     ctx: RequestContext,
     topics: list[NewTopic],
-    validate_only: bool,
+    request: CreateTopicsRequest,
     results: dict[str, CreatableTopicResult],
 ) -> None:
-    states, code, message = await outcome(ctx.broker.topics.create_all(topics, validate_only))
+    validate_only, seconds = request.validate_only, request.timeout_ms / 1000
+    states, code, message = await outcome(ctx.broker.topics.create_all(topics, validate_only, seconds))
     for index, topic in enumerate(topics):
         if states is None:
             results[topic.name] = _refused(topic.name, code, message)

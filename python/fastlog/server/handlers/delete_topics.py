@@ -61,12 +61,12 @@ async def handle(ctx: RequestContext, request: DeleteTopicsRequest) -> DeleteTop
             continue
         size = 1 if state is None else len(state.partitions)
         if some and partitions + size > _PARTITIONS_AT_ONCE:
-            await _delete(ctx, some)
+            await _delete(ctx, some, request.timeout_ms / 1000)
             some, partitions = [], 0
         some.append((result, topic))
         partitions += size
     if some:
-        await _delete(ctx, some)
+        await _delete(ctx, some, request.timeout_ms / 1000)
     return DeleteTopicsResponse(responses=responses)
 
 
@@ -95,8 +95,11 @@ async def _topic(ctx: RequestContext, item: DeleteTopicState, twice: bool) -> st
     return item.topic_id if item.name is None else item.name
 
 
-async def _delete(ctx: RequestContext, some: list[tuple[DeletableTopicResult, str | bytes]]) -> None:
-    deleted, code, message = await outcome(ctx.broker.topics.delete_all([topic for _, topic in some]))
+async def _delete(
+    ctx: RequestContext, some: list[tuple[DeletableTopicResult, str | bytes]], seconds: float
+) -> None:
+    work = ctx.broker.topics.delete_all([topic for _, topic in some], seconds)
+    deleted, code, message = await outcome(work)
     for index, (result, _) in enumerate(some):
         if deleted is None:
             result.error_code, result.error_message = code, message

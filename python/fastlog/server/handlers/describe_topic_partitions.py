@@ -89,7 +89,9 @@ def _partition(
 ) -> DescribeTopicPartitionsResponsePartition:
     state, me = topic.partitions[index], broker.replicas.node_id
     offline = is_offline(broker, topic.name, index)
-    leader = -1 if offline and state.leader == me else state.leader
+    alive = broker.cluster.is_alive
+    is_led = alive(state.leader) and not (offline and state.leader == me)
+    leader = state.leader if is_led else -1
     code = ErrorCode.NONE if leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE
     return DescribeTopicPartitionsResponsePartition(
         error_code=int(code),
@@ -100,7 +102,11 @@ def _partition(
         isr_nodes=list(state.isr),
         eligible_leader_replicas=[],
         last_known_elr=[],
-        offline_replicas=[me] if offline else [] if leader >= 0 else list(state.replicas),
+        offline_replicas=[
+            node
+            for node in state.replicas
+            if not alive(node) or node in state.offline or (offline and node == me)
+        ],
     )
 
 

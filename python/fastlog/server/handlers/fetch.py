@@ -5,8 +5,9 @@ with UNSUPPORTED_VERSION per partition. From 7 on there are fetch sessions, from
 checked, from 12 on diverging epochs are reported, from 13 on topics go by id, from 15 on the replica id is
 a tagged field.
 
-A fetch with `replica_id` >= 0 would count as a follower's and could move the high watermark, so it is refused
-with CLUSTER_AUTHORIZATION_FAILED: this broker has no followers.
+A fetch with `replica_id` >= 0 is a follower's: it reads up to the log's end, and what it has counts for the
+high watermark. Only brokers may do that, over the listener that is theirs; elsewhere it is refused with
+CLUSTER_AUTHORIZATION_FAILED, and with STALE_BROKER_EPOCH when it is of a former life of its broker.
 """
 
 from __future__ import annotations
@@ -49,13 +50,24 @@ def handle(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
         return
     plan = FetchPlan.parse(frame)
     if plan.replica_id >= 0:
-        _refuse(broker, frame, exchange, ErrorCode.CLUSTER_AUTHORIZATION_FAILED)
-        return
+        error = _replica_error(broker, exchange, plan)
+        if error:
+            _refuse(broker, frame, exchange, error)
+            return
     rows = plan.rows
     if len(rows) > PARTITIONS_PER_STEP:
         broker.turns.start(_start_in_turns(broker, exchange, plan, rows))
     else:
         _start(broker, exchange, plan, rows)
+
+
+def _replica_error(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) -> ErrorCode:
+    """Whether the client may fetch as that replica."""
+    if not exchange.session.listener.is_inter_broker:
+        return ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+    if not broker.replicas.broker_epochs.admit(plan.replica_id, plan.replica_epoch):
+        return ErrorCode.STALE_BROKER_EPOCH
+    return ErrorCode.NONE
 
 
 async def _start_in_turns(
@@ -90,12 +102,18 @@ def _start(
         broker,
         exchange,
         context,
-        terms=FetchTerms(exchange.api_version, plan.isolation_level),
+        terms=_terms(broker, exchange, plan),
         max_wait_ms=plan.max_wait_ms,
         min_bytes=plan.min_bytes,
         max_bytes=plan.max_bytes,
     )
     operation.start()
+
+
+def _terms(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) -> FetchTerms:
+    replica = max(plan.replica_id, -1)
+    rack = plan.rack_id if broker.config.sends_to_racks and replica < 0 else ""
+    return FetchTerms(exchange.api_version, plan.isolation_level, replica, rack)
 
 
 def _refuse(broker: BrokerServices, frame: Frame, exchange: Exchange, code: ErrorCode) -> None:

@@ -1,7 +1,8 @@
 """FindCoordinator (10): who coordinates a group or a transactional id. Versions 0 to 6.
 
-Groups are coordinated by this broker; the first to ask makes `__consumer_offsets`. Those whose partition of
-it is offline get COORDINATOR_NOT_AVAILABLE. Transactions (key type 1)
+A group is coordinated by the broker that leads its partition of `__consumer_offsets`, which the first to ask
+makes. Those whose partition is led by nobody, is offline here, or is led by a broker that the client's
+listener does not reach get COORDINATOR_NOT_AVAILABLE. Transactions (key type 1)
 and share groups (2) get UNSUPPORTED_VERSION with a message: Java clients give up at once and show it, where a
 retriable error has them ask for a minute and then call the broker slow. Key types that Kafka does not know
 get INVALID_REQUEST. Several keys from version 4 on (KIP-699).
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from fastlog.coordination.groups.table import partition_of
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.requests.registry import handles
@@ -59,33 +61,38 @@ async def _coordinator(ctx: RequestContext, key_type: int) -> Callable[[str], Co
             await ctx.broker.groups.ensure_topic()
         except KafkaError as error:
             return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
-        return _unless_offline(ctx, _this_broker(ctx))
+        return _leader_of_groups(ctx)
     what = _NOT_COORDINATED.get(key_type)
     if what is not None:
         return _missing(ErrorCode.UNSUPPORTED_VERSION, f"this release does not coordinate {what}")
     return _missing(ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
 
 
-def _unless_offline(ctx: RequestContext, find: Callable[[str], Coordinator]) -> Callable[[str], Coordinator]:
-    """A group whose partition has no leader has no coordinator."""
+def _leader_of_groups(ctx: RequestContext) -> Callable[[str], Coordinator]:
+    """Finds who leads the partition of a group."""
+    node_id, listener = ctx.broker.replicas.node_id, ctx.session.listener.name
+    snapshot = ctx.broker.cluster.snapshot
+    brokers = {info.id: info.endpoints.get(listener) for info in snapshot.brokers}
+    topic = snapshot.topics.get(GROUP_METADATA_TOPIC)
 
     def found(key: str) -> Coordinator:
-        partition = ctx.broker.groups.table.partition(key)
-        if partition is not None and is_offline(ctx.broker, GROUP_METADATA_TOPIC, partition):
-            name = f"{GROUP_METADATA_TOPIC}-{partition}"
+        if topic is None:
+            return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{GROUP_METADATA_TOPIC} is not there yet")(
+                key
+            )
+        partition = partition_of(key, len(topic.partitions))
+        name, leader = f"{GROUP_METADATA_TOPIC}-{partition}", topic.partitions[partition].leader
+        if leader == node_id and is_offline(ctx.broker, GROUP_METADATA_TOPIC, partition):
             return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{name} is offline")(key)
-        return find(key)
+        if leader not in brokers:
+            return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{name} has no leader")(key)
+        endpoint = brokers[leader]
+        if endpoint is None:
+            message = f"broker {leader} is not reached over {listener}"
+            return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, message)(key)
+        return Coordinator(key, leader, *endpoint, int(ErrorCode.NONE), None)
 
     return found
-
-
-def _this_broker(ctx: RequestContext) -> Callable[[str], Coordinator]:
-    node_id, listener = ctx.broker.replicas.node_id, ctx.session.listener.name
-    for broker in ctx.broker.cluster.brokers():
-        if broker.id == node_id and listener in broker.endpoints:
-            host, port = broker.endpoints[listener]
-            return lambda key: Coordinator(key, node_id, host, port, int(ErrorCode.NONE), None)
-    return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"not reached over {listener}")
 
 
 def _missing(code: ErrorCode, message: str | None) -> Callable[[str], Coordinator]:

@@ -2,7 +2,8 @@
 
 | timestamp | from | answer                                                                              |
 |-----------|------|-------------------------------------------------------------------------------------|
-| -1        | 0    | where a consumer reads next: high watermark, or last stable offset (read_committed) |
+| -1        | 0    | where a consumer reads next: high watermark, or last stable offset (read_committed);|
+|           |      | where the log ends for a follower                                                   |
 | -2        | 0    | log start offset                                                                    |
 | -3        | 7    | the record with the largest timestamp (KIP-734)                                     |
 | -4        | 8    | earliest offset on this disk: the log start offset (no tiered storage)              |
@@ -11,9 +12,11 @@
 
 Version 0 answers with a list of segment offsets, newest first, by the time of each segment's last change in
 Kafka; here by the segment's largest record timestamp. The log end, and a segment without timestamps, are as
-new as the question. From 4 on leader epochs are checked and answered. A partition that is asked about twice
-gets INVALID_REQUEST. Searches read the log, so they run in threads of
-their own.
+new as the question. From 4 on leader epochs are checked and answered. Only the leader answers, but to a
+debugging replica (-2). While a new leader's high watermark is below the start of its epoch it may be below
+what consumers have seen: the latest offset, and times beyond it, are OFFSET_NOT_AVAILABLE
+(LEADER_NOT_AVAILABLE before version 5; KIP-207). A partition that is asked about twice gets INVALID_REQUEST.
+Searches read the log, so they run in threads of their own.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from fastlog.native import FastlogNativeError
 from fastlog.server.admin.admin_errors import repeated
 from fastlog.server.fetch.rows import upper_offset
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.replica_lookup import find_leader
+from fastlog.server.requests.replica_lookup import find_leader, find_replica
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.offsets import (
     ListOffsetsPartition,
@@ -48,6 +51,9 @@ EARLIEST_LOCAL: Final = -4
 LATEST_TIERED: Final = -5
 _FIRST_VERSION: Final = {LATEST: 0, EARLIEST: 0, MAX_TIMESTAMP: 7, EARLIEST_LOCAL: 8, LATEST_TIERED: 9}
 _EPOCHS_FROM: Final = 4
+_NOT_AVAILABLE_FROM: Final = 5
+_CONSUMER: Final = -1
+_DEBUGGING: Final = -2
 _NONE: Final = -1
 _OFFSET_BYTES: Final = 40
 """A number in a list."""
@@ -70,7 +76,7 @@ async def handle(ctx: RequestContext, request: ListOffsetsRequest) -> ListOffset
                 partitions=[
                     _error(partition, ErrorCode.INVALID_REQUEST)
                     if (topic.name, partition.partition_index) in twice
-                    else await _list(ctx, topic.name, partition, request.isolation_level)
+                    else await _list(ctx, request, topic.name, partition)
                     async for partition in ctx.pace.each(topic.partitions)
                 ],
             )
@@ -80,25 +86,30 @@ async def handle(ctx: RequestContext, request: ListOffsetsRequest) -> ListOffset
 
 
 async def _list(
-    ctx: RequestContext, topic: str, asked: ListOffsetsPartition, isolation: int
+    ctx: RequestContext, request: ListOffsetsRequest, topic: str, asked: ListOffsetsPartition
 ) -> ListOffsetsPartitionResponse:
     version = ctx.header.api_version
     if asked.timestamp < 0 and version < _FIRST_VERSION.get(asked.timestamp, version + 1):
         return _error(asked, ErrorCode.UNSUPPORTED_VERSION)
-    replica, error = find_leader(ctx.broker, topic, asked.partition_index, asked.current_leader_epoch)
+    find = find_replica if request.replica_id == _DEBUGGING else find_leader
+    replica, error = find(ctx.broker, topic, asked.partition_index, asked.current_leader_epoch)
     if replica is None:
         return _error(asked, error)
     try:
         if version == 0:
             return ListOffsetsPartitionResponse(
                 partition_index=asked.partition_index,
-                old_style_offsets=await _old_style(ctx, replica, asked),
+                old_style_offsets=await _old_style(ctx, replica, asked, _limit(replica, request)),
             )
-        found = await _find(ctx, replica, asked.timestamp, isolation)
+        found = await _find(ctx, replica, asked.timestamp, _limit(replica, request))
     except FastlogNativeError as failure:
         # What cannot be read in one log is told for it alone: the others are answered.
         _LOG.warning("looking for an offset in %s-%d: %s", topic, asked.partition_index, failure)
         return _error(asked, failure.code)
+    if (found is None or asked.timestamp == LATEST) and _lags(replica, request):
+        if version < _NOT_AVAILABLE_FROM:
+            return _error(asked, ErrorCode.LEADER_NOT_AVAILABLE)
+        return _error(asked, ErrorCode.OFFSET_NOT_AVAILABLE)
     if found is None:
         return _error(asked, ErrorCode.NONE)
     timestamp, offset, epoch = found
@@ -110,12 +121,25 @@ async def _list(
     )
 
 
+def _limit(replica: Partition, request: ListOffsetsRequest) -> int:
+    """Up to where (exclusive) whoever asks may look."""
+    if request.replica_id == _CONSUMER:
+        return upper_offset(replica, request.isolation_level)
+    return replica.end_offset
+
+
+def _lags(replica: Partition, request: ListOffsetsRequest) -> bool:
+    """Whether a consumer may have seen more than this new leader knows to be replicated."""
+    return (
+        request.replica_id == _CONSUMER and replica.is_leader and replica.high_watermark < replica.epoch_start
+    )
+
+
 async def _find(
-    ctx: RequestContext, replica: Partition, timestamp: int, isolation: int
+    ctx: RequestContext, replica: Partition, timestamp: int, upper: int
 ) -> tuple[int, int, int] | None:
-    """(timestamp, offset, leader epoch), or None when there is no such record."""
+    """(timestamp, offset, leader epoch), or None when there is no such record below `upper`."""
     log = replica.log
-    upper = upper_offset(replica, isolation)
     if timestamp == LATEST:
         return _NONE, upper, replica.leader_epoch
     if timestamp in (EARLIEST, EARLIEST_LOCAL):
@@ -146,21 +170,23 @@ def _epoch_at(replica: Partition, offset: int) -> int:
     return epoch
 
 
-async def _old_style(ctx: RequestContext, replica: Partition, asked: ListOffsetsPartition) -> list[int]:
+async def _old_style(
+    ctx: RequestContext, replica: Partition, asked: ListOffsetsPartition, end: int
+) -> list[int]:
     now_ms = ctx.broker.clock.now_ms()
-    offsets = await ctx.broker.searches.run(_segment_offsets, replica, asked, now_ms)
+    offsets = await ctx.broker.searches.run(_segment_offsets, replica, asked, now_ms, end)
     ctx.pace.grow(len(offsets) * _OFFSET_BYTES)
     return offsets
 
 
-def _segment_offsets(replica: Partition, asked: ListOffsetsPartition, now_ms: int) -> list[int]:
+def _segment_offsets(replica: Partition, asked: ListOffsetsPartition, now_ms: int, end: int) -> list[int]:
     """Offsets of version 0: log end and starts of segments, falling, at most `max_num_offsets`.
 
     The log end has the time of the question, as in Kafka (`UnifiedLog.legacyFetchOffsetsBefore`). Blocks: it
     may have to go over a segment on the disk.
     """
     log = replica.log
-    start, end = log.log_start_offset, replica.high_watermark
+    start = log.log_start_offset
     segments = log.segments()
     offsets = [max(base, start) for base, _, _ in segments]
     times = [stamp if stamp >= 0 else now_ms for _, _, stamp in segments]

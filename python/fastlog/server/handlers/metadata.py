@@ -10,8 +10,8 @@ asked for by id.
 | UNKNOWN_TOPIC_OR_PARTITION | no such topic, and not to be created                                         |
 | INVALID_TOPIC_EXCEPTION    | no such topic, and none could have this name                                 |
 | UNKNOWN_TOPIC_ID           | no topic with this id                                                        |
-| LEADER_NOT_AVAILABLE       | per partition: no leader, its log is offline, or (before version 6) it lacks |
-|                            | the listener                                                                 |
+| LEADER_NOT_AVAILABLE       | per partition: no leader, it is dead, its log is offline, or (before version |
+|                            | 6) it lacks the listener                                                     |
 | LISTENER_NOT_FOUND         | per partition, from version 6 on: the leader lacks the client's listener     |
 | others                     | why auto-creation failed: INVALID_REPLICATION_FACTOR, POLICY_VIOLATION, ...  |
 | INVALID_REQUEST            | for all topics: an id or a null name before version 12                       |
@@ -164,7 +164,7 @@ async def _create_missing(ctx: RequestContext, names: tuple[str, ...]) -> Failur
 
 async def _create(ctx: RequestContext, missing: list[NewTopic], failures: Failures) -> None:
     try:
-        outcomes: Sequence[TopicState | KafkaError] = await ctx.broker.topics.create_all(missing)
+        outcomes: Sequence[TopicState | KafkaError] = await ctx.broker.topics.create_asked_for(missing)
     except KafkaError as error:
         outcomes = [error] * len(missing)
     except (FastlogNativeError, OSError) as error:
@@ -286,7 +286,8 @@ def _partition(topic: TopicState, index: int, asker: _Asker) -> MetadataResponse
     if state.leader < 0 or (offline and state.leader == me):
         code = ErrorCode.LEADER_NOT_AVAILABLE
     elif state.leader not in asker.reachable:
-        code = asker.unreachable
+        is_alive = asker.broker.cluster.is_alive(state.leader)
+        code = asker.unreachable if is_alive else ErrorCode.LEADER_NOT_AVAILABLE
     return MetadataResponsePartition(
         error_code=int(code),
         partition_index=index,
@@ -295,6 +296,8 @@ def _partition(topic: TopicState, index: int, asker: _Asker) -> MetadataResponse
         replica_nodes=list(state.replicas),
         isr_nodes=list(state.isr),
         offline_replicas=[
-            node for node in state.replicas if node not in asker.reachable or (offline and node == me)
+            node
+            for node in state.replicas
+            if node not in asker.reachable or node in state.offline or (offline and node == me)
         ],
     )

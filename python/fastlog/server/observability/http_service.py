@@ -23,6 +23,7 @@ from fastlog.server.observability.http_server import HttpResponse, HttpServer
 from fastlog.server.observability.kafka_families import kafka_families
 from fastlog.server.observability.loop_lag import LoopLag
 from fastlog.server.observability.metric_sources import Sources
+from fastlog.server.observability.replication_families import replication_families
 from fastlog.server.observability.request_families import memory_families, request_families
 from fastlog.server.observability.runtime_families import process_text, runtime_families
 from fastlog.server.observability.storage_families import partition_families, storage_families
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from fastlog.base.tasks import Supervisor
     from fastlog.config import BrokerConfig
+    from fastlog.replication.fetchers import FetcherManager
     from fastlog.server.network.flow_control import RequestMemory
     from fastlog.server.observability.http_head import HttpRequest
     from fastlog.server.requests.context import BrokerServices
@@ -115,6 +117,10 @@ class Observability:
         """The parts of the broker are made."""
         self.sources.services = services
 
+    def watch_fetchers(self, fetchers: FetcherManager) -> None:
+        """The broker is in a cluster, and may follow others."""
+        self.sources.fetchers = fetchers
+
     def watch_memory(self, memory: RequestMemory) -> None:
         """Connections are about to be accepted."""
         self.sources.request_memory = memory
@@ -129,6 +135,8 @@ class Observability:
             families += request_families(services.metrics)
             families += memory_families(services, sources.request_memory)
             families += storage_families(services, sources.disks)
+            if sources.fetchers is not None:
+                families += replication_families(sources.fetchers)
             families += group_families(services.groups.table)
             if config.metrics_per_partition:
                 families += partition_families(services)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from fastlog.base.tasks import Supervisor
+    from fastlog.replication.fetchers import FetcherManager
     from fastlog.server.network.flow_control import RequestMemory
     from fastlog.server.observability.disk_space import DiskSpace
     from fastlog.server.observability.exposition import Renderer
@@ -31,3 +32,5 @@ class Sources:
     services: BrokerServices | None = None
     request_memory: RequestMemory | None = None
     disks: DiskSpace | None = None
+    fetchers: FetcherManager | None = None
+    """None on a broker that is alone."""

@@ -29,6 +29,8 @@ class LogCensus:
         self._services = services
         self.under_replicated = 0
         self.under_min_isr = 0
+        self.at_min_isr = 0
+        self.led = 0
         self.sizes: defaultdict[Path, int] = defaultdict(int)
         self.unflushed: defaultdict[Path, int] = defaultdict(int)
         self.counts: defaultdict[Path, int] = defaultdict(int)
@@ -49,16 +51,16 @@ class LogCensus:
             if not index % STRIDE:
                 yield pulse()
             if replica.is_leader:
-                topic = self._services.cluster.topics.get(replica.key[0])
-                if topic is not None and replica.key[1] < len(topic.partitions):
-                    wanted = len(topic.partitions[replica.key[1]].replicas)
-                    self.under_replicated += len(replica.in_sync) < wanted
-                self.under_min_isr += len(replica.in_sync) < replica.least_in_sync
+                members = len(replica.in_sync)
+                self.led += 1
+                self.under_replicated += members <= len(replica.followers)
+                self.under_min_isr += members < replica.least_in_sync
+                self.at_min_isr += members == replica.least_in_sync
 
 
 def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[Family]:
     """Totals: of low cardinality, always there."""
-    logs = services.logs
+    logs, in_sync_sets = services.logs, services.in_sync_sets
     census = LogCensus(services)
 
     def partitions() -> Iterator[Sample]:
@@ -78,6 +80,22 @@ def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[
             "fastlog_under_min_isr_partitions",
             "Partitions led here with fewer in-sync replicas than min.insync.replicas: acks=all fails.",
             lambda: census.under_min_isr,
+        ),
+        gauge(
+            "fastlog_at_min_isr_partitions",
+            "Partitions led here with exactly as many in-sync replicas as acks=all needs.",
+            lambda: census.at_min_isr,
+        ),
+        gauge("fastlog_led_partitions", "Partitions led here.", lambda: census.led),
+        Family(
+            "fastlog_isr_changes",
+            Kind.COUNTER,
+            "Changes of in-sync sets that this broker asked the controller for, by outcome.",
+            lambda: [
+                ('{change="shrunk"}', in_sync_sets.shrinks),
+                ('{change="expanded"}', in_sync_sets.expansions),
+                ('{change="refused"}', in_sync_sets.failures),
+            ],
         ),
         Family(
             "fastlog_topic_size_bytes",

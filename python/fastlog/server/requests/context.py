@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.groups.service import GroupService
+    from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
-    from fastlog.coordination.topics import TopicService
+    from fastlog.coordination.topic_admin import TopicAdmin
     from fastlog.replication.appender import Appender
+    from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
     from fastlog.replication.replica_manager import ReplicaManager
     from fastlog.server.fetch.sessions import FetchSessionCache
@@ -37,12 +39,13 @@ class BrokerServices:
     clock: Clock
     loop: asyncio.AbstractEventLoop
     cluster: ClusterView
-    topics: TopicService
+    topics: TopicAdmin
     producer_ids: ProducerIds
     groups: GroupService
     logs: LogManager
     io: IoLoop
     replicas: ReplicaManager
+    in_sync_sets: IsrManager
     purgatory: Purgatory
     appender: Appender
     fetch_sessions: FetchSessionCache
@@ -52,6 +55,8 @@ class BrokerServices:
     registry: Registry
     turns: Turns
     searches: Searches
+    member: Member | None = None
+    """None: this broker is alone, with a keeper of its own."""
 
     @property
     def config(self) -> BrokerConfig:

@@ -42,8 +42,22 @@ def find_leader(
     return (None, error) if error else (replica, 0)
 
 
+def find_replica(
+    broker: BrokerServices, topic: str, partition: int, known_epoch: int = NO_EPOCH
+) -> tuple[Partition | None, int]:
+    """The same for what any replica may answer."""
+    replica = broker.replicas.get(topic, partition)
+    if replica is None:
+        return None, missing_error(broker, topic, partition)
+    error = replica.replica_error(known_epoch)
+    return (None, error) if error else (replica, 0)
+
+
 def current_leader(broker: BrokerServices, topic: str, partition: int) -> tuple[int, int]:
-    """(leader id, leader epoch) as the cluster's metadata has it (KIP-951)."""
+    """(leader id, leader epoch) as the replica here has it, or else the cluster's metadata (KIP-951)."""
+    replica = broker.replicas.get(topic, partition)
+    if replica is not None:
+        return replica.leader_id, replica.leader_epoch
     state = broker.cluster.topics.get(topic)
     if state is None or not 0 <= partition < len(state.partitions):
         return NO_LEADER

@@ -16,6 +16,9 @@ mod job_tests;
 mod outcome;
 mod pool;
 mod produce;
+mod replicate;
+#[cfg(test)]
+mod replicate_tests;
 mod response;
 #[cfg(test)]
 mod response_tests;
@@ -35,6 +38,7 @@ pub use fetch::{FetchJob, FetchOutcome, FetchRow, FetchedRow};
 pub use outcome::{Completion, Failure, Outcome};
 pub use pool::Closed;
 pub use produce::{ProduceJob, ProduceRowOutcome, ProduceTarget};
+pub use replicate::{ReplicateJob, ReplicateOutcome, ReplicateRow, Trouble};
 pub use response::Response;
 
 /// More disks than this rarely stand behind one broker, and each committer thread is idle most of the time.

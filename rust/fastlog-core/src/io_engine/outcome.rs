@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::completions::CompletionQueue;
 use super::fetch::FetchOutcome;
 use super::produce::ProduceRowOutcome;
+use super::replicate::ReplicateOutcome;
 use crate::error::{Error, ErrorCode, Result};
 
 /// Result of one job.
@@ -14,6 +15,8 @@ use crate::error::{Error, ErrorCode, Result};
 pub enum Outcome {
     /// Rows of a produce or an append, in row order.
     Produced(Vec<ProduceRowOutcome>),
+    /// Rows of a leader's answer, in row order.
+    Replicated(Vec<ReplicateOutcome>),
     /// A fetch.
     Fetched(FetchOutcome),
     /// The position that sending a response has reached; `None` when the peer is gone.

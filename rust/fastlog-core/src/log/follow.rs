@@ -14,10 +14,12 @@ impl PartitionLog {
     /// at the end is left out. `leader_epoch` is that of the leader which was asked: fails with [`Error::Fenced`] when
     /// another one has begun since.
     ///
-    /// Offsets must rise from the log end offset on; gaps are what compaction left on the leader.
+    /// Offsets must rise from the log end offset on; gaps are what compaction left on the leader. An empty log may
+    /// end inside the first batch, where the leader's records were deleted up to there: it then begins with that batch.
     pub fn append_as_follower(&self, records: &[u8], leader_epoch: i32) -> Result<AppendInfo, AppendError> {
         self.check_online()?;
         let batches = sound_batches(records)?;
+        let begins_anew = self.begin_with(&batches, leader_epoch)?;
         let config = self.config();
         let now_ms = self.clock.now_ms();
 
@@ -38,7 +40,12 @@ impl PartitionLog {
         let mut left = &batches[..];
         let (mut bytes, mut records) = (0, 0);
         while !left.is_empty() {
-            let count = self.guard(self.append_run(writer, left, &config, now_ms))?;
+            let written = self.append_run(writer, left, &config, now_ms);
+            let is_full = matches!(written, Err(Error::NoSpace { .. }));
+            if self.is_out_of_room() != is_full {
+                self.out_of_room.store(is_full, Ordering::Relaxed);
+            }
+            let count = self.guard(written)?;
             let (run, rest) = left.split_at(count);
             left = rest;
             for batch in run {
@@ -51,6 +58,10 @@ impl PartitionLog {
         let end_offset = writer.active.extent().next_offset;
         drop(guard);
         self.flush_due(due)?;
+        if begins_anew {
+            // The recovery point that is on the disk was the end before: it must not lie beyond the new one.
+            self.flush(None)?;
+        }
         Ok(AppendInfo {
             first_offset: batches.first().map_or(start, |batch| batch.header().base_offset),
             last_offset: end_offset - 1,
@@ -60,6 +71,20 @@ impl PartitionLog {
             end_offset,
             bytes,
         })
+    }
+
+    /// Moves the end of an empty log that lies inside the first of the batches to its base; whether it did.
+    fn begin_with(&self, batches: &[BatchView<'_>], leader_epoch: i32) -> Result<bool> {
+        let end = self.log_end_offset();
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
+            return Ok(false);
+        };
+        let (base, last) = (first.header().base_offset, last.header().last_offset());
+        let begins_anew = self.log_start_offset() == end && (0..end).contains(&base) && last >= end;
+        if begins_anew {
+            self.start_over_as_follower(base, leader_epoch)?;
+        }
+        Ok(begins_anew)
     }
 
     /// Whether all of the batches may come after `start`, one after the other, from a leader of `leader_epoch`. Returns

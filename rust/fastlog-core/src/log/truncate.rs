@@ -28,13 +28,31 @@ impl PartitionLog {
     /// The recovery point falls with the log end offset: whoever keeps it on disk must write it down before
     /// the next append.
     pub fn truncate_to(&self, offset: i64) -> Result<()> {
+        self.truncate(offset, None)
+    }
+
+    /// The same for a follower of the leader of `leader_epoch`; returns the log end offset. Fails with
+    /// [`Error::Fenced`] when another epoch has begun since.
+    ///
+    /// Where the log ends below `offset` no record goes; an epoch that has none does, since the leader does not know
+    /// it.
+    pub fn truncate_as_follower(&self, offset: i64, leader_epoch: i32) -> Result<i64> {
+        self.truncate(offset, Some(leader_epoch))?;
+        Ok(self.log_end_offset())
+    }
+
+    fn truncate(&self, offset: i64, leader_epoch: Option<i32>) -> Result<()> {
         self.check_online()?;
         let _layout = lock(&self.layout);
         let mut writer = lock(&self.writer);
         let _flushing = lock(&self.flushing);
+        if let Some(epoch) = leader_epoch {
+            writer.pass_fence(epoch)?;
+        }
         self.guard(self.finish_cut(&mut writer))?;
-        if offset >= writer.active.extent().next_offset {
-            return Ok(());
+        let end = writer.active.extent().next_offset;
+        if offset >= end {
+            return self.guard(self.trim_epochs(self.log_start_offset(), end));
         }
         let cut = match holding(&self.snapshot(), offset) {
             Some(index) => self.guard(self.plan_cut(index, offset))?,
@@ -45,6 +63,17 @@ impl PartitionLog {
 
     /// Drops everything and starts again, empty, at `offset`.
     pub fn truncate_fully_and_start_at(&self, offset: i64) -> Result<()> {
+        self.start_at(offset, None)
+    }
+
+    /// The same for a follower of the leader of `leader_epoch`; returns the log end offset. Fails with
+    /// [`Error::Fenced`] when another epoch has begun since.
+    pub fn start_over_as_follower(&self, offset: i64, leader_epoch: i32) -> Result<i64> {
+        self.start_at(offset, Some(leader_epoch))?;
+        Ok(self.log_end_offset())
+    }
+
+    fn start_at(&self, offset: i64, leader_epoch: Option<i32>) -> Result<()> {
         if offset < 0 {
             return Err(Error::InvalidArgument(format!("log start offset {offset}")));
         }
@@ -52,6 +81,9 @@ impl PartitionLog {
         let _layout = lock(&self.layout);
         let mut writer = lock(&self.writer);
         let _flushing = lock(&self.flushing);
+        if let Some(epoch) = leader_epoch {
+            writer.pass_fence(epoch)?;
+        }
         self.guard(self.begin_cut(&mut writer, Cut::StartOver(offset)))
     }
 

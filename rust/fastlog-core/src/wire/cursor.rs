@@ -214,15 +214,25 @@ impl<'a> Reader<'a> {
     /// takes at least `min_element` of them.
     #[inline]
     pub fn count(&mut self, min_element: usize) -> Result<usize> {
+        self.nullable_count(min_element)?
+            .ok_or_else(|| malformed_len("array", -1))
+    }
+
+    /// The same of an array that may be null.
+    #[inline]
+    pub fn nullable_count(&mut self, min_element: usize) -> Result<Option<usize>> {
         let count = if self.flexible {
             i64::from(self.unsigned_varint()?) - 1
         } else {
             i64::from(self.i32()?)
         };
+        if count == -1 {
+            return Ok(None);
+        }
         if count < 0 || count as usize > self.remaining() / min_element {
             return Err(malformed_len("array", count));
         }
-        Ok(count as usize)
+        Ok(Some(count as usize))
     }
 
     /// The tagged fields at the end of a struct; nothing in the plain encoding.

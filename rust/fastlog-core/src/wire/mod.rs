@@ -1,4 +1,5 @@
-//! Framing and the two hot requests: Produce and Fetch, from frame to plan and from verdicts to response.
+//! Framing and the two hot requests: Produce and Fetch, from frame to plan and from verdicts to response; and the
+//! answer to a Fetch, as a follower reads it.
 //!
 //! A plan is a flat list of rows over the bytes of its frame: records are never copied or looked into here.
 //! The responses are written once, into a buffer of exactly their size. Every other API is coded in Python.
@@ -8,6 +9,7 @@
 
 pub mod cursor;
 pub mod fetch;
+pub mod fetch_reply;
 pub mod fetch_response;
 pub mod frame;
 pub mod header;
@@ -19,6 +21,7 @@ use crate::error::{Error, Result};
 
 pub use cursor::{Reader, Span};
 pub use fetch::{FetchPlan, FetchRow, ForgottenRow, TopicRef};
+pub use fetch_reply::{FetchReply, FetchReplyRow};
 pub use fetch_response::{FetchAnswer, FetchEncodeError, FetchRowAnswer, RecordSource};
 pub use frame::{Frame, FrameSplitter};
 pub use header::{FETCH_KEY, PRODUCE_KEY, RequestHeader, request_header};

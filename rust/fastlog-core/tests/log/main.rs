@@ -9,6 +9,7 @@ mod compaction_model;
 mod crash;
 mod damage;
 mod fence;
+mod follow;
 mod losses;
 mod model;
 mod operations;

@@ -5,6 +5,7 @@
 
 mod allocations;
 mod fetch;
+mod fetch_reply;
 mod hostile;
 mod produce;
 mod vectors;

@@ -13,7 +13,9 @@ from fastlog.cli.tool.values import (
     parse_assignments,
     parse_datetime,
     parse_duration,
+    parse_nodes,
     parse_offsets,
+    parse_rate,
     parse_replicas,
     parse_topics,
 )
@@ -89,3 +91,25 @@ def test_assignments() -> None:
 def test_what_is_refused(parse: Callable[[Any, str], Any], value: Any) -> None:
     with pytest.raises(UsageProblem, match="--option"):
         parse(value, "--option")
+
+
+def test_nodes() -> None:
+    assert parse_nodes("3, 1", "--to") == (3, 1)
+    for text in ("", "1,", "1,a", "-1", str(2**31)):
+        with pytest.raises(UsageProblem, match="must be ids of brokers, such as 1,2,3"):
+            parse_nodes(text, "--to")
+    with pytest.raises(UsageProblem, match="--to 1,1: a broker is named twice"):
+        parse_nodes("1,1", "--to")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("5000", 5000), ("1.5K", 1536), ("10m", 10 << 20), ("2 GiB/s", 2 << 30), ("7 B", 7)]
+)
+def test_rates(text: str, rate: int) -> None:
+    assert parse_rate(text, "--throttle") == rate
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "1T", "0.1", "1" * 16, "1e3"])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(UsageProblem, match="is no rate; expected bytes a second"):
+        parse_rate(text, "--throttle")

@@ -24,6 +24,7 @@ from fastlog.coordination.store import (
 from fastlog.coordination.znodes.fenced_tree import ControllerMoved, FencedTree
 from fastlog.coordination.znodes.metadata_store import TreeMetadataStore
 from fastlog.coordination.znodes.seat import OtherController
+from fastlog.coordination.zookeeper.client_watches import Watch
 from fastlog.coordination.zookeeper.replies import Result
 from fastlog.coordination.zookeeper.requests import Create, Read, SetData
 from tests.unit.coordination.file_metadata import FileMetadata
@@ -124,10 +125,10 @@ async def test_a_load_waits_for_few_answers_however_many_topics_there_are(
     waits = 0
     ask = FencedTree._ask_lot
 
-    async def counted(tree: FencedTree, requests: Sequence[Read]) -> list[Result | None]:
+    async def counted(tree: FencedTree, requests: Sequence[Read], watch: Watch | None) -> list[Result | None]:
         nonlocal waits
         waits += 1
-        return await ask(tree, requests)
+        return await ask(tree, requests, watch)
 
     monkeypatch.setattr(FencedTree, "_ask_lot", counted)
     assert len((await stored(world)).topics) == 1000

@@ -136,6 +136,17 @@ class FullLook:
                 self.entries[key] = self.entries.pop(key)
         self._answer(said)
 
+    def unnoted(self, follower: int) -> list[PartitionKey]:
+        """Partitions of which the leader does not know what a follower has, which has just asked."""
+        found = []
+        for entry in self.entries.values():
+            _, replica, error = self._find(entry.row)
+            if replica is None or error or _leaves(entry.row, replica) != (0, None):
+                continue
+            if replica.followers[follower].end_offset != entry.row[4]:
+                found.append(replica.key)
+        return found
+
     def _look(self) -> Look:
         look = Look()
         for entry in self.entries.values():
@@ -157,8 +168,10 @@ class FullLook:
             replica.last_stable_offset(),
             replica.log.log_start_offset,
         )
-        committed = self._terms.isolation == 1
+        committed = self._terms.isolation == 1 and not self._terms.is_follower
         upper = stable if committed else high
+        if self._terms.is_follower:
+            upper = replica.end_offset
         readable = offset < upper and diverging is None
         look.readable |= readable
         aborted = None
@@ -178,10 +191,14 @@ class FullLook:
         replica: Partition | None = self._broker.replicas.get(name, partition)
         if replica is None:
             return name, None, missing_error(self._broker, name, partition)
-        error: int = replica.leader_error(known_epoch)
+        any_may = self._terms.version >= 11
+        error: int = (replica.replica_error if any_may else replica.leader_error)(known_epoch)
+        if self._terms.is_follower:
+            error = replica.follower_error(self._terms.replica, known_epoch)
         if not error and topic_id not in (None, replica.topic_id):
             error = ErrorCode.INCONSISTENT_TOPIC_ID
-        if not error and not replica.log.log_start_offset <= offset <= replica.log.log_end_offset:
+        start, end = replica.log.log_start_offset, replica.log.log_end_offset
+        if not error and (offset < start or (offset > end and row[5] < 0)):
             error = ErrorCode.OFFSET_OUT_OF_RANGE
         if not error and self._terms.version < 10 and replica.settings.zstd:
             error = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE

@@ -122,16 +122,16 @@ class World:
         return row
 
     def fetch(
-        self, offset: int = 0, *others: FetchPlanRow, min_bytes: int = 1, wait: int = 500
+        self, offset: int = 0, *others: FetchPlanRow, min_bytes: int = 1, wait: int = 500, version: int = 12
     ) -> FakeExchange:
         """Starts a sessionless fetch of the partition and, before it, of `others`."""
-        exchange = FakeExchange()
+        exchange = FakeExchange(version)
         context = self.sessions.open(0, -1, [*others, asked(offset=offset)], [], uses_ids=False)
         FetchOperation(
             self.broker,
             cast("Any", exchange),
             context,
-            terms=FetchTerms(12, 0),
+            terms=FetchTerms(version, 0),
             max_wait_ms=wait,
             min_bytes=min_bytes,
             max_bytes=1 << 20,
@@ -209,9 +209,26 @@ def test_a_diverging_client_is_told_where_its_epoch_ended() -> None:
 def test_a_lost_leadership_names_the_new_leader_to_those_who_understand() -> None:
     world = World(FakeLog(end=10))
     world.replica.resign(2, 6)
-    new = world.row(asked(), version=16)
-    assert (new[ERROR], new[LEADER]) == (ErrorCode.NOT_LEADER_OR_FOLLOWER, (1, 5))
-    assert world.row(asked(), version=12)[LEADER] is None
+    new = world.row(asked(epoch=5), version=16)
+    assert (new[ERROR], new[LEADER]) == (ErrorCode.FENCED_LEADER_EPOCH, (2, 6))
+    assert world.row(asked(epoch=5), version=12)[LEADER] is None
+    assert world.row(asked(), version=10)[ERROR] == ErrorCode.NOT_LEADER_OR_FOLLOWER
+    # Where there is no replica, the view knows.
+    world.replicas.remove("t", 0)
+    gone = world.row(asked(), version=16)
+    assert (gone[ERROR], gone[LEADER]) == (ErrorCode.NOT_LEADER_OR_FOLLOWER, (1, 5))
+
+
+def test_a_follower_serves_consumers_who_know_of_that_up_to_its_high_watermark() -> None:
+    world = World(FakeLog(end=10))
+    assert world.replica.high_watermark == 10
+    world.log.log_end_offset = 12
+    world.replica.follow(2, 6)
+    row = world.row(asked(offset=8), version=11)
+    assert (row[ERROR], row[HIGH_WATERMARK], row[UPPER]) == (0, 10, 10)
+    assert row[LOG] is not None
+    assert world.row(asked(offset=11), version=11)[LOG] is None
+    assert world.row(asked(offset=13), version=11)[ERROR] == ErrorCode.OFFSET_OUT_OF_RANGE
 
 
 def test_old_clients_get_codes_and_codecs_that_they_know() -> None:
@@ -370,7 +387,7 @@ async def test_memory_is_held_until_the_answer_is_sent() -> None:
 
 async def test_losing_the_leadership_ends_the_wait() -> None:
     world = World(FakeLog(end=3))
-    world.fetch(3)
+    world.fetch(3, version=10)
     world.replica.resign(2, 6)
     ((rows, _),) = world.io.reads
     assert rows[0][ERROR] == ErrorCode.NOT_LEADER_OR_FOLLOWER

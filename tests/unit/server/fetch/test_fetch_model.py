@@ -24,7 +24,8 @@ STEPS = 300
 class Client:
     """Asks the broker and the full look for the same."""
 
-    def __init__(self, cluster: Cluster, *, by_id: bool, with_session: bool) -> None:
+    def __init__(self, cluster: Cluster, *, by_id: bool, with_session: bool, replica: int = -1) -> None:
+        self.replica = replica
         self.cluster, self.chance = cluster, cluster.chance
         self.by_id = by_id
         self.with_session = with_session
@@ -83,7 +84,7 @@ class Client:
         self.model.change(rows, forgotten)
         self.model.incremental = context.is_incremental
         version = chance.choice([13, 13, 16]) if self.by_id else chance.choice([5, 9, 12, 12, 12])
-        terms = FetchTerms(version, chance.choice([0, 0, 0, 1]))
+        terms = FetchTerms(version, chance.choice([0, 0, 0, 1]), self.replica)
         min_bytes = chance.choice([1, 1, 300, 700])
         # Where there is no room for what is readable, the broker looks again in vain, and at newer facts.
         max_bytes = chance.choice([300 if min_bytes <= 1 else 1000, 1000, 10_000])
@@ -119,15 +120,21 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def play(seed: int, *, by_id: bool, with_session: bool) -> tuple[int, int]:
+async def play(seed: int, *, by_id: bool, with_session: bool, follows: bool = False) -> tuple[int, int]:
     """A random sequence; how many answers there were, and how many partitions they told of."""
     chance = random.Random(seed)
-    cluster = Cluster(chance)
-    client = Client(cluster, by_id=by_id, with_session=with_session)
+    cluster = Cluster(chance, (2, 3) if follows else ())
+    client = Client(cluster, by_id=by_id, with_session=with_session, replica=2 if follows else -1)
     for step in range(STEPS):
         cluster.moved.clear()
+        cluster.appended.clear()
         if chance.random() < 0.4:
             client.ask()
+            # What a follower has brought about by asking.
+            for key in cluster.moved:
+                cluster.news.tell(key)
+            if follows:
+                assert client.model.unnoted(2) == [], f"step {step} of seed {seed}"
         elif chance.random() < 0.2:
             # Each client's own time is up first in the model: nothing else happens at that moment.
             cluster.loop.advance(0.6)
@@ -137,7 +144,9 @@ async def play(seed: int, *, by_id: bool, with_session: bool) -> tuple[int, int]
             cluster.happen()
             for key in cluster.moved:
                 cluster.news.tell(key)
-            for key in cluster.moved:
+            for key in cluster.appended:
+                cluster.news.tell_append(key)
+            for key in [*cluster.moved, *cluster.appended]:
                 client.model.moved(key)
         await settle()
         assert client.answers == client.expected, f"step {step} of seed {seed}"
@@ -162,5 +171,14 @@ async def test_it_answers_what_a_full_look_answers(
         monkeypatch.setattr(operation, "PARTITIONS_PER_STEP", 2)
     for seed in range(12):
         answers, told = await play(seed, by_id=by_id, with_session=with_session)
+        assert answers > 20
+        assert told > 20
+
+
+@pytest.mark.parametrize("with_session", [True, False])
+@pytest.mark.parametrize("by_id", [False, True])
+async def test_followers_are_answered_so_too(by_id: bool, with_session: bool) -> None:
+    for seed in range(12):
+        answers, told = await play(seed, by_id=by_id, with_session=with_session, follows=True)
         assert answers > 20
         assert told > 20

@@ -28,9 +28,9 @@ class WithMany(World):
         """How many partitions began to be watched in each round."""
         watch = self.news.watch
 
-        def noted(key: Any, watcher: Any) -> None:
+        def noted(key: Any, watcher: Any, **how: Any) -> None:
             self.watched[-1] += 1
-            watch(key, watcher)
+            watch(key, watcher, **how)
 
         self.news.watch = noted  # type: ignore[method-assign]
 

@@ -334,3 +334,31 @@ def test_a_request_of_many_partitions_that_is_refused_leaves_no_cycles() -> None
         assert gc.collect() < 300
     finally:
         gc.enable()
+
+
+def test_sessions_of_followers_are_preferred() -> None:
+    time = Time()
+    cache = FetchSessionCache(time, PartitionNews(), slots=2, eviction_ms=120_000)
+
+    def begin(*rows: FetchPlanRow, follows: bool) -> FetchContext:
+        context = cache.open(0, 0, rows, [], uses_ids=False)
+        context.privileged = follows
+        context.prepare_answer()
+        return context
+
+    large = begin(row("a"), row("b"), follows=False)
+    begin(row("a"), follows=False)
+    # The smaller consumer makes room, however young and large both are; then the other one.
+    assert begin(row("c"), follows=True).session_id
+    assert large.still_valid()
+    second = begin(row("d"), follows=True)
+    assert (second.session_id > 0, large.still_valid(), len(cache)) == (True, False, 2)
+    assert [begin(row("e"), follows=follows).session_id for follows in (False, True)] == [0, 0]
+    # A follower's that is old and used is evicted by no consumer, but by one that is not smaller and follows.
+    time.now += 100
+    cache.open(second.session_id, 1, [], [], uses_ids=False)
+    time.now += 100
+    for session in list(cache._sessions.values()):
+        cache.open(session.id, session.epoch, [], [], uses_ids=False)
+    assert begin(row("e"), row("f"), follows=False).session_id == 0
+    assert begin(row("e"), follows=True).session_id

@@ -23,6 +23,7 @@ class Sessions(World):
 
     def __init__(self) -> None:
         super().__init__(FakeLog(end=3))
+        self.version = 12
         first = self.sessions.open(0, 0, [asked()], [], uses_ids=False)
         first.prepare_answer()
         self.id = first.session_id
@@ -36,7 +37,7 @@ class Sessions(World):
             self.broker,
             cast("Any", exchange),
             context,
-            terms=FetchTerms(12, isolation),
+            terms=FetchTerms(self.version, isolation),
             max_wait_ms=wait,
             min_bytes=min_bytes,
             max_bytes=1 << 20,
@@ -172,6 +173,7 @@ async def test_records_that_were_not_taken_come_again_although_nothing_moved() -
 
 async def test_an_error_of_a_partition_is_looked_at_each_time_until_it_is_over() -> None:
     world = Sessions()
+    world.version = 10
     await idle(world)
     world.replica.resign(2, 6)
     for epoch in (3, 4):

@@ -15,6 +15,7 @@ from fastlog.base.histogram import Histogram
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.groups.classic.state import GroupState
 from fastlog.errors import ErrorCode
+from fastlog.replication.fetch_context import FetcherStats
 from fastlog.server.network.session import ListenerIdentity, Session
 from fastlog.server.observability.disk_space import Room
 from fastlog.server.observability.exposition import Family, Format, Renderer
@@ -24,6 +25,7 @@ from fastlog.server.observability.kafka_families import kafka_families
 from fastlog.server.observability.loop_lag import LoopLag
 from fastlog.server.observability.metric_sources import Sources
 from fastlog.server.observability.metrics import BrokerMetrics
+from fastlog.server.observability.replication_families import replication_families
 from fastlog.server.observability.request_families import memory_families, request_families
 from fastlog.server.observability.runtime_families import runtime_families
 from fastlog.server.observability.storage_families import (
@@ -44,6 +46,21 @@ def shown(families: list[Family]) -> dict[str, float]:
     lines = "".join(line for family in families for line in family.lines(Format.TEXT)).splitlines()
     rows = [line.rsplit(" ", 1) for line in lines if not line.startswith("#") and "_bucket{" not in line]
     return {name: float(value) for name, value in rows}
+
+
+def test_replication() -> None:
+    stats = FetcherStats(1, 2, 3, 4, 5, {("t", 0): "FENCED_LEADER_EPOCH"})
+    fetchers: Any = SimpleNamespace(stats=stats, followed=7, max_lag=lambda: 8)
+    assert shown(replication_families(fetchers)) == {
+        "fastlog_followed_partitions": 7,
+        "fastlog_follower_failed_partitions": 1,
+        "fastlog_follower_max_lag_records": 8,
+        "fastlog_follower_fetches_total": 1,
+        "fastlog_follower_bytes_total": 2,
+        "fastlog_follower_damaged_batches_total": 3,
+        "fastlog_follower_truncations_total": 4,
+        "fastlog_follower_connection_failures_total": 5,
+    }
 
 
 def test_requests() -> None:
@@ -163,6 +180,7 @@ def replica(topic: str, number: int, **what: Any) -> Any:
         key=(topic, number),
         is_leader=what.get("leads", True),
         in_sync=range(what.get("in_sync", 3)),
+        followers=range(2),
         least_in_sync=2,
         leader_error=lambda: what.get("error", 0),
         high_watermark=what.get("high", 0),
@@ -185,7 +203,6 @@ class Table(list[Any]):
 
 
 def test_storage() -> None:
-    wide = SimpleNamespace(partitions=[SimpleNamespace(replicas=(1, 2, 3))] * 5)
     replicas = [
         replica("t", 0),
         replica("t", 1, in_sync=2),
@@ -206,7 +223,9 @@ def test_storage() -> None:
         cleaner=SimpleNamespace(stats=CleanerStats()),
     )
     services: Any = SimpleNamespace(
-        logs=logs, replicas=replicas, cluster=SimpleNamespace(topics={"t": wide, "u": wide})
+        logs=logs,
+        replicas=replicas,
+        in_sync_sets=SimpleNamespace(shrinks=1, expansions=2, failures=3),
     )
     disks: Any = SimpleNamespace(rooms={Path("/a"): Room(7, 8)})
     rows = shown(storage_families(services, disks))
@@ -215,6 +234,11 @@ def test_storage() -> None:
         'fastlog_partitions{state="offline"}': 9,
         "fastlog_under_replicated_partitions": 2,
         "fastlog_under_min_isr_partitions": 1,
+        "fastlog_at_min_isr_partitions": 1,
+        "fastlog_led_partitions": 4,
+        'fastlog_isr_changes_total{change="shrunk"}': 1,
+        'fastlog_isr_changes_total{change="expanded"}': 2,
+        'fastlog_isr_changes_total{change="refused"}': 3,
         'fastlog_topic_size_bytes{topic="t"}': 500,
         'fastlog_topic_size_bytes{topic="u"}': 200,
         'fastlog_log_dir_online{log_dir="/a"}': 1,

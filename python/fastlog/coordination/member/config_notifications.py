@@ -1,0 +1,144 @@
+"""What other brokers, and tools, change of configs: the notifications that they leave in the tree.
+
+Follows `ZkNodeChangeNotificationListener` and `ZkConfigManager` of Kafka 3.9: a watch on the children, all
+numbers above the last one that was seen are read, and what they name is read anew. Whoever sees one that is
+older than a quarter of an hour removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+from urllib.parse import unquote
+
+from fastlog.base.clock import Clock
+from fastlog.base.tasks import Loop, Supervisor
+from fastlog.coordination.member.tree import LOST, MemberTree
+from fastlog.coordination.store import MetadataDamaged, StoreError
+from fastlog.coordination.znodes import node_json
+from fastlog.coordination.zookeeper.errors import NoNode, ZkError
+from fastlog.coordination.zookeeper.replies import Event
+
+_LOG: Final = logging.getLogger(__name__)
+_KEPT_MS: Final = 15 * 60 * 1000
+_NUMBERED: Final = re.compile(r"config_change_(\d{1,10})")
+_PAUSE_SECONDS: Final = 1.0
+
+Entity = tuple[str, str]
+"""(kind, name) of what has configs: ("topics", "T"), ("brokers", "1"), ("groups", "g")."""
+
+
+class ConfigNotifications:
+    """The notifications below `parent`. `take` is given what changed, again after a StoreError.
+
+    Used on the event loop: `start`, which returns when all that was there has been taken, then `stop`.
+    """
+
+    def __init__(
+        self,
+        tree: MemberTree,
+        parent: str,
+        take: Callable[[set[Entity]], Coroutine[Any, Any, None]],
+        clock: Clock,
+        tasks: Supervisor,
+    ) -> None:
+        self._tree = tree
+        self._parent = parent
+        self._take = take
+        self._clock = clock
+        self._tasks = tasks
+        self._last = -1
+        self._changed = asyncio.Event()
+        self._is_armed = False
+        self._loop: Loop | None = None
+
+    async def start(self) -> None:
+        """Raises StoreError."""
+        await self._look()
+        self._loop = self._tasks.run("config-notifications", self._follow)
+
+    async def stop(self) -> None:
+        """Nothing is taken any more."""
+        if self._loop is not None:
+            await self._loop.stop()
+
+    async def _follow(self) -> None:
+        while True:
+            if self._is_armed:
+                await self._changed.wait()
+            try:
+                await self._look()
+            except StoreError as error:
+                _LOG.debug("changes of configs are looked for again: %s", error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _told(self, event: Event) -> None:
+        self._is_armed = False
+        self._changed.set()
+
+    async def _look(self) -> None:
+        self._changed.clear()
+        names = await self._names()
+        new = sorted((number, name) for number, name in names if number > self._last)
+        found = await self._tree.read_all([f"{self._parent}/{name}" for _, name in new])
+        entities = {
+            entity
+            for (_, name), node in zip(new, found, strict=True)
+            if node is not None and (entity := _entity(f"{self._parent}/{name}", node[0])) is not None
+        }
+        if entities:
+            await self._take(entities)
+        if new:
+            self._last = new[-1][0]
+            await self._sweep(name for _, name in sorted(names))
+
+    async def _names(self) -> list[tuple[int, str]]:
+        """(number, name) of all that there are; the watch is there afterwards."""
+
+        async def ask() -> list[str]:
+            try:
+                names, _ = await self._tree.client.children(self._parent, self._told)
+            except NoNode:
+                await self._tree.ensure(self._parent)
+                names, _ = await self._tree.client.children(self._parent, self._told)
+            return names
+
+        self._is_armed = True
+        try:
+            names = await self._tree.again(ask)
+        except StoreError:
+            self._is_armed = False
+            raise
+        return [(int(match[1]), name) for name in names if (match := _NUMBERED.fullmatch(name)) is not None]
+
+    async def _sweep(self, names: Iterable[str]) -> None:
+        limit = self._clock.now_ms() - _KEPT_MS
+        for name in names:
+            try:
+                stat = await self._tree.client.exists(f"{self._parent}/{name}")
+                if stat is not None and stat.ctime >= limit:
+                    return
+                if stat is not None:
+                    await self._tree.client.delete(f"{self._parent}/{name}")
+            except (NoNode, *LOST):
+                continue
+            except ZkError as error:
+                _LOG.debug("old notifications stay for now: %s", error)
+                return
+
+
+def _entity(path: str, data: bytes | None) -> Entity | None:
+    """What a notification names, in version 1 or 2."""
+    try:
+        fields = node_json.load(path, data)
+    except MetadataDamaged as error:
+        _LOG.error("a notification is left out: %s", error)
+        return None
+    if fields.get("version") == 1:
+        kind, name = str(fields.get("entity_type")), str(fields.get("entity_name"))
+    else:
+        kind, _, name = str(fields.get("entity_path")).partition("/")
+    return kind, unquote(name)

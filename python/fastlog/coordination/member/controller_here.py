@@ -1,0 +1,23 @@
+"""The controller of this process, as far as whoever writes topics needs it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ControllerHere(Protocol):
+    """`Controller`."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is the cluster's."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Its epoch, while it is."""
+        ...
+
+    def topics_written(self) -> None:
+        """Nodes of topics have changed: it need not wait for its watches to tell."""
+        ...

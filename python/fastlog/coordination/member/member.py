@@ -1,0 +1,208 @@
+"""A broker as a member of a cluster: its parts, made and tied together, started and stopped in order.
+
+Start: the session and whose directories these are (`joining`); configs; logs; then `announce`: no other
+broker may have this one's addresses, it registers, and the controller finds it. What it leads and follows it
+is told afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fastlog.base.clock import Clock
+from fastlog.base.tasks import Supervisor
+from fastlog.coordination.cluster_view import ClusterView, TopicState
+from fastlog.coordination.controller.controller import Controller
+from fastlog.coordination.controller.data import LiveBroker
+from fastlog.coordination.controller.settings import ControllerSettings
+from fastlog.coordination.controller.socket_link import SocketLink
+from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
+from fastlog.coordination.member import joining
+from fastlog.coordination.member.cluster_updates import Changed
+from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
+from fastlog.coordination.member.overrides import TopicOverrides
+from fastlog.coordination.member.presence import LogDirEvents, Presence
+from fastlog.coordination.member.receiver import ControlReceiver
+from fastlog.coordination.member.topic_writes import TopicWrites
+from fastlog.coordination.member.topics import MemberTopics
+from fastlog.coordination.member.tree import MemberTree
+from fastlog.coordination.member.view_waits import ViewWaits
+from fastlog.coordination.topic_plan import TopicDefaults
+from fastlog.coordination.znodes import node_json, paths, registration
+from fastlog.coordination.zookeeper.client_session import SessionState
+from fastlog.native import LogConfig
+from fastlog.replication.reconciler import PartitionHost, Reconciler
+from fastlog.replication.replica_manager import ReplicaManager
+from fastlog.storage.log_manager import LogManager
+from fastlog.storage.starting import Opened, Preparation
+
+_SETTLE_SECONDS: Final = 10.0
+_UNCLEAN: Final = "unclean.leader.election.enable"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """What the parts of a member have in common: the broker that they are of."""
+
+    node_id: int
+    view: ClusterView
+    logs: LogManager
+    replicas: ReplicaManager
+    partitions: PartitionHost[TopicState]
+    broker_configs: BrokerConfigs
+    defaults: TopicDefaults
+    rules: ConfigRules
+    registration: Callable[[], bytes]
+    """What /brokers/ids/N says."""
+    controller: Callable[[], ControllerSettings]
+    clock: Clock
+    tasks: Supervisor
+
+
+class Member:
+    """`open`, `announce`, `close`. Used on the event loop."""
+
+    def __init__(self, broker: Broker, tree: MemberTree) -> None:
+        self._broker = broker
+        self._tree = tree
+        self.registration: Final = registration.Registration(
+            tree, broker.node_id, broker.registration, broker.clock
+        )
+        self.overrides: Final = TopicOverrides(tree)
+        self.receiver: Final = ControlReceiver(
+            node_id=broker.node_id,
+            view=broker.view,
+            reconciler=Reconciler[TopicState](broker.node_id, broker.partitions),
+            logs=broker.logs,
+            replicas=broker.replicas,
+            overrides=self.overrides,
+            broker_epoch=lambda: self.registration.broker_epoch,
+            on_view=self._view_changed,
+            partitions_of=self._partitions_of,
+        )
+        self.controller: Final = Controller(
+            tree.client,
+            broker.node_id,
+            self.registration,
+            self.receiver,
+            self._link_to,
+            broker.controller,
+            broker.clock,
+            broker.tasks,
+        )
+        self.topics: Final = MemberTopics(
+            broker.view,
+            node_id=broker.node_id,
+            writes=TopicWrites(tree, self.controller),
+            controller=self.controller,
+            receiver=self.receiver,
+            waits=ViewWaits(),
+            broker_configs=broker.broker_configs,
+            defaults=broker.defaults,
+            rules=broker.rules,
+            guard=broker.tasks.guard("topic-changes"),
+        )
+        self._presence = Presence(tree, self.registration, broker.tasks)
+        self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
+        self._announced = False
+        self._notifications = [
+            ConfigNotifications(tree, parent, self._take, broker.clock, broker.tasks)
+            for parent in (paths.CONFIG_CHANGES, paths.GROUP_CONFIG_CHANGES)
+        ]
+        tree.client.session.on_state = self._on_session
+
+    async def open(
+        self, preparation: Preparation, log_config_for: Callable[[str, Mapping[str, str]], LogConfig]
+    ) -> Opened:
+        """Brings configs into force and opens the logs. Raises StoreError."""
+        await joining.load_configs(self._tree, self._broker.view, self._broker.broker_configs)
+        return await joining.open_logs(
+            self._tree, self._broker.logs, preparation, self.overrides, log_config_for
+        )
+
+    async def announce(self, addresses: Collection[tuple[str, int]]) -> None:
+        """Registers with the (host, port) that are advertised. Raises StoreError."""
+        await registration.check_addresses(self._tree, self._broker.node_id, addresses)
+        await self.registration.register()
+        self._announced = True
+        self.controller.start()
+        self._broker.logs.add_failure_callback(self._log_dir_events.callback)
+        self._presence.start()
+        for notifications in self._notifications:
+            await notifications.start()
+        # A broker that is its own controller leads already when clients come.
+        await self.topics.waits.until(self._is_settled, _SETTLE_SECONDS)
+
+    async def resign(self) -> None:
+        """Is no controller any more, for good."""
+        if self._announced:
+            self._announced = False
+            await self.controller.close()
+
+    async def close(self) -> None:
+        """Ends the work, and then the session: the registration goes with it."""
+        await self.resign()
+        for notifications in self._notifications:
+            await notifications.stop()
+        await self._log_dir_events.stop()
+        await self._presence.stop()
+        await self._tree.client.session.close()
+
+    def _on_session(self, state: SessionState) -> None:
+        self._tree.on_state(state)
+        self._presence.on_state(state)
+        if self._announced:
+            self.controller.on_session(state)
+
+    def _link_to(
+        self, broker: LiveBroker, address: Callable[[], tuple[str, int]], on_lost: Callable[[], None]
+    ) -> SocketLink:
+        client_id = f"controller-{self._broker.node_id}-to-broker-{broker.id}"
+        return SocketLink(address, client_id=client_id, on_lost=on_lost)
+
+    def _is_settled(self) -> bool:
+        """Whether another broker is the controller, or the one here has told all that it knows."""
+        controller, view = self.controller, self._broker.view
+        if not controller.is_active:
+            return controller.controller_id not in (-1, self._broker.node_id)
+        context = controller.context
+        if context is None or view.controller_id != self._broker.node_id:
+            return False
+        for (name, number), leadership in context.leaderships.items():
+            topic = view.topics.get(name)
+            if name not in context.deleting and (
+                topic is None
+                or number >= len(topic.partitions)
+                or topic.partitions[number].leader_epoch < leadership.leader_epoch
+            ):
+                return False
+        return True
+
+    def _view_changed(self, changed: Changed) -> None:
+        self.topics.view_changed(changed)
+
+    async def _partitions_of(self, topic: str) -> int:
+        return await joining.partitions_of(self._tree, topic)
+
+    async def _take(self, changed: set[Entity]) -> None:
+        """Reads what has changed anew, and brings it into force. Raises StoreError."""
+        names = [name for kind, name in changed if kind == "topics"]
+        if names:
+            found = await self.overrides.read(names)
+            await self.topics.take_topic_configs(found)
+            for name, configs in found.items():
+                if configs.get(_UNCLEAN) == "true":
+                    self.controller.unclean_enabled(name)
+        for kind, name in sorted(changed):
+            if kind == "brokers" and (name == paths.DEFAULT or name.isdecimal()):
+                node_id = None if name == paths.DEFAULT else int(name)
+                configs = await self._read(paths.broker_config(node_id))
+                await self.topics.take_broker_configs(node_id, configs)
+            elif kind == "groups":
+                self._broker.view.put_group_configs({name: await self._read(paths.group_config(name))})
+
+    async def _read(self, path: str) -> dict[str, str]:
+        node = await self._tree.read(path)
+        return {} if node is None else node_json.decode_config(path, node[0])

@@ -1,0 +1,234 @@
+"""What a broker writes of topics and configs: the nodes that `AdminZkClient` of Kafka 3.9 writes.
+
+| change          | nodes, in one multi                                                               |
+|-----------------|-----------------------------------------------------------------------------------|
+| a topic is made | /config/topics/T, /brokers/topics/T; states are the controller's                   |
+| it grows        | /brokers/topics/T, at the version that was read                                   |
+| it is deleted   | /admin/delete_topics/T: the controller does the rest                              |
+| configs         | a check of /controller, /config/TYPE/NAME, /config/changes/config_change_N        |
+
+What the controller itself writes is fenced by /controller_epoch. When the connection breaks before the answer
+comes, the tree is looked at: a topic with the id that was made up for it has been made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from fastlog.coordination.controller.data import Assignment
+from fastlog.coordination.member.controller_here import ControllerHere
+from fastlog.coordination.member.tree import LOST, MemberTree
+from fastlog.coordination.store import PartitionRecord, StoreError, TopicRecord
+from fastlog.coordination.topic_plan import MorePartitions, plan_more_partitions
+from fastlog.coordination.znodes import controller_json, node_json, paths
+from fastlog.coordination.zookeeper.codes import CreateMode
+from fastlog.coordination.zookeeper.errors import BadVersion, NodeExists, NoNode, ZkError
+from fastlog.coordination.zookeeper.requests import Check, Create, Delete, SetData
+from fastlog.errors import ErrorCode, KafkaError
+
+_TRIES: Final = 5
+_LOOK_SECONDS: Final = 0.02
+
+Part = Check | Create | Delete | SetData
+
+
+class TopicWrites:
+    """Used on the event loop; topics are independent of each other. All methods raise KafkaError."""
+
+    def __init__(self, tree: MemberTree, controller: ControllerHere) -> None:
+        self._tree = tree
+        self._controller = controller
+
+    async def create(self, topics: Sequence[TopicRecord], *, fenced: bool) -> dict[str, KafkaError]:
+        """Makes topics; returns why some could not be made: TOPIC_ALREADY_EXISTS, NOT_CONTROLLER,
+        KAFKA_STORAGE_ERROR."""
+
+        async def made(topic: TopicRecord) -> KafkaError | None:
+            try:
+                await self._create(topic, fence)
+            except KafkaError as error:
+                return error
+            return None
+
+        fence = await self._fence() if fenced else []
+        outcomes = await asyncio.gather(*map(made, topics))
+        self._controller.topics_written()
+        return {topic.name: error for topic, error in zip(topics, outcomes, strict=True) if error is not None}
+
+    async def grow(self, wanted: MorePartitions, brokers: Sequence[int], *, store: bool = True) -> int:
+        """Adds partitions to a topic; gives how many it has then. With `store` false it is only checked.
+
+        Errors: UNKNOWN_TOPIC_OR_PARTITION, REASSIGNMENT_IN_PROGRESS, NOT_CONTROLLER, those of
+        `plan_more_partitions`.
+        """
+        for _ in range(_TRIES):
+            fence = await self._fence()
+            path = paths.topic(wanted.name)
+            (node,) = await self._read(path)
+            if node is None:
+                raise KafkaError(
+                    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic '{wanted.name}' does not exist"
+                )
+            now = controller_json.decode_topic(path, node[0])
+            if any(assignment.adding or assignment.removing for assignment in now.assignments.values()):
+                raise KafkaError(
+                    ErrorCode.REASSIGNMENT_IN_PROGRESS,
+                    f"partitions of topic '{wanted.name}' are being moved: it can grow when that is done",
+                )
+            existing = [
+                PartitionRecord(now.assignments[number].replicas, (), -1)
+                for number in range(len(now.assignments))
+            ]
+            added = plan_more_partitions(existing, wanted.total, brokers, wanted.assignments)
+            if not store:
+                return wanted.total
+            more = {number: Assignment(part.replicas) for number, part in enumerate(added, len(existing))}
+            data = controller_json.encode_topic(now.topic_id, {**now.assignments, **more})
+            try:
+                await self._write([*fence, SetData(path, data, node[1])], fence)
+            except (BadVersion, *LOST):
+                # Somebody else was first, or it was done: the next look tells.
+                continue
+            self._controller.topics_written()
+            return wanted.total
+        raise _storage_error("the topic is changed by others again and again")
+
+    async def delete(self, names: Sequence[str]) -> dict[str, KafkaError]:
+        """Has the controller delete topics; returns for which that could not be written."""
+
+        async def marked(name: str) -> KafkaError | None:
+            for _ in range(_TRIES):
+                try:
+                    await self._write([*fence, Create(paths.deletion(name))], fence)
+                except NodeExists:
+                    return None
+                except LOST:
+                    continue
+                except KafkaError as error:
+                    return error
+                return None
+            return _storage_error("the connection to ZooKeeper breaks again and again")
+
+        fence = await self._fence()
+        outcomes = await asyncio.gather(*map(marked, names))
+        self._controller.topics_written()
+        return {name: error for name, error in zip(names, outcomes, strict=True) if error is not None}
+
+    async def gone(self, names: Sequence[str], seconds: float) -> bool:
+        """Whether the nodes of topics are removed within so many seconds."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while any(node is not None for node in await self._read(*map(paths.topic, names))):
+            if asyncio.get_running_loop().time() >= deadline:
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return True
+
+    async def set_config(
+        self, path: str, configs: Mapping[str, str] | None, notify: tuple[str, str], *, checked: bool = True
+    ) -> None:
+        """Replaces the overrides of an entity (None: its node goes), and tells all brokers.
+
+        `notify` is (start of the notification's path, entity's path). As in Kafka it needs a controller;
+        for what Kafka does not have (`checked` false) it does not.
+        """
+        change = Create(
+            notify[0], node_json.encode_config_change(notify[1]), flags=CreateMode.PERSISTENT_SEQUENTIAL
+        )
+        for _ in range(_TRIES):
+            node, seat = await self._read(path, paths.CONTROLLER)
+            if checked and seat is None:
+                raise KafkaError(ErrorCode.NOT_CONTROLLER, "no broker is the controller at the moment")
+            check = [Check(paths.CONTROLLER, seat[1])] if checked and seat is not None else []
+            parts: list[Part] = [*check, *_put(path, configs, node), change]
+            try:
+                await self._write(parts, [])
+            except NoNode:
+                # Of the nodes that Kafka does not have, not even the parents are there.
+                await self._ensure(_parent(path), _parent(notify[0]))
+            except (BadVersion, NodeExists, *LOST):
+                # Replacing it once more does no harm.
+                continue
+            else:
+                return
+        raise _storage_error(f"{path} is changed by others again and again")
+
+    async def _create(self, topic: TopicRecord, fence: Sequence[Part]) -> None:
+        path, config_path = paths.topic(topic.name), paths.topic_config(topic.name)
+        data = node_json.encode_topic(topic.topic_id, topic.partitions)
+        configs = node_json.encode_config(topic.configs)
+        for _ in range(_TRIES):
+            node, config = await self._read(path, config_path)
+            if node is not None:
+                if node[0] == data:
+                    return
+                raise KafkaError(
+                    ErrorCode.TOPIC_ALREADY_EXISTS, f"topic '{topic.name}' exists, or is being deleted"
+                )
+            # Overrides that a deleted topic has left: the new one has its own.
+            put = Create(config_path, configs) if config is None else SetData(config_path, configs)
+            try:
+                await self._write([*fence, put, Create(path, data)], fence)
+            except (NodeExists, NoNode, *LOST):
+                continue
+            return
+        raise _storage_error("the connection to ZooKeeper breaks again and again")
+
+    async def _fence(self) -> list[Part]:
+        """What a write of the controller begins with. Raises KafkaError(NOT_CONTROLLER)."""
+        (node,) = await self._read(paths.CONTROLLER_EPOCH)
+        text = (node[0] or b"").decode("ascii", "replace") if node is not None else ""
+        if node is None or not self._controller.is_active or text != str(self._controller.epoch):
+            raise not_controller()
+        return [Check(paths.CONTROLLER_EPOCH, node[1])]
+
+    async def _write(self, parts: Sequence[Part], fence: Sequence[Part]) -> None:
+        """Raises KafkaError, and the ZkErrors after which another look helps."""
+        try:
+            await self._tree.write(parts)
+        except BadVersion as error:
+            if fence and await self._is_fenced(fence):
+                raise not_controller() from error
+            raise
+        except (NodeExists, NoNode, *LOST):
+            raise
+        except (ZkError, StoreError) as error:
+            raise _storage_error(str(error)) from error
+
+    async def _ensure(self, *wanted: str) -> None:
+        try:
+            await self._tree.ensure(*wanted)
+        except StoreError as error:
+            raise _storage_error(str(error)) from error
+
+    async def _read(self, *wanted: str) -> list[tuple[bytes | None, int] | None]:
+        try:
+            return await self._tree.read_all(wanted)
+        except StoreError as error:
+            raise _storage_error(str(error)) from error
+
+    async def _is_fenced(self, fence: Sequence[Part]) -> bool:
+        (node,) = await self._read(paths.CONTROLLER_EPOCH)
+        (check,) = fence
+        return not isinstance(check, Check) or node is None or node[1] != check.version
+
+
+def not_controller() -> KafkaError:
+    """The error of what only the controller may."""
+    return KafkaError(ErrorCode.NOT_CONTROLLER, "this broker is not the controller")
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _put(path: str, configs: Mapping[str, str] | None, node: tuple[bytes | None, int] | None) -> list[Part]:
+    if configs is None:
+        return [] if node is None else [Delete(path, node[1])]
+    data = node_json.encode_config(configs)
+    return [Create(path, data) if node is None else SetData(path, data, node[1])]
+
+
+def _storage_error(message: str) -> KafkaError:
+    return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"it cannot be stored: {message}")

@@ -1,0 +1,306 @@
+"""Topics and configs on a member of a cluster: checked, written to the tree, then waited for in the view.
+
+What becomes of them the controller decides: a topic is there when its leaders are, as this broker's view
+shows them. Kafka's rules: topics are made, grown and deleted by the controller alone (NOT_CONTROLLER), and
+those that come into being by being asked for, as well as configs, by any broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from fastlog.base.tasks import Guard
+from fastlog.coordination.cluster_view import ClusterView, TopicState
+from fastlog.coordination.config_changes import ConfigChanges, ConfigKind, Configs, unknown_topic
+from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules, TopicObserver, TopicPolicy
+from fastlog.coordination.member.cluster_updates import Changed
+from fastlog.coordination.member.controller_here import ControllerHere
+from fastlog.coordination.member.receiver import ControlReceiver
+from fastlog.coordination.member.topic_writes import TopicWrites, not_controller
+from fastlog.coordination.member.view_waits import ViewWaits
+from fastlog.coordination.serial_changes import SerialChanges
+from fastlog.coordination.store import TopicRecord
+from fastlog.coordination.topic_plan import (
+    DEFAULT,
+    Assignments,
+    MorePartitions,
+    NewTopic,
+    TopicDefaults,
+    plan_topics,
+    topic_state,
+)
+from fastlog.coordination.znodes import paths
+from fastlog.errors import ErrorCode, KafkaError
+
+_ASKED_FOR_SECONDS: Final = 1.0
+"""How long who asks for a topic waits for it to come into being, before being told to ask again."""
+_DEFAULT_SECONDS: Final = 30.0
+_NAME_FREE_SECONDS: Final = 1.0
+_TERM_SECONDS: Final = 5.0
+
+
+class MemberTopics(ConfigChanges):
+    """Used on the event loop. All methods raise KafkaError for the client to see."""
+
+    def __init__(
+        self,
+        view: ClusterView,
+        *,
+        node_id: int,
+        writes: TopicWrites,
+        controller: ControllerHere,
+        receiver: ControlReceiver,
+        waits: ViewWaits,
+        broker_configs: BrokerConfigs,
+        defaults: TopicDefaults,
+        rules: ConfigRules,
+        policy: TopicPolicy | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        super().__init__(view, rules, SerialChanges(guard))
+        self._node_id = node_id
+        self._writes = writes
+        self._controller = controller
+        self._receiver = receiver
+        self.waits: Final = waits
+        self._broker_configs = broker_configs
+        self._defaults = defaults
+        self._policy = policy
+
+    def view_changed(self, changed: Changed) -> None:
+        """The view shows other topics now."""
+        for topic in changed.gone:
+            self._records.pop(topic.name, None)
+        for topic in changed.put:
+            # Names, ids and overrides are what plans are made from here.
+            self._records[topic.name] = TopicRecord(topic.name, topic.topic_id, (), topic.configs)
+        self.waits.changed()
+
+    def observe(self, observer: TopicObserver) -> None:
+        """Tells `observer` what becomes of topics from now on."""
+        self._receiver.observe(observer)
+
+    async def create(
+        self,
+        name: str,
+        partitions: int = DEFAULT,
+        replication: int = DEFAULT,
+        assignments: Assignments | None = None,
+        configs: Mapping[str, str | None] | None = None,
+    ) -> TopicState:
+        """Makes a topic that somebody needs. Returns it as it is visible.
+
+        Errors: those of `create_all`, and LEADER_NOT_AVAILABLE when it is not to be seen yet.
+        """
+        (outcome,) = await self.create_asked_for(
+            [NewTopic(name, partitions, replication, assignments, configs)]
+        )
+        if isinstance(outcome, KafkaError):
+            raise outcome
+        return outcome
+
+    async def create_all(
+        self,
+        topics: Sequence[NewTopic],
+        validate_only: bool = False,
+        seconds: float = _DEFAULT_SECONDS,
+    ) -> list[TopicState | KafkaError]:
+        """Makes topics, each on its own merits, with an outcome for each, within `seconds`.
+
+        Errors: NOT_CONTROLLER, REQUEST_TIMED_OUT (the topic is stored, but not led everywhere yet),
+        INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
+        INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, INVALID_REQUEST, POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
+        """
+        await self._check_controller(seconds)
+        planned = self._plan(topics)
+        if validate_only:
+            return [item if isinstance(item, KafkaError) else topic_state(item) for item in planned]
+        return await self._create(planned, seconds, ErrorCode.REQUEST_TIMED_OUT, fenced=True)
+
+    async def create_asked_for(self, topics: Sequence[NewTopic]) -> list[TopicState | KafkaError]:
+        """The same for topics that came up in somebody's request: any broker makes them.
+
+        LEADER_NOT_AVAILABLE for those that are not to be seen in a moment.
+        """
+        planned = self._plan(topics)
+        return await self._create(planned, _ASKED_FOR_SECONDS, ErrorCode.LEADER_NOT_AVAILABLE, fenced=False)
+
+    async def create_more_partitions(
+        self,
+        wanted: Sequence[MorePartitions],
+        validate_only: bool = False,
+        seconds: float = _DEFAULT_SECONDS,
+    ) -> list[TopicState | Exception]:
+        """Lets topics grow, none of which stands twice. Errors: see `TopicWrites.grow`, REQUEST_TIMED_OUT."""
+        await self._check_controller(seconds)
+        outcomes: list[TopicState | Exception] = []
+        totals: dict[str, int] = {}
+        for item in wanted:
+            try:
+                topic = self._find(item.name)
+                totals[item.name] = await self._writes.grow(
+                    item, self._view.broker_ids(), store=not validate_only
+                )
+            except Exception as error:  # noqa: BLE001 - it is the topic's own
+                outcomes.append(error)
+            else:
+                outcomes.append(topic)
+        if validate_only:
+            return outcomes
+        await self.waits.until(
+            lambda: all(self._is_led(name, None, total) for name, total in totals.items()), seconds
+        )
+        return [
+            outcome
+            if isinstance(outcome, Exception)
+            else self._outcome(outcome.name, None, totals[outcome.name])
+            for outcome in outcomes
+        ]
+
+    async def delete_all(
+        self, topics: Sequence[str | bytes], seconds: float = _DEFAULT_SECONDS
+    ) -> list[TopicState | Exception]:
+        """Deletes topics by name or id, each on its own merits, with an outcome for each.
+
+        Errors: NOT_CONTROLLER, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, REQUEST_TIMED_OUT (it will be
+        deleted), KAFKA_STORAGE_ERROR.
+        """
+        await self._check_controller(seconds)
+        outcomes: list[TopicState | Exception] = []
+        states: dict[str, TopicState] = {}
+        for topic in topics:
+            try:
+                state = self._find(topic)
+                if state.name in states:
+                    raise unknown_topic(topic)
+            except KafkaError as error:
+                outcomes.append(error)
+                continue
+            states[state.name] = state
+            outcomes.append(state)
+        failed: dict[str, KafkaError] = await self._writes.delete([*states])
+        going = [state for name, state in states.items() if name not in failed]
+        await self.waits.until(lambda: not any(map(self._is_there, going)), seconds)
+        # The name is free when the controller has removed the nodes, which is a moment later.
+        await self._writes.gone([state.name for state in going], min(seconds, _NAME_FREE_SECONDS))
+        late = KafkaError(ErrorCode.REQUEST_TIMED_OUT, "the topic is being deleted")
+        failed |= {state.name: late for state in going if self._is_there(state)}
+        return [
+            failed.get(outcome.name, outcome) if isinstance(outcome, TopicState) else outcome
+            for outcome in outcomes
+        ]
+
+    async def close(self) -> None:
+        """Waits for changes that are under way."""
+        self.waits.close()
+        await self._changes.close()
+        await self._receiver.close()
+
+    async def _check_controller(self, seconds: float) -> None:
+        """Between two terms of this broker, with a new session, it is waited for the next one."""
+
+        def is_decided() -> bool:
+            return self._controller.is_active or self._view.controller_id != self._node_id
+
+        await self.waits.until(is_decided, min(seconds, _TERM_SECONDS))
+        if not self._controller.is_active:
+            raise not_controller()
+
+    def _plan(self, topics: Sequence[NewTopic]) -> list[TopicRecord | KafkaError]:
+        return plan_topics(
+            topics, self._records, self._view.broker_ids(), self._defaults, self._rules, self._policy
+        )
+
+    async def _create(
+        self, planned: Sequence[TopicRecord | KafkaError], seconds: float, late: ErrorCode, *, fenced: bool
+    ) -> list[TopicState | KafkaError]:
+        records = {topic.name: topic for topic in planned if isinstance(topic, TopicRecord)}
+        failed = await self._writes.create([*records.values()], fenced=fenced) if records else {}
+        made = {name: record for name, record in records.items() if name not in failed}
+        await self.waits.until(
+            lambda: all(
+                self._is_led(name, record.topic_id, len(record.partitions)) for name, record in made.items()
+            ),
+            seconds,
+        )
+        return [
+            item
+            if isinstance(item, KafkaError)
+            else failed.get(item.name) or self._outcome(item.name, item.topic_id, len(item.partitions), late)
+            for item in planned
+        ]
+
+    def _outcome(
+        self,
+        name: str,
+        topic_id: bytes | None,
+        partitions: int,
+        late: ErrorCode = ErrorCode.REQUEST_TIMED_OUT,
+    ) -> TopicState | KafkaError:
+        if self._is_led(name, topic_id, partitions):
+            return self._view.topics[name]
+        return KafkaError(late, f"topic '{name}' is stored, but not all of its partitions are led yet")
+
+    def _is_led(self, name: str, topic_id: bytes | None, partitions: int) -> bool:
+        """Whether the view shows so many partitions of the topic with their leaders."""
+        topic = self._view.topics.get(name)
+        return (
+            topic is not None
+            and topic_id in (None, topic.topic_id)
+            and len(topic.partitions) >= partitions
+            and all(partition.leader >= 0 for partition in topic.partitions)
+        )
+
+    def _is_there(self, topic: TopicState) -> bool:
+        now = self._view.topics.get(topic.name)
+        return now is not None and now.topic_id == topic.topic_id
+
+    async def _set_broker_configs(self, node_id: int | None, configs: Configs) -> None:
+        entity = paths.DEFAULT if node_id is None else str(node_id)
+        path = paths.broker_config(node_id)
+        await self._writes.set_config(path, configs, (paths.CONFIG_CHANGE, f"brokers/{entity}"))
+        await self.take_broker_configs(node_id, configs)
+
+    async def take_broker_configs(self, node_id: int | None, configs: Configs) -> None:
+        """What the tree says of a broker (None: of all) now."""
+        overrides = {**self._view.snapshot.broker_configs, node_id: configs}
+        self._view.set_broker_configs({key: values for key, values in overrides.items() if values})
+        if node_id in (None, self._node_id):
+            self._broker_configs.adopt()
+            # The defaults of topics change with the broker's.
+            await self._receiver.configure_all()
+
+    async def _set_configs(
+        self, topics: Mapping[str, TopicRecord], groups: Mapping[str, Configs]
+    ) -> dict[tuple[ConfigKind, str | int | None], Exception]:
+        failed: dict[tuple[ConfigKind, str | int | None], Exception] = {}
+        taken: dict[str, Configs] = {}
+        for name, record in topics.items():
+            path, notify = paths.topic_config(name), (paths.CONFIG_CHANGE, f"topics/{name}")
+            try:
+                await self._writes.set_config(path, record.configs, notify)
+            except KafkaError as error:
+                failed[ConfigKind.TOPIC, name] = error
+            else:
+                taken[name] = record.configs
+        for group_id, configs in groups.items():
+            entity = f"groups/{paths.sanitise(group_id)}"
+            path, notify = paths.group_config(group_id), (paths.GROUP_CONFIG_CHANGE, entity)
+            try:
+                await self._writes.set_config(path, configs or None, notify, checked=False)
+            except KafkaError as error:
+                failed[ConfigKind.GROUP, group_id] = error
+            else:
+                self._view.put_group_configs({group_id: configs})
+        refused = await self.take_topic_configs(taken)
+        return failed | {(ConfigKind.TOPIC, name): error for name, error in refused.items()}
+
+    async def take_topic_configs(self, changed: Mapping[str, Configs]) -> dict[str, Exception]:
+        """What the tree says of topics now; returns which could not take it here."""
+        refused = await self._receiver.set_overrides(changed)
+        for name in changed:
+            topic = self._view.topics.get(name)
+            if topic is not None:
+                self._records[name] = TopicRecord(name, topic.topic_id, (), topic.configs)
+        return refused

@@ -1,0 +1,25 @@
+"""ElectLeaders (43): an operator has leaders elected: the preferred ones, or unclean ones. Versions 0 to 2.
+
+Only the controller does it: NOT_CONTROLLER elsewhere, in version 0, which has no error of its own, for each
+partition. The answer comes when the outcome is stored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.server.requests.registry import handles
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse
+
+if TYPE_CHECKING:
+    from fastlog.server.requests.context import RequestContext
+
+
+@handles(ApiKey.ELECT_LEADERS)
+async def handle(ctx: RequestContext, request: ElectLeadersRequest) -> ElectLeadersResponse:
+    """A code for each partition."""
+    if ctx.broker.member is None:
+        raise KafkaError(ErrorCode.NOT_CONTROLLER)
+    return await ctx.broker.member.controller.elect_leaders(request)

@@ -1,0 +1,170 @@
+"""A broker in a cluster of many: its session with ZooKeeper, whose tree it is, and its part as a member."""
+
+from __future__ import annotations
+
+from fastlog.base.clock import Clock
+from fastlog.base.tasks import Supervisor
+from fastlog.config import BrokerConfig, ConfigurationRules, LiveConfig
+from fastlog.coordination.controller.settings import ControllerSettings
+from fastlog.coordination.member import joining
+from fastlog.coordination.member.controller_asked import (
+    ControllersProducerIds,
+    ask_here,
+    place_of_controller,
+    shut_down_in_order,
+)
+from fastlog.coordination.member.member import Broker, Member
+from fastlog.coordination.member.topics import MemberTopics
+from fastlog.coordination.member.tree import MemberTree
+from fastlog.coordination.producer_ids import ProducerIds
+from fastlog.coordination.zookeeper.client import ZkClient
+from fastlog.coordination.zookeeper.client_session import ZkSession
+from fastlog.coordination.zookeeper.connect_string import parse
+from fastlog.coordination.zookeeper.transport import socket_connector
+from fastlog.replication.controller_link import ControllerLink, ControllerPlace
+from fastlog.server.derived_settings import LiveTopicDefaults
+from fastlog.server.topic_parts import TopicParts, registration_data
+from fastlog.storage.starting import Preparation
+from fastlog.wire import Request, Response
+
+
+class Membership:
+    """`MetadataSource` of a member."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        tree: MemberTree,
+        cluster_id: str,
+        preparation: Preparation,
+        clock: Clock,
+        tasks: Supervisor,
+    ) -> None:
+        self.config = config
+        self.link = ControllerLink(config.node_id, self._controller, local=self._ask_here)
+        self.producer_ids = ControllersProducerIds(self.link, config.node_id, self.broker_epoch)
+        self._tree = tree
+        self._cluster_id = cluster_id
+        self._preparation = preparation
+        self._clock = clock
+        self._tasks = tasks
+        self._made: tuple[TopicParts, Member] | None = None
+
+    @property
+    def member(self) -> Member:
+        """See `MetadataSource.member`."""
+        return self._parts()[1]
+
+    def broker_epoch(self) -> int:
+        """See `MetadataSource.broker_epoch`."""
+        return -1 if self._made is None else self._made[1].registration.broker_epoch
+
+    def topics(self, parts: TopicParts) -> MemberTopics:
+        """See `MetadataSource.topics`."""
+        broker = Broker(
+            node_id=self.config.node_id,
+            view=parts.view,
+            logs=parts.logs,
+            replicas=parts.replicas,
+            partitions=parts.partitions,
+            broker_configs=parts.configs,
+            defaults=LiveTopicDefaults(parts.live),
+            rules=ConfigurationRules(lambda: parts.live.current),
+            registration=lambda: registration_data(parts, self._clock),
+            controller=lambda: controller_settings(parts.live),
+            clock=self._clock,
+            tasks=self._tasks,
+        )
+        member = Member(broker, self._tree)
+        self._made = parts, member
+
+        def reconfigured(before: BrokerConfig, after: BrokerConfig) -> None:
+            if after.unclean_leader_election_enable and not before.unclean_leader_election_enable:
+                member.controller.unclean_enabled(None)
+
+        parts.live.on_change(reconfigured)
+        return member.topics
+
+    async def start(self, producer_ids: ProducerIds) -> None:
+        """See `MetadataSource.start`: the logs are open afterwards. Raises FastlogError."""
+        parts, member = self._parts()
+        await parts.logs.confirm_identity(self._cluster_id, self.config.node_id)
+        parts.view.set_identity(self._cluster_id, -1)
+        opened = await member.open(self._preparation, parts.configs.log_config_for)
+        producer_ids.keep_above(opened.highest_producer_id)
+
+    async def announce(self) -> None:
+        """See `MetadataSource.announce`. Raises StoreError."""
+        parts, member = self._parts()
+        await member.announce(frozenset(parts.info.endpoints.values()))
+
+    async def is_first(self) -> bool:
+        """Whether there are no topics in the cluster yet, and no other brokers. Raises StoreError."""
+        return await joining.is_empty(self._tree, self.config.node_id)
+
+    async def leave(self) -> None:
+        """See `MetadataSource.leave`: others lead afterwards what they can lead."""
+        config = self.config if self._made is None else self._made[0].live.current
+        if config.controlled_shutdown_enable and self.broker_epoch() >= 0:
+            await shut_down_in_order(
+                self.link,
+                config.node_id,
+                self.broker_epoch(),
+                tries=config.controlled_shutdown_max_retries,
+                pause_seconds=config.controlled_shutdown_retry_backoff_ms / 1000,
+            )
+        if self._made is not None:
+            # Another one is elected while this broker ends.
+            await self._made[1].resign()
+
+    async def close(self) -> None:
+        """See `MetadataSource.close`."""
+        await self.link.close()
+        if self._made is None:
+            await self._tree.client.session.close()
+        else:
+            await self._made[1].close()
+
+    def _parts(self) -> tuple[TopicParts, Member]:
+        if self._made is None:
+            raise RuntimeError("topics come first")
+        return self._made
+
+    def _controller(self) -> ControllerPlace | None:
+        parts, _ = self._parts()
+        return place_of_controller(parts.view, self.config.listeners.inter_broker)
+
+    async def _ask_here(self, request: Request) -> Response:
+        return await ask_here(self.member.controller, request)
+
+
+def controller_settings(live: LiveConfig) -> ControllerSettings:
+    """What the controller goes by now."""
+    config = live.current
+    return ControllerSettings(
+        inter_broker_listener=config.listeners.inter_broker,
+        auto_leader_rebalance_enable=config.auto_leader_rebalance_enable,
+        leader_imbalance_check_interval_seconds=config.leader_imbalance_check_interval_seconds,
+        leader_imbalance_per_broker_percentage=config.leader_imbalance_per_broker_percentage,
+        unclean_leader_election_enable=config.unclean_leader_election_enable,
+        delete_topic_enable=config.delete_topic_enable,
+        fast_failover=config.controller_fast_failover,
+    )
+
+
+async def join(config: BrokerConfig, preparation: Preparation, clock: Clock, tasks: Supervisor) -> Membership:
+    """Begins a session and finds out whose tree it is. Raises InvalidConnectString, StoreError."""
+    address = parse(config.zookeeper_connect or "")
+    wait_ms = config.zookeeper_connection_timeout_ms or config.zookeeper_session_timeout_ms
+    connectors = [socket_connector(host, port) for host, port in address.servers]
+    session = ZkSession(connectors, clock, timeout_ms=config.zookeeper_session_timeout_ms, tasks=tasks)
+    tree = MemberTree(ZkClient(session, address.chroot), wait_seconds=wait_ms / 1000)
+    session.start()
+    try:
+        chosen = config.node_id if config.node_id_is_set else None
+        reserved = config.reserved_broker_max_id if config.broker_id_generation_enable else None
+        cluster_id, node_id = await joining.find_identity(tree, preparation, chosen, reserved)
+    except BaseException:
+        await session.close()
+        raise
+    return Membership(config.with_node_id(node_id), tree, cluster_id, preparation, clock, tasks)
