@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from fastlog.base.clock import SystemClock
 from fastlog.base.tasks import Supervisor
-from fastlog.coordination.controller.channels import ControlLink
+from fastlog.coordination.controller.channels import ControlLink, LocalLink
 from fastlog.coordination.controller.controller import Controller
 from fastlog.coordination.controller.data import Assignment, LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
@@ -39,6 +39,9 @@ OFFERED: Final = {
     ApiKey.CONTROLLED_SHUTDOWN: (0, 3),
     ApiKey.ALTER_PARTITION: (0, 3),
     ApiKey.ALLOCATE_PRODUCER_IDS: (0, 0),
+    ApiKey.LEADER_AND_ISR: (0, 7),
+    ApiKey.UPDATE_METADATA: (0, 8),
+    ApiKey.STOP_REPLICA: (0, 4),
 }
 
 
@@ -56,9 +59,11 @@ class NoReplicas:
 
 
 class BareController:
-    """`async with`; active when it is entered, if no other controller is."""
+    """`async with`; active when it is entered, unless `stands_by`: then there is another controller."""
 
-    def __init__(self, keeper_port: int, chroot: str, node_id: int) -> None:
+    def __init__(self, keeper_port: int, chroot: str, node_id: int, *, stands_by: bool = False) -> None:
+        self.stands_by = stands_by
+        self.replicas = LocalLink(NoReplicas())
         self.clock = SystemClock()
         self.tasks = Supervisor(self.clock.monotonic)
         self.node_id = node_id
@@ -87,7 +92,9 @@ class BareController:
         await self.register()
         self.controller.start()
         async with asyncio.timeout(30):
-            while not self.controller.is_active:  # noqa: ASYNC110 - it tells nobody
+            while self.controller.controller_id < 0:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+            while not self.stands_by and not self.controller.is_active:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
         return self
 
@@ -153,6 +160,8 @@ class BareController:
             return ApiVersionsResponse(
                 api_keys=[ApiVersion(key, low, high) for key, (low, high) in OFFERED.items()]
             )
+        elif isinstance(request, LeaderAndIsrRequest | UpdateMetadataRequest | StopReplicaRequest):
+            answer = self.replicas.ask(request)
         else:
             return None
         return await answer

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from fastlog.base.uuids import random_uuid
 from fastlog.coordination.znodes import paths
 from tests.compat.bare_controller import LISTENER, BareController
 from tests.harness.keeper_process import KeeperProcess
 from tests.harness.net import free_port
+from tests.harness.waiting import wait_until
 from tests.peers.apache_kafka import KafkaOnZooKeeper
 
 pytestmark = [pytest.mark.java, pytest.mark.timeout(300)]
@@ -23,9 +24,9 @@ CHROOT: Final = "/kafka"
 BARE: Final = 9
 
 
-@pytest.fixture(scope="module")
-def keeper(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    with KeeperProcess(tmp_path_factory.mktemp("keeper")) as process:
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[KeeperProcess]:
+    with KeeperProcess(tmp_path / "keeper") as process:
         yield process
 
 
@@ -135,3 +136,47 @@ async def test_kafka_brokers_obey_lose_one_of_them_and_take_it_back(
     finally:
         await asyncio.to_thread(one.kill)
         await asyncio.to_thread(two.kill)
+
+
+async def test_the_seat_goes_from_kafka_to_fastlog_and_back(keeper: KeeperProcess, tmp_path: Path) -> None:
+    broker = kafka(keeper, tmp_path, 1)
+    try:
+        await asyncio.to_thread(broker.start)
+        async with BareController(keeper.port, CHROOT, BARE, stands_by=True) as bare:
+            await asyncio.to_thread(create, broker, "a")
+            assert bare.controller.controller_id == 1
+            assert {"UPDATE_METADATA"} <= set(bare.asked)
+            await asyncio.to_thread(produce, broker, "a", 0, 100)
+            await asyncio.to_thread(broker.stop)
+
+            async def is_ours() -> bool:
+                return bare.controller.is_active and await bare.led("a", 0) == (-1, {1})
+
+            await until(is_ours, "nobody takes the seat")
+            await asyncio.to_thread(broker.start)
+
+            async def leads_again() -> bool:
+                return await bare.led("a", 0) == (1, {1})
+
+            await until(leads_again, "the broker does not lead again")
+            await asyncio.to_thread(produce, broker, "a", 0, 100)
+            epoch = bare.controller.epoch
+
+        # Given up: the broker is the controller again, and goes on from what it finds.
+        await asyncio.to_thread(create, broker, "b")
+        await asyncio.to_thread(produce, broker, "a", 0, 100)
+        async with BareController(keeper.port, CHROOT, BARE, stands_by=True) as bare:
+            data, _ = await bare.client.get(paths.CONTROLLER_EPOCH)
+            assert int(data or b"") == epoch + 1
+    finally:
+        await asyncio.to_thread(broker.kill)
+
+
+def create(broker: KafkaOnZooKeeper, topic: str) -> None:
+    """Through the controller, as soon as the broker is that."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap, "topic.metadata.refresh.interval.ms": 500})
+    wait_until(
+        lambda: admin.list_topics(timeout=30).controller_id == 1, "it is not the controller", seconds=60
+    )
+    for future in admin.create_topics([NewTopic(topic, 1, replica_assignment=[[1]])]).values():
+        future.result(60)

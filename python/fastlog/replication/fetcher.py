@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from fastlog.errors import ErrorCode
 from fastlog.native import FencedLeader, FetchReply, MalformedRequest, StorageError
@@ -47,7 +47,7 @@ class Fetcher:
         self._retire = retire
         self._connection: LeaderConnection | None = None
         self._changed = asyncio.Event()
-        self._at_work: Sequence[FetchPosition] = ()
+        self._at_work: frozenset[FetchPosition] = frozenset()
         self._rested = asyncio.Event()
         self._rested.set()
         self._closing = False
@@ -209,7 +209,7 @@ class Fetcher:
             if size or log_start > position.log_start:
                 changing.append(entry)
             else:
-                self._followed(position, entry[2])
+                self._tell(position, self._followed, entry[2])
         if not changing or self._closing:
             return
         with self._working([position for _, position, _ in changing]):
@@ -221,8 +221,16 @@ class Fetcher:
                 ],
             )
             for (_, position, row), result in zip(changing, results, strict=True):
-                self._replicated(position, row, result)
+                self._tell(position, self._replicated, row, result)
             await self._commit([position for _, position, _ in changing])
+
+    def _tell(self, position: FetchPosition, action: Callable[..., object], *args: Any) -> None:
+        """A defect that one partition meets must not keep the others waiting: it is given up."""
+        try:
+            action(position, *args)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and the others go on
+            _LOG.exception("%s-%d met a defect", *position.key)
+            self._fail(position, f"{type(error).__name__}: {error}")
 
     def _replicated(self, position: FetchPosition, row: FetchReplyRow, result: ReplicateResult) -> None:
         end_offset, log_start, trouble, words = result
@@ -369,10 +377,10 @@ class Fetcher:
     @contextlib.contextmanager
     def _working(self, positions: Sequence[FetchPosition]) -> Iterator[None]:
         """While logs of these are being changed."""
-        self._at_work = positions
+        self._at_work = frozenset(positions)
         self._rested.clear()
         try:
             yield
         finally:
-            self._at_work = ()
+            self._at_work = frozenset()
             self._rested.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -217,25 +218,30 @@ async def test_a_stop_waits_for_what_is_being_appended() -> None:
         led, partition = world.led(), world.partition()
         led.log.append(batch(b"x"), leader_epoch=0)
         world.follow(partition)
-        ends: list[int] = []
-        replicate = world.io.replicate
+        replicate, began, may_end = world.io.replicate, asyncio.Event(), asyncio.Event()
 
-        async def stop() -> None:
-            await world.fetcher.stop([KEY])
-            ends.append(partition.log.log_end_offset)
+        async def slow(*args: Any) -> Any:
+            began.set()
+            await may_end.wait()
+            return await replicate(*args)
 
-        stops: list[asyncio.Task[None]] = []
-
-        def submit(*args: object) -> asyncio.Future[object]:
-            stops.append(asyncio.ensure_future(stop()))
-            return replicate(*args)  # type: ignore[arg-type,return-value]
-
-        world.io.replicate = submit  # type: ignore[method-assign,assignment]
-        await world.fetcher.step()
-        await asyncio.gather(*stops)
-        assert ends == [1]
-        # It was appended, and is no news of the partition any more.
+        world.io.replicate = slow  # type: ignore[method-assign,assignment]
+        step = asyncio.create_task(world.fetcher.step())
+        await began.wait()
+        stop = asyncio.create_task(world.fetcher.stop([KEY]))
+        await world.fetcher.stop([("other", 0)])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not stop.done()
+        may_end.set()
+        await stop
+        assert partition.log.log_end_offset == 1
+        await step
+        # It is no news of the partition any more; but one that leads looks where its log ends.
         assert partition.high_watermark == 0
+        partition.log.lead(1)
+        partition.lead(1, frozenset([2]))
+        assert (partition.epoch_start, partition.high_watermark) == (1, 1)
 
 
 async def test_a_log_behind_the_leaders_starts_over_where_that_begins() -> None:
@@ -327,3 +333,25 @@ async def test_a_leader_takes_over_where_the_log_ends() -> None:
         # What comes late of the follower that it was changes nothing.
         partition.on_followed(1, 0)
         assert partition.local_offset() == 2
+
+
+async def test_a_defect_costs_the_partition_that_meets_it() -> None:
+    async with FollowerWorld() as world:
+        parts = []
+        for number in range(2):
+            led = world.led(("t", number))
+            led.log.append(batch(b"x"), leader_epoch=0)
+            led.high_watermark = 1
+            parts.append(world.partition(("t", number)))
+            world.follow(parts[-1])
+        moved = world.moved.append
+
+        def refuse(key: tuple[str, int]) -> None:
+            moved(key)
+            if key == ("t", 0):
+                raise RuntimeError("of whoever is told")
+
+        parts[0]._on_advance = refuse
+        await world.steps(2)
+        assert set(world.context.stats.failed) == {("t", 0)}
+        assert parts[1].high_watermark == 1

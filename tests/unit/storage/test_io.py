@@ -178,6 +178,30 @@ async def test_a_job_that_is_refused_leaves_no_wait_behind(kind: str, error: Bas
     await io.close()
 
 
+async def test_reads_need_not_be_waited_for() -> None:
+    engine = FakeEngine()
+    io = IoLoop(engine)  # type: ignore[arg-type]
+    log: Any = object()
+    read, write = io.fetch(13, 7, [row(log)], max_bytes=10, min_bytes=1), io.flush(log)
+    waiting = asyncio.create_task(io.settled(log, writes_only=True))
+    write.add_done_callback(lambda _: io.flush(log))
+    engine.finish(2, 20)
+    assert await write == 20
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    # Who was told of the result has written again.
+    assert not waiting.done()
+    engine.finish(3, 30)
+    await waiting
+    assert not read.done()
+    with pytest.raises(TimeoutError):
+        await io.settled(log, 0.02)
+    engine.finish(1, (0, None, []))
+    await read
+    await io.settled(log, 0)
+    await io.close()
+
+
 async def test_waits_for_jobs_that_do_not_end_have_a_bound() -> None:
     engine = FakeEngine()
     io = IoLoop(engine)  # type: ignore[arg-type]

@@ -27,13 +27,6 @@ _LOG: Final = logging.getLogger(__name__)
 async def changed(term: Term) -> None:
     """A registration has come or gone (`BrokerChange`)."""
     found = await term.store.brokers(term.watches.brokers, term.watches.broker)
-    for broker_id, suspect in list(term.suspects.items()):
-        if broker_id in found and found[broker_id].epoch <= suspect.epoch:
-            # Still the same life, of which nothing is expected.
-            del found[broker_id]
-            continue
-        del term.suspects[broker_id]
-        await term.run(brokers.brokers_failed(term.context, [broker_id]))
     diff = brokers.broker_diff(term.context, found)
     if diff.new or diff.bounced or diff.dead:
         _LOG.info(
@@ -64,24 +57,27 @@ async def suspected(term: Term, broker_id: int, epoch: int) -> None:
     """A registered broker's port refuses connections: see `suspicion`."""
     context = term.context
     broker = context.brokers.get(broker_id)
-    if broker is None or broker.epoch != epoch:
+    if broker is None or broker.epoch != epoch or broker_id in context.shutting_down:
         return
     _LOG.warning("broker %d is taken for failed, although it is registered", broker_id)
-    term.suspects[broker_id] = broker
-    term.channels.remove(broker_id)
-    context.remove_broker(broker_id)
+    term.suspects.add(broker_id)
+    # Like a broker that shuts down it is to lead nothing and to be in sync nowhere. What there is to tell it
+    # goes on to wait in its channel: if it lives it must miss nothing.
+    context.begin_shutdown(broker_id)
     await term.run(_replace(context, broker_id))
-    await deletion.brokers_gone(term, [broker_id])
-    await term.update_metadata()
 
 
 async def answers_again(term: Term, broker_id: int, epoch: int) -> None:
     """A broker that was taken for failed accepts connections."""
-    broker = term.suspects.get(broker_id)
-    if broker is None or broker.epoch != epoch:
+    context = term.context
+    broker = context.brokers.get(broker_id)
+    if broker_id not in term.suspects or broker is None or broker.epoch != epoch:
         return
-    del term.suspects[broker_id]
-    await _started(term, [broker])
+    term.suspects.discard(broker_id)
+    offline = context.offline_in_directories(broker_id)
+    context.remove_broker(broker_id)
+    context.put_offline_in_directories(broker_id, offline)
+    await _welcome(term, [broker])
 
 
 async def directories_failed(term: Term) -> None:
@@ -108,6 +104,10 @@ async def directories_answered(term: Term, broker_id: int, errors: dict[Partitio
 async def _started(term: Term, found: Collection[LiveBroker]) -> None:
     for broker in found:
         term.open_channel(broker)
+    await _welcome(term, found)
+
+
+async def _welcome(term: Term, found: Collection[LiveBroker]) -> None:
     await term.run(brokers.brokers_started(term.context, found))
     ids = [broker.id for broker in found]
     await reassignment_events.brokers_started(term, ids)
@@ -115,6 +115,7 @@ async def _started(term: Term, found: Collection[LiveBroker]) -> None:
 
 
 async def _failed(term: Term, ids: Collection[int]) -> None:
+    term.suspects.difference_update(ids)
     for broker_id in ids:
         term.channels.remove(broker_id)
     await term.run(brokers.brokers_failed(term.context, ids))

@@ -22,6 +22,7 @@ from fastlog.wire.messages.update_metadata import UpdateMetadataRequest, UpdateM
 
 _LOG: Final = logging.getLogger(__name__)
 RESEND_SECONDS: Final = 0.1
+_ENDING_SECONDS: Final = 10.0
 
 ControlResponse = LeaderAndIsrResponse | UpdateMetadataResponse | StopReplicaResponse
 OnAnswer = Callable[[int, ControlRequest, ControlResponse], None]
@@ -57,13 +58,23 @@ class ControlLink(Protocol):
 
 
 class LocalLink:
-    """To the broker in this process: no socket is in between."""
+    """To the broker in this process: no socket is in between.
+
+    What the broker has begun it ends, as it would over a socket, also when the channel is closed meanwhile.
+    """
 
     def __init__(self, receiver: ControlReceiver) -> None:
         self._receiver = receiver
+        self._begun: set[asyncio.Task[ControlResponse]] = set()
 
     async def ask(self, request: ControlRequest) -> ControlResponse:
         """See `ControlLink`."""
+        answering = asyncio.get_running_loop().create_task(self._answer(request))
+        self._begun.add(answering)
+        answering.add_done_callback(self._begun.discard)
+        return await asyncio.shield(answering)
+
+    async def _answer(self, request: ControlRequest) -> ControlResponse:
         if isinstance(request, LeaderAndIsrRequest):
             return await self._receiver.leader_and_isr(request)
         if isinstance(request, UpdateMetadataRequest):
@@ -71,7 +82,9 @@ class LocalLink:
         return await self._receiver.stop_replica(request)
 
     async def close(self) -> None:
-        """See `ControlLink`."""
+        """See `ControlLink`: waits until what is begun has ended, but not for ever."""
+        if self._begun:
+            await asyncio.wait(set(self._begun), timeout=_ENDING_SECONDS)
 
 
 class Channel:

@@ -400,8 +400,7 @@ class Controller:
 
     async def _brokers_changed(self, term: Term) -> None:
         await broker_events.changed(term)
-        known = [*term.context.brokers.values(), *term.suspects.values()]
-        self._suspicions.retain({(broker.id, broker.epoch) for broker in known})
+        self._suspicions.retain({(broker.id, broker.epoch) for broker in term.context.brokers.values()})
 
     async def _broker_modified(self, term: Term, name: str) -> None:
         if name.isdecimal():

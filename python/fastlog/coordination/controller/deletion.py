@@ -73,7 +73,11 @@ async def resume(term: Term, topics: Iterable[str] = ()) -> None:
 async def answered(term: Term, broker: int, errors: dict[PartitionKey, int]) -> None:
     """A broker has answered a StopReplica that deletes: error codes by partition."""
     context = term.context
-    ours = {key: code for key, code in errors.items() if key[0] in context.deleting}
+    ours = {
+        key: code
+        for key, code in errors.items()
+        if context.replica_phase(Replica(key, broker)) is ReplicaPhase.DELETION_STARTED
+    }
     deleted = [Replica(key, broker) for key, code in ours.items() if code == 0]
     failed = [Replica(key, broker) for key, code in ours.items() if code != 0]
     if failed:
@@ -83,20 +87,12 @@ async def answered(term: Term, broker: int, errors: dict[PartitionKey, int]) -> 
     await resume(term)
 
 
-async def brokers_gone(term: Term, brokers: Collection[int]) -> None:
-    """What they have of topics that are being deleted cannot be deleted now."""
-    context = term.context
-    of_deleted = [replica for replica in context.replicas_on(brokers) if replica.key[0] in context.deleting]
-    await fail(term, of_deleted)
-
-
 async def fail(term: Term, replicas: Collection[Replica]) -> None:
     """Replicas could not be deleted: their topics wait."""
     if not replicas:
         return
     context = term.context
-    started = [r for r in replicas if context.replica_phase(r) is not ReplicaPhase.DELETED]
-    await term.run(replica_machine.change(context, started, ReplicaPhase.INELIGIBLE))
+    await term.run(replica_machine.change(context, replicas, ReplicaPhase.INELIGIBLE))
     context.mark_ineligible({replica.key[0] for replica in replicas})
 
 
@@ -138,10 +134,12 @@ async def _begin(term: Term, topics: Collection[str]) -> None:
     turns = Turns()
     for replica in context.replicas_of(keys):
         await turns.step()
-        if not context.is_online(replica.broker, replica.key):
-            waiting.append(replica)
-        elif context.replica_phase(replica) is not ReplicaPhase.DELETED:
+        if context.replica_phase(replica) is ReplicaPhase.DELETED:
+            continue
+        if context.is_online(replica.broker, replica.key):
             there.append(replica)
+        else:
+            waiting.append(replica)
     await term.run(replica_machine.change(context, waiting, ReplicaPhase.OFFLINE))
     await fail(term, waiting)
     await term.run(replica_machine.change(context, there, ReplicaPhase.OFFLINE))

@@ -66,6 +66,8 @@ async def controlled_shutdown(term: Term, request: ControlledShutdownRequest) ->
         remaining = await term.run(shutdown)
     except KafkaError as error:
         return ControlledShutdownResponse(error_code=error.code)
+    # If it was one: it shuts down indeed.
+    term.suspects.discard(request.broker_id)
     _LOG.info("broker %d is shutting down and leads %d partitions", request.broker_id, len(remaining))
     return ControlledShutdownResponse(
         remaining_partitions=[RemainingPartition(topic, number) for topic, number in remaining]

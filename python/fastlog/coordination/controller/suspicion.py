@@ -6,9 +6,9 @@ is what an operating system says when no process listens there. A time-out, an u
 does not resolve say nothing about the process, and never count; nor does a refusal by a broker that has not
 accepted a connection since it registered, since Kafka's brokers register before they listen. After two
 refusals, some 75 ms apart, the partitions that the broker leads get other leaders out of their in-sync
-replicas, and the broker leaves the in-sync replicas of the others. Its registration stays; as soon as its
-port answers again, or it registers anew, it is treated as a broker that starts.
-`fastlog.controller.fast.failover=false` turns this off.
+replicas, and the broker leaves the in-sync replicas of the others. Its registration stays, and what there is
+to tell it waits for it; it counts as one that shuts down. As soon as its port answers again, or it registers
+anew, it is treated as a broker that starts. `fastlog.controller.fast.failover=false` turns this off.
 
 Why it is safe, even if the broker lives (behind a firewall that refuses, or with its listener closed):
 

@@ -71,8 +71,8 @@ class Term:
         self.channels: Final = channels
         self.watches: Final = watches
         self.node_id: Final = node_id
-        self.suspects: Final[dict[int, LiveBroker]] = {}
-        """Brokers that are registered, and taken for failed (`suspicion`)."""
+        self.suspects: Final[set[int]] = set()
+        """Brokers that are registered, and taken for failed (`suspicion`): they count as shutting down."""
         self._settings = settings
         self._link_to = link_to
 

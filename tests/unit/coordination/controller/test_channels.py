@@ -6,7 +6,7 @@ import asyncio
 
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.controller.channel_queue import ControlRequest
-from fastlog.coordination.controller.channels import Channels, ControlResponse
+from fastlog.coordination.controller.channels import Channels, ControlResponse, LocalLink
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest, LeaderAndIsrResponse
 from fastlog.wire.messages.stop_replica import StopReplicaRequest, StopReplicaResponse
 from fastlog.wire.messages.update_metadata import UpdateMetadataRequest, UpdateMetadataResponse
@@ -94,3 +94,37 @@ async def test_an_answer_that_comes_after_the_broker_has_gone_is_nobodys() -> No
     link.let.set()
     await until(lambda: link.closed)
     assert answered == []
+
+
+class Slow:
+    """A broker that takes its time. Implements `ControlReceiver`."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+        self.let = asyncio.Event()
+
+    async def leader_and_isr(self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse:
+        self.begun += 1
+        await self.let.wait()
+        self.ended += 1
+        return LeaderAndIsrResponse()
+
+    async def update_metadata(self, request: UpdateMetadataRequest) -> UpdateMetadataResponse:
+        return UpdateMetadataResponse()
+
+    async def stop_replica(self, request: StopReplicaRequest) -> StopReplicaResponse:
+        return StopReplicaResponse()
+
+
+async def test_the_broker_in_this_process_ends_what_it_has_begun() -> None:
+    slow = Slow()
+    channels = Channels(lambda *_: None, Supervisor())
+    channels.open(1, 7, LocalLink(slow))
+    channels.send(1, LeaderAndIsrRequest(broker_epoch=7))
+    await until(lambda: slow.begun)
+    closing = asyncio.create_task(channels.close())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    slow.let.set()
+    await closing
+    assert slow.ended == 1
