@@ -147,8 +147,9 @@ class Broker:
         if self._observability is not None:
             self._observability.health.stopping()
         if self._source is not None and self._services is not None:
-            # The controller moves what is led here: it must still be heard.
-            await ending.wait("leaving the cluster", self._source.leave)
+            # The controller moves what is led here: it must still be heard. Whether it does is no matter of
+            # the logs, and takes none of their time.
+            await Ending(STOP_MARGIN_SECONDS).wait("leaving the cluster", self._source.leave)
         for listener in self._listeners:
             ending.call("listening", listener.close)
         if self._services is not None:
