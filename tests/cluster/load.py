@@ -28,12 +28,20 @@ class Load:
     """Producers and a reader of one topic, in threads, from entering the context until `finish`."""
 
     def __init__(
-        self, bootstrap: str, topic: str, partitions: int, directory: Path, *, rate: int = 1000
+        self,
+        bootstrap: str,
+        topic: str,
+        partitions: int,
+        directory: Path,
+        *,
+        rate: int = 1000,
+        idempotent: bool = True,
     ) -> None:
         self._bootstrap, self._topic, self._partitions = bootstrap, topic, partitions
         self._files = [directory / f"producer-{number}.jsonl" for number in range(_PRODUCERS)]
         self._reads = directory / "reader.jsonl"
         self._rate = rate / _PRODUCERS
+        self._idempotent = idempotent
         self._ended, self._closed = threading.Event(), threading.Event()
         self._least = 0
         self._failures: list[BaseException] = []
@@ -99,7 +107,8 @@ class Load:
         producer = Producer(
             {
                 "bootstrap.servers": self._bootstrap,
-                "enable.idempotence": True,
+                "enable.idempotence": self._idempotent,
+                "acks": "all",
                 "linger.ms": 20,
                 "message.timeout.ms": _DELIVERY_SECONDS * 1000,
                 "reconnect.backoff.max.ms": 500,
