@@ -152,8 +152,9 @@ class Broker:
             # What waits for a start that does not come to its end is answered with what is known.
             self._dispatcher.open()
         if self._source is not None and self._services is not None:
-            # The controller moves what is led here: it must still be heard.
-            await ending.wait("leaving the cluster", self._source.leave)
+            # The controller moves what is led here: it must still be heard. Whether it does is no matter of
+            # the logs, and takes none of their time.
+            await Ending(STOP_MARGIN_SECONDS).wait("leaving the cluster", self._source.leave)
         for listener in self._listeners:
             ending.call("listening", listener.close)
         if self._services is not None:
