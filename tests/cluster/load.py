@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tests.chaos import truth
-from tests.cluster.history import LogHistory, Row, Writer, read_log_history
+from tests.cluster.history import NO_OFFSET, LogHistory, Row, Writer, read_log_history
 from tests.harness.waiting import wait_until
 
 _DELIVERY_SECONDS: Final = 120
@@ -124,7 +124,7 @@ class Load:
 
             def delivered(error: KafkaError | None, message: Message) -> None:
                 if error is None:
-                    acked.append(row_of(message))
+                    acked.append(_acked(message))
                 else:
                     # It has no offset, of course.
                     fields = {"partition": message.partition(), "value": int(message.value() or b"")}
@@ -206,6 +206,19 @@ class Load:
 
 def row_of(message: Message) -> Row:
     """Partition, offset and value, which is a number."""
-    partition, offset, value = message.partition(), message.offset(), message.value()
-    assert partition is not None and offset is not None and value is not None
+    offset = message.offset()
+    assert offset is not None
+    return _row(message, offset)
+
+
+def _acked(message: Message) -> Row:
+    """The same of a record that is acknowledged, be it without a place."""
+    offset = message.offset()
+    return _row(message, NO_OFFSET if offset is None else offset)
+
+
+def _row(message: Message, offset: int) -> Row:
+    partition, value = message.partition(), message.value()
+    assert partition is not None
+    assert value is not None
     return partition, offset, int(value)
