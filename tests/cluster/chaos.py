@@ -27,12 +27,13 @@ from tests.chaos.history import read_history
 from tests.cluster import kinds as kinds_of_members
 from tests.cluster.checker import check
 from tests.cluster.cluster import OFFSETS_PARTITIONS, PATIENCE_SECONDS, Cluster, Place
-from tests.cluster.history import LogHistory
+from tests.cluster.history import NO_OFFSET, LogHistory
 from tests.cluster.kinds import Kind, Kinds
 from tests.cluster.load import Load
 from tests.cluster.logs import assert_equal_logs
 from tests.cluster.moves import OF_BROKERS, OF_SERVERS, Move
 from tests.cluster.operator import admin, create_topic, rotations
+from tests.cluster.verdict import unexplained
 from tests.harness.waiting import wait_until
 
 TOPIC: Final = "numbers"
@@ -80,7 +81,7 @@ class Run:
                     violations = [*check(history), *self._check_group(history, partitions)]
             finally:
                 self._group.close()
-            violations += [f"not acknowledged: {failed}" for failed in history.unexplained]
+            violations += [f"not acknowledged: {failed}" for failed in unexplained(cluster, history)]
             violations += cluster.tracebacks()
             state = cluster.wait_whole()
             replicas = {key: part.replicas for key, part in state.partitions.items()}
@@ -133,6 +134,7 @@ class Run:
                 (partition, offset): value
                 for producer in history.producers.values()
                 for partition, offset, value in producer.acked
+                if offset != NO_OFFSET
             },
             stored_commits=commits,
             stored_generations=generations,

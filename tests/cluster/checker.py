@@ -11,6 +11,7 @@ The ideas are those of Jepsen's workload for Kafka, without its cycles of transa
 | `duplicates`    | one value at two offsets                                                               |
 | `aborted_reads` | read, though it was never sent, or is known not to be in the log                       |
 | `order`         | records of one producer that have changed places                                       |
+| `sending`       | a producer that finds the log not to go on where it was                                |
 | `reading`       | a reader that goes back, skips what is in the log, or finds its place gone             |
 """
 
@@ -21,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 
-from tests.cluster.history import LogHistory, Row
+from tests.cluster.history import NO_OFFSET, LogHistory, Row
 
 Position = tuple[int, int]
 """Partition and offset."""
@@ -37,14 +38,14 @@ def check(history: LogHistory) -> list[str]:
         *duplicates(history),
         *aborted_reads(history),
         *order(history),
+        *sending(history),
         *reading(history),
     ]
 
 
 def lost(history: LogHistory) -> Iterator[str]:
-    """What is acknowledged is read by who reads on behind it."""
-    seen = {row[2] for row in _read(history)}
-    ends = _ends(history)
+    """What is acknowledged is read by who reads on behind it, and in the end by who reads all."""
+    seen, ends = _settled(history)
     for partition, offset, value in _acked(history):
         if value not in seen and offset < ends.get(partition, 0):
             yield f"lost write: {value} was acknowledged at {partition}/{offset}, and nobody reads it"
@@ -52,8 +53,7 @@ def lost(history: LogHistory) -> Iterator[str]:
 
 def unseen(history: LogHistory) -> Iterator[str]:
     """What is acknowledged is read in the end."""
-    seen = {row[2] for row in _read(history)}
-    ends = _ends(history)
+    seen, ends = _settled(history)
     for partition, offset, value in _acked(history):
         if value not in seen and offset >= ends.get(partition, 0):
             yield f"unseen: {value} was acknowledged at {partition}/{offset}, {partition} is read to its end"
@@ -73,7 +73,7 @@ def vanished(history: LogHistory) -> Iterator[str]:
 def inconsistent(history: LogHistory) -> Iterator[str]:
     """One offset has one value, for ever: in acknowledgements, and for all readers."""
     values: dict[Position, int] = {}
-    for partition, offset, value in chain(_acked(history), _read(history)):
+    for partition, offset, value in chain(_placed(history), _read(history)):
         first = values.setdefault((partition, offset), value)
         if first != value:
             yield f"inconsistent offset: {partition}/{offset} has {first} and {value}"
@@ -82,7 +82,7 @@ def inconsistent(history: LogHistory) -> Iterator[str]:
 def duplicates(history: LogHistory) -> Iterator[str]:
     """A value, which was sent once, is at one offset."""
     positions: dict[int, Position] = {}
-    for partition, offset, value in chain(_acked(history), _read(history)):
+    for partition, offset, value in chain(_placed(history), _read(history)):
         first = positions.setdefault(value, (partition, offset))
         if first != (partition, offset):
             yield f"duplicate: {value} is at {first[0]}/{first[1]} and at {partition}/{offset}"
@@ -101,7 +101,7 @@ def aborted_reads(history: LogHistory) -> Iterator[str]:
 
 def order(history: LogHistory) -> Iterator[str]:
     """Records of a producer have, in each partition, the order in which they were sent."""
-    offsets = {row[2]: row[1] for row in chain(_acked(history), _read(history))}
+    offsets = {row[2]: row[1] for row in chain(_placed(history), _read(history))}
     for name, producer in history.producers.items():
         last: dict[int, tuple[int, int]] = {}
         for partition, value in producer.sent:
@@ -115,11 +115,16 @@ def order(history: LogHistory) -> Iterator[str]:
             last[partition] = (offset, value)
 
 
+def sending(history: LogHistory) -> Iterator[str]:
+    """An idempotent producer is never told that what it sends does not follow what it has sent."""
+    yield from (f"sending: {name} has to give up: {error}" for name, error in history.fatal)
+
+
 def reading(history: LogHistory) -> Iterator[str]:
     """A reader gets, from where it began, each record of the log after the one before."""
     yield from (f"reading: {name} finds its place gone: {error}" for name, error in history.lost)
     known: dict[int, list[int]] = defaultdict(list)
-    for partition, offset in sorted({(row[0], row[1]) for row in chain(_acked(history), _read(history))}):
+    for partition, offset in sorted({(row[0], row[1]) for row in chain(_placed(history), _read(history))}):
         known[partition].append(offset)
     for name, stretches in history.readers.items():
         for stretch in stretches:
@@ -143,6 +148,11 @@ def _acked(history: LogHistory) -> Iterator[Row]:
     return chain.from_iterable(producer.acked for producer in history.producers.values())
 
 
+def _placed(history: LogHistory) -> Iterator[Row]:
+    """Acknowledged, and it was told where."""
+    return (row for row in _acked(history) if row[1] != NO_OFFSET)
+
+
 def _read(history: LogHistory) -> Iterator[Row]:
     """What anybody has read, and the last look: once each."""
     rows: Iterable[Row] = chain.from_iterable(
@@ -151,9 +161,10 @@ def _read(history: LogHistory) -> Iterator[Row]:
     return iter(dict.fromkeys(chain(rows, history.final or ())))
 
 
-def _ends(history: LogHistory) -> dict[int, int]:
-    """The offset after the highest that was read of each partition."""
+def _settled(history: LogHistory) -> tuple[set[int], dict[int, int]]:
+    """(the values in the log, the end of each partition) by the last look, else by all that was read."""
+    rows = list(_read(history)) if history.final is None else history.final
     ends: dict[int, int] = {}
-    for partition, offset, _ in _read(history):
+    for partition, offset, _ in rows:
         ends[partition] = max(ends.get(partition, 0), offset + 1)
-    return ends
+    return {row[2] for row in rows}, ends

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tests.chaos import truth
-from tests.cluster.history import LogHistory, Row, Writer, read_log_history
+from tests.cluster.history import NO_OFFSET, LogHistory, Row, Writer, read_log_history
 from tests.harness.waiting import wait_until
 
 _DELIVERY_SECONDS: Final = 120
@@ -28,12 +28,20 @@ class Load:
     """Producers and a reader of one topic, in threads, from entering the context until `finish`."""
 
     def __init__(
-        self, bootstrap: str, topic: str, partitions: int, directory: Path, *, rate: int = 1000
+        self,
+        bootstrap: str,
+        topic: str,
+        partitions: int,
+        directory: Path,
+        *,
+        rate: int = 1000,
+        idempotent: bool = True,
     ) -> None:
         self._bootstrap, self._topic, self._partitions = bootstrap, topic, partitions
         self._files = [directory / f"producer-{number}.jsonl" for number in range(_PRODUCERS)]
         self._reads = directory / "reader.jsonl"
         self._rate = rate / _PRODUCERS
+        self._idempotent = idempotent
         self._ended, self._closed = threading.Event(), threading.Event()
         self._least = 0
         self._failures: list[BaseException] = []
@@ -99,7 +107,8 @@ class Load:
         producer = Producer(
             {
                 "bootstrap.servers": self._bootstrap,
-                "enable.idempotence": True,
+                "enable.idempotence": self._idempotent,
+                "acks": "all",
                 "linger.ms": 20,
                 "message.timeout.ms": _DELIVERY_SECONDS * 1000,
                 "reconnect.backoff.max.ms": 500,
@@ -115,7 +124,7 @@ class Load:
 
             def delivered(error: KafkaError | None, message: Message) -> None:
                 if error is None:
-                    acked.append(row_of(message))
+                    acked.append(_acked(message))
                 else:
                     # It has no offset, of course.
                     fields = {"partition": message.partition(), "value": int(message.value() or b"")}
@@ -127,17 +136,36 @@ class Load:
                 if self._ended.is_set():
                     due = max(due, min(self._least, count + 500))
                 rows = []
-                while count < due and len(producer) < 50_000:
-                    partition, value = count % self._partitions, number * _LEAP + count
-                    rows.append((partition, value))
-                    producer.produce(self._topic, b"%d" % value, partition=partition, on_delivery=delivered)
-                    count += 1
-                writer.records("sent", rows)
-                producer.poll(0.02)
+                try:
+                    while count < due and len(producer) < 50_000:
+                        partition, value = count % self._partitions, number * _LEAP + count
+                        text = b"%d" % value
+                        producer.produce(self._topic, text, partition=partition, on_delivery=delivered)
+                        rows.append((partition, value))
+                        count += 1
+                    producer.poll(0.02)
+                except KafkaException as error:
+                    writer.write("fatal", error=error.args[0].str())
+                    break
+                finally:
+                    writer.records("sent", rows)
                 self._write_acks(writer, number, acked)
-            left = producer.flush(_DELIVERY_SECONDS + 10)
+            left = self._flush(producer, writer)
             self._write_acks(writer, number, acked)
             assert left == 0, f"{left} records have no answer"
+
+    @staticmethod
+    def _flush(producer: Producer, writer: Writer) -> int:
+        """Waits for all answers; says how many did not come.
+
+        An idempotent producer gives up for good when the log does not go on where it was: it raises that
+        once, be it here, and then answers what it still has with an error.
+        """
+        try:
+            return producer.flush(_DELIVERY_SECONDS + 10)
+        except KafkaException as error:
+            writer.write("fatal", error=error.args[0].str())
+            return producer.flush(_DELIVERY_SECONDS + 10)
 
     def _write_acks(self, writer: Writer, number: int, acked: deque[Row]) -> None:
         self._counts[number] += len(acked)
@@ -178,6 +206,19 @@ class Load:
 
 def row_of(message: Message) -> Row:
     """Partition, offset and value, which is a number."""
-    partition, offset, value = message.partition(), message.offset(), message.value()
-    assert partition is not None and offset is not None and value is not None
+    offset = message.offset()
+    assert offset is not None
+    return _row(message, offset)
+
+
+def _acked(message: Message) -> Row:
+    """The same of a record that is acknowledged, be it without a place."""
+    offset = message.offset()
+    return _row(message, NO_OFFSET if offset is None else offset)
+
+
+def _row(message: Message, offset: int) -> Row:
+    partition, value = message.partition(), message.value()
+    assert partition is not None
+    assert value is not None
     return partition, offset, int(value)
