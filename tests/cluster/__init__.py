@@ -14,5 +14,6 @@
 | `logs`              | logs of the replicas compared byte by byte, and Kafka's own look at them       |
 | `verdict`           | all that must be true when a load is over                                      |
 | `moves`             | what happens to a cluster, by name                                             |
+| `cut_off`           | members that do not reach ZooKeeper, and answers of it that are lost           |
 | `chaos`             | one move after another, drawn by a seed                                        |
 """

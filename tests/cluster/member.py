@@ -39,7 +39,9 @@ class Member:
         self.port = free_port()
         self.kind: Kind = kind
         self.frozen = False
-        self._connect, self._heap, self._quick = connect, heap, quick
+        self.connect = connect
+        """Where it finds the tree."""
+        self._heap, self._quick = heap, quick
         self._settings = dict(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._wanted = False
@@ -89,10 +91,10 @@ class Member:
 
     def _broker(self) -> BrokerProcess | KafkaOnZooKeeper:
         if self.kind == "fastlog":
-            place = {"broker.id": str(self.number), "zookeeper.connect": self._connect}
+            place = {"broker.id": str(self.number), "zookeeper.connect": self.connect}
             return BrokerProcess(self.directory, settings={**self._settings, **place})
         return KafkaOnZooKeeper(
-            *(self.directory, self._connect),
+            *(self.directory, self.connect),
             broker_id=self.number,
             settings=self._settings,
             heap=self._heap,
