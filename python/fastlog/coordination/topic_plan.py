@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from fastlog.base.uuids import random_uuid
 from fastlog.base.wording import counted
-from fastlog.coordination.assignment import assign_replicas, assignment_problem, continue_assignment
+from fastlog.coordination.assignment import Racks, assign_replicas, assignment_problem, continue_assignment
 from fastlog.coordination.cluster_view import PartitionState, TopicState
 from fastlog.coordination.lifecycle import ConfigRules, TopicPolicy
 from fastlog.coordination.store import PartitionRecord, TopicRecord
@@ -65,12 +65,19 @@ def check_new_name(name: str, records: TopicRecords) -> None:
 
 
 def plan_topic(
-    topic: NewTopic, topic_id: bytes, brokers: Sequence[int], defaults: TopicDefaults, *, start: int = 0
+    topic: NewTopic,
+    topic_id: bytes,
+    brokers: Sequence[int],
+    defaults: TopicDefaults,
+    *,
+    start: int = 0,
+    racks: Racks | None = None,
 ) -> TopicRecord:
     """The record of a new topic; its config values are checked elsewhere.
 
     Raises KafkaError: INVALID_REQUEST, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
-    INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG (a null value), POLICY_VIOLATION (too many partitions).
+    INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG (a null value), POLICY_VIOLATION (too many partitions),
+    UNKNOWN_SERVER_ERROR (some brokers alone name racks, as in Kafka).
     """
     configs, assignments = checked_values(topic.configs or {}), topic.assignments
     if assignments:
@@ -81,7 +88,7 @@ def plan_topic(
             )
         replica_lists: Sequence[Sequence[int]] = _manual(assignments, brokers)
     else:
-        replica_lists = _automatic(brokers, defaults, topic.partitions, topic.replication, start)
+        replica_lists = _automatic(brokers, defaults, topic.partitions, topic.replication, start, racks)
     return TopicRecord(
         name=topic.name,
         topic_id=topic_id,
@@ -107,6 +114,8 @@ def plan_topics(
     defaults: TopicDefaults,
     rules: ConfigRules,
     policy: TopicPolicy | None,
+    *,
+    racks: Racks | None = None,
 ) -> list[TopicRecord | KafkaError]:
     """The records of new topics beside those of `records`, or why they cannot be made.
 
@@ -119,7 +128,7 @@ def plan_topics(
         try:
             check_new_name(topic.name, known)
             rules.check_topic(checked_values(topic.configs or {}), {})
-            record = plan_topic(topic, random_uuid(), brokers, defaults, start=count)
+            record = plan_topic(topic, random_uuid(), brokers, defaults, start=count, racks=racks)
             if policy is not None:
                 policy.check_create(topic_state(record))
         except KafkaError as error:
@@ -145,11 +154,13 @@ def plan_more_partitions(
     total: int,
     brokers: Sequence[int],
     assignments: Sequence[Sequence[int]] | None,
+    *,
+    racks: Racks | None = None,
 ) -> tuple[PartitionRecord, ...]:
     """The partitions that bring `existing` to `total`.
 
     Raises KafkaError: INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR,
-    POLICY_VIOLATION.
+    POLICY_VIOLATION, UNKNOWN_SERVER_ERROR (some brokers alone name racks).
     """
     current = len(existing)
     if total == current:
@@ -171,7 +182,10 @@ def plan_more_partitions(
             _check_assignment(replicas, brokers, replication)
         return new_partitions(assignments)
     _check_replication(replication, brokers)
-    return new_partitions(continue_assignment(brokers, [part.replicas for part in existing], additional))
+    replica_lists = [part.replicas for part in existing]
+    return new_partitions(
+        _over_racks(lambda: continue_assignment(brokers, replica_lists, additional, racks=racks))
+    )
 
 
 def new_partitions(replica_lists: Sequence[Sequence[int]]) -> tuple[PartitionRecord, ...]:
@@ -196,7 +210,12 @@ def topic_state(record: TopicRecord, partitions: int | None = None) -> TopicStat
 
 
 def _automatic(
-    brokers: Sequence[int], defaults: TopicDefaults, partitions: int, replication: int, start: int
+    brokers: Sequence[int],
+    defaults: TopicDefaults,
+    partitions: int,
+    replication: int,
+    start: int,
+    racks: Racks | None,
 ) -> list[tuple[int, ...]]:
     if partitions == DEFAULT:
         partitions = defaults.num_partitions
@@ -214,7 +233,18 @@ def _automatic(
         )
     _check_amount(partitions)
     _check_replication(replication, brokers)
-    return assign_replicas(brokers, partitions, replication, start=start % len(brokers), shift=start)
+    first = start % len(brokers)
+    return _over_racks(
+        lambda: assign_replicas(brokers, partitions, replication, start=first, shift=start, racks=racks)
+    )
+
+
+def _over_racks(assign: Callable[[], list[tuple[int, ...]]]) -> list[tuple[int, ...]]:
+    """All else is checked: what cannot be assigned now has brokers with racks beside others (KIP-36)."""
+    try:
+        return assign()
+    except ValueError as error:
+        raise KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from error
 
 
 def _manual(assignments: Assignments, brokers: Sequence[int]) -> list[Sequence[int]]:

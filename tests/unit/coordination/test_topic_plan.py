@@ -22,8 +22,8 @@ ID = bytes(range(16))
 
 
 def plan(**options: Any) -> TopicRecord:
-    start = options.pop("start", 0)
-    return plan_topic(NewTopic("t", **options), ID, [1, 2, 3], Defaults(), start=start)
+    start, racks = options.pop("start", 0), options.pop("racks", None)
+    return plan_topic(NewTopic("t", **options), ID, [1, 2, 3], Defaults(), start=start, racks=racks)
 
 
 def code_of(**options: Any) -> ErrorCode:
@@ -96,9 +96,9 @@ def test_errors_of_names(name: str, code: ErrorCode) -> None:
     check_new_name("free", records)
 
 
-def more(total: int, assignments: Any = None, brokers: tuple[int, ...] = (1, 2, 3)) -> Any:
+def more(total: int, assignments: Any = None, brokers: tuple[int, ...] = (1, 2, 3), racks: Any = None) -> Any:
     existing = [PartitionRecord((1, 2), (1, 2), 1), PartitionRecord((2, 3), (2, 3), 2)]
-    return plan_more_partitions(existing, total, list(brokers), assignments)
+    return plan_more_partitions(existing, total, list(brokers), assignments, racks=racks)
 
 
 def test_partitions_are_added_after_the_existing_ones() -> None:
@@ -131,3 +131,22 @@ def test_what_readers_see() -> None:
     assert state.internal
     assert [part.leader_epoch for part in state.partitions] == [4, 4]
     assert state.configs == {"a": "b"}
+
+
+def test_replicas_are_in_as_many_racks_as_there_are() -> None:
+    racks = {1: "a", 2: "a", 3: "b"}
+    for replicas in (
+        *(part.replicas for part in plan(partitions=6, replication=2, racks=racks).partitions),
+        *(part.replicas for part in more(8, racks=racks)),
+    ):
+        assert {racks[broker] for broker in replicas} == {"a", "b"}
+
+
+def test_either_all_brokers_name_a_rack_or_none() -> None:
+    racks = {1: "a", 2: None, 3: "b"}
+    assert code_of(partitions=6, replication=2, racks=racks) is ErrorCode.UNKNOWN_SERVER_ERROR
+    with pytest.raises(KafkaError) as caught:
+        more(3, racks=racks)
+    assert caught.value.code is ErrorCode.UNKNOWN_SERVER_ERROR
+    # Who says where everything is to be is not asked for racks.
+    assert len(plan(assignments={0: [1, 2]}, racks=racks).partitions) == 1

@@ -139,9 +139,7 @@ class MemberTopics(ConfigChanges):
         for item in wanted:
             try:
                 topic = self._find(item.name)
-                totals[item.name] = await self._writes.grow(
-                    item, self._view.broker_ids(), store=not validate_only
-                )
+                totals[item.name] = await self._writes.grow(item, self._view.racks(), store=not validate_only)
             except Exception as error:  # noqa: BLE001 - it is the topic's own
                 outcomes.append(error)
             else:
@@ -209,7 +207,8 @@ class MemberTopics(ConfigChanges):
 
     def _plan(self, topics: Sequence[NewTopic]) -> list[TopicRecord | KafkaError]:
         return plan_topics(
-            topics, self._records, self._view.broker_ids(), self._defaults, self._rules, self._policy
+            *(topics, self._records, self._view.broker_ids(), self._defaults, self._rules, self._policy),
+            racks=self._view.racks(),
         )
 
     async def _create(
