@@ -191,7 +191,7 @@ class Fetcher:
             return
         verdicts = self.positions.sort(reply.rows)
         for position, code in verdicts.failed:
-            self._fail_with(position, code)
+            self._fail(position, ErrorCode.of(code).name)
         for position, code in verdicts.delayed:
             self._delay(position, ErrorCode.of(code).name)
         for position, (epoch, end_offset) in verdicts.diverged:
@@ -303,7 +303,7 @@ class Fetcher:
                 continue
             if isinstance(found, int):
                 if found == ErrorCode.FENCED_LEADER_EPOCH:
-                    self._fail_with(position, found)
+                    self._fail(position, ErrorCode.of(found).name)
                 else:
                     self._delay(position, ErrorCode.of(found).name)
                 continue
@@ -366,14 +366,13 @@ class Fetcher:
         else:
             self._fail(position, why)
 
-    def _fail_with(self, position: FetchPosition, code: int) -> None:
-        # A leader that is in a newer epoch has been told so before us: nothing is wrong with that.
-        level = logging.INFO if code == ErrorCode.FENCED_LEADER_EPOCH else logging.ERROR
-        self._fail(position, ErrorCode.of(code).name, level)
-
-    def _fail(self, position: FetchPosition, why: str, level: int = logging.ERROR) -> None:
-        key, epoch = position.key, position.leader_epoch
-        _LOG.log(level, "%s-%d is not followed any more in epoch %d: %s", *key, epoch, why)
+    def _fail(self, position: FetchPosition, why: str) -> None:
+        # A leader often hears of its new epoch before its followers do, who will hear of it, too.
+        level = logging.INFO if why == ErrorCode.FENCED_LEADER_EPOCH.name else logging.ERROR
+        _LOG.log(
+            *(level, "%s-%d is not followed any more in epoch %d: %s"),
+            *(*position.key, position.leader_epoch, why),
+        )
         if self.positions.is_current(position):
             self.positions.remove(position.key)
             self._context.stats.failed[position.key] = why
