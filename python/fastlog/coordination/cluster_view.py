@@ -112,7 +112,7 @@ class ClusterView:
         return [broker.id for broker in self._snapshot.brokers]
 
     def racks(self) -> dict[int, str | None]:
-        """The rack of each live broker."""
+        """The rack of each live broker, where it names one."""
         return {broker.id: broker.rack for broker in self._snapshot.brokers}
 
     def is_alive(self, node_id: int) -> bool:

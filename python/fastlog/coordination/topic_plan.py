@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from fastlog.base.uuids import random_uuid
 from fastlog.base.wording import counted
-from fastlog.coordination.assignment import Racks, assign_replicas, assignment_problem, continue_assignment
+from fastlog.coordination.assignment import (
+    Racks,
+    assign_replicas,
+    assignment_problem,
+    continue_assignment,
+    not_all_in_racks,
+)
 from fastlog.coordination.cluster_view import PartitionState, TopicState
 from fastlog.coordination.lifecycle import ConfigRules, TopicPolicy
 from fastlog.coordination.store import PartitionRecord, TopicRecord
@@ -77,7 +83,7 @@ def plan_topic(
 
     Raises KafkaError: INVALID_REQUEST, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
     INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG (a null value), POLICY_VIOLATION (too many partitions),
-    UNKNOWN_SERVER_ERROR (some brokers alone name racks, as in Kafka).
+    UNKNOWN_SERVER_ERROR (some brokers name a rack, and others none).
     """
     configs, assignments = checked_values(topic.configs or {}), topic.assignments
     if assignments:
@@ -114,7 +120,6 @@ def plan_topics(
     defaults: TopicDefaults,
     rules: ConfigRules,
     policy: TopicPolicy | None,
-    *,
     racks: Racks | None = None,
 ) -> list[TopicRecord | KafkaError]:
     """The records of new topics beside those of `records`, or why they cannot be made.
@@ -154,13 +159,12 @@ def plan_more_partitions(
     total: int,
     brokers: Sequence[int],
     assignments: Sequence[Sequence[int]] | None,
-    *,
     racks: Racks | None = None,
 ) -> tuple[PartitionRecord, ...]:
     """The partitions that bring `existing` to `total`.
 
     Raises KafkaError: INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR,
-    POLICY_VIOLATION, UNKNOWN_SERVER_ERROR (some brokers alone name racks).
+    POLICY_VIOLATION, UNKNOWN_SERVER_ERROR (some brokers name a rack, and others none).
     """
     current = len(existing)
     if total == current:
@@ -182,10 +186,9 @@ def plan_more_partitions(
             _check_assignment(replicas, brokers, replication)
         return new_partitions(assignments)
     _check_replication(replication, brokers)
+    _check_racks(brokers, racks)
     replica_lists = [part.replicas for part in existing]
-    return new_partitions(
-        _over_racks(lambda: continue_assignment(brokers, replica_lists, additional, racks=racks))
-    )
+    return new_partitions(continue_assignment(brokers, replica_lists, additional, racks=racks))
 
 
 def new_partitions(replica_lists: Sequence[Sequence[int]]) -> tuple[PartitionRecord, ...]:
@@ -233,18 +236,9 @@ def _automatic(
         )
     _check_amount(partitions)
     _check_replication(replication, brokers)
+    _check_racks(brokers, racks)
     first = start % len(brokers)
-    return _over_racks(
-        lambda: assign_replicas(brokers, partitions, replication, start=first, shift=start, racks=racks)
-    )
-
-
-def _over_racks(assign: Callable[[], list[tuple[int, ...]]]) -> list[tuple[int, ...]]:
-    """All else is checked: what cannot be assigned now has brokers with racks beside others (KIP-36)."""
-    try:
-        return assign()
-    except ValueError as error:
-        raise KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from error
+    return assign_replicas(brokers, partitions, replication, start=first, shift=start, racks=racks)
 
 
 def _manual(assignments: Assignments, brokers: Sequence[int]) -> list[Sequence[int]]:
@@ -280,3 +274,9 @@ def _check_replication(replication: int, brokers: Sequence[int]) -> None:
             ErrorCode.INVALID_REPLICATION_FACTOR,
             f"replication factor {replication} cannot be met: {counted(len(brokers), 'broker')} alive",
         )
+
+
+def _check_racks(brokers: Sequence[int], racks: Racks | None) -> None:
+    if (problem := not_all_in_racks(brokers, racks)) is not None:
+        # Kafka's AdminOperationException, for which its protocol has no code.
+        raise KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, problem)

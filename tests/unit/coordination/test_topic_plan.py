@@ -22,8 +22,8 @@ ID = bytes(range(16))
 
 
 def plan(**options: Any) -> TopicRecord:
-    start, racks = options.pop("start", 0), options.pop("racks", None)
-    return plan_topic(NewTopic("t", **options), ID, [1, 2, 3], Defaults(), start=start, racks=racks)
+    start = options.pop("start", 0)
+    return plan_topic(NewTopic("t", **options), ID, [1, 2, 3], Defaults(), start=start)
 
 
 def code_of(**options: Any) -> ErrorCode:
@@ -96,9 +96,9 @@ def test_errors_of_names(name: str, code: ErrorCode) -> None:
     check_new_name("free", records)
 
 
-def more(total: int, assignments: Any = None, brokers: tuple[int, ...] = (1, 2, 3), racks: Any = None) -> Any:
+def more(total: int, assignments: Any = None, brokers: tuple[int, ...] = (1, 2, 3)) -> Any:
     existing = [PartitionRecord((1, 2), (1, 2), 1), PartitionRecord((2, 3), (2, 3), 2)]
-    return plan_more_partitions(existing, total, list(brokers), assignments, racks=racks)
+    return plan_more_partitions(existing, total, list(brokers), assignments)
 
 
 def test_partitions_are_added_after_the_existing_ones() -> None:
@@ -133,20 +133,17 @@ def test_what_readers_see() -> None:
     assert state.configs == {"a": "b"}
 
 
-def test_replicas_are_in_as_many_racks_as_there_are() -> None:
-    racks = {1: "a", 2: "a", 3: "b"}
-    for replicas in (
-        *(part.replicas for part in plan(partitions=6, replication=2, racks=racks).partitions),
-        *(part.replicas for part in more(8, racks=racks)),
+def test_replicas_go_to_other_racks_and_either_all_brokers_have_one_or_none() -> None:
+    racks = {1: "a", 2: "a", 3: "b", 4: "b"}
+    new, ids = NewTopic("t", 8, 2), list(racks)
+    made = plan_topic(new, ID, ids, Defaults(), racks=racks).partitions
+    added = plan_more_partitions(made, 12, ids, None, racks)
+    assert all({racks[replica] for replica in part.replicas} == {"a", "b"} for part in [*made, *added])
+    some = {**racks, 3: None}
+    for asked in (
+        lambda: plan_topic(new, ID, ids, Defaults(), racks=some),
+        lambda: plan_more_partitions(made, 12, ids, None, some),
     ):
-        assert {racks[broker] for broker in replicas} == {"a", "b"}
-
-
-def test_either_all_brokers_name_a_rack_or_none() -> None:
-    racks = {1: "a", 2: None, 3: "b"}
-    assert code_of(partitions=6, replication=2, racks=racks) is ErrorCode.UNKNOWN_SERVER_ERROR
-    with pytest.raises(KafkaError) as caught:
-        more(3, racks=racks)
-    assert caught.value.code is ErrorCode.UNKNOWN_SERVER_ERROR
-    # Who says where everything is to be is not asked for racks.
-    assert len(plan(assignments={0: [1, 2]}, racks=racks).partitions) == 1
+        with pytest.raises(KafkaError, match=r"brokers \[3\] name no rack") as caught:
+            asked()
+        assert caught.value.code is ErrorCode.UNKNOWN_SERVER_ERROR

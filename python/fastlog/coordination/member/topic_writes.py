@@ -61,7 +61,7 @@ class TopicWrites:
     async def grow(self, wanted: MorePartitions, racks: Racks, *, store: bool = True) -> int:
         """Adds partitions to a topic; gives how many it has then. With `store` false it is only checked.
 
-        `racks` has all live brokers.
+        `racks` are those of the live brokers, in the order of their ids.
 
         Errors: UNKNOWN_TOPIC_OR_PARTITION, REASSIGNMENT_IN_PROGRESS, NOT_CONTROLLER, those of
         `plan_more_partitions`.
@@ -84,9 +84,7 @@ class TopicWrites:
                 PartitionRecord(now.assignments[number].replicas, (), -1)
                 for number in range(len(now.assignments))
             ]
-            added = plan_more_partitions(
-                existing, wanted.total, sorted(racks), wanted.assignments, racks=racks
-            )
+            added = plan_more_partitions(existing, wanted.total, [*racks], wanted.assignments, racks)
             if not store:
                 return wanted.total
             more = {number: Assignment(part.replicas) for number, part in enumerate(added, len(existing))}
