@@ -99,7 +99,7 @@ def test_kafka_topics(mixed: Cluster, tools: _Tools) -> None:
     tools.run(TOPIC_COMMAND, "--delete", "--topic", "tooled")
     mixed.wait_for(lambda state: not state.of("tooled"), "it stays")
     mixed.wait_for(
-        lambda _: not [path for path in mixed.data_dirs.values() if [*path.glob("tooled-*")]],
+        lambda _: not [path for path in mixed.data_dirs.values() if [*path.glob("tooled-?")]],
         "its logs stay",
     )
     assert "tooled" not in tools.run(TOPIC_COMMAND, "--list")
@@ -113,7 +113,7 @@ def test_kafka_configs(mixed: Cluster, tools: _Tools) -> None:
     assert "43200000" in tools.shell("get", "/config/topics/set")
     tools.run(CONFIG_COMMAND, *where, "--alter", "--delete-config", "retention.ms")
     assert "retention.ms" not in tools.run(CONFIG_COMMAND, *where, "--describe")
-    for number in mixed.members:
+    for number in (of_kind(mixed, "kafka"), of_kind(mixed, "fastlog")):
         broker = ("--entity-type", "brokers", "--entity-name", str(number))
         tools.run(CONFIG_COMMAND, *broker, "--alter", "--add-config", "log.cleaner.threads=2")
         assert "log.cleaner.threads=2" in tools.run(CONFIG_COMMAND, *broker, "--describe")
