@@ -7,6 +7,7 @@
 | `member`, `cluster` | a broker of either kind on its directory, and three of them on a tree          |
 | `tree_state`        | what the tree says: who lives, controls, leads, is in sync                     |
 | `operator`          | topics and preferred leaders                                                   |
+| `control`           | who is the controller; the nodes that commands leave                           |
 | `groups`            | groups of a chosen coordinator                                                 |
 | `load`              | producers and a reader, which write a history                                  |
 | `history`           | what they write down                                                           |

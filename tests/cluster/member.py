@@ -18,6 +18,9 @@ from tests.peers.apache_kafka import KafkaOnZooKeeper
 _CLEAN_ENDS: Final = (0, 128 + signal.SIGTERM, -signal.SIGTERM)
 """A JVM that ends in order because of SIGTERM says 143."""
 
+_NO_LEADER: Final = "cannot become follower since the new leader -1 is unavailable"
+"""Kafka's brokers say so of each partition that its controller finds nobody to lead, too."""
+
 
 class Member:
     """The place survives its processes; the kind may change from one to the next."""
@@ -73,6 +76,13 @@ class Member:
         """The same of its fastlog brokers alone."""
         path = self.directory / "broker.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def complaints(self) -> list[str]:
+        """What its Apache Kafka brokers call errors, if `KAFKA_LOG` has them say anything."""
+        path = self.directory / "server.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return [line for line in lines if " ERROR " in line and _NO_LEADER not in line]
 
     def cpu_seconds(self) -> float:
         """What its process has used so far, user and system."""
