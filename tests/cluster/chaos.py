@@ -33,6 +33,7 @@ from tests.cluster.load import Load
 from tests.cluster.logs import assert_equal_logs
 from tests.cluster.moves import OF_BROKERS, OF_SERVERS, Move
 from tests.cluster.operator import admin, create_topic, rotations
+from tests.cluster.verdict import unexplained
 from tests.harness.waiting import wait_until
 
 TOPIC: Final = "numbers"
@@ -80,7 +81,7 @@ class Run:
                     violations = [*check(history), *self._check_group(history, partitions)]
             finally:
                 self._group.close()
-            violations += [f"not acknowledged: {failed}" for failed in history.unexplained]
+            violations += [f"not acknowledged: {failed}" for failed in unexplained(cluster, history)]
             violations += cluster.tracebacks()
             state = cluster.wait_whole()
             replicas = {key: part.replicas for key, part in state.partitions.items()}

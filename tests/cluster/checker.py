@@ -11,6 +11,7 @@ The ideas are those of Jepsen's workload for Kafka, without its cycles of transa
 | `duplicates`    | one value at two offsets                                                               |
 | `aborted_reads` | read, though it was never sent, or is known not to be in the log                       |
 | `order`         | records of one producer that have changed places                                       |
+| `sending`       | a producer that finds the log not to go on where it was                                |
 | `reading`       | a reader that goes back, skips what is in the log, or finds its place gone             |
 """
 
@@ -37,14 +38,14 @@ def check(history: LogHistory) -> list[str]:
         *duplicates(history),
         *aborted_reads(history),
         *order(history),
+        *sending(history),
         *reading(history),
     ]
 
 
 def lost(history: LogHistory) -> Iterator[str]:
-    """What is acknowledged is read by who reads on behind it."""
-    seen = {row[2] for row in _read(history)}
-    ends = _ends(history)
+    """What is acknowledged is read by who reads on behind it, and in the end by who reads all."""
+    seen, ends = _settled(history)
     for partition, offset, value in _acked(history):
         if value not in seen and offset < ends.get(partition, 0):
             yield f"lost write: {value} was acknowledged at {partition}/{offset}, and nobody reads it"
@@ -52,8 +53,7 @@ def lost(history: LogHistory) -> Iterator[str]:
 
 def unseen(history: LogHistory) -> Iterator[str]:
     """What is acknowledged is read in the end."""
-    seen = {row[2] for row in _read(history)}
-    ends = _ends(history)
+    seen, ends = _settled(history)
     for partition, offset, value in _acked(history):
         if value not in seen and offset >= ends.get(partition, 0):
             yield f"unseen: {value} was acknowledged at {partition}/{offset}, {partition} is read to its end"
@@ -115,6 +115,11 @@ def order(history: LogHistory) -> Iterator[str]:
             last[partition] = (offset, value)
 
 
+def sending(history: LogHistory) -> Iterator[str]:
+    """An idempotent producer is never told that what it sends does not follow what it has sent."""
+    yield from (f"sending: {name} has to give up: {error}" for name, error in history.fatal)
+
+
 def reading(history: LogHistory) -> Iterator[str]:
     """A reader gets, from where it began, each record of the log after the one before."""
     yield from (f"reading: {name} finds its place gone: {error}" for name, error in history.lost)
@@ -151,9 +156,10 @@ def _read(history: LogHistory) -> Iterator[Row]:
     return iter(dict.fromkeys(chain(rows, history.final or ())))
 
 
-def _ends(history: LogHistory) -> dict[int, int]:
-    """The offset after the highest that was read of each partition."""
+def _settled(history: LogHistory) -> tuple[set[int], dict[int, int]]:
+    """(the values in the log, the end of each partition) by the last look, else by all that was read."""
+    rows = list(_read(history)) if history.final is None else history.final
     ends: dict[int, int] = {}
-    for partition, offset, _ in _read(history):
+    for partition, offset, _ in rows:
         ends[partition] = max(ends.get(partition, 0), offset + 1)
-    return ends
+    return {row[2] for row in rows}, ends

@@ -42,7 +42,6 @@ _SETTINGS: Final = {
     "auto.create.topics.enable": "false",
     # Who leads is what the tests say, until they say otherwise.
     "auto.leader.rebalance.enable": "false",
-    "replica.lag.time.max.ms": "10000",
     "controlled.shutdown.retry.backoff.ms": "500",
     "group.initial.rebalance.delay.ms": "0",
     "log.retention.ms": "-1",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.extent import WHOLE
+from tests.cluster.extent import PLACE, WHOLE
 from tests.cluster.kinds import Kinds, clusters, named
 
 
@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="module", params=clusters(whole=WHOLE), ids=named)
 def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     kinds: Kinds = request.param
-    with Cluster(tmp_path_factory.mktemp("cluster"), kinds) as cluster:
+    with Cluster(tmp_path_factory.mktemp("cluster"), kinds, place=PLACE) as cluster:
         yield cluster
 
 

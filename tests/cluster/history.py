@@ -7,6 +7,7 @@ Times are nanoseconds of CLOCK_MONOTONIC. Each producer and each reader has a fi
 | sent   | t, records: [partition, value] each, in the order in which they were given to the client      |
 | acked  | t, records: [partition, offset, value] each                                                   |
 | failed | t, partition, value, error, sure: whether it is certain that the record is not in the log     |
+| fatal  | t, error: the producer has given up for good                                                  |
 | begun  | t, partitions: the reader begins to read these anew, wherever                                 |
 | read   | t, records: [partition, offset, value] each, in the order in which they came                  |
 | lost   | t, error: the reader's place is not in the log, and it reads no more                          |
@@ -59,6 +60,8 @@ class LogHistory:
     """Stretches without a new beginning, in the order of time."""
     lost: list[tuple[str, str]] = field(default_factory=list)
     """Readers that found their place gone, with what they were told."""
+    fatal: list[tuple[str, str]] = field(default_factory=list)
+    """Producers that found the log not to go on where it was, likewise."""
     final: list[Row] | None = None
     """All that the topic has, read from the beginning to the end when all was over."""
 
@@ -76,6 +79,8 @@ class LogHistory:
                 self.readers.setdefault(name, []).append([])
             case "read":
                 self.readers[name][-1].extend(_rows(event))
+            case "fatal":
+                self.fatal.append((name, event["error"]))
             case "lost":
                 self.lost.append((name, event["error"]))
             case other:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tests.chaos import truth
 from tests.cluster.history import LogHistory, Row, Writer, read_log_history
@@ -127,17 +127,36 @@ class Load:
                 if self._ended.is_set():
                     due = max(due, min(self._least, count + 500))
                 rows = []
-                while count < due and len(producer) < 50_000:
-                    partition, value = count % self._partitions, number * _LEAP + count
-                    rows.append((partition, value))
-                    producer.produce(self._topic, b"%d" % value, partition=partition, on_delivery=delivered)
-                    count += 1
-                writer.records("sent", rows)
-                producer.poll(0.02)
+                try:
+                    while count < due and len(producer) < 50_000:
+                        partition, value = count % self._partitions, number * _LEAP + count
+                        text = b"%d" % value
+                        producer.produce(self._topic, text, partition=partition, on_delivery=delivered)
+                        rows.append((partition, value))
+                        count += 1
+                    producer.poll(0.02)
+                except KafkaException as error:
+                    writer.write("fatal", error=error.args[0].str())
+                    break
+                finally:
+                    writer.records("sent", rows)
                 self._write_acks(writer, number, acked)
-            left = producer.flush(_DELIVERY_SECONDS + 10)
+            left = self._flush(producer, writer)
             self._write_acks(writer, number, acked)
             assert left == 0, f"{left} records have no answer"
+
+    @staticmethod
+    def _flush(producer: Producer, writer: Writer) -> int:
+        """Waits for all answers; says how many did not come.
+
+        An idempotent producer gives up for good when the log does not go on where it was: it raises that
+        once, be it here, and then answers what it still has with an error.
+        """
+        try:
+            return producer.flush(_DELIVERY_SECONDS + 10)
+        except KafkaException as error:
+            writer.write("fatal", error=error.args[0].str())
+            return producer.flush(_DELIVERY_SECONDS + 10)
 
     def _write_acks(self, writer: Writer, number: int, acked: deque[Row]) -> None:
         self._counts[number] += len(acked)

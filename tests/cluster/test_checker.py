@@ -51,6 +51,15 @@ def an_acknowledged_record_is_not_there(history: LogHistory) -> None:
     history.readers["r1"][0].remove((1, 0, 11))
 
 
+def a_record_is_not_there_any_more(history: LogHistory) -> None:
+    final_of(history).remove((0, 1, 12))
+
+
+def an_acknowledged_record_is_skipped_by_all(history: LogHistory) -> None:
+    history.final = None
+    history.readers = {"r1": [[(1, 1, 20)]]}
+
+
 def the_last_acknowledged_record_is_not_there(history: LogHistory) -> None:
     final_of(history).remove((0, 5, 21))
 
@@ -112,10 +121,16 @@ def a_reader_is_told_that_it_is_behind_the_end(history: LogHistory) -> None:
     history.lost.append(("r1", "OFFSET_OUT_OF_RANGE"))
 
 
+def a_producer_is_told_of_a_gap(history: LogHistory) -> None:
+    history.fatal.append(("p1", "OUT_OF_ORDER_SEQUENCE_NUMBER"))
+
+
 @pytest.mark.parametrize(
     ("plant", "words"),
     [
         (an_acknowledged_record_is_not_there, "lost write: 11 was acknowledged at 1/0"),
+        (a_record_is_not_there_any_more, "lost write: 12 was acknowledged at 0/1"),
+        (an_acknowledged_record_is_skipped_by_all, "lost write: 11 was acknowledged at 1/0"),
         (the_last_acknowledged_record_is_not_there, "unseen: 21 was acknowledged at 0/5"),
         (a_partition_is_empty_in_the_end, "unseen: 11 was acknowledged at 1/0"),
         (what_was_read_is_gone, "vanished: 13 was read at 0/2"),
@@ -127,6 +142,7 @@ def a_reader_is_told_that_it_is_behind_the_end(history: LogHistory) -> None:
         (a_value_of_another_partition_is_read, "aborted read: 16"),
         (a_record_that_failed_is_read, "aborted read: 14 is read at 0/6, though it failed"),
         (two_records_change_places, "order: p1 sent 13 before 12"),
+        (a_producer_is_told_of_a_gap, "sending: p1 has to give up"),
         (a_reader_goes_back, "reading: r2 goes back in 0 from 1 to 0"),
         (a_reader_sees_a_record_twice, "reading: r2 goes back in 0 from 1 to 1"),
         (a_reader_skips_a_record, "reading: r2 skips 1 of 0 from 1 to 4"),
@@ -149,11 +165,13 @@ def test_a_history_is_read_back(tmp_path: Path) -> None:
             reader.write("begun", partitions=[0])
             reader.records("read", [(0, 7, 10)])
         reader.write("lost", error="gone")
+        producer.write("fatal", error="gap")
     assert read_log_history([tmp_path / "p1.jsonl", tmp_path / "r1.jsonl"], [(0, 7, 10)]) == LogHistory(
         producers={
             "p1": ProducerHistory([(0, 10), (1, 11)], [(0, 7, 10)], [Failed(1, 11, "timed out", sure=False)])
         },
         readers={"r1": [[(0, 7, 10)], [(0, 7, 10)]]},
         lost=[("r1", "gone")],
+        fatal=[("p1", "gap")],
         final=[(0, 7, 10)],
     )

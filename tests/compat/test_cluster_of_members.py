@@ -117,7 +117,13 @@ def produce(cluster: Cluster, topic: str, first: int, count: int = RECORDS) -> N
 def consume(cluster: Cluster, topic: str, group: str, count: int) -> list[int]:
     """What a group gets until it has so many, sorted; it commits."""
     consumer = Consumer(
-        {"bootstrap.servers": cluster.bootstrap, "group.id": group, "auto.offset.reset": "earliest"}
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            # A coordinator that is killed may take the word that a member has left with it.
+            "session.timeout.ms": "6000",
+        }
     )
     consumer.subscribe([topic])
     values: list[int] = []

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import pytest
 
-from fastlog.coordination.zookeeper.codes import OpCode, Xid, ZkCode
+from fastlog.coordination.zookeeper.codes import OpCode, ZkCode
 from fastlog.coordination.zookeeper.errors import ZkError
-from fastlog.coordination.zookeeper.jute import Reader, Writer, framed
-from fastlog.coordination.zookeeper.replies import (
-    ConnectReply,
-    ConnectRequest,
-    Result,
-    read_event,
-    read_header,
-    read_result,
-)
+from fastlog.coordination.zookeeper.jute import Reader, Writer
+from fastlog.coordination.zookeeper.replies import Event, Result, read_header, read_result
 from fastlog.coordination.zookeeper.requests import (
     Auth,
     Bare,
@@ -35,9 +26,9 @@ from fastlog.coordination.zookeeper.requests import (
     SetAcl,
     SetData,
     SetWatches,
-    write_request,
 )
 from fastlog.coordination.zookeeper.structures import Acl, Stat
+from tests.harness.keeper_link import KeeperLink, word
 from tests.harness.keeper_process import KeeperProcess
 from tests.peers.zookeeper import ZooKeeperServer, run_client
 
@@ -112,6 +103,13 @@ SCRIPT: Final[list[Request]] = [
     *(OfWatch(OpCode.ADD_WATCH, "/two", 0), Create("/two/x"), SetData("/two", b""), Delete("/two/x")),
     *(OfWatch(OpCode.CHECK_WATCHES, "/two", 3), OfWatch(OpCode.REMOVE_WATCHES, "/two", 3)),
     *(OfWatch(OpCode.REMOVE_WATCHES, "/two", 3), OfWatch(OpCode.CHECK_WATCHES, "/two", 2)),
+    *(OfWatch(OpCode.ADD_WATCH, "/two", 0), Read(G, "/two", True), OfWatch(OpCode.CHECK_WATCHES, "/two", 4)),
+    *[OfWatch(OpCode.CHECK_WATCHES, "/two", kind) for kind in (0, 1, 2, 3, 5, 6, -1)],
+    *[OfWatch(OpCode.REMOVE_WATCHES, "/two", kind) for kind in (0, 1, 5, 6, 4, 4)],
+    *(OfWatch(OpCode.CHECK_WATCHES, "/two", 2), SetData("/two", b"told once"), SetData("/two", b"not")),
+    *(OfWatch(OpCode.ADD_WATCH, "/two", 1), Read(C, "/two", True), OfWatch(OpCode.CHECK_WATCHES, "/two", 5)),
+    *[OfWatch(OpCode.REMOVE_WATCHES, "/two", kind) for kind in (4, 5, 5)],
+    *(Create("/two/y"), Delete("/two/y")),
     *(OfWatch(OpCode.ADD_WATCH, "/", 1), Create("/two/y"), SetData("/two/y", b"1"), Delete("/two/y")),
     *(OfWatch(OpCode.ADD_WATCH, "/", 7), OfWatch(OpCode.REMOVE_WATCHES, "/", 3)),
     *(SetWatches(OpCode.SET_WATCHES, 0, ["/two", "/gone"], ["/two", "/gone"], ["/two", "/gone"]),),
@@ -123,55 +121,31 @@ SCRIPT: Final[list[Request]] = [
 ]
 
 
-class Talk:
+class Talk(KeeperLink):
     """One session: what was sent, what came, in the terms of a table."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._socket.sendall(framed(ConnectRequest(0, 10_000, 0, bytes(16)).write()))
-        reply = ConnectReply.read(Reader(self.packet()))
-        assert reply.timeout_ms == 10_000
-        assert reply.session_id != 0
-        self.session_id = reply.session_id
+        super().__init__(port)
+        assert self.reply.timeout_ms == 10_000
+        assert self.reply.session_id != 0
         self._zxid: int | None = None
-        self._xid = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._socket.close()
-
-    def ask(self, request: Request) -> list[object]:
+    def told(self, request: Request) -> list[object]:
         """The answer, after the events that came before it."""
-        self._xid += 1
-        special = {OpCode.PING: Xid.PING, OpCode.AUTH: Xid.AUTH}
-        xid = special.get(
-            OpCode(request.op), Xid.SET_WATCHES if isinstance(request, SetWatches) else self._xid
-        )
-        self.send(bytes(write_request(xid, request)))
+        xid = self.request(request)
         said: list[object] = []
-        while True:
-            reader = Reader(self.packet())
-            got, zxid, code = read_header(reader)
-            if got == Xid.EVENT:
-                said.append(read_event(reader))
-                continue
-            assert got == xid
-            # Reads tell the last zxid of the server; its distance from the first one is what can be compared.
-            if self._zxid is None:
-                self._zxid = zxid
-            said.append(
-                (
-                    zxid and zxid - self._zxid,
-                    code,
-                    None if code else self._plain(read_result(request, reader)),
-                )
-            )
-            assert reader.left == 0, request
-            return said
+        while isinstance(answer := self.answer(), Event):
+            said.append(answer)
+        got, zxid, code, reader = answer
+        assert got == xid
+        # Reads tell the last zxid of the server; its distance from the first one is what can be compared.
+        if self._zxid is None:
+            self._zxid = zxid
+        said.append(
+            (zxid and zxid - self._zxid, code, None if code else self._plain(read_result(request, reader)))
+        )
+        assert reader.left == 0, request
+        return said
 
     def _plain(self, result: Result) -> Result:
         parts = [
@@ -188,22 +162,8 @@ class Talk:
         first = self._zxid or 0
         # The nodes of a new server are as old as the server: 0 there, and here.
         zxids = {name: max(getattr(stat, name) - first, -1) for name in ("czxid", "mzxid", "pzxid")}
-        owner = -7 if stat.ephemeral_owner == self.session_id else stat.ephemeral_owner
+        owner = -7 if stat.ephemeral_owner == self.reply.session_id else stat.ephemeral_owner
         return stat._replace(**zxids, ctime=0, mtime=0, ephemeral_owner=owner)
-
-    def send(self, packet: bytes) -> None:
-        self._socket.sendall(framed(packet))
-
-    def packet(self) -> bytes:
-        return self._take(int.from_bytes(self._take(4)))
-
-    def _take(self, count: int) -> bytes:
-        data = bytearray()
-        while len(data) < count:
-            piece = self._socket.recv(count - len(data))
-            assert piece, "the server has closed the connection"
-            data += piece
-        return bytes(data)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +183,7 @@ def test_the_same_packets_get_the_same_answers(keeper: KeeperProcess, zookeeper:
     differences = []
     with Talk(keeper.port) as ours, Talk(zookeeper.port) as theirs:
         for number, request in enumerate(SCRIPT):
-            mine, real = ours.ask(request), theirs.ask(request)
+            mine, real = ours.told(request), theirs.told(request)
             if mine != real:
                 differences.append(f"{number} {request}\n  keeper    {mine}\n  zookeeper {real}")
     assert not differences, "\n".join(differences)
@@ -272,25 +232,16 @@ def _without_times(text: str) -> list[str]:
 
 
 def test_four_letter_words_have_the_same_names(keeper: KeeperProcess, zookeeper: ZooKeeperServer) -> None:
-    for word in (b"ruok", b"isro"):
-        assert _say(word, keeper.port) == _say(word, zookeeper.port)
-    for word in (b"srvr", b"stat", b"conf"):
-        mine, real = (_names(_say(word, server.port)) for server in (keeper, zookeeper))
-        assert mine <= real, (word, mine - real)
+    for asked in (b"ruok", b"isro"):
+        assert word(keeper.port, asked) == word(zookeeper.port, asked)
+    for asked in (b"srvr", b"stat", b"conf"):
+        mine, real = (_names(word(server.port, asked)) for server in (keeper, zookeeper))
+        assert mine <= real, (asked, mine - real)
     mine, real = (
-        {line.split("\t")[0] for line in _say(b"mntr", server.port).splitlines()}
+        {line.split("\t")[0] for line in word(server.port, b"mntr").splitlines()}
         for server in (keeper, zookeeper)
     )
     assert mine <= real, mine - real
-
-
-def _say(word: bytes, port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
-        link.sendall(word)
-        data = b""
-        while piece := link.recv(65536):
-            data += piece
-    return data.decode()
 
 
 def _names(text: str) -> set[str]:

@@ -29,7 +29,8 @@ def at_hand() -> bool:
     return (cache_dir() / _ENTRY / "classpath").exists()
 
 
-def _class_path() -> str:
+def libraries() -> str:
+    """The class path of server and client."""
     # The server asks for metrics and snappy, which ZooKeeper's own distribution ships beside the jar.
     return class_path(
         _ENTRY,
@@ -74,7 +75,7 @@ class _Server:
             f"-Xmx{self.heap}",
             *QUICK,
             "-Dzookeeper.extendedTypesEnabled=true",
-            *("-cp", _class_path()),
+            *("-cp", libraries()),
             *(self.main_class, str(config)),
         ]
 
@@ -227,7 +228,7 @@ def run_client(address: str, commands: str) -> str:
     """What ZooKeeper's own command-line client says to a script of commands."""
     done = subprocess.run(
         [
-            *(java(17), "-Xmx256m", *QUICK, "-cp", _class_path()),
+            *(java(17), "-Xmx256m", *QUICK, "-cp", libraries()),
             *("org.apache.zookeeper.ZooKeeperMain", "-server", address),
         ],
         input=commands,

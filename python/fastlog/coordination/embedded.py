@@ -18,7 +18,7 @@ from typing import Final
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.config.listeners import host_and_port
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.keeper.journal import KeeperDamaged
 from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
 from fastlog.coordination.keeper.listener import KeeperListener

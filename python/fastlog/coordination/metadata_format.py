@@ -1,4 +1,4 @@
-"""The bytes of the metadata file, `fastlog.metadata`.
+"""The bytes of `fastlog.metadata`: a backup, and the metadata of earlier releases.
 
 | line | content                                                                   |
 |------|---------------------------------------------------------------------------|
@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -32,8 +32,7 @@ _RECORDS_LINE: Final = re.compile(rb"records ([1-9][0-9]*)\n")
 _DEFAULT_BROKER: Final = "<default>"  # the name of Kafka's znode for cluster-wide broker configs
 
 
-def encode_topic(topic: TopicRecord) -> bytes:
-    """The line of one topic."""
+def _encode_topic(topic: TopicRecord) -> bytes:
     return _line(
         {
             "topic": topic.name,
@@ -47,10 +46,8 @@ def encode_topic(topic: TopicRecord) -> bytes:
     )
 
 
-def encode(metadata: ClusterMetadata, topic_lines: Iterable[bytes] | None = None) -> bytes:
-    """The whole file. `topic_lines` may hold the topics' lines in name order, encoded before."""
-    if topic_lines is None:
-        topic_lines = (encode_topic(metadata.topics[name]) for name in sorted(metadata.topics))
+def encode(metadata: ClusterMetadata) -> bytes:
+    """The whole file."""
     brokers = {
         _DEFAULT_BROKER if node_id is None else str(node_id): dict(configs)
         for node_id, configs in metadata.broker_configs.items()
@@ -63,7 +60,8 @@ def encode(metadata: ClusterMetadata, topic_lines: Iterable[bytes] | None = None
     if metadata.group_configs:
         # Left out when there are none: the file is then as earlier releases wrote it.
         cluster["group_configs"] = {name: dict(values) for name, values in metadata.group_configs.items()}
-    lines = [_line(cluster), *topic_lines]
+    topics = [_encode_topic(metadata.topics[name]) for name in sorted(metadata.topics)]
+    lines = [_line(cluster), *topics]
     body = b"".join([f"records {len(lines)}\n".encode("ascii"), *lines])
     return b"".join([_MAGIC, _VERSION, f"crc32 {zlib.crc32(body):08x}\n".encode("ascii"), body])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastlog.base.regular_file import GIBIBYTE, read_regular_file
 from fastlog.coordination import metadata_format
 from fastlog.coordination.embedded import KEEPER_DIRECTORY
-from fastlog.coordination.file_store import METADATA_FILE
+from fastlog.coordination.former_file import METADATA_FILE, former_files
 from fastlog.coordination.keeper.journal import KeeperDamaged
 from fastlog.coordination.startup_plan import StartupPlan, other_owners, plan_startup
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, TopicRecord
@@ -76,7 +76,7 @@ def read_offline(directories: Sequence[Path]) -> ClusterMetadata:
 
     Raises MetadataDamaged, KeeperDamaged, OSError.
     """
-    files = [file for each in directories if (file := each / METADATA_FILE).exists()]
+    files = former_files(directories)
     if len(files) == 1:
         return _read_file(files[0])
     homes = [home for each in directories if (home := each / KEEPER_DIRECTORY).exists()]

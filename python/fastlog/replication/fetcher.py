@@ -367,8 +367,11 @@ class Fetcher:
             self._fail(position, why)
 
     def _fail(self, position: FetchPosition, why: str) -> None:
-        _LOG.error(
-            "%s-%d is not followed any more in epoch %d: %s", *position.key, position.leader_epoch, why
+        # A leader often hears of its new epoch before its followers do, who will hear of it, too.
+        level = logging.INFO if why == ErrorCode.FENCED_LEADER_EPOCH.name else logging.ERROR
+        _LOG.log(
+            *(level, "%s-%d is not followed any more in epoch %d: %s"),
+            *(*position.key, position.leader_epoch, why),
         )
         if self.positions.is_current(position):
             self.positions.remove(position.key)

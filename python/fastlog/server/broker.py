@@ -106,6 +106,7 @@ class Broker:
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
         self._observability: Observability | None = None
+        self._accepts = False
         self._clean = False
 
     @property
@@ -135,7 +136,8 @@ class Broker:
         try:
             await self._start()
         except BaseException:
-            await self._end(Ending(STOP_MARGIN_SECONDS))
+            # Once it has been announced the controller may have had it lead already.
+            await (self.stop() if self._accepts else self._end(Ending(STOP_MARGIN_SECONDS)))
             raise
 
     async def stop(self) -> bool:
@@ -146,9 +148,13 @@ class Broker:
         ending = Ending(STOP_MARGIN_SECONDS)
         if self._observability is not None:
             self._observability.health.stopping()
+        if self._dispatcher is not None:
+            # What waits for a start that does not come to its end is answered with what is known.
+            self._dispatcher.open()
         if self._source is not None and self._services is not None:
-            # The controller moves what is led here: it must still be heard.
-            await ending.wait("leaving the cluster", self._source.leave)
+            # The controller moves what is led here: it must still be heard. Whether it does is no matter of
+            # the logs, and takes none of their time.
+            await Ending(STOP_MARGIN_SECONDS).wait("leaving the cluster", self._source.leave)
         for listener in self._listeners:
             ending.call("listening", listener.close)
         if self._services is not None:
@@ -312,13 +318,17 @@ class Broker:
         groups.start()
         logs.housekeeping.follow_writes()
         logs.start_housekeeping()
-        self._serve(services, observe)
+        dispatcher = self._serve(services, observe)
         await source.announce()
+        self._accepts = True
         for listener in self._listeners:
             await listener.accept()
+        # The controller comes by the same way as clients, who wait until it has.
+        await source.settle()
+        dispatcher.open()
         observe.health.serving()
 
-    def _serve(self, services: BrokerServices, observe: Observability) -> None:
+    def _serve(self, services: BrokerServices, observe: Observability) -> Dispatcher:
         """Makes what connections need."""
         limits = flow_limits(self.config)
         dispatcher = self._dispatcher = Dispatcher(services)
@@ -357,6 +367,7 @@ class Broker:
         self._call_at_end("old objects", old_objects.end)
         check = self.tasks.repeat("old-objects", old_objects.check, every=CHECK_SECONDS, first=CHECK_SECONDS)
         self._at_end("collection of old objects", check.stop)
+        return dispatcher
 
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners

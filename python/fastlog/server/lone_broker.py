@@ -102,6 +102,9 @@ class LoneBroker:
         parts, _ = self._parts()
         await self._seat.register(lambda: registration_data(parts, self._clock))
 
+    async def settle(self) -> None:
+        """See `MetadataSource.settle`: all is known."""
+
     async def leave(self) -> None:
         """See `MetadataSource.leave`: there is nobody to take over."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.config import BrokerConfig, ConfigurationRules, LiveConfig
@@ -26,6 +28,9 @@ from fastlog.server.derived_settings import LiveTopicDefaults
 from fastlog.server.topic_parts import TopicParts, registration_data
 from fastlog.storage.starting import Preparation
 from fastlog.wire import Request, Response
+
+_SETTLE_SECONDS: Final = 10.0
+"""How long clients wait for a controller's word when its predecessor's session has ended."""
 
 
 class Membership:
@@ -97,6 +102,11 @@ class Membership:
         """See `MetadataSource.announce`. Raises StoreError."""
         parts, member = self._parts()
         await member.announce(frozenset(parts.info.endpoints.values()))
+
+    async def settle(self) -> None:
+        """See `MetadataSource.settle`."""
+        parts, member = self._parts()
+        await member.settle(parts.live.current.zookeeper_session_timeout_ms / 1000 + _SETTLE_SECONDS)
 
     async def is_first(self) -> bool:
         """Whether there are no topics in the cluster yet, and no other brokers. Raises StoreError."""

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 
 class MetadataSource(Protocol):
-    """`topics` and `producer_ids`, then `start` when all parts are there, `announce` when clients are about
-    to be served, `leave` before connections are closed, `close` before logs are. Each raises FastlogError."""
+    """`topics` and `producer_ids`, then `start` when all parts are there, `announce` when connections are
+    about to be accepted, `settle` before clients are served, `leave` before connections are closed, `close`
+    before logs are. Each raises FastlogError."""
 
     @property
     def config(self) -> BrokerConfig:
@@ -67,6 +68,10 @@ class MetadataSource(Protocol):
 
     async def announce(self) -> None:
         """Makes this broker known."""
+        ...
+
+    async def settle(self) -> None:
+        """Waits, within bounds, until the cluster is known here."""
         ...
 
     async def leave(self) -> None:

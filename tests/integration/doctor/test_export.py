@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastlog.coordination import metadata_format
 from fastlog.coordination.embedded import KEEPER_DIRECTORY
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from tests.integration.doctor.asked import SETTINGS, fastlog
 from tests.integration.requests import fetch
 from tests.integration.running import RunningBroker

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fastlog.coordination.embedded import KEEPER_DIRECTORY
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.metadata_format import decode
 from fastlog.coordination.store import ClusterMetadata
 from fastlog.native import read_batches

@@ -47,6 +47,28 @@ ALLOWED = {
     ("coordination/groups/consumer/service.py", "create_task"): "asked for again by the next heartbeat",
     ("coordination/keeper/journal.py", "create_task"): "what it raises ends the keeper, which is told",
     ("coordination/keeper/listener.py", "call_later"): "looks once at one connection",
+    (
+        "coordination/controller/channels.py",
+        "create_task",
+    ): "an answer that is waited for; a channel that closes",
+    (
+        "coordination/controller/controller.py",
+        "call_later",
+    ): "puts an event into the queue, whose loop is supervised",
+    ("coordination/controller/socket_link.py", "create_task"): "waits for one connection to break, and tells",
+    ("coordination/controller/suspicion.py", "create_task"): "one broker's port; its failure is logged",
+    (
+        "coordination/member/presence.py",
+        "ensure_future",
+    ): "tells of one failed directory, again until it is told",
+    (
+        "coordination/member/receiver.py",
+        "create_task",
+    ): "what groups have of one topic; its failure is logged",
+    (
+        "coordination/znodes/controller_store.py",
+        "create_task",
+    ): "the caller waits for all, and gets what they raise",
     ("server/requests/turns.py", "create_task"): "one long request; its failure is its answer",
     ("server/network/file_sender.py", "add_writer"): "one answer of one connection",
     ("server/observability/http_server.py", "create_task"): "one HTTP connection",
@@ -73,7 +95,8 @@ def test_whatever_runs_in_the_background_is_supervised_or_accounted_for() -> Non
     assert sorted(set(ALLOWED) - set(found)) == [], "no longer there: take it off the list"
     # A second one in the same file would hide behind the first.
     assert {place: count for place, count in found.items() if count > 1} == {
-        ("coordination/groups/timers.py", "call_later"): 2
+        ("coordination/controller/channels.py", "create_task"): 2,
+        ("coordination/groups/timers.py", "call_later"): 2,
     }
 
 

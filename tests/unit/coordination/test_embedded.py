@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,10 +14,11 @@ from fastlog.base.clock import SystemClock
 from fastlog.base.files import make_directories
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.embedded import KEEPER_DIRECTORY, MOVED_AWAY, EmbeddedKeeper
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
+from fastlog.coordination.keeper import journal
 from fastlog.coordination.keeper.journal import JOURNAL, WRITTEN, KeeperDamaged
 from fastlog.coordination.keeper.session_expiry import is_local
-from fastlog.coordination.store import ClusterMetadata, MetadataDamaged
+from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, StoreError
 from fastlog.coordination.znodes import paths
 from fastlog.coordination.znodes.metadata_store import TreeMetadataStore
 from fastlog.coordination.znodes.seat import ClusterSeat
@@ -31,7 +33,11 @@ SEGMENT = Path(KEEPER_DIRECTORY, JOURNAL, f"{0:020}.log")
 
 
 def keeper(
-    *directories: Path, used: bool = True, allow: bool = False, complete: bool = True
+    *directories: Path,
+    used: bool = True,
+    allow: bool = False,
+    complete: bool = True,
+    failed: Callable[[Path, str], None] = lambda directory, reason: None,
 ) -> EmbeddedKeeper:
     return EmbeddedKeeper(
         directories,
@@ -40,7 +46,7 @@ def keeper(
         used_before=used,
         complete=complete,
         allow_data_loss=allow,
-        on_disk_failure=lambda directory, reason: None,
+        on_disk_failure=failed,
     )
 
 
@@ -106,6 +112,25 @@ async def test_a_tool_reads_snapshot_and_journal_together(tmp_path: Path) -> Non
     found = read_metadata(tmp_path / KEEPER_DIRECTORY)
     assert found is not None
     assert set(found.topics) == {"a", "b", "later"}
+
+
+@pytest.mark.parametrize(("error", "broken"), [(errno.EIO, True), (errno.EMFILE, False)])
+async def test_a_broken_disk_under_it_takes_the_log_directory_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, broken: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(error, "no")
+
+    failures: list[tuple[Path, str]] = []
+    async with opened(keeper(tmp_path, used=False, failed=lambda *told: failures.append(told))) as (store, _):
+        await store.create_topics([topic("a")])
+        monkeypatch.setattr(journal, "write_durably", fail)
+        with pytest.raises(StoreError):
+            await store.create_topics([topic("b")])
+        monkeypatch.undo()
+    assert [directory for directory, _ in failures] == ([tmp_path] if broken else [])
+    async with opened(keeper(tmp_path)) as (_, found):
+        assert set(found.topics) == {"a"}
 
 
 async def test_sessions_of_a_process_end_with_it(tmp_path: Path) -> None:

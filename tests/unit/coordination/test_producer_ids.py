@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.coordination.file_store import FileMetadataStore
 from fastlog.coordination.producer_ids import ProducerIds
 from fastlog.errors import ErrorCode, KafkaError
+from tests.unit.coordination.file_metadata import FileMetadata
 
 
-async def opened(directory: Path) -> FileMetadataStore:
-    store = FileMetadataStore([directory])
+async def opened(directory: Path) -> FileMetadata:
+    store = FileMetadata(directory)
     await store.load()
     return store
 
@@ -50,11 +50,11 @@ async def test_no_id_without_a_stored_block(tmp_path: Path) -> None:
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    good, store._write_file = store._write_file, fail
+    good, store.write_file = store.write_file, fail
     ids = ProducerIds(store)
     with pytest.raises(KafkaError) as caught:
         await ids.allocate()
     assert caught.value.code == ErrorCode.COORDINATOR_NOT_AVAILABLE
     assert caught.value.retriable
-    store._write_file = good
+    store.write_file = good
     assert await ids.allocate() == 0

@@ -10,7 +10,6 @@ import pytest
 
 from fastlog.base.files import write_atomically
 from fastlog.coordination.cluster_view import TopicState
-from fastlog.coordination.file_store import FileMetadataStore
 from fastlog.coordination.topic_plan import NewTopic
 from fastlog.errors import ErrorCode, KafkaError
 from tests.unit.coordination.world import World, code_of, fail_with
@@ -33,7 +32,7 @@ async def test_topics_of_one_change_are_stored_and_shown_together(
         writes.append(path)
         write_atomically(path, *rest)
 
-    monkeypatch.setattr(broker.store, "_write_file", write)
+    monkeypatch.setattr(broker.store, "write_file", write)
     generation = broker.view.generation
     asked = [NewTopic(f"t{number}", 1) for number in range(20)]
     bad = [NewTopic("there"), NewTopic("a b"), NewTopic("t.0"), NewTopic("t_0"), NewTopic("t0")]
@@ -82,7 +81,7 @@ async def test_topics_of_one_deletion_go_together_and_each_on_its_own_merits(
 
     broker.topics.observe(Observer())
     broker.lifecycle.before = refuse
-    monkeypatch.setattr(broker.store, "_write_file", write)
+    monkeypatch.setattr(broker.store, "write_file", write)
     generation = broker.view.generation
     asked = [state.name if number % 2 else state.topic_id for number, state in enumerate(made)]
     outcomes = await broker.topics.delete_all([*asked, "none", "t1", b"?" * 16])
@@ -94,20 +93,20 @@ async def test_topics_of_one_deletion_go_together_and_each_on_its_own_merits(
     assert told == [(state.name, False) for state in made]
     assert (len(writes), broker.view.generation, broker.view.topics) == (2, generation + 1, {})
     # What met an obstacle is decided all the same, and has cost the others nothing.
-    assert sorted((await FileMetadataStore(world.paths).load()).topics) == ["t3", "t5"]
+    assert sorted(broker.store.read().topics) == ["t3", "t5"]
     assert await code_of(broker.topics.create("t3")) is ErrorCode.TOPIC_ALREADY_EXISTS
     broker.lifecycle.before = None
     assert await broker.topics.finish_changes() == 0
     assert sorted(name for name, _ in told[20:]) == ["t3", "t5"]
     await broker.stop()
-    assert (await FileMetadataStore(world.paths).load()).topics == {}
+    assert broker.store.read().topics == {}
 
 
 async def test_deletions_that_cannot_be_stored_leave_all_topics(world: World) -> None:
     broker = await world.start()
     for name in "ab":
         await broker.topics.create(name, 1)
-    broker.store._write_file = fail_with(errno.ENOSPC)
+    broker.store.write_file = fail_with(errno.ENOSPC)
     assert await code_of(broker.topics.delete_all(["a", "b"])) is ErrorCode.KAFKA_STORAGE_ERROR
     assert set(broker.view.topics) == {"a", "b"}
     assert world.directories() == ["a-0", "b-0"]

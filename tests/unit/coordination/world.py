@@ -11,7 +11,6 @@ import pytest
 
 from fastlog.base.clock import ManualClock
 from fastlog.coordination.cluster_view import BrokerInfo, ClusterView, TopicState
-from fastlog.coordination.file_store import FileMetadataStore
 from fastlog.coordination.producer_ids import ProducerIds
 from fastlog.coordination.startup import Coordination, start_topics
 from fastlog.coordination.topics import TopicService
@@ -20,6 +19,7 @@ from fastlog.replication.reconciler import Reconciler
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.settings import StorageSettings
+from tests.unit.coordination.file_metadata import FileMetadata
 from tests.unit.storage.fakes import FakeConfig, FakeEngine, LogOpener, flushing
 
 NODE = 1
@@ -102,7 +102,7 @@ class Broker:
     """One run."""
 
     logs: LogManager
-    store: FileMetadataStore
+    store: FileMetadata
     view: ClusterView
     topics: TopicService
     producer_ids: ProducerIds
@@ -131,24 +131,17 @@ class World:
         self.paths = [root / f"d{index}" for index in range(directories)]
         self.opener = LogOpener()
         self.clock = ManualClock()
-        self.halted: list[str] = []
         self.brokers: list[Broker] = []
 
-    async def start(self, *, allow_data_loss: bool = False, **store_options: Any) -> Broker:
+    async def start(self, *, allow_data_loss: bool = False) -> Broker:
         """Starts a broker; when the start is refused the locks are released before it is raised."""
         io = IoLoop(FakeEngine(flushing))  # type: ignore[arg-type]
         settings = StorageSettings(log_dirs=self.paths, allow_data_loss=allow_data_loss)
-        logs = LogManager(settings, self.clock, io, open_log=self.opener, on_all_failed=self.halted.append)
+        logs = LogManager(settings, self.clock, io, open_log=self.opener)
         lifecycle = Lifecycle(logs)
         try:
             preparation = await logs.prepare()
-            store = FileMetadataStore(
-                [directory.path for directory in logs.directories if directory.online],
-                used_before=preparation.used_before,
-                allow_data_loss=allow_data_loss,
-                on_disk_failure=logs.dir_failed,
-                **store_options,
-            )
+            store = FileMetadata(self.paths[0])
             view = ClusterView()
             view.set_brokers((BrokerInfo(NODE, None, {}),))
             lifecycle.view = view

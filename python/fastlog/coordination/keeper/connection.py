@@ -132,8 +132,12 @@ class KeeperConnection:
         self.send(bytes(write_event(event)))
 
     def cut(self) -> None:
-        """Ends the connection."""
+        """Ends the connection at once: nothing more is taken of it, also of what has come already.
+
+        Another connection may have its session now, and must find whatever this one did done.
+        """
         if not self._closed:
+            self._closed = True
             self._wire.abort()
 
     def _write(self, packet: bytes) -> None:
@@ -152,12 +156,21 @@ class KeeperConnection:
 
     def _connect(self, request: ConnectRequest) -> None:
         keeper = self._keeper
-        if request.last_zxid > keeper.machine.zxid:
-            # It has seen what is not here: another keeper's data, or this one's from before a loss.
-            self._refuse(f"it has seen zxid {request.last_zxid:#x}, this is {keeper.machine.zxid:#x}")
-            return
         if request.session_id:
             session = keeper.resume_session(self, request.session_id, request.password)
+            if request.last_zxid > keeper.machine.zxid:
+                # It has seen what is not here: another keeper's data, or this one's from before a loss. A
+                # member of an ensemble refuses it, for another may know more. Here there is no other.
+                _LOG.warning(
+                    "the session %#x of %s has seen zxid %#x, this is %#x: it is told that it has expired",
+                    request.session_id,
+                    self._wire.peer,
+                    request.last_zxid,
+                    keeper.machine.zxid,
+                )
+                if session is not None:
+                    keeper.close_session(session.id)
+                    session = None
         else:
             session = keeper.open_session(self, request.timeout_ms)
             if session is None:

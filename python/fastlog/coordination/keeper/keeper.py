@@ -198,7 +198,7 @@ class Keeper:
         """Ends a session: its nodes go."""
         if session_id in self.machine.sessions:
             self._expiry.forget(session_id)
-            self._decide(SessionClosed(session_id))
+            self._end_session(session_id)
 
     def heard_of(self, session_id: int) -> None:
         """Its client is alive."""
@@ -276,6 +276,13 @@ class Keeper:
         self.peers[session.id] = peer
         self._expiry.touch(session.id, session.timeout_ms / 1000, self.clock.monotonic())
 
+    def _end_session(self, session_id: int) -> None:
+        self._decide(SessionClosed(session_id))
+        peer = self.peers.get(session_id)
+        if peer is not None:
+            # It has heard of its own nodes; its connection may stay open for a while.
+            self.watches.drop(peer)
+
     def _decide(self, change: Change) -> None:
         self._commit(Entry(self.machine.zxid + 1, self.clock.now_ms(), change))
 
@@ -321,7 +328,7 @@ class Keeper:
             if session is None:
                 continue
             _LOG.info("the session %#x has run out after %d ms", session_id, session.timeout_ms)
-            self._decide(SessionClosed(session_id))
+            self._end_session(session_id)
             peer = self.peers.get(session_id)
             if peer is not None:
                 self.after_all(peer.cut)

@@ -19,6 +19,7 @@ _WORD_BYTES: Final = 4
 # The first packet is some 45 bytes.
 _MAX_CONNECT_BYTES: Final = 1024
 _HANDSHAKE_SECONDS: Final = 10.0
+_CLOSING_SECONDS: Final = 5.0
 _BACKLOG: Final = 1024
 
 
@@ -82,6 +83,7 @@ class _Socket(asyncio.Protocol):
         self._address = ""
         self._admitted = False
         self._handshake: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self.connection: KeeperConnection | None = None
         self.peer = ""
         self.held = False
@@ -104,8 +106,9 @@ class _Socket(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """The client is gone."""
-        if self._handshake is not None:
-            self._handshake.cancel()
+        for timer in (self._handshake, self._closing):
+            if timer is not None:
+                timer.cancel()
         if self.connection is not None:
             self.connection.lost()
         if self._admitted:
@@ -152,9 +155,10 @@ class _Socket(asyncio.Protocol):
             self._transport.write(framed(packet))
 
     def close(self) -> None:
-        """Ends the connection after what was written."""
+        """Ends the connection after what was written, unless the client does not take it."""
         if self._transport is not None:
             self._transport.close()
+            self._closing = self._loop.call_later(_CLOSING_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
         """Ends the connection at once."""

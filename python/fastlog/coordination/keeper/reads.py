@@ -123,9 +123,11 @@ class Reads:
             recursive = request.kind == AddWatchMode.PERSISTENT_RECURSIVE
             watches.watch_always(request.path, watcher, recursive=recursive)
             return NOTHING
-        found = (watches.has if request.op is OpCode.CHECK_WATCHES else watches.remove)(
-            request.path, watcher, request.kind
-        )
+        look = watches.has if request.op is OpCode.CHECK_WATCHES else watches.remove
+        try:
+            found = look(request.path, watcher, request.kind)
+        except KeyError:
+            raise ZkError(f"watches of kind {request.kind}", ZkCode.MARSHALLING_ERROR) from None
         if not found:
             raise NoWatcher(request.path)
         return NOTHING

@@ -94,6 +94,8 @@ class Watches(Generic[W]):
     CHILDREN: Final = 1
     DATA: Final = 2
     ANY: Final = 3
+    PERSISTENT: Final = 4
+    RECURSIVE: Final = 5
 
     def __init__(self) -> None:
         self._data: _Table[W] = _Table()
@@ -101,6 +103,13 @@ class Watches(Generic[W]):
         self._persistent: _Table[W] = _Table()
         self._recursive: _Table[W] = _Table()
         self._tables: Final = (self._data, self._child, self._persistent, self._recursive)
+        self._kinds: Final[dict[int, tuple[_Table[W], ...]]] = {
+            self.CHILDREN: (self._child,),
+            self.DATA: (self._data,),
+            self.ANY: self._tables,
+            self.PERSISTENT: (self._persistent,),
+            self.RECURSIVE: (self._recursive,),
+        }
 
     def watch_data(self, path: str, watcher: W) -> None:
         """Fires when the node is made, changed or removed."""
@@ -126,12 +135,12 @@ class Watches(Generic[W]):
         return len(watchers), len(paths), count
 
     def has(self, path: str, watcher: W, kind: int) -> bool:
-        """Whether the connection has a watch of that kind (1 children, 2 data, 3 any)."""
-        return any(table.has(path, watcher) for table in self._of_kind(kind))
+        """Whether the connection has a watch of that kind (`Watcher.WatcherType`). Raises KeyError."""
+        return any(table.has(path, watcher) for table in self._kinds[kind])
 
     def remove(self, path: str, watcher: W, kind: int) -> bool:
-        """Takes watches of that kind away; whether there were any."""
-        found = [table.discard(path, watcher) for table in self._of_kind(kind)]
+        """Takes watches of that kind away; whether there were any. Raises KeyError."""
+        found = [table.discard(path, watcher) for table in self._kinds[kind]]
         return any(found)
 
     def drop(self, watcher: W) -> None:
@@ -168,13 +177,6 @@ class Watches(Generic[W]):
                     break
                 above = parent_of(above)
         _tell(kind, path, acls, everyone)
-
-    def _of_kind(self, kind: int) -> Iterable[_Table[W]]:
-        if kind == self.CHILDREN:
-            return (self._child,)
-        if kind == self.DATA:
-            return (self._data,)
-        return self._tables
 
 
 def _tell(kind: EventType, path: str, acls: Sequence[Acl], watchers: Iterable[Watcher]) -> None:

@@ -23,6 +23,7 @@ from fastlog.wire.messages.controlled_shutdown import ControlledShutdownRequest,
 
 _LOG: Final = logging.getLogger(__name__)
 _ASK_SECONDS: Final = 30.0
+_SHUTDOWN_SECONDS: Final = 20.0
 _MOST_BLOCKS: Final = 10_000
 _NOBODY: Final = -1
 
@@ -90,14 +91,17 @@ async def shut_down_in_order(
 ) -> bool:
     """Has the controller move what this broker leads; whether nothing is left that others could lead.
 
-    Follows `KafkaServer.controlledShutdown`: a number of tries, with pauses, whatever comes in between.
+    Follows `KafkaServer.controlledShutdown`: a number of tries, with pauses, whatever comes in between. It
+    comes to its end all the same: when a whole cluster stops there may be no controller any more.
     """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _SHUTDOWN_SECONDS
     for number in range(1, tries + 1):
         try:
             response = await link.ask(
                 ApiKey.CONTROLLED_SHUTDOWN,
                 lambda _: ControlledShutdownRequest(node_id, broker_epoch),
-                timeout=_ASK_SECONDS,
+                timeout=max(deadline - clock(), 0),
             )
         except ClientError as error:
             _LOG.warning("try %d of %d to hand over what is led here: %s", number, tries, error)
@@ -110,6 +114,8 @@ async def shut_down_in_order(
                 "try %d of %d to hand over what is led here: %s, %d partitions are left",
                 *(number, tries, ErrorCode.of(answer.error_code).name, len(answer.remaining_partitions)),
             )
+        if clock() + pause_seconds >= deadline:
+            return False
         if number < tries:
             await asyncio.sleep(pause_seconds)
     return False

@@ -46,9 +46,14 @@ async def find_identity(
 
 async def is_empty(tree: MemberTree, node_id: int) -> bool:
     """Whether there are no topics, and no brokers but this one. Raises StoreError."""
-    if await tree.children(paths.TOPICS):
+    if not await has_no_topics(tree):
         return False
     return set(await tree.children(paths.BROKER_IDS)) <= {str(node_id)}
+
+
+async def has_no_topics(tree: MemberTree) -> bool:
+    """Whether there are none in the cluster. Raises StoreError."""
+    return not await tree.children(paths.TOPICS)
 
 
 async def load_configs(tree: MemberTree, view: ClusterView, broker_configs: BrokerConfigs) -> None:

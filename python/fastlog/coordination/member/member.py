@@ -7,6 +7,7 @@ is told afterwards.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -38,7 +39,7 @@ from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Opened, Preparation
 
-_SETTLE_SECONDS: Final = 10.0
+_LOG: Final = logging.getLogger(__name__)
 _UNCLEAN: Final = "unclean.leader.election.enable"
 
 
@@ -107,6 +108,7 @@ class Member:
         self._presence = Presence(tree, self.registration, broker.tasks)
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
+        self._has_topics = False
         self._notifications = [
             ConfigNotifications(tree, parent, self._take, broker.clock, broker.tasks)
             for parent in (paths.CONFIG_CHANGES, paths.GROUP_CONFIG_CHANGES)
@@ -126,14 +128,23 @@ class Member:
         """Registers with the (host, port) that are advertised. Raises StoreError."""
         await registration.check_addresses(self._tree, self._broker.node_id, addresses)
         await self.registration.register()
+        self._has_topics = not await joining.has_no_topics(self._tree)
         self._announced = True
         self.controller.start()
         self._broker.logs.add_failure_callback(self._log_dir_events.callback)
         self._presence.start()
         for notifications in self._notifications:
             await notifications.start()
-        # A broker that is its own controller leads already when clients come.
-        await self.topics.waits.until(self._is_settled, _SETTLE_SECONDS)
+
+    async def settle(self, seconds: float) -> None:
+        """Returns when the controller has told what there is, or after so long.
+
+        One that leads the cluster itself leads its partitions already then.
+        """
+        if not await self.topics.waits.until(self._is_settled, seconds):
+            _LOG.warning(
+                "no controller has told of the cluster's topics in %.0f s: clients are served", seconds
+            )
 
     async def resign(self) -> None:
         """Is no controller any more, for good."""
@@ -163,10 +174,11 @@ class Member:
         return SocketLink(address, client_id=client_id, on_lost=on_lost)
 
     def _is_settled(self) -> bool:
-        """Whether another broker is the controller, or the one here has told all that it knows."""
+        """Whether another broker, as controller, has told of topics, or the one here all that it knows."""
         controller, view = self.controller, self._broker.view
         if not controller.is_active:
-            return controller.controller_id not in (-1, self._broker.node_id)
+            # The first thing that a controller tells all brokers when it has been elected is brokers alone.
+            return view.controller_id >= 0 and (self.receiver.has_heard_of_topics or not self._has_topics)
         context = controller.context
         if context is None or view.controller_id != self._broker.node_id:
             return False

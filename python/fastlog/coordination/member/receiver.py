@@ -73,6 +73,8 @@ class ControlReceiver:
     ) -> None:
         self.controller_epoch = 0
         """The highest that a request has named."""
+        self.has_heard_of_topics = False
+        """Whether an UpdateMetadata has named any."""
         self._node_id = node_id
         self._view = view
         self._reconciler = reconciler
@@ -155,6 +157,7 @@ class ControlReceiver:
                 for topic in changed.gone:
                     self._overrides.forget(topic.name)
                 gone += changed.gone
+                self.has_heard_of_topics = True
                 self._on_view(changed)
                 await asyncio.sleep(0)
             if not request.topic_states:

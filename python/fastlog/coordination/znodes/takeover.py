@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastlog.base.files import entries_synced
 from fastlog.coordination.embedded import KEEPER_DIRECTORY, MOVED_AWAY
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER, FileMetadataStore
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER, former_files, read_former_file
 from fastlog.coordination.store import (
     ANY_VERSION,
     ClusterMetadata,
@@ -33,10 +33,7 @@ class FormerFile:
 
     async def read(self, cluster_id: str) -> ClusterMetadata | None:
         """What it says. Raises MetadataDamaged, also when it belongs to another cluster."""
-        holders = await asyncio.to_thread(self._holders)
-        if not holders:
-            return None
-        return await FileMetadataStore(holders, used_before=True).load(cluster_id)
+        return await asyncio.to_thread(read_former_file, self._directories, cluster_id)
 
     async def put_away(self) -> None:
         """Nobody shall take it for what is in force. Raises StoreError."""
@@ -47,18 +44,13 @@ class FormerFile:
 
     def is_there(self) -> bool:
         """Whether there is one. Blocks."""
-        return bool(self._holders())
-
-    def _holders(self) -> list[Path]:
-        return [directory for directory in self._directories if (directory / METADATA_FILE).exists()]
+        return bool(former_files(self._directories))
 
     def _rename(self) -> None:
-        for directory in self._holders():
-            with entries_synced(directory):
-                (directory / METADATA_FILE).rename(directory / TAKEN_OVER)
-            _LOG.info(
-                "%s has been taken into the tree, and is kept as %s", directory / METADATA_FILE, TAKEN_OVER
-            )
+        for path in former_files(self._directories):
+            with entries_synced(path.parent):
+                path.rename(path.with_name(TAKEN_OVER))
+            _LOG.info("%s has been taken into the tree, and is kept as %s", path, TAKEN_OVER)
 
 
 class FormerTree:

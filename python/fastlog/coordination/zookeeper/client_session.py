@@ -2,12 +2,17 @@
 
 Answers come in the order of the requests. When a connection breaks, whatever waits for an answer fails with
 ConnectionLoss: it may have been carried out. The session goes on with another server, and watches with it.
+
+When no server can be reached for 4/3 of its time-out, a session is taken for expired by the client's own
+clock (ZOOKEEPER-4508), and those who wait are told. A server may still have it, so that it is ended there
+first when one is reached again: what it held would stand in the way of the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +26,7 @@ from fastlog.coordination.zookeeper.codes import EventType, KeeperState, OpCode,
 from fastlog.coordination.zookeeper.errors import AuthFailed, ConnectionLoss, NoNode, SessionExpired, error_of
 from fastlog.coordination.zookeeper.jute import MalformedPacket, Reader
 from fastlog.coordination.zookeeper.replies import (
+    NOTHING,
     ConnectReply,
     ConnectRequest,
     Event,
@@ -35,6 +41,8 @@ from fastlog.coordination.zookeeper.transport import Connector, Transport
 _LOG: Final = logging.getLogger(__name__)
 _LEAST_PAUSE: Final = 0.05
 _MOST_PAUSE: Final = 2.0
+_GRACE: Final = 1 / 3
+"""Of the time-out: how long after its lease a session that no server tells of is given up."""
 _XIDS: Final = 2**31 - 1
 
 
@@ -120,6 +128,8 @@ class ZkSession:
         self._auth = list(auth)
         self.on_state = on_state
         self._password = bytes(16)
+        self._former: tuple[int, bytes] | None = None
+        """Id and password of a session that was given up, and that a server may still have."""
         self._link: _Link | None = None
         self._waiting: deque[_Waiting] = deque()
         self._xid = 0
@@ -161,10 +171,14 @@ class ZkSession:
 
     def submit(self, request: Request, watch: Watch | None = None) -> asyncio.Future[Result]:
         """Sends a request. The future fails with a ZkError: ConnectionLoss when there is no connection."""
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         if self.state is not SessionState.CONNECTED:
+            answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
             answer.set_exception(ConnectionLoss("there is no connection to a server"))
             return answer
+        return self._ask(request, watch)
+
+    def _ask(self, request: Request, watch: Watch | None = None) -> asyncio.Future[Result]:
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._xid = self._xid % _XIDS + 1
         self._waiting.append(_Waiting(self._xid, request, answer, watch, self._clock.monotonic()))
         self._send(self._xid, request)
@@ -180,13 +194,28 @@ class ZkSession:
         pause = _LEAST_PAUSE
         while True:
             servers = random.sample(self._servers, len(self._servers))
+            reached = False
             for connector in servers:
                 if await self._serve_over(connector, len(servers)):
-                    pause = _LEAST_PAUSE
+                    reached, pause = True, _LEAST_PAUSE
                 if self.state in (SessionState.AUTH_FAILED, SessionState.CLOSED):
                     return
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
+            # Not before all were asked: a process that was suspended may find its session alive.
+            if not reached and self._seconds_left() <= 0:
+                self._give_up()
+            spread = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads reconnects
+            await asyncio.sleep(min(spread, max(self._seconds_left(), 0.0)))
             pause = min(2 * pause, _MOST_PAUSE)
+
+    def _seconds_left(self) -> float:
+        """Until the session is given up if no server is reached."""
+        if not self.session_id:
+            return math.inf
+        return self._lease_until + _GRACE * self.timeout_ms / 1000 - self._clock.monotonic()
+
+    def _give_up(self) -> None:
+        self._former = self.session_id, self._password
+        self._expire("no server was reached for longer than its time-out")
 
     async def _serve_over(self, connector: Connector, servers: int) -> bool:
         """One connection from its begin to its end; whether there was a session over it."""
@@ -199,8 +228,11 @@ class ZkSession:
             _LOG.debug("no connection to a ZooKeeper server: %s", error)
             link.end("no connection")
             return False
+        if self._former is not None:
+            await self._end_former(link, reply)
+            return True
         if reply.session_id == 0:
-            self._expire()
+            self._expire("a server says so")
             return False
         self._begin(reply)
         reason = await self._keep_alive(link.lost)
@@ -212,7 +244,8 @@ class ZkSession:
 
     async def _shake_hands(self, link: _Link) -> ConnectReply:
         self._sent_at = self._heard_at = self._clock.monotonic()
-        request = ConnectRequest(self.last_zxid, self._asked_timeout_ms, self.session_id, self._password)
+        session_id, password = self._former or (self.session_id, self._password)
+        request = ConnectRequest(self.last_zxid, self._asked_timeout_ms, session_id, password)
         if link.transport is not None:
             link.transport.write(request.write())
         while not link.handshake.done():
@@ -220,6 +253,19 @@ class ZkSession:
                 raise ConnectionError(link.lost.result())
             await _first(link.handshake, link.lost)
         return link.handshake.result()
+
+    async def _end_former(self, link: _Link, reply: ConnectReply) -> None:
+        """Ends the session that was given up, if the server has it; when that breaks off, the next time."""
+        ended = reply.session_id == 0
+        if not ended:
+            answer = self._ask(Bare(OpCode.CLOSE_SESSION))
+            await _first(answer, link.lost, seconds=self.timeout_ms / 1000)
+            ended = answer.done() and answer.exception() is None
+            answer.cancel()
+        if ended:
+            self._former = None
+        self._lease_until = 0.0
+        self._drop("the session was given up")
 
     def _begin(self, reply: ConnectReply) -> None:
         self.session_id, self._password = reply.session_id, reply.password
@@ -267,7 +313,10 @@ class ZkSession:
     def _answer(self, xid: int, code: int, reader: Reader) -> None:
         if not self._waiting or self._waiting[0].xid != xid:
             raise MalformedPacket(f"an answer to request {xid}, which is not due")
-        waiting = self._waiting.popleft()
+        waiting = self._waiting[0]
+        # One that cannot be read ends the connection, and fails like those after it.
+        result = read_result(waiting.request, reader) if code == ZkCode.OK else NOTHING
+        self._waiting.popleft()
         self._lease_until = max(self._lease_until, waiting.sent_at + self.timeout_ms / 1000)
         request, watch = waiting.request, waiting.watch
         missing = code == ZkCode.NO_NODE and request.op is OpCode.EXISTS
@@ -276,7 +325,7 @@ class ZkSession:
         if waiting.answer.done():
             return
         if code == ZkCode.OK:
-            waiting.answer.set_result(read_result(request, reader))
+            waiting.answer.set_result(result)
         elif code == ZkCode.NO_NODE:
             waiting.answer.set_exception(NoNode(getattr(request, "path", "")))
         else:
@@ -286,8 +335,8 @@ class ZkSession:
         for watch in self.watches.take(event.type, event.path):
             _call(watch, event)
 
-    def _expire(self) -> None:
-        _LOG.warning("the session %#x has expired", self.session_id)
+    def _expire(self, reason: str) -> None:
+        _LOG.warning("the session %#x has expired: %s", self.session_id, reason)
         self.session_id, self._password, self.last_zxid = 0, bytes(16), 0
         self._lease_until = 0.0
         watches = self.watches.take_all()
@@ -319,8 +368,8 @@ class ZkSession:
                 entry.answer.set_exception(kind(reason))
 
 
-async def _first(*futures: asyncio.Future[Any]) -> None:
-    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+async def _first(*futures: asyncio.Future[Any], seconds: float | None = None) -> None:
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _call(watch: Watch, event: Event) -> None:

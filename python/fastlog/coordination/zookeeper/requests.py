@@ -138,7 +138,10 @@ class OfPath(NamedTuple):
 
 
 class OfWatch(NamedTuple):
-    """ADD_WATCH (`kind` is an `AddWatchMode`), CHECK_WATCHES, REMOVE_WATCHES (1 children, 2 data, 3 any)."""
+    """ADD_WATCH (`kind` is an `AddWatchMode`); CHECK_WATCHES, REMOVE_WATCHES.
+
+    In these two it is 1 for children, 2 data, 3 any, 4 persistent, 5 persistent and recursive.
+    """
 
     op: OpCode
     path: str

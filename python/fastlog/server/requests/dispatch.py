@@ -6,7 +6,8 @@
 | ApiVersions in a version that is too new        | error 35 in a version 0 body with its range (KIP-511)    |
 | any other version out of range                  | the connection is closed                                 |
 | bytes that are not the message they claim to be | the connection is closed                                 |
-| a handler that fails                            | the true error code; closed where the API has no place   |
+| a handler that fails                            | the true error code; closed where the API has no place,  |
+|                                                 | and where a controller is to send again                  |
 | a long request that nobody waits for any more   | it ends at the end of its turn, without an answer        |
 
 Large requests are decoded, and all but the smallest answers encoded, in turns with other work (`turns`).
@@ -24,10 +25,11 @@ from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import MalformedRequest
 from fastlog.server.memory.answer_memory import ROW_BYTES
 from fastlog.server.requests.context import RequestContext
+from fastlog.server.requests.early_requests import EarlyRequests
 from fastlog.server.requests.error_answers import error_code_of, error_response
 from fastlog.server.requests.few_elements import has_few_elements
 from fastlog.server.requests.logging_limits import LimitedLog
-from fastlog.server.requests.registry import EncodedResponse
+from fastlog.server.requests.registry import FROM_CONTROLLERS, EncodedResponse
 from fastlog.server.requests.response_errors import Errors, errors_in, errors_in_steps
 from fastlog.server.requests.turns import Abandoned, Pace
 from fastlog.wire import (
@@ -63,16 +65,23 @@ _FEW_STEPS: Final = 8
 
 
 class Dispatcher:
-    """Hands frames to handlers. Never raises."""
+    """Hands frames to handlers, those of clients from `open` on. Never raises."""
 
     def __init__(self, services: BrokerServices) -> None:
+        self._early = EarlyRequests()
         self._services = services
         self._registry = services.registry
         self._requests = services.metrics.requests
         self._log = LimitedLog(_LOG, services.clock.monotonic)
 
+    def open(self) -> None:
+        """Takes up what clients have asked, and will ask: the cluster is known."""
+        self._early.release(self.dispatch)
+
     def dispatch(self, frame: Frame, exchange: Exchange) -> None:
         """Starts the request in `frame`. Raises nothing."""
+        if self._early.hold(frame, exchange):
+            return
         key = exchange.api_key
         registration = self._registry.get(key)
         try:
@@ -306,6 +315,10 @@ class Dispatcher:
             self._log.log(logging.WARNING, f"{name} {code.name}", "%s failed: %s: %s", name, code.name, error)
         self._services.metrics.error(exchange.api_key, int(code))
         if exchange.is_lost or exchange.answer is not None:
+            return
+        if registration.api_key in FROM_CONTROLLERS:
+            # It would take any answer for done, and the change for made: unanswered, it sends again.
+            exchange.close("failed request", f"{name}: {code.name}")
             return
         response = error_response(response_type(registration.api_key), exchange.api_version, code, message)
         if response is None:

@@ -1,6 +1,5 @@
 //! Between leaderships: nothing that was decided in an older epoch lands behind the start of a newer one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::{Dir, NOW_MS, batch, clean, gate, unclean};
@@ -126,17 +125,7 @@ fn a_start_fences_what_the_epochs_on_disk_fence() {
 
 #[test]
 fn an_epoch_begins_behind_the_append_that_is_being_written() {
-    let fs = Arc::new(gate::GateFs::default());
-    let gate = Arc::clone(&fs.gate);
-    let dir = Dir::new();
-    let (log, _) = PartitionLog::open(
-        &dir.path(),
-        LogConfig::default(),
-        fs,
-        dir.clock.clone(),
-        OpenOptions::default(),
-    )
-    .unwrap();
+    let (_dir, log, gate) = gate::opened(&LogConfig::default());
     log.lead(1).unwrap();
     gate.close();
     std::thread::scope(|scope| {

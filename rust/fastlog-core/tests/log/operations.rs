@@ -2,8 +2,6 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
 
-use std::sync::Arc;
-
 use crate::common::gate;
 use crate::common::{Dir, NOW_MS, append, batch, config, filled, opened, read_all, unclean};
 use fastlog_core::batch::{AppendOrigin, BatchBuilder, CompressionPolicy};
@@ -356,17 +354,7 @@ fn a_directory_that_is_moved_away_is_no_failure() {
 
 #[test]
 fn epochs_are_read_while_they_are_written_to_a_slow_disk() {
-    let fs = Arc::new(gate::GateFs::default());
-    let gate = Arc::clone(&fs.gate);
-    let dir = Dir::new();
-    let (log, _) = PartitionLog::open(
-        &dir.path(),
-        LogConfig::default(),
-        fs,
-        dir.clock.clone(),
-        OpenOptions::default(),
-    )
-    .unwrap();
+    let (_dir, log, gate) = gate::opened(&LogConfig::default());
     log.lead(1).unwrap();
     gate.close();
     std::thread::scope(|scope| {

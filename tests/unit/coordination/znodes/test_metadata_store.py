@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER, FileMetadataStore
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.store import (
     ANY_VERSION,
     ClusterMetadata,
@@ -27,6 +27,7 @@ from fastlog.coordination.znodes.seat import OtherController
 from fastlog.coordination.zookeeper.client_watches import Watch
 from fastlog.coordination.zookeeper.replies import Result
 from fastlog.coordination.zookeeper.requests import Create, Read, SetData
+from tests.unit.coordination.file_metadata import FileMetadata
 from tests.unit.coordination.store_contract import check_conditions
 from tests.unit.coordination.znodes.world import PARTITION, Cutter, World, topic
 
@@ -346,7 +347,7 @@ async def test_another_clusters_directories_are_refused(world: World) -> None:
 
 
 async def test_the_file_of_a_broker_on_its_own_goes_into_the_tree_once(world: World) -> None:
-    file = FileMetadataStore([world.directory])
+    file = FileMetadata(world.directory)
     cluster_id = (await file.load()).cluster_id
     await file.create_topics([topic("a", 2, k="v"), topic("b"), topic("c")])
     await file.set_materialised("a", 2, ANY_VERSION)
@@ -355,7 +356,7 @@ async def test_the_file_of_a_broker_on_its_own_goes_into_the_tree_once(world: Wo
     await file.set_broker_configs(1, {"k": "v"})
     await file.set_configs([], {"g": {"k": "v"}})
     await file.allocate_producer_ids(5000)
-    former = await FileMetadataStore([world.directory]).load()
+    former = file.read()
     # A crash in between: part of it is there already.
     half = world.store()
     await half.load(cluster_id)

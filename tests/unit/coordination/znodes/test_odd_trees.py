@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER, FileMetadataStore
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.store import (
     ANY_VERSION,
     MetadataDamaged,
@@ -27,6 +27,7 @@ from fastlog.coordination.zookeeper.client_watches import Watch
 from fastlog.coordination.zookeeper.codes import CreateMode
 from fastlog.coordination.zookeeper.replies import Result
 from fastlog.coordination.zookeeper.requests import Create, Multi, Request
+from tests.unit.coordination.file_metadata import FileMetadata
 from tests.unit.coordination.znodes.world import PARTITION, Cutter, World, topic
 
 
@@ -286,7 +287,7 @@ async def test_a_change_that_was_told_to_have_failed_is_taken_back(world: World,
 
 
 async def test_a_file_that_contradicts_the_tree_is_not_taken_over(world: World) -> None:
-    file = FileMetadataStore([world.directory])
+    file = FileMetadata(world.directory)
     cluster_id = (await file.load()).cluster_id
     await file.create_topics([topic("a"), topic("b")])
     store = world.store(former=world.directory)
@@ -301,15 +302,6 @@ async def test_a_file_that_contradicts_the_tree_is_not_taken_over(world: World) 
     await other.close()
     assert (world.directory / METADATA_FILE).exists()
     assert world.nodes().keys() - {"/kafka/controller"} == before.keys() - {"/kafka/controller"}
-
-
-async def test_a_broker_that_has_forgotten_its_tree_is_reminded(tmp_path: Path) -> None:
-    (tmp_path / TAKEN_OVER).touch()
-    with pytest.raises(
-        MetadataDamaged, match=r"zookeeper.connect is not set.*taken-over to fastlog.metadata"
-    ):
-        await FileMetadataStore([tmp_path]).load()
-    await FileMetadataStore([tmp_path], allow_data_loss=True).load()
 
 
 def test_a_registration_names_a_rack_only_if_there_is_one() -> None:

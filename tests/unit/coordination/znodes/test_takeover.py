@@ -11,12 +11,13 @@ import pytest
 
 from fastlog.base.files import make_directories
 from fastlog.coordination.embedded import KEEPER_DIRECTORY, MOVED_AWAY
-from fastlog.coordination.file_store import METADATA_FILE, TAKEN_OVER, FileMetadataStore
+from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.offline import read_offline
 from fastlog.coordination.store import ANY_VERSION, ClusterMetadata, PartitionRecord, StoreError
 from fastlog.coordination.znodes.fenced_tree import Part
 from fastlog.coordination.znodes.metadata_store import TreeMetadataStore
 from fastlog.coordination.znodes.takeover import FormerTree
+from tests.unit.coordination.file_metadata import FileMetadata
 from tests.unit.coordination.znodes.world import World, topic
 
 MOVED = PartitionRecord((1,), (1,), 1, leader_epoch=5)
@@ -25,7 +26,7 @@ MOVED = PartitionRecord((1,), (1,), 1, leader_epoch=5)
 async def file_in(directory: Path) -> ClusterMetadata:
     """A file with all that there may be in one."""
     make_directories(directory)
-    file = FileMetadataStore([directory])
+    file = FileMetadata(directory)
     await file.load()
     await file.create_topics([topic("a", 2, k="v"), topic("b"), topic("c"), topic("d", 3)])
     await file.set_materialised("a", 2, ANY_VERSION)
@@ -36,7 +37,7 @@ async def file_in(directory: Path) -> ClusterMetadata:
     await file.set_broker_configs(1, {"k": "v"})
     await file.set_configs([], {"g": {"k": "v"}})
     await file.allocate_producer_ids(5000)
-    return await FileMetadataStore([directory]).load()
+    return file.read()
 
 
 def essence(metadata: ClusterMetadata) -> object:

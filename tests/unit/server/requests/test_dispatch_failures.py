@@ -39,14 +39,18 @@ async def coroutine(_context: object, _request: object) -> ApiVersionsResponse:
     return ApiVersionsResponse()
 
 
-def frame(version: int, body: int = 0) -> bytes:
-    """An ApiVersions request of a version with an old header."""
-    content = struct.pack(">hhih", _KEY, version, 1, -1) + bytes(body)
+def frame(version: int, body: int = 0, key: int = _KEY) -> bytes:
+    """A request (ApiVersions) of a version with an old header."""
+    content = struct.pack(">hhih", key, version, 1, -1) + bytes(body)
     return struct.pack(">i", len(content)) + content
 
 
 def send(
-    data: bytes, *, handle: Callable[..., Any] = handler, oversized: ErrorCode | None = None
+    data: bytes,
+    *,
+    handle: Callable[..., Any] = handler,
+    oversized: ErrorCode | None = None,
+    key: ApiKey = ApiKey.API_VERSIONS,
 ) -> tuple[Harness, FakeTransport]:
     """Dispatches one request of a new connection, and loses the connection if it is cut."""
     harness, transport = Harness(), FakeTransport()
@@ -54,7 +58,7 @@ def send(
     async def scenario() -> None:
         turns = Turns(asyncio.get_running_loop())
         registration = Registration(
-            ApiKey.API_VERSIONS,
+            key,
             0,
             2,
             20_000,
@@ -63,12 +67,13 @@ def send(
             is_coroutine=handle is coroutine,
         )
         services = SimpleNamespace(
-            registry={_KEY: registration},
+            registry={int(key): registration},
             metrics=harness.metrics,
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
         )
         dispatcher = Dispatcher(cast("Any", services))
+        dispatcher.open()
         connection = Connection(replace(harness.host, dispatch=dispatcher.dispatch))
         transport.protocol = connection
         connection.connection_made(cast("Any", transport))
@@ -100,6 +105,23 @@ def test_one_for_which_not_even_an_error_can_be_encoded(
     monkeypatch.setattr(dispatch, "encode_response", no_memory)
     monkeypatch.setattr(dispatch, "encode_response_in_steps", no_memory)
     assert is_cut(*send(data, handle=handle, oversized=ErrorCode.INVALID_REQUEST))
+
+
+@pytest.mark.parametrize("key", [ApiKey.UPDATE_METADATA, ApiKey.API_VERSIONS])
+def test_controllers_get_no_answer_to_what_has_failed(key: ApiKey) -> None:
+    """They would take it for done; anybody else is told the error."""
+    body = 16 if key is ApiKey.UPDATE_METADATA else 0
+
+    def fails(_context: object, _request: object) -> Any:
+        raise OSError("no disk, no tree")
+
+    harness, transport = send(frame(0, body, int(key)), handle=fails, key=key)
+    if key is ApiKey.UPDATE_METADATA:
+        assert is_cut(harness, transport)
+        assert not transport.written
+    else:
+        assert transport.written
+        assert not transport.aborted
 
 
 @pytest.mark.parametrize("body", [0, 10_000])

@@ -73,6 +73,7 @@ def handled(registration: Registration, data: bytes, seen: list[Request]) -> boo
             turns=turns,
         )
         dispatcher = Dispatcher(cast("Any", services))
+        dispatcher.open()
         connection = Connection(replace(harness.host, dispatch=dispatcher.dispatch))
         transport.protocol = connection
         connection.connection_made(cast("Any", transport))

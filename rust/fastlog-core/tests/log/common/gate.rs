@@ -7,6 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use fastlog_core::Result;
 use fastlog_core::env::{DirEntry, Directory, File, FileSystem, Mapping, OpenMode, StdFs};
+use fastlog_core::log::{LogConfig, OpenOptions, PartitionLog};
+
+use super::Dir;
 
 /// Where writes wait while it is closed.
 #[derive(Debug, Default)]
@@ -59,6 +62,21 @@ impl Gate {
 #[derive(Debug, Default)]
 pub struct GateFs {
     pub gate: Arc<Gate>,
+}
+
+/// A log on such a disk, whose gate is open.
+pub fn opened(config: &LogConfig) -> (Dir, PartitionLog, Arc<Gate>) {
+    let (dir, fs) = (Dir::new(), Arc::new(GateFs::default()));
+    let gate = Arc::clone(&fs.gate);
+    let (log, _) = PartitionLog::open(
+        &dir.path(),
+        config.clone(),
+        fs,
+        dir.clock.clone(),
+        OpenOptions::default(),
+    )
+    .unwrap();
+    (dir, log, gate)
 }
 
 #[derive(Debug)]

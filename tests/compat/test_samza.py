@@ -1,133 +1,26 @@
-"""Programs that speak to ZooKeeper beside Kafka, on the keeper in the broker's own process."""
+"""Samza, whose processors share their tasks out through ZooKeeper, on the keeper of a broker."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from fastlog.base.clock import SystemClock
-from fastlog.coordination.zookeeper.client import ZkClient
-from fastlog.coordination.zookeeper.client_session import ZkSession
-from fastlog.coordination.zookeeper.transport import socket_connector
+from tests.compat.keeper_broker import KeeperBroker
 from tests.harness.app_process import AppProcess, java_command
-from tests.harness.broker_process import BrokerProcess
-from tests.harness.net import free_port
+from tests.harness.tree import connected
 from tests.harness.waiting import wait_until
 from tests.peers.maven import compiled, java
-from tests.peers.zookeeper_apps import flume_class_path, samza_class_path
+from tests.peers.zookeeper_apps import samza_class_path
 
 pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
-
-# Without bootstrap.servers: the source finds the broker in the tree, too.
-FLUME: Final = """
-agent.sources = kafka
-agent.channels = memory
-agent.sinks = files
-agent.sources.kafka.type = org.apache.flume.source.kafka.KafkaSource
-agent.sources.kafka.zookeeperConnect = {keeper}
-agent.sources.kafka.kafka.topics = old
-agent.sources.kafka.kafka.consumer.group.id = flume
-agent.sources.kafka.kafka.consumer.auto.offset.reset = earliest
-agent.sources.kafka.kafka.consumer.security.protocol = PLAINTEXT
-agent.sources.kafka.channels = memory
-agent.channels.memory.type = memory
-agent.channels.memory.capacity = 10000
-agent.channels.memory.transactionCapacity = 1000
-agent.sinks.files.type = file_roll
-agent.sinks.files.channel = memory
-agent.sinks.files.sink.directory = {directory}
-agent.sinks.files.sink.rollInterval = 0
-"""
-
-
-class Broker(BrokerProcess):
-    """A broker on its own, whose keeper others reach."""
-
-    def __init__(self, directory: Path) -> None:
-        port = free_port()
-        self.keeper = f"127.0.0.1:{port}"
-        settings = {"group.initial.rebalance.delay.ms": "0", "fastlog.keeper.listen": self.keeper}
-        super().__init__(directory, settings=settings)
-        self.keeper_port = port
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with Broker(tmp_path) as made:
-        yield made
-        assert "Traceback" not in made.log_text, made.log_text[-4000:]
-
-
-def create(broker: Broker, topic: str, partitions: int) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
-
-
-@asynccontextmanager
-async def tree(broker: Broker) -> AsyncIterator[ZkClient]:
-    session = ZkSession([socket_connector("127.0.0.1", broker.keeper_port)], SystemClock())
-    session.start()
-    await asyncio.wait_for(session.connected(), 30)
-    try:
-        yield ZkClient(session)
-    finally:
-        await session.close()
-
-
-async def write_offsets(broker: Broker, group: str, topic: str, offsets: list[int]) -> None:
-    """Where consumers of Kafka 0.8 kept how far they were."""
-    parents = ("/consumers", group, "offsets", topic)
-    async with tree(broker) as client:
-        await client.ensure(*("/".join(parents[:depth]) for depth in range(1, len(parents) + 1)))
-        for partition, offset in enumerate(offsets):
-            await client.create(f"{'/'.join(parents)}/{partition}", str(offset).encode())
-
-
-def test_flume_takes_offsets_over_from_the_tree(broker: Broker, tmp_path: Path) -> None:
-    """Of 1000 records the 450 above the offsets come, once each, and the group is in Kafka from then on."""
-    create(broker, "old", 2)
-    producer = Producer({"bootstrap.servers": broker.bootstrap})
-    for number in range(1000):
-        producer.produce("old", f"{number % 2} {number // 2}", partition=number % 2)
-    assert producer.flush(60) == 0
-    asyncio.run(write_offsets(broker, "flume", "old", [100, 450]))
-    expected = [f"{partition} {at}" for partition, first in ((0, 100), (1, 450)) for at in range(first, 500)]
-
-    (found := tmp_path / "found").mkdir()
-    (config := tmp_path / "flume.conf").write_text(FLUME.format(keeper=broker.keeper, directory=found))
-    main = "org.apache.flume.node.Application"
-    options = ("--name", "agent", "--conf-file", str(config), "--no-reload-conf")
-    command = java_command(java(), flume_class_path(), main, *options)
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-
-    def lines() -> list[str]:
-        return [line for file in found.iterdir() for line in file.read_text().splitlines()]
-
-    def committed() -> set[int]:
-        asked = [ConsumerGroupTopicPartitions("flume")]
-        answer = admin.list_consumer_group_offsets(asked)["flume"].result(30)
-        return {position.offset for position in answer.topic_partitions}
-
-    with AppProcess(command, tmp_path / "flume.log") as agent:
-        wait_until(
-            lambda: len(lines()) >= len(expected) and committed() == {500},
-            lambda: f"{len(lines())} lines, committed {committed()}:\n{agent.text[-4000:]}",
-            seconds=90,
-        )
-        # It may log an error when it is ended: its source is interrupted in the middle of a request.
-        assert "ERROR" not in agent.text, agent.text
-        agent.terminate()
-    assert sorted(lines()) == sorted(expected)
-
 
 PARTITIONS: Final = 4
 INPUT, REPARTITION, CHANGELOG = "input", "counter-1-partition_by-by-key", "counts-changelog"
@@ -143,10 +36,17 @@ SETTINGS: Final = {
 }
 
 
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[KeeperBroker]:
+    with KeeperBroker(tmp_path) as made:
+        yield made
+        assert "Traceback" not in made.log_text, made.log_text[-4000:]
+
+
 class Numbers:
     """Values "1", "2", ... of each key, sent to the input; what became of them, by the output."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: KeeperBroker) -> None:
         settings = {"bootstrap.servers": broker.bootstrap, "log_level": 2}
         self.sent: collections.Counter[str] = collections.Counter()
         self.found: dict[str, list[str]] = collections.defaultdict(list)
@@ -193,7 +93,7 @@ def ends(admin: AdminClient, topic: str) -> list[int]:
 class Commits:
     """The last checkpoint of each task, followed from the beginning of their topic."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: KeeperBroker) -> None:
         self._settings = {"bootstrap.servers": broker.bootstrap, "log_level": 2}
         self._consumer = Consumer({**self._settings, "group.id": "unused"})
         self._consumer.assign([TopicPartition(CHECKPOINTS, 0, 0)])
@@ -229,7 +129,7 @@ class Commits:
         self._consumer.close()
 
 
-def processor(broker: Broker, name: str) -> AppProcess:
+def processor(broker: KeeperBroker, name: str) -> AppProcess:
     """A processor with a directory of its own for its stores."""
     arguments = (broker.bootstrap, broker.keeper, str(broker.directory / f"stores-{name}"))
     settings = (f"{key}={value}" for key, value in SETTINGS.items())
@@ -245,18 +145,18 @@ def tasks(of: AppProcess) -> set[str]:
     return set(+had)
 
 
-async def registrations(broker: Broker) -> dict[str, tuple[int, int]]:
+async def registrations(broker: KeeperBroker) -> dict[str, tuple[int, int]]:
     """Node of each processor: when it was made, and by which session."""
-    async with tree(broker) as client:
+    async with connected(broker.keeper) as client:
         names, _ = await client.children(PROCESSORS)
         stats = {name: await client.exists(f"{PROCESSORS}/{name}") for name in names}
         return {name: (stat.czxid, stat.ephemeral_owner) for name, stat in stats.items() if stat}
 
 
-def test_samza_counts_right_whoever_is_killed(broker: Broker) -> None:
+def test_samza_counts_right_whoever_is_killed(broker: KeeperBroker) -> None:
     """A second processor joins, the broker with its keeper is killed at work, then a processor."""
     for topic in (INPUT, "output"):
-        create(broker, topic, PARTITIONS)
+        broker.create(topic, PARTITIONS)
     everything = {f"Partition {number}" for number in range(PARTITIONS)}
     numbers = Numbers(broker)
     numbers.send(4000)
