@@ -25,6 +25,7 @@ class Sent:
     """A record that has been sent, and the connection on which the answer comes."""
 
     value: int
+    acks: int
     client: RawClient
 
 
@@ -47,7 +48,7 @@ class Course:
         client = self.stage.brokers[number].connect(timeout=30)
         self._producer.sent.append((0, value))
         client.send(ProduceRequest(acks=acks, timeout_ms=wait_ms, topic_data=[topic]), _PRODUCE)
-        return Sent(value, client)
+        return Sent(value, acks, client)
 
     def answer(self, sent: Sent) -> ErrorCode:
         """Waits for the answer."""
@@ -55,8 +56,11 @@ class Course:
             answer: Any = client.receive(ProduceRequest.API, _PRODUCE)[1]
         row = answer.responses[0].partition_responses[0]
         code = ErrorCode.of(row.error_code)
-        if code is ErrorCode.NONE:
+        if code is ErrorCode.NONE and sent.acks == -1:
             self._producer.acked.append((0, row.base_offset, sent.value))
+        elif code is ErrorCode.NONE:
+            # One copy is no promise.
+            self._producer.failed.append(Failed(0, sent.value, "acks=1", sure=False))
         else:
             self._producer.failed.append(Failed(0, sent.value, code.name, code in _SURE))
         return code

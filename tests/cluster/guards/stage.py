@@ -10,6 +10,7 @@ import asyncio
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from fastlog.coordination.znodes import controller_json, node_json, paths
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.errors import ErrorCode
 from fastlog.replication.partition import Partition, PartitionKey
+from fastlog.replication.progress import NEVER
 from fastlog.wire import ApiKey, Request, Response
 from fastlog.wire.messages.alter_partition import AlterPartitionRequest
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest
@@ -44,7 +46,6 @@ _ALTER_VERSION: Final = 3
 _SETTINGS: Final = {
     "controlled.shutdown.enable": "false",
     "replica.fetch.wait.max.ms": "50",
-    "replica.lag.time.max.ms": "600",
     "replica.fetch.backoff.ms": "50",
 }
 
@@ -94,9 +95,18 @@ class Stage:
     def start(self, number: int) -> None:
         """A broker starts, and the controller hears of it."""
         broker = self.brokers[number]
-        broker.start()
-        broker.broker.services.in_sync_sets._controller = _Link(self)
-        epoch = look(self.connect).brokers[number]
+        with ThreadPoolExecutor(1) as threads:
+            # It serves clients, and has started, when the controller has told it what there is.
+            started = threads.submit(broker.start)
+            self.wait(lambda: started.done() or number in look(self.connect).brokers, "it does not register")
+            if started.done():
+                started.result()
+            broker.broker.services.in_sync_sets._controller = _Link(self)
+            self._tell_of(number)
+            started.result()
+
+    def _tell_of(self, number: int) -> None:
+        broker, epoch = self.brokers[number], look(self.connect).brokers[number]
         listeners = [Endpoint(name, "127.0.0.1", broker.port, 0) for name in ("PLAINTEXT", "INNER")]
         self.world.zxid = max(self.world.zxid, epoch)
         self.run(brokers.brokers_started(self.world.context, [LiveBroker(number, epoch, tuple(listeners))]))
@@ -121,6 +131,16 @@ class Stage:
         found = self.brokers[number].broker.services.replicas.find(key)
         assert found is not None
         return found
+
+    def fall_behind(self, leader: int, follower: int, key: PartitionKey) -> None:
+        """Long enough has passed without a fetch of this follower: its leader wants it out of the set."""
+        broker = self.brokers[leader]
+
+        async def look() -> None:
+            self.partition(leader, key).followers[follower].caught_up_ms = NEVER
+            await broker.broker.services.in_sync_sets.look()
+
+        broker.run(look())
 
     def is_refused(self, number: int, key: PartitionKey) -> bool:
         """Whether a broker that follows has got an error of its leader, and lets some time go by."""
