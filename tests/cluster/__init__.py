@@ -14,5 +14,6 @@
 | `logs`              | logs of the replicas compared byte by byte, and Kafka's own look at them       |
 | `verdict`           | all that must be true when a load is over                                      |
 | `moves`             | what happens to a cluster, by name                                             |
+| `guards`            | brokers without one guard, and what the checker says of them                   |
 | `chaos`             | one move after another, drawn by a seed                                        |
 """

@@ -32,6 +32,7 @@ class Member:
         settings: Mapping[str, str],
         heap: str,
         quick: bool,
+        command: list[str] | None = None,
     ) -> None:
         self.directory = directory
         self.number = number
@@ -41,6 +42,8 @@ class Member:
         self.frozen = False
         self._connect, self._heap, self._quick = connect, heap, quick
         self._settings = dict(settings)
+        # What runs as fastlog's broker, where it is not the one of this tree.
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._wanted = False
         """Whether it is to run."""
@@ -90,7 +93,7 @@ class Member:
     def _broker(self) -> BrokerProcess | KafkaOnZooKeeper:
         if self.kind == "fastlog":
             place = {"broker.id": str(self.number), "zookeeper.connect": self._connect}
-            return BrokerProcess(self.directory, settings={**self._settings, **place})
+            return BrokerProcess(self.directory, settings={**self._settings, **place}, command=self._command)
         return KafkaOnZooKeeper(
             *(self.directory, self._connect),
             broker_id=self.number,

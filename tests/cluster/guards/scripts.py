@@ -99,6 +99,7 @@ def silent_follower(stage: Stage, topic: str) -> LogHistory:
     """2 is in sync, and has not fetched the last record when it becomes the leader."""
     course = Course(stage, key := stage.topic(topic, BOTH))
     course.write(1, 1)
+    stage.wait(lambda: stage.partition(2, key).end_offset == 1, "2 does not fetch")
     stage.silence(2, key)
     course.write(1, 2, wait_ms=300)
     stage.elect(key, 2, BOTH)
