@@ -1,4 +1,4 @@
-"""A broker process without one guard: `python -m tests.cluster.guards.broker GUARD ...`, as `fastlog-broker`."""
+"""`fastlog-broker` without one of its guards: `python -m tests.cluster.guards.broker GUARD ...`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A producer and a reader that go where the test says, and write down what `tests.cluster.checker` looks at."""
+"""A producer and a reader that go where the test says, and what `tests.cluster.checker` is to look at."""
 
 from __future__ import annotations
 

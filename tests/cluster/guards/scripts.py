@@ -1,4 +1,4 @@
-"""One course of events for each guard. With the guard nothing is lost; the checker must see it when it is not.
+"""One course of events for each guard. With the guard nothing is lost; without it the checker must see that.
 
 Broker 1 leads at first, 2 follows; values are 1, 2, 3 in the order in which they are sent. What arrives late
 in a cluster (an append, an order, a fetch) is sent late here: nothing depends on how long things take.
@@ -52,7 +52,7 @@ def tail_of_a_former_leader(stage: Stage, topic: str) -> LogHistory:
 
 
 def watermark_not_heard_of(stage: Stage, topic: str) -> LogHistory:
-    """2 has a record, but has not heard that it is committed; it follows once more, and then leads (KIP-101)."""
+    """2 has a record, but has not heard that it is committed; it follows again, then leads (KIP-101)."""
     course = Course(stage, key := stage.topic(topic, BOTH))
     course.write(1, 1)
     stage.silence(2, key)
@@ -282,5 +282,3 @@ def _appends_held(stage: Stage, number: int) -> Iterator[list[asyncio.Future[Any
         yield held
     finally:
         broker.run(release())
-
-
