@@ -30,7 +30,7 @@ from tests.cluster.checker import check
 from tests.cluster.cluster import OFFSETS_PARTITIONS, PATIENCE_SECONDS, Cluster, Place
 from tests.cluster.guards.broker import command as command_without
 from tests.cluster.guards.removals import GUARDS
-from tests.cluster.history import LogHistory
+from tests.cluster.history import NO_OFFSET, LogHistory
 from tests.cluster.kinds import Kind, Kinds
 from tests.cluster.load import Load
 from tests.cluster.logs import assert_equal_logs
@@ -139,6 +139,7 @@ class Run:
                 (partition, offset): value
                 for producer in history.producers.values()
                 for partition, offset, value in producer.acked
+                if offset != NO_OFFSET
             },
             stored_commits=commits,
             stored_generations=generations,
