@@ -162,6 +162,15 @@ def dead_members(patch: Patch) -> None:
     patch(alter_partition, "_is_eligible", anybody)
 
 
+def unseen_restarts(patch: Patch) -> None:
+    """A member of an in-sync set that has come back while nobody was controller stays in it (KIP-966)."""
+
+    def never(*_: object) -> bool:
+        return False
+
+    patch(elections, "_came_back_unseen", never)
+
+
 def clean_elections(patch: Patch) -> None:
     """Any replica that is there may lead."""
     rules = {**elections._RULES, Election.OFFLINE: elections._RULES[Election.UNCLEAN]}
@@ -182,6 +191,7 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
     "broker epoch of followers": broker_epoch_of_followers,
     "asking leader": asking_leader,
     "dead members": dead_members,
+    "unseen restarts": unseen_restarts,
     "clean elections": clean_elections,
 }
 """By name."""

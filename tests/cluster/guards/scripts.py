@@ -213,6 +213,21 @@ def death_before_the_answer(stage: Stage, topic: str) -> LogHistory:
     return _ending(course, leader, 1)
 
 
+def return_without_a_controller(stage: Stage, topic: str) -> LogHistory:
+    """2 crashes and comes back, its disk empty, while nobody is controller; then 1 dies for a while."""
+    course = Course(stage, key := stage.topic(topic, BOTH))
+    course.write(1, 1)
+    # The state was written long before.
+    stage.world.put_state(key, 1, BOTH, zxid=1)
+    stage.restart(2, unseen=True, lose_disk=True)
+    stage.hear(2)
+    stage.stop(1)
+    stage.start(1)
+    leader = stage.world.nodes[key].leader
+    course.write(leader, 2)
+    return _ending(course, leader, 1)
+
+
 def only_member_dies(stage: Stage, topic: str) -> LogHistory:
     """1 alone is in sync, and dies for a while."""
     course = Course(stage, key := stage.topic(topic, BOTH))
@@ -240,6 +255,7 @@ SCRIPTS: dict[str, Script] = {
     "broker epoch of followers": fetch_of_a_former_life,
     "asking leader": former_leader_asks,
     "dead members": death_before_the_answer,
+    "unseen restarts": return_without_a_controller,
     "clean elections": only_member_dies,
 }
 """By the name of the guard (`removals`)."""

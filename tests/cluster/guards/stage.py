@@ -66,6 +66,7 @@ class Stage:
         self._answers = threading.Event()
         self._answers.set()
         self._only_one = False
+        self._deaf: set[int] = set()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -92,8 +93,11 @@ class Stage:
 
     # -- brokers --------------------
 
-    def start(self, number: int) -> None:
-        """A broker starts, and the controller hears of it."""
+    def start(self, number: int, *, unseen: bool = False) -> None:
+        """A broker starts, and the controller hears of it.
+
+        `unseen`: it had been gone while nobody was controller, and leads and follows nothing until `hear`.
+        """
         broker = self.brokers[number]
         with ThreadPoolExecutor(1) as threads:
             # It serves clients, and has started, when the controller has told it what there is.
@@ -102,14 +106,23 @@ class Stage:
             if started.done():
                 started.result()
             broker.broker.services.in_sync_sets._controller = _Link(self)
-            self._tell_of(number)
+            self._tell_of(number, unseen=unseen)
             started.result()
 
-    def _tell_of(self, number: int) -> None:
+    def hear(self, number: int) -> None:
+        """It is told what it leads and follows again."""
+        self._deaf.discard(number)
+
+    def _tell_of(self, number: int, *, unseen: bool) -> None:
         broker, epoch = self.brokers[number], look(self.connect).brokers[number]
         listeners = [Endpoint(name, "127.0.0.1", broker.port, 0) for name in ("PLAINTEXT", "INNER")]
         self.world.zxid = max(self.world.zxid, epoch)
-        self.run(brokers.brokers_started(self.world.context, [LiveBroker(number, epoch, tuple(listeners))]))
+        found = LiveBroker(number, epoch, tuple(listeners))
+        if unseen:
+            self._deaf.add(number)
+            self.world.context.put_broker(found)
+            self.run(brokers.settle_unseen_restarts(self.world.context))
+        self.run(brokers.brokers_started(self.world.context, [found]))
 
     def stop(self, number: int, *, lose_disk: bool = False) -> None:
         """A broker ends, with its disk if that is lost, and the controller elects others where it can."""
@@ -119,12 +132,14 @@ class Stage:
             shutil.rmtree(self.brokers[number].directory)
         self.run(brokers.brokers_failed(self.world.context, [number]))
 
-    def restart(self, number: int) -> None:
+    def restart(self, number: int, *, unseen: bool = False, lose_disk: bool = False) -> None:
         """It comes back before anybody has missed it: in another life."""
         self._close_client(number)
         self.brokers[number].stop()
+        if lose_disk:
+            shutil.rmtree(self.brokers[number].directory)
         self.world.context.remove_broker(number)
-        self.start(number)
+        self.start(number, unseen=unseen)
 
     def partition(self, number: int, key: PartitionKey) -> Partition:
         """A broker's part in a partition, to look at."""
@@ -221,7 +236,8 @@ class Stage:
             requests = list(self.world.sent)
             self.world.forget()
         for number, message in requests:
-            if number in self.world.context.brokers:
+            is_heard = number not in self._deaf or isinstance(message, UpdateMetadataRequest)
+            if number in self.world.context.brokers and is_heard:
                 code = self.order(number, message)
                 assert code == ErrorCode.NONE, f"broker {number} refuses {message}: {code}"
 
