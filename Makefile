@@ -75,8 +75,9 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	$(BIN)/python -m benches.macro.fetch_sessions
 	$(BIN)/python -m benches.macro.topics
 
-chaos: build  ## five minutes of a consumer group under churn, half an hour of a cluster that loses its members
+chaos: build  ## a group under churn, what is seen of guards that are gone, half an hour of a cluster under kills
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m pytest tests/cluster/test_without_guards.py -p no:benchmark -q
 	$(BIN)/python -m tests.cluster.chaos --minutes 30
 
 FUZZ_TARGETS ?= batch frame index plan reply

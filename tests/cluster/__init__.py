@@ -16,5 +16,6 @@
 | `verdict`           | all that must be true when a load is over                                      |
 | `moves`             | what happens to a cluster, by name                                             |
 | `cut_off`           | members that do not reach ZooKeeper, and answers of it that are lost           |
+| `guards`            | brokers without one guard, and what the checker says of them                   |
 | `chaos`             | one move after another, drawn by a seed                                        |
 """

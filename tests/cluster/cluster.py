@@ -64,6 +64,7 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         heap: str = "192m",
         quick: bool = True,
+        command: list[str] | None = None,
     ) -> None:
         self._stack = ExitStack()
         self.ensemble = ZooKeeperEnsemble(directory / "zookeeper") if place == "ensemble" else None
@@ -79,6 +80,7 @@ class Cluster:
                 settings={**_SETTINGS, **(settings or {})},
                 heap=heap,
                 quick=quick,
+                command=command,
             )
             for number, kind in enumerate(kinds, start=1)
         }

@@ -35,6 +35,7 @@ class Member:
         settings: Mapping[str, str],
         heap: str,
         quick: bool,
+        command: list[str] | None = None,
     ) -> None:
         self.directory = directory
         self.number = number
@@ -46,6 +47,8 @@ class Member:
         """Where it finds the tree."""
         self._heap, self._quick = heap, quick
         self._settings = dict(settings)
+        # What runs as fastlog's broker, where it is not the one of this tree.
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._wanted = False
         """Whether it is to run."""
@@ -102,7 +105,7 @@ class Member:
     def _broker(self) -> BrokerProcess | KafkaOnZooKeeper:
         if self.kind == "fastlog":
             place = {"broker.id": str(self.number), "zookeeper.connect": self.connect}
-            return BrokerProcess(self.directory, settings={**self._settings, **place})
+            return BrokerProcess(self.directory, settings={**self._settings, **place}, command=self._command)
         return KafkaOnZooKeeper(
             *(self.directory, self.connect),
             broker_id=self.number,
