@@ -173,7 +173,8 @@ class _Run:
             for number in range(self._given.topics)
             for partition in range(self._given.partitions)
         ]
-        self._client().elect_leaders(ElectionType.PREFERRED, wanted).result()
+        client = self._client()
+        client.elect_leaders(ElectionType.PREFERRED, wanted).result()
         self._wait("preferred leaders lead", lambda part: part.leader == part.replicas[0])
         led = sum(part.leader == victim for part in self._partitions())
         print(f"{self._name}: broker {victim} leads {led} partitions", file=sys.stderr)
