@@ -1,9 +1,9 @@
 """Many partitions in a cluster of three: `python -m benches.macro.cluster_scale`.
 
 Clusters of `--clusters 'fastlog*3' 'kafka*3'`, one after another, each on a ZooKeeper server. All partitions
-have three replicas. Then the cluster is left alone, a broker is restarted, one that leads is killed (kill -9),
-and the controller is. Beside seconds there are the CPU seconds of all three brokers: on a machine with other
-work these are the ones to compare. Lags of the event loop are those of fastlog's metrics.
+have three replicas. Then the cluster is left alone, a broker is restarted, one is killed (kill -9), and the
+controller is. Beside seconds there are the CPU seconds of all three brokers: on a machine with other work
+these are the ones to compare. Lags of the event loop are those of fastlog's metrics.
 """
 
 from __future__ import annotations
@@ -92,9 +92,7 @@ class _Run:
             self._create()
             self._idle()
             self._restart()
-            self._kill(
-                "a broker", next(n for n in self._cluster.members if n != self._cluster.controller())
-            )
+            self._kill("a broker", next(n for n in self._cluster.members if n != self._cluster.controller()))
             self._kill("the controller", self._cluster.controller())
         return self._figures
 
@@ -130,14 +128,10 @@ class _Run:
         began = time.monotonic()
         time.sleep(self._given.idle_seconds)
         seconds = time.monotonic() - began
-        used = [
-            sum(process.cpu_times()[:2]) - some for process, some in zip(processes, before, strict=True)
-        ]
+        used = [sum(process.cpu_times()[:2]) - some for process, some in zip(processes, before, strict=True)]
         for number, share in zip(self._cluster.members, used, strict=True):
             role = " (controller)" if number == self._cluster.controller() else ""
-            print(
-                f"{self._name}: idle CPU of {number}{role}: {100 * share / seconds:.2f} %", file=sys.stderr
-            )
+            print(f"{self._name}: idle CPU of {number}{role}: {100 * share / seconds:.2f} %", file=sys.stderr)
         self._note("idle CPU of one broker, at most, % of a core", 100 * max(used) / seconds)
         self._note("memory of one broker, at most, MiB", max(p.memory_info().rss for p in processes) / 2**20)
         self._note("descriptors of one broker, at most", max(p.num_fds() for p in processes))
@@ -209,9 +203,7 @@ class _Run:
                 return False
             return last >= count
 
-        wait_until(
-            once, lambda: f"{last} of {count} {what}", seconds=_PATIENCE_SECONDS, pause=_PAUSE_SECONDS
-        )
+        wait_until(once, lambda: f"{last} of {count} {what}", seconds=_PATIENCE_SECONDS, pause=_PAUSE_SECONDS)
 
     def _wait_controller(self, former: int) -> None:
         async def look(client: ZkClient) -> bool:
