@@ -27,7 +27,7 @@ from tests.chaos.history import read_history
 from tests.cluster import kinds as kinds_of_members
 from tests.cluster.checker import check
 from tests.cluster.cluster import OFFSETS_PARTITIONS, PATIENCE_SECONDS, Cluster, Place
-from tests.cluster.history import LogHistory
+from tests.cluster.history import NO_OFFSET, LogHistory
 from tests.cluster.kinds import Kind, Kinds
 from tests.cluster.load import Load
 from tests.cluster.logs import assert_equal_logs
@@ -134,6 +134,7 @@ class Run:
                 (partition, offset): value
                 for producer in history.producers.values()
                 for partition, offset, value in producer.acked
+                if offset != NO_OFFSET
             },
             stored_commits=commits,
             stored_generations=generations,

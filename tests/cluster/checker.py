@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 
-from tests.cluster.history import LogHistory, Row
+from tests.cluster.history import NO_OFFSET, LogHistory, Row
 
 Position = tuple[int, int]
 """Partition and offset."""
@@ -73,7 +73,7 @@ def vanished(history: LogHistory) -> Iterator[str]:
 def inconsistent(history: LogHistory) -> Iterator[str]:
     """One offset has one value, for ever: in acknowledgements, and for all readers."""
     values: dict[Position, int] = {}
-    for partition, offset, value in chain(_acked(history), _read(history)):
+    for partition, offset, value in chain(_placed(history), _read(history)):
         first = values.setdefault((partition, offset), value)
         if first != value:
             yield f"inconsistent offset: {partition}/{offset} has {first} and {value}"
@@ -82,7 +82,7 @@ def inconsistent(history: LogHistory) -> Iterator[str]:
 def duplicates(history: LogHistory) -> Iterator[str]:
     """A value, which was sent once, is at one offset."""
     positions: dict[int, Position] = {}
-    for partition, offset, value in chain(_acked(history), _read(history)):
+    for partition, offset, value in chain(_placed(history), _read(history)):
         first = positions.setdefault(value, (partition, offset))
         if first != (partition, offset):
             yield f"duplicate: {value} is at {first[0]}/{first[1]} and at {partition}/{offset}"
@@ -101,7 +101,7 @@ def aborted_reads(history: LogHistory) -> Iterator[str]:
 
 def order(history: LogHistory) -> Iterator[str]:
     """Records of a producer have, in each partition, the order in which they were sent."""
-    offsets = {row[2]: row[1] for row in chain(_acked(history), _read(history))}
+    offsets = {row[2]: row[1] for row in chain(_placed(history), _read(history))}
     for name, producer in history.producers.items():
         last: dict[int, tuple[int, int]] = {}
         for partition, value in producer.sent:
@@ -124,7 +124,7 @@ def reading(history: LogHistory) -> Iterator[str]:
     """A reader gets, from where it began, each record of the log after the one before."""
     yield from (f"reading: {name} finds its place gone: {error}" for name, error in history.lost)
     known: dict[int, list[int]] = defaultdict(list)
-    for partition, offset in sorted({(row[0], row[1]) for row in chain(_acked(history), _read(history))}):
+    for partition, offset in sorted({(row[0], row[1]) for row in chain(_placed(history), _read(history))}):
         known[partition].append(offset)
     for name, stretches in history.readers.items():
         for stretch in stretches:
@@ -146,6 +146,11 @@ def _between(offsets: list[int], low: int, high: int) -> int:
 
 def _acked(history: LogHistory) -> Iterator[Row]:
     return chain.from_iterable(producer.acked for producer in history.producers.values())
+
+
+def _placed(history: LogHistory) -> Iterator[Row]:
+    """Acknowledged, and it was told where."""
+    return (row for row in _acked(history) if row[1] != NO_OFFSET)
 
 
 def _read(history: LogHistory) -> Iterator[Row]:

@@ -180,9 +180,12 @@ class Cluster:
         for number in numbers:
             self.members[number].kill()
 
-    def stop(self, number: int) -> None:
-        """SIGTERM, and waits for its end."""
-        self.members[number].stop()
+    def stop(self, *numbers: int) -> None:
+        """SIGTERM to all of them at once, and waits for their ends."""
+        for number in numbers:
+            self.members[number].terminate()
+        for number in numbers:
+            self.members[number].wait_end()
 
     def start(self, *numbers: int, kind: Kind | None = None) -> None:
         """Starts members that do not run, with another kind from now on if one is given."""

@@ -29,6 +29,9 @@ _GIVEN_UP: Final = ("_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PA
 
 Row = tuple[int, int, int]
 """Partition, offset, value."""
+NO_OFFSET: Final = -1
+"""Where a record is that librdkafka takes for acknowledged since what it sent later is: the first answer was
+an error that does not tell whether the records are there, and those after them were taken."""
 
 
 @dataclass(frozen=True, slots=True)

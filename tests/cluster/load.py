@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tests.chaos import truth
-from tests.cluster.history import LogHistory, Row, Writer, read_log_history
+from tests.cluster.history import NO_OFFSET, LogHistory, Row, Writer, read_log_history
 from tests.harness.waiting import wait_until
 
 _DELIVERY_SECONDS: Final = 120
@@ -28,12 +28,20 @@ class Load:
     """Producers and a reader of one topic, in threads, from entering the context until `finish`."""
 
     def __init__(
-        self, bootstrap: str, topic: str, partitions: int, directory: Path, *, rate: int = 1000
+        self,
+        bootstrap: str,
+        topic: str,
+        partitions: int,
+        directory: Path,
+        *,
+        rate: int = 1000,
+        idempotent: bool = True,
     ) -> None:
         self._bootstrap, self._topic, self._partitions = bootstrap, topic, partitions
         self._files = [directory / f"producer-{number}.jsonl" for number in range(_PRODUCERS)]
         self._reads = directory / "reader.jsonl"
         self._rate = rate / _PRODUCERS
+        self._idempotent = idempotent
         self._ended, self._closed = threading.Event(), threading.Event()
         self._least = 0
         self._failures: list[BaseException] = []
@@ -99,7 +107,8 @@ class Load:
         producer = Producer(
             {
                 "bootstrap.servers": self._bootstrap,
-                "enable.idempotence": True,
+                "enable.idempotence": self._idempotent,
+                "acks": "all",
                 "linger.ms": 20,
                 "message.timeout.ms": _DELIVERY_SECONDS * 1000,
                 "reconnect.backoff.max.ms": 500,
@@ -115,7 +124,7 @@ class Load:
 
             def delivered(error: KafkaError | None, message: Message) -> None:
                 if error is None:
-                    acked.append(row_of(message))
+                    acked.append(_acked(message))
                 else:
                     # It has no offset, of course.
                     fields = {"partition": message.partition(), "value": int(message.value() or b"")}
@@ -197,6 +206,19 @@ class Load:
 
 def row_of(message: Message) -> Row:
     """Partition, offset and value, which is a number."""
-    partition, offset, value = message.partition(), message.offset(), message.value()
-    assert partition is not None and offset is not None and value is not None
+    offset = message.offset()
+    assert offset is not None
+    return _row(message, offset)
+
+
+def _acked(message: Message) -> Row:
+    """The same of a record that is acknowledged, be it without a place."""
+    offset = message.offset()
+    return _row(message, NO_OFFSET if offset is None else offset)
+
+
+def _row(message: Message, offset: int) -> Row:
+    partition, value = message.partition(), message.value()
+    assert partition is not None
+    assert value is not None
     return partition, offset, int(value)

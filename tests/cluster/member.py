@@ -126,10 +126,13 @@ class Member:
         self._signal(signal.SIGCONT)
         self.frozen = False
 
-    def stop(self, *, seconds: float = 90) -> None:
-        """SIGTERM, upon which it gives its leaderships away; returns when it has ended in order."""
+    def terminate(self) -> None:
+        """SIGTERM, upon which it gives its leaderships away."""
         self._signal(signal.SIGTERM)
         self._wanted = False
+
+    def wait_end(self, *, seconds: float = 90) -> None:
+        """Returns when it has ended in order."""
         assert self._process is not None
         code = self._process.wait(seconds)
         assert code in _CLEAN_ENDS, f"broker {self.number} ended with {code}:\n{self.log_text[-4000:]}"

@@ -67,6 +67,12 @@ def kill_all(cluster: Cluster, _: str) -> None:
     cluster.start(*cluster.members)
 
 
+def stop_all(cluster: Cluster, _: str) -> None:
+    """SIGTERM to all at once: the last ones have nobody to give their partitions to, nor to wait for."""
+    cluster.stop(*cluster.members)
+    cluster.start(*cluster.members)
+
+
 def kill_server(cluster: Cluster, _: str) -> None:
     """kill -9 of the leading ZooKeeper server: sessions go on with another."""
     assert cluster.ensemble is not None
@@ -94,6 +100,7 @@ OF_BROKERS: Final[Mapping[str, Move]] = {
     "leader frozen": freeze_leader,
     "leader and controller killed": kill_leader_and_controller,
     "all killed": kill_all,
+    "all stopped": stop_all,
 }
 OF_SERVERS: Final[Mapping[str, Move]] = {"server killed": kill_server, "quorum lost": lose_quorum}
 SHORT: Final = ("controller killed", "leader frozen", "all killed")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.checker import check
-from tests.cluster.history import Failed, LogHistory, ProducerHistory, Writer, read_log_history
+from tests.cluster.history import NO_OFFSET, Failed, LogHistory, ProducerHistory, Writer, read_log_history
 
 
 def clean() -> LogHistory:
@@ -39,6 +39,16 @@ def clean() -> LogHistory:
 
 def test_a_clean_history_passes() -> None:
     assert check(clean()) == []
+
+
+def test_what_is_acknowledged_without_a_place_is_there() -> None:
+    history = clean()
+    history.producers["p1"].acked[1] = (0, NO_OFFSET, 10)
+    assert check(history) == []
+    history.producers["p1"].acked.append((0, NO_OFFSET, 13))
+    assert check(history) == []
+    history.producers["p1"].acked.append((1, NO_OFFSET, 15))
+    assert check(history)
 
 
 def final_of(history: LogHistory) -> list[tuple[int, int, int]]:

@@ -91,11 +91,18 @@ def continue_assignment(
     )
 
 
+def not_all_in_racks(brokers: Sequence[int], racks: Racks | None) -> str | None:
+    """Why replicas cannot be laid out over these racks, or None."""
+    missing = sorted(broker for broker in brokers if racks is None or racks.get(broker) is None)
+    if 0 < len(missing) < len(brokers):
+        return f"brokers {missing} name no rack, the others do: none may, or all must"
+    return None
+
+
 def _racks_in_use(brokers: Sequence[int], racks: Racks | None) -> dict[int, str] | None:
+    if (problem := not_all_in_racks(brokers, racks)) is not None:
+        raise ValueError(problem)
     rack_of = {broker: rack for broker in brokers if racks and (rack := racks.get(broker)) is not None}
-    if rack_of and len(rack_of) < len(brokers):
-        missing = sorted(set(brokers) - rack_of.keys())
-        raise ValueError(f"brokers {missing} name no rack, the others do: none may, or all must")
     return rack_of or None
 
 

@@ -111,6 +111,10 @@ class ClusterView:
         """Node ids of the live brokers, rising."""
         return [broker.id for broker in self._snapshot.brokers]
 
+    def racks(self) -> dict[int, str | None]:
+        """The rack of each live broker, where it names one."""
+        return {broker.id: broker.rack for broker in self._snapshot.brokers}
+
     def is_alive(self, node_id: int) -> bool:
         """Whether that broker is one of them."""
         return any(broker.id == node_id for broker in self._snapshot.brokers)

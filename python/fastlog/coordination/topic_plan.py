@@ -9,7 +9,13 @@ from typing import Final, Protocol
 
 from fastlog.base.uuids import random_uuid
 from fastlog.base.wording import counted
-from fastlog.coordination.assignment import assign_replicas, assignment_problem, continue_assignment
+from fastlog.coordination.assignment import (
+    Racks,
+    assign_replicas,
+    assignment_problem,
+    continue_assignment,
+    not_all_in_racks,
+)
 from fastlog.coordination.cluster_view import PartitionState, TopicState
 from fastlog.coordination.lifecycle import ConfigRules, TopicPolicy
 from fastlog.coordination.store import PartitionRecord, TopicRecord
@@ -65,12 +71,19 @@ def check_new_name(name: str, records: TopicRecords) -> None:
 
 
 def plan_topic(
-    topic: NewTopic, topic_id: bytes, brokers: Sequence[int], defaults: TopicDefaults, *, start: int = 0
+    topic: NewTopic,
+    topic_id: bytes,
+    brokers: Sequence[int],
+    defaults: TopicDefaults,
+    *,
+    start: int = 0,
+    racks: Racks | None = None,
 ) -> TopicRecord:
     """The record of a new topic; its config values are checked elsewhere.
 
     Raises KafkaError: INVALID_REQUEST, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
-    INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG (a null value), POLICY_VIOLATION (too many partitions).
+    INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG (a null value), POLICY_VIOLATION (too many partitions),
+    UNKNOWN_SERVER_ERROR (some brokers name a rack, and others none).
     """
     configs, assignments = checked_values(topic.configs or {}), topic.assignments
     if assignments:
@@ -81,7 +94,7 @@ def plan_topic(
             )
         replica_lists: Sequence[Sequence[int]] = _manual(assignments, brokers)
     else:
-        replica_lists = _automatic(brokers, defaults, topic.partitions, topic.replication, start)
+        replica_lists = _automatic(brokers, defaults, topic.partitions, topic.replication, start, racks)
     return TopicRecord(
         name=topic.name,
         topic_id=topic_id,
@@ -107,6 +120,7 @@ def plan_topics(
     defaults: TopicDefaults,
     rules: ConfigRules,
     policy: TopicPolicy | None,
+    racks: Racks | None = None,
 ) -> list[TopicRecord | KafkaError]:
     """The records of new topics beside those of `records`, or why they cannot be made.
 
@@ -119,7 +133,7 @@ def plan_topics(
         try:
             check_new_name(topic.name, known)
             rules.check_topic(checked_values(topic.configs or {}), {})
-            record = plan_topic(topic, random_uuid(), brokers, defaults, start=count)
+            record = plan_topic(topic, random_uuid(), brokers, defaults, start=count, racks=racks)
             if policy is not None:
                 policy.check_create(topic_state(record))
         except KafkaError as error:
@@ -145,11 +159,12 @@ def plan_more_partitions(
     total: int,
     brokers: Sequence[int],
     assignments: Sequence[Sequence[int]] | None,
+    racks: Racks | None = None,
 ) -> tuple[PartitionRecord, ...]:
     """The partitions that bring `existing` to `total`.
 
     Raises KafkaError: INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR,
-    POLICY_VIOLATION.
+    POLICY_VIOLATION, UNKNOWN_SERVER_ERROR (some brokers name a rack, and others none).
     """
     current = len(existing)
     if total == current:
@@ -171,7 +186,9 @@ def plan_more_partitions(
             _check_assignment(replicas, brokers, replication)
         return new_partitions(assignments)
     _check_replication(replication, brokers)
-    return new_partitions(continue_assignment(brokers, [part.replicas for part in existing], additional))
+    _check_racks(brokers, racks)
+    replica_lists = [part.replicas for part in existing]
+    return new_partitions(continue_assignment(brokers, replica_lists, additional, racks=racks))
 
 
 def new_partitions(replica_lists: Sequence[Sequence[int]]) -> tuple[PartitionRecord, ...]:
@@ -196,7 +213,12 @@ def topic_state(record: TopicRecord, partitions: int | None = None) -> TopicStat
 
 
 def _automatic(
-    brokers: Sequence[int], defaults: TopicDefaults, partitions: int, replication: int, start: int
+    brokers: Sequence[int],
+    defaults: TopicDefaults,
+    partitions: int,
+    replication: int,
+    start: int,
+    racks: Racks | None,
 ) -> list[tuple[int, ...]]:
     if partitions == DEFAULT:
         partitions = defaults.num_partitions
@@ -214,7 +236,9 @@ def _automatic(
         )
     _check_amount(partitions)
     _check_replication(replication, brokers)
-    return assign_replicas(brokers, partitions, replication, start=start % len(brokers), shift=start)
+    _check_racks(brokers, racks)
+    first = start % len(brokers)
+    return assign_replicas(brokers, partitions, replication, start=first, shift=start, racks=racks)
 
 
 def _manual(assignments: Assignments, brokers: Sequence[int]) -> list[Sequence[int]]:
@@ -250,3 +274,9 @@ def _check_replication(replication: int, brokers: Sequence[int]) -> None:
             ErrorCode.INVALID_REPLICATION_FACTOR,
             f"replication factor {replication} cannot be met: {counted(len(brokers), 'broker')} alive",
         )
+
+
+def _check_racks(brokers: Sequence[int], racks: Racks | None) -> None:
+    if (problem := not_all_in_racks(brokers, racks)) is not None:
+        # Kafka's AdminOperationException, for which its protocol has no code.
+        raise KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, problem)

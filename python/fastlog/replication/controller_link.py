@@ -6,6 +6,7 @@
 | this broker is                        | a call, without a socket                               |
 | another broker is                     | a connection, which stays; versions are asked for once |
 | NOT_CONTROLLER, or no connection      | ask again whoever is the controller then               |
+| another one is elected meanwhile      | the same, also when the former one is silent           |
 
 All of that within the time that the caller gives. So a request may reach a controller twice: what is asked
 must bear that (Kafka's `NodeToControllerChannelManager`).
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from fastlog.errors import ErrorCode
 from fastlog.net.errors import ClientError, RequestTimedOut, VersionMismatch
@@ -96,7 +97,9 @@ class ControllerLink:
             place = self._controller()
             if place is not None:
                 try:
-                    response = await self._ask(place, api, make, left, lowest, highest)
+                    response = await self._while_controller(
+                        place, self._ask(place, api, make, left, lowest, highest)
+                    )
                     if getattr(response, "error_code", 0) != ErrorCode.NOT_CONTROLLER:
                         return response
                     why = f"broker {place.node_id} is not the controller"
@@ -111,6 +114,23 @@ class ControllerLink:
         link, self._link, self._place = self._link, None, None
         if link is not None:
             await link.connection.close()
+
+    async def _while_controller(
+        self, place: ControllerPlace, asking: Coroutine[Any, Any, Response]
+    ) -> Response:
+        """The answer, if it comes before another controller does: one that hangs says nothing for long."""
+        task = asyncio.ensure_future(asking)
+        # Whoever is cancelled here does not want to know what became of it.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            while not (await asyncio.wait((task,), timeout=AGAIN_SECONDS))[0]:
+                if self._controller() not in (None, place):
+                    raise ClientError(
+                        ErrorCode.NOT_CONTROLLER, f"broker {place.node_id} is not the controller any more"
+                    )
+            return task.result()
+        finally:
+            task.cancel()
 
     async def _ask(
         self,

@@ -382,6 +382,9 @@ class Broker:
         ending.call("finishing connections", table.finish)
         finished = await table.wait_empty(long_requests)
         self.services.turns.close()
+        if not finished and self.services.member is not None:
+            # What followers have not taken in this time waits for brokers that stop, too, or are dead.
+            ending.call("parked requests", self.services.purgatory.end_all)
         if not finished and not await table.wait_empty(seconds - long_requests):
             _LOG.warning("%d connections are not finished after %.1f s and are cut", len(table), seconds)
             ending.call("parked requests", self.services.purgatory.end_all)

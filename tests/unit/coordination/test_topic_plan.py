@@ -131,3 +131,19 @@ def test_what_readers_see() -> None:
     assert state.internal
     assert [part.leader_epoch for part in state.partitions] == [4, 4]
     assert state.configs == {"a": "b"}
+
+
+def test_replicas_go_to_other_racks_and_either_all_brokers_have_one_or_none() -> None:
+    racks = {1: "a", 2: "a", 3: "b", 4: "b"}
+    new, ids = NewTopic("t", 8, 2), list(racks)
+    made = plan_topic(new, ID, ids, Defaults(), racks=racks).partitions
+    added = plan_more_partitions(made, 12, ids, None, racks)
+    assert all({racks[replica] for replica in part.replicas} == {"a", "b"} for part in [*made, *added])
+    some = {**racks, 3: None}
+    for asked in (
+        lambda: plan_topic(new, ID, ids, Defaults(), racks=some),
+        lambda: plan_more_partitions(made, 12, ids, None, some),
+    ):
+        with pytest.raises(KafkaError, match=r"brokers \[3\] name no rack") as caught:
+            asked()
+        assert caught.value.code is ErrorCode.UNKNOWN_SERVER_ERROR

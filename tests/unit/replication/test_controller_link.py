@@ -113,6 +113,28 @@ async def test_it_waits_for_a_controller_and_goes_with_it() -> None:
         await link.close()
 
 
+async def test_one_that_hangs_is_not_waited_for_when_there_is_another() -> None:
+    elected = Elected()
+    link = ControllerLink(1, elected)
+    held = asyncio.Event()
+
+    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await held.wait()
+        writer.close()
+
+    frozen = await asyncio.start_server(hangs, "127.0.0.1", 0)
+    async with FakeBroker(lambda header, request: says(), node_id=3) as broker:
+        elected.place = ControllerPlace(2, "127.0.0.1", frozen.sockets[0].getsockname()[1])
+        asking = asyncio.create_task(link.ask(API, make, timeout=600))
+        await until(lambda: elected.looks >= 3)
+        assert not asking.done()
+        elected.elect(broker)
+        assert await asyncio.wait_for(asking, 60) == says()
+        await link.close()
+    held.set()
+    frozen.close()
+
+
 async def test_this_brokers_own_controller_is_asked_without_a_socket() -> None:
     elected, asked = Elected(), []
 

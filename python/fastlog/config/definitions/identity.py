@@ -44,7 +44,13 @@ KEYS: Final = (
         "Largest id that is left for being set by hand: ZooKeeper hands out those above it.",
         check=AtLeast(0),
     ),
-    ConfigKey("broker.rack", STRING, None, "Rack or zone of this broker, told to clients."),
+    ConfigKey(
+        "broker.rack",
+        STRING,
+        None,
+        "Rack or zone of this broker, told to clients; in a cluster replicas of new partitions are spread over "
+        "racks, for which all brokers name one or none does.",
+    ),
     ConfigKey(
         "controller.listener.names",
         STRING,

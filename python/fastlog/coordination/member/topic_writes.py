@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from fastlog.coordination.assignment import Racks
 from fastlog.coordination.controller.data import Assignment
 from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.tree import LOST, MemberTree
@@ -57,8 +58,10 @@ class TopicWrites:
         self._controller.topics_written()
         return {topic.name: error for topic, error in zip(topics, outcomes, strict=True) if error is not None}
 
-    async def grow(self, wanted: MorePartitions, brokers: Sequence[int], *, store: bool = True) -> int:
+    async def grow(self, wanted: MorePartitions, racks: Racks, *, store: bool = True) -> int:
         """Adds partitions to a topic; gives how many it has then. With `store` false it is only checked.
+
+        `racks` are those of the live brokers, in the order of their ids.
 
         Errors: UNKNOWN_TOPIC_OR_PARTITION, REASSIGNMENT_IN_PROGRESS, NOT_CONTROLLER, those of
         `plan_more_partitions`.
@@ -81,7 +84,7 @@ class TopicWrites:
                 PartitionRecord(now.assignments[number].replicas, (), -1)
                 for number in range(len(now.assignments))
             ]
-            added = plan_more_partitions(existing, wanted.total, brokers, wanted.assignments)
+            added = plan_more_partitions(existing, wanted.total, [*racks], wanted.assignments, racks)
             if not store:
                 return wanted.total
             more = {number: Assignment(part.replicas) for number, part in enumerate(added, len(existing))}

@@ -33,8 +33,9 @@ from fastlog.coordination.topic_plan import (
 from fastlog.coordination.znodes import paths
 from fastlog.errors import ErrorCode, KafkaError
 
-_ASKED_FOR_SECONDS: Final = 1.0
-"""How long who asks for a topic waits for it to come into being, before being told to ask again."""
+_ASKED_FOR_SECONDS: Final = 10.0
+"""How long who asks for a topic waits for it to be led, before it is told to ask again: many partitions
+take seconds, and the broker with a tree of its own waits for them, too."""
 _DEFAULT_SECONDS: Final = 30.0
 _NAME_FREE_SECONDS: Final = 1.0
 _TERM_SECONDS: Final = 5.0
@@ -139,9 +140,7 @@ class MemberTopics(ConfigChanges):
         for item in wanted:
             try:
                 topic = self._find(item.name)
-                totals[item.name] = await self._writes.grow(
-                    item, self._view.broker_ids(), store=not validate_only
-                )
+                totals[item.name] = await self._writes.grow(item, self._view.racks(), store=not validate_only)
             except Exception as error:  # noqa: BLE001 - it is the topic's own
                 outcomes.append(error)
             else:
@@ -208,9 +207,8 @@ class MemberTopics(ConfigChanges):
             raise not_controller()
 
     def _plan(self, topics: Sequence[NewTopic]) -> list[TopicRecord | KafkaError]:
-        return plan_topics(
-            topics, self._records, self._view.broker_ids(), self._defaults, self._rules, self._policy
-        )
+        racks = self._view.racks()
+        return plan_topics(topics, self._records, [*racks], self._defaults, self._rules, self._policy, racks)
 
     async def _create(
         self, planned: Sequence[TopicRecord | KafkaError], seconds: float, late: ErrorCode, *, fenced: bool

@@ -23,7 +23,14 @@ from fastlog.base.clock import Clock
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.coordination.zookeeper.client_watches import ClientWatches, Watch
 from fastlog.coordination.zookeeper.codes import EventType, KeeperState, OpCode, Xid, ZkCode
-from fastlog.coordination.zookeeper.errors import AuthFailed, ConnectionLoss, NoNode, SessionExpired, error_of
+from fastlog.coordination.zookeeper.errors import (
+    AuthFailed,
+    ConnectionLoss,
+    NoNode,
+    SessionExpired,
+    ZkError,
+    error_of,
+)
 from fastlog.coordination.zookeeper.jute import MalformedPacket, Reader
 from fastlog.coordination.zookeeper.replies import (
     NOTHING,
@@ -173,7 +180,7 @@ class ZkSession:
         """Sends a request. The future fails with a ZkError: ConnectionLoss when there is no connection."""
         if self.state is not SessionState.CONNECTED:
             answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-            answer.set_exception(ConnectionLoss("there is no connection to a server"))
+            _fail(answer, ConnectionLoss("there is no connection to a server"))
             return answer
         return self._ask(request, watch)
 
@@ -327,9 +334,9 @@ class ZkSession:
         if code == ZkCode.OK:
             waiting.answer.set_result(result)
         elif code == ZkCode.NO_NODE:
-            waiting.answer.set_exception(NoNode(getattr(request, "path", "")))
+            _fail(waiting.answer, NoNode(getattr(request, "path", "")))
         else:
-            waiting.answer.set_exception(error_of(code, f"{request.op.name} {getattr(request, 'path', '')}"))
+            _fail(waiting.answer, error_of(code, f"{request.op.name} {getattr(request, 'path', '')}"))
 
     def _fire(self, event: Event) -> None:
         for watch in self.watches.take(event.type, event.path):
@@ -365,7 +372,13 @@ class ZkSession:
         waiting, self._waiting = self._waiting, deque()
         for entry in waiting:
             if not entry.answer.done():
-                entry.answer.set_exception(kind(reason))
+                _fail(entry.answer, kind(reason))
+
+
+def _fail(answer: asyncio.Future[Result], error: ZkError) -> None:
+    answer.set_exception(error)
+    # Whoever asked may have stopped waiting; that is no forgotten error.
+    answer.exception()
 
 
 async def _first(*futures: asyncio.Future[Any], seconds: float | None = None) -> None:

@@ -20,6 +20,7 @@ from fastlog.coordination.znodes import node_json, paths
 from fastlog.errors import ErrorCode, KafkaError
 from tests.unit.coordination.controller.tree_world import World, until
 
+RACKS = {1: None, 2: None}
 NOTIFY = (paths.CONFIG_CHANGE, "topics/t")
 TOPIC = TopicRecord(
     "t",
@@ -119,18 +120,18 @@ async def test_who_is_not_the_controller_writes_nothing_that_only_it_may(world: 
 async def test_a_topic_grows_unless_it_is_being_moved(world: World) -> None:
     writes = await writes_of(world)
     await writes.create([TOPIC], fenced=True)
-    assert await writes.grow(MorePartitions("t", 4), [1, 2], store=False) == 4
+    assert await writes.grow(MorePartitions("t", 4), RACKS, store=False) == 4
     assert len(stored(world, "/brokers/topics/t")["partitions"]) == 2
-    assert await writes.grow(MorePartitions("t", 4), [1, 2]) == 4
+    assert await writes.grow(MorePartitions("t", 4), RACKS) == 4
     node = stored(world, "/brokers/topics/t")
     assert len(node["partitions"]) == 4
     node["adding_replicas"] = {"0": [3]}
     await world.admin.set("/brokers/topics/t", node_json.dump(node))
     with pytest.raises(KafkaError) as caught:
-        await writes.grow(MorePartitions("t", 5), [1, 2])
+        await writes.grow(MorePartitions("t", 5), RACKS)
     assert caught.value.code is ErrorCode.REASSIGNMENT_IN_PROGRESS
     with pytest.raises(KafkaError) as caught:
-        await writes.grow(MorePartitions("never", 5), [1, 2])
+        await writes.grow(MorePartitions("never", 5), RACKS)
     assert caught.value.code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
