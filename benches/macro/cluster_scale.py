@@ -141,7 +141,8 @@ class _Run:
         number = next(n for n in self._cluster.members if n != self._cluster.controller())
         member = self._cluster.members[number]
         with self._measured("restart"):
-            member.stop(seconds=_PATIENCE_SECONDS)
+            member.terminate()
+            member.wait_end(seconds=_PATIENCE_SECONDS)
             self._note("restart, controlled shutdown, s", time.monotonic() - self._began)
             self._cluster.start(number)
             self._note("restart, until registered, s", time.monotonic() - self._began)
