@@ -87,10 +87,15 @@ class Member:
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         return [line for line in lines if " ERROR " in line and _NO_LEADER not in line]
 
+    @property
+    def pid(self) -> int:
+        """Of its last process."""
+        assert self._process is not None, f"broker {self.number} was not started"
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """What its process has used so far, user and system."""
-        assert self._process is not None
-        times = psutil.Process(self._process.pid).cpu_times()
+        times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
     def launch(self, kind: Kind | None = None) -> None:
