@@ -119,7 +119,7 @@ def zookeeper_member(member: EnsembleMember) -> Program:
 
 def fastlog_broker(node: int, directory: Path, port: int, connect: str) -> Program:
     """A broker of this package."""
-    name = f"kafka-broker{node:02}"
+    name = f"fastlog-broker{node:02}"
     settings = {
         "broker.id": node,
         "zookeeper.connect": connect,

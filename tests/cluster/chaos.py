@@ -1,6 +1,7 @@
 """A cluster under load to which one thing after another happens, drawn by a seed; then it heals, is checked.
 
-`python -m tests.cluster.chaos [--minutes N] [--seed N] [--kinds kafka,kafka,fastlog] [--place ensemble]`.
+`python -m tests.cluster.chaos [--minutes N] [--seed N] [--kinds kafka,kafka,fastlog] [--place ensemble]`;
+`--without GUARD` runs fastlog's brokers without one of their guards (`guards/removals`).
 Beside the producers and the reader of `load`, a consumer group works all the time: its members are those of
 tests/chaos, and so is what its history must show.
 """
@@ -27,6 +28,8 @@ from tests.chaos.history import read_history
 from tests.cluster import kinds as kinds_of_members
 from tests.cluster.checker import check
 from tests.cluster.cluster import OFFSETS_PARTITIONS, PATIENCE_SECONDS, Cluster, Place
+from tests.cluster.guards.broker import command as command_without
+from tests.cluster.guards.removals import GUARDS
 from tests.cluster.history import NO_OFFSET, LogHistory
 from tests.cluster.kinds import Kind, Kinds
 from tests.cluster.load import Load
@@ -55,10 +58,12 @@ class Outcome:
 class Run:
     """One run in a directory of its own."""
 
-    def __init__(self, directory: Path, kinds: Kinds, place: Place, seed: int) -> None:
+    def __init__(
+        self, directory: Path, kinds: Kinds, place: Place, seed: int, command: list[str] | None = None
+    ) -> None:
         self._directory = directory
         self._chance = random.Random(seed)
-        self._cluster = Cluster(directory / "cluster", kinds, place=place)
+        self._cluster = Cluster(directory / "cluster", kinds, place=place, command=command)
         self._group = GroupProcesses(directory / "group", self._cluster.bootstrap, GROUP, TOPIC)
         self._moves: dict[str, Move] = {**OF_BROKERS, **(OF_SERVERS if place == "ensemble" else {})}
         if len(set(kinds)) > 1:
@@ -171,6 +176,7 @@ def main() -> int:
     parser.add_argument("--kinds", type=kinds_of_members.parse, default=None, help="kafka,kafka,fastlog")
     parser.add_argument("--place", choices=get_args(Place), default="ensemble")
     parser.add_argument("--directory", type=Path, help="keep all files there, and not only histories")
+    parser.add_argument("--without", choices=GUARDS, help="fastlog's brokers lack this guard")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     kinds = given.kinds or kinds_of_members.clusters(whole=False)[-1]
@@ -179,7 +185,8 @@ def main() -> int:
         f"seed {seed}, {kinds_of_members.named(kinds)} on {given.place}, histories in {directory}", flush=True
     )
     # An exception leaves everything where it is.
-    outcome = Run(directory, kinds, given.place, seed).run(given.minutes * 60)
+    command = None if given.without is None else command_without(given.without)
+    outcome = Run(directory, kinds, given.place, seed, command).run(given.minutes * 60)
     print(report(outcome))
     if not outcome.violations and given.directory is None:
         shutil.rmtree(directory / "cluster")

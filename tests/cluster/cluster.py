@@ -64,6 +64,7 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         heap: str = "192m",
         quick: bool = True,
+        command: list[str] | None = None,
     ) -> None:
         self._stack = ExitStack()
         self.ensemble = ZooKeeperEnsemble(directory / "zookeeper") if place == "ensemble" else None
@@ -79,6 +80,7 @@ class Cluster:
                 settings={**_SETTINGS, **(settings or {})},
                 heap=heap,
                 quick=quick,
+                command=command,
             )
             for number, kind in enumerate(kinds, start=1)
         }
@@ -96,6 +98,7 @@ class Cluster:
     def __enter__(self) -> Self:
         try:
             self._stack.enter_context(self._place)
+            self._open_ways()
             for member in self.members.values():
                 self._stack.callback(member.kill)
                 member.launch()
@@ -109,6 +112,9 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _open_ways(self) -> None:
+        """Whatever is to stand between the members and the tree, which is there."""
 
     # -- what it is like --------------------
 
