@@ -63,7 +63,7 @@ format:
 	$(BIN)/ruff check --fix python tests benches examples
 	$(BIN)/ruff format python tests benches examples
 
-bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the same run
+bench: build  ## micro benchmarks, then throughput, many partitions and clusters beside Apache Kafka's in the same run
 	cargo bench --package fastlog-core
 	$(BIN)/python -m pytest benches/core --benchmark-only --benchmark-columns=min,median,ops -p no:cacheprovider
 	$(BIN)/python -m benches.macro.against_kafka
@@ -74,6 +74,8 @@ bench: build  ## micro benchmarks, then throughput beside Apache Kafka's in the 
 	$(BIN)/python -m benches.macro.partitions
 	$(BIN)/python -m benches.macro.fetch_sessions
 	$(BIN)/python -m benches.macro.topics
+	$(BIN)/python -m benches.macro.replicated
+	$(BIN)/python -m benches.macro.cluster_scale
 
 chaos: build  ## a group under churn, what is seen of guards that are gone, half an hour of a cluster under kills
 	$(BIN)/python -m tests.chaos

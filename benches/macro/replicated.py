@@ -84,7 +84,9 @@ def _turn(kinds: Kinds, loads: list[Load], scale: float) -> dict[str, tuple[floa
             megabytes, p99 = produce(tools, cluster.bootstrap, topic, load, count)
             cluster.wait_whole(topic)
             used = sum(member.cpu_seconds() for member in members) - before
-            figures[load.name] = (megabytes, p99, used / (count * load.record_bytes / 1e9))
+            found = figures[load.name] = (megabytes, p99, used / (count * load.record_bytes / 1e9))
+            shown = ", ".join(f"{name} {figure:.2f}" for name, figure in zip(_MEASURES, found, strict=True))
+            print(f"{named(kinds)}: {load.name}: {shown}", file=sys.stderr, flush=True)
     return figures
 
 

@@ -98,6 +98,7 @@ class Cluster:
     def __enter__(self) -> Self:
         try:
             self._stack.enter_context(self._place)
+            self._open_ways()
             for member in self.members.values():
                 self._stack.callback(member.kill)
                 member.launch()
@@ -111,6 +112,9 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _open_ways(self) -> None:
+        """Whatever is to stand between the members and the tree, which is there."""
 
     # -- what it is like --------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
@@ -25,6 +26,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     kinds: Kinds = request.param
     with Cluster(tmp_path_factory.mktemp("cluster"), kinds, place=PLACE) as cluster:
+        yield cluster
+
+
+_MIXED: Final = [kinds for kinds in clusters(whole=True) if len(set(kinds)) > 1]
+
+
+@pytest.fixture(scope="module", params=_MIXED if WHOLE else _MIXED[-1:], ids=named)
+def mixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One of both kinds."""
+    kinds: Kinds = request.param
+    with Cluster(tmp_path_factory.mktemp("cluster"), kinds) as cluster:
         yield cluster
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 Kind = Literal["kafka", "fastlog"]
 Kinds = tuple[Kind, ...]
 
-ENABLED: Final[frozenset[Kind]] = frozenset({"kafka"})
+ENABLED: Final[frozenset[Kind]] = frozenset({"kafka", "fastlog"})
 """The kinds whose clusters are tested: those that pass."""
 
 _OF_THREE: Final[tuple[Kinds, ...]] = (

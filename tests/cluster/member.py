@@ -18,6 +18,9 @@ from tests.peers.apache_kafka import KafkaOnZooKeeper
 _CLEAN_ENDS: Final = (0, 128 + signal.SIGTERM, -signal.SIGTERM)
 """A JVM that ends in order because of SIGTERM says 143."""
 
+_NO_LEADER: Final = "cannot become follower since the new leader -1 is unavailable"
+"""Kafka's brokers say so of each partition that its controller finds nobody to lead, too."""
+
 
 class Member:
     """The place survives its processes; the kind may change from one to the next."""
@@ -40,7 +43,9 @@ class Member:
         self.port = free_port()
         self.kind: Kind = kind
         self.frozen = False
-        self._connect, self._heap, self._quick = connect, heap, quick
+        self.connect = connect
+        """Where it finds the tree."""
+        self._heap, self._quick = heap, quick
         self._settings = dict(settings)
         # What runs as fastlog's broker, where it is not the one of this tree.
         self._command = command
@@ -75,10 +80,22 @@ class Member:
         path = self.directory / "broker.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    @property
+    def complaints(self) -> list[str]:
+        """What its Apache Kafka brokers call errors, if `KAFKA_LOG` has them say anything."""
+        path = self.directory / "server.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return [line for line in lines if " ERROR " in line and _NO_LEADER not in line]
+
+    @property
+    def pid(self) -> int:
+        """Of its last process."""
+        assert self._process is not None, f"broker {self.number} was not started"
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """What its process has used so far, user and system."""
-        assert self._process is not None
-        times = psutil.Process(self._process.pid).cpu_times()
+        times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
 
     def launch(self, kind: Kind | None = None) -> None:
@@ -92,10 +109,10 @@ class Member:
 
     def _broker(self) -> BrokerProcess | KafkaOnZooKeeper:
         if self.kind == "fastlog":
-            place = {"broker.id": str(self.number), "zookeeper.connect": self._connect}
+            place = {"broker.id": str(self.number), "zookeeper.connect": self.connect}
             return BrokerProcess(self.directory, settings={**self._settings, **place}, command=self._command)
         return KafkaOnZooKeeper(
-            *(self.directory, self._connect),
+            *(self.directory, self.connect),
             broker_id=self.number,
             settings=self._settings,
             heap=self._heap,

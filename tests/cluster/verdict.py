@@ -31,4 +31,6 @@ def assert_kept(cluster: Cluster, load: Load, *, at_least: int) -> LogHistory:
     state = cluster.wait_whole()
     assert_equal_logs(cluster.data_dirs, {key: part.replicas for key, part in state.partitions.items()})
     assert cluster.tracebacks() == []
+    # Errors of Kafka's brokers are ours where fastlog is in their cluster.
+    assert [line for member in cluster.members.values() for line in member.complaints] == []
     return history

@@ -23,6 +23,8 @@ SETTINGS: Final = {
     "offsets.topic.replication.factor": "3",
     "default.replication.factor": "2",
     "zookeeper.session.timeout.ms": "6000",
+    # A busy machine starts a session slowly.
+    "zookeeper.connection.timeout.ms": "60000",
     "replica.lag.time.max.ms": "3000",
     "controlled.shutdown.retry.backoff.ms": "500",
 }
@@ -189,6 +191,24 @@ def test_another_broker_becomes_the_controller(cluster: Cluster) -> None:
     cluster.brokers[former].start(timeout=60)
     until(lambda: len(cluster.seen(others[0]).brokers) == len(IDS), "it does not come back")
     in_sync(cluster, "kept", 2)
+
+
+@pytest.mark.parametrize("is_controller", [True, False])
+def test_the_first_answer_of_a_broker_that_starts_has_all_topics(
+    is_controller: bool, cluster: Cluster
+) -> None:
+    """Whoever is the controller: clients give up what they have for a topic that a broker does not know."""
+    create(cluster, "known", 3, 3)
+    in_sync(cluster, "known", 3)
+    controller = cluster.controller(1)
+    node = next(node for node in IDS if (node == controller) is is_controller)
+    broker = cluster.brokers[node]
+    broker.kill()
+    broker.start(timeout=60)
+    found = AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=90).topics
+    assert "known" in found
+    assert len(found["known"].partitions) == 3
+    in_sync(cluster, "known", 3)
 
 
 def test_a_topic_comes_into_being_at_any_broker(cluster: Cluster) -> None:

@@ -11,8 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from fastlog.cli.exit_codes import ExitCode
 from tests.harness.broker_process import BrokerProcess
+from tests.harness.metadata_place import metadata_settings
 from tests.harness.net import free_port
 
 
@@ -148,6 +151,9 @@ def test_an_address_of_another_machine(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.skipif(
+    bool(metadata_settings(Path("/"))), reason="the brokers of this run are told their id each time"
+)
 def test_a_node_id_that_is_not_the_directorys(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path, settings={"node.id": "5"}) as broker:
         wait_for(broker, "ready: node 5")

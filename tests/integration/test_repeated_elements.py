@@ -71,8 +71,8 @@ def broker(running: RunningBroker) -> RunningBroker:
     )
     topic = CreatableTopic(NAME, 1, 1, configs=[CreatableTopicConfig(FAT_KEY, FAT_VALUE)])
     with running.connect(timeout=60) as client:
-        client.ask(DeleteTopicsRequest(topic_names=[NAME]), 2)
-        made = client.ask(CreateTopicsRequest(topics=[topic]), 2)
+        client.ask(DeleteTopicsRequest(topic_names=[NAME], timeout_ms=30_000), 2)
+        made = client.ask(CreateTopicsRequest(topics=[topic], timeout_ms=30_000), 2)
         assert made.topics[0].error_code == 0, made
         wait_until(
             lambda: client.ask(commit, 7).topics[0].partitions[0].error_code == 0,

@@ -28,6 +28,8 @@ from fastlog.storage.truncation import Cut, CutOutcome
 _LOG: Final = logging.getLogger(__name__)
 _LINGER_SECONDS: Final = 1.0
 """How long a fetcher without partitions keeps its connection: they come back with the next leader epoch."""
+_NAMED: Final = 5
+"""How many partitions one line of the log names."""
 _AGAIN_AT_ONCE: Final = (
     ErrorCode.FETCH_SESSION_ID_NOT_FOUND.value,
     ErrorCode.INVALID_FETCH_SESSION_EPOCH.value,
@@ -190,10 +192,10 @@ class Fetcher:
                 await self._pause()
             return
         verdicts = self.positions.sort(reply.rows)
-        for position, code in verdicts.failed:
-            self._fail(position, ErrorCode.of(code).name)
-        for position, code in verdicts.delayed:
-            self._delay(position, ErrorCode.of(code).name)
+        for code, some in _by_code(verdicts.failed):
+            self._fail(ErrorCode.of(code).name, *some)
+        for code, some in _by_code(verdicts.delayed):
+            self._delay(ErrorCode.of(code).name, *some)
         for position, (epoch, end_offset) in verdicts.diverged:
             position.diverged(epoch, end_offset)
             self.positions.go_on(position)
@@ -230,7 +232,7 @@ class Fetcher:
             action(position, *args)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and the others go on
             _LOG.exception("%s-%d met a defect", *position.key)
-            self._fail(position, f"{type(error).__name__}: {error}")
+            self._fail(f"{type(error).__name__}: {error}", position)
 
     def _replicated(self, position: FetchPosition, row: FetchReplyRow, result: ReplicateResult) -> None:
         end_offset, log_start, trouble, words = result
@@ -250,12 +252,12 @@ class Fetcher:
             self.positions.go_on(position)
             self._throttle(position, row[8])
         elif trouble == "order":
-            self._fail(position, words or trouble)
+            self._fail(words or trouble, position)
         elif trouble == "storage":
             self._stumble(position, words or trouble)
         else:
             self._context.stats.damaged += trouble == "damaged"
-            self._delay(position, words or trouble)
+            self._delay(words or trouble, position)
 
     def _followed(self, position: FetchPosition, row: FetchReplyRow) -> None:
         if self.positions.is_current(position):
@@ -303,13 +305,13 @@ class Fetcher:
                 continue
             if isinstance(found, int):
                 if found == ErrorCode.FENCED_LEADER_EPOCH:
-                    self._fail(position, ErrorCode.of(found).name)
+                    self._fail(ErrorCode.of(found).name, position)
                 else:
-                    self._delay(position, ErrorCode.of(found).name)
+                    self._delay(ErrorCode.of(found).name, position)
                 continue
             position.out_of_range(*found)
             if position.cut_to is None:
-                self._delay(position, "OFFSET_OUT_OF_RANGE")
+                self._delay("OFFSET_OUT_OF_RANGE", position)
             else:
                 self.positions.go_on(position)
 
@@ -340,7 +342,7 @@ class Fetcher:
         """Whether the high watermark fell with the log."""
         if not isinstance(outcome, int):
             if isinstance(outcome, FencedLeader | TimeoutError):
-                self._delay(position, str(outcome) or "the log does not come to rest")
+                self._delay(str(outcome) or "the log does not come to rest", position)
             else:
                 self._stumble(position, str(outcome))
             return False
@@ -354,9 +356,11 @@ class Fetcher:
 
     # -- troubles --------------------
 
-    def _delay(self, position: FetchPosition, why: str) -> None:
-        _LOG.info("%s-%d is not fetched from broker %d now: %s", *position.key, self.leader_id, why)
-        self.positions.delay(position, self._context.monotonic() + self._backoff)
+    def _delay(self, why: str, *positions: FetchPosition) -> None:
+        _LOG.info("not fetched from broker %d now: %s: %s", self.leader_id, why, _named(positions))
+        until = self._context.monotonic() + self._backoff
+        for position in positions:
+            self.positions.delay(position, until)
 
     def _stumble(self, position: FetchPosition, why: str) -> None:
         """The disk: what passes is tried again."""
@@ -364,18 +368,16 @@ class Fetcher:
             _LOG.warning("%s-%d cannot take over records now: %s", *position.key, why)
             self.positions.delay(position, self._context.monotonic() + self._backoff)
         else:
-            self._fail(position, why)
+            self._fail(why, position)
 
-    def _fail(self, position: FetchPosition, why: str) -> None:
+    def _fail(self, why: str, *positions: FetchPosition) -> None:
         # A leader often hears of its new epoch before its followers do, who will hear of it, too.
         level = logging.INFO if why == ErrorCode.FENCED_LEADER_EPOCH.name else logging.ERROR
-        _LOG.log(
-            *(level, "%s-%d is not followed any more in epoch %d: %s"),
-            *(*position.key, position.leader_epoch, why),
-        )
-        if self.positions.is_current(position):
-            self.positions.remove(position.key)
-            self._context.stats.failed[position.key] = why
+        _LOG.log(level, "not followed any more in this epoch: %s: %s", why, _named(positions))
+        for position in positions:
+            if self.positions.is_current(position):
+                self.positions.remove(position.key)
+                self._context.stats.failed[position.key] = why
 
     @contextlib.contextmanager
     def _working(self, positions: Sequence[FetchPosition]) -> Iterator[None]:
@@ -387,3 +389,21 @@ class Fetcher:
         finally:
             self._at_work = frozenset()
             self._rested.set()
+
+
+def _by_code(verdicts: Iterable[tuple[FetchPosition, int]]) -> Iterable[tuple[int, list[FetchPosition]]]:
+    codes: dict[int, list[FetchPosition]] = {}
+    for position, code in verdicts:
+        codes.setdefault(code, []).append(position)
+    return codes.items()
+
+
+def _named(positions: Sequence[FetchPosition]) -> str:
+    """For the log: thousands of partitions may change their leader at once."""
+    names = [
+        f"{topic}-{partition} in epoch {position.leader_epoch}"
+        for position in positions[:_NAMED]
+        for topic, partition in (position.key,)
+    ]
+    rest = len(positions) - len(names)
+    return ", ".join(names) + (f" and {rest} more" if rest else "")

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 def fetcher_index(key: PartitionKey, fetchers: int) -> int:
     """Which of the `fetchers` of its leader a partition belongs to, as in Kafka."""
+    if fetchers == 1:
+        # The default: names of thousands of partitions need not be hashed when their leader changes.
+        return 0
     topic, partition = key
     mixed = (31 * java_hash(topic) + partition) & 0xFFFFFFFF
     if mixed >= 0x80000000:

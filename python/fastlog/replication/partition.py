@@ -290,7 +290,11 @@ class Partition:
 
         To be called from time to time, every half of `max_lag_ms`.
         """
-        if not self.is_leader or self.offline or self.isr.is_changing or not self.followers:
+        if not self.is_leader or self.offline or not self.followers:
+            return None
+        # One that was about to join, and is silent since, does not hold back the high watermark any more.
+        self._advance()
+        if self.isr.is_changing:
             return None
         gone = fallen_behind(
             self.followers,

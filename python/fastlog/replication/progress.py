@@ -78,6 +78,9 @@ class Follower:
         else:
             self._leaders_end = epoch_start
             self._fetched_ms = self.caught_up_ms
+            if not in_sync:
+                # It may be dead, and asks from now on so that it is noted: the high watermark does not wait.
+                self._asking = None
 
     def is_caught_up(self, leaders_end: int, now_ms: int, max_lag_ms: int) -> bool:
         """Whether it has all, or had it no longer ago than `max_lag_ms` (`replica.lag.time.max.ms`)."""

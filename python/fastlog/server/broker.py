@@ -263,7 +263,7 @@ class Broker:
             clock=self._clock,
             config=lambda: live.current,
             tasks=self.tasks,
-            is_member=source.member is not None,
+            missing_topics=None if source.member is None else source.member.topics.missing,
         )
         self._at_end("groups", groups.close)
         topics.observe(groups)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from fastlog.config import TopicConfig
+from fastlog.coordination.topic_names import is_internal
 from fastlog.replication.local_partitions import LedTopic, TopicSettings
 from fastlog.server.derived_settings import log_config, replica_settings
 
@@ -31,16 +32,23 @@ class ConfigsInForce:
         return log_config(self._config.current, self._in_force(topic, overrides))
 
     def settings_of(self, topic: LedTopic, *, report: bool = False) -> TopicSettings:
-        """Settings of a topic's logs and replicas (`SettingsOf`)."""
-        config = self._config.current
+        """Settings of a topic's logs and replicas (`SettingsOf`).
+
+        Asked for each partition that changes its leader: topics with the same overrides share what is made.
+        """
+        name, config = topic.name, self._config.current
         if report:
-            in_force = self._in_force(topic.name, topic.configs)
-        else:
+            self._in_force(name, topic.configs)
+
+        def settings() -> TopicSettings:
             in_force = TopicConfig.in_force(topic.configs, config.layers)
-        return TopicSettings(
-            log_config(config, in_force),
-            replica_settings(topic.name, in_force, max_lag_ms=config.replica_lag_time_max_ms),
-        )
+            return TopicSettings(
+                log_config(config, in_force),
+                replica_settings(name, in_force, max_lag_ms=config.replica_lag_time_max_ms),
+            )
+
+        question = (TopicSettings, is_internal(name), frozenset(topic.configs.items()))
+        return config.layers.derived(question, settings)
 
     def adopt(self) -> None:
         """See `BrokerConfigs.adopt`: as far as the stored configuration holds with today's files.

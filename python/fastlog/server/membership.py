@@ -115,7 +115,9 @@ class Membership:
     async def leave(self) -> None:
         """See `MetadataSource.leave`: others lead afterwards what they can lead."""
         config = self.config if self._made is None else self._made[0].live.current
-        if config.controlled_shutdown_enable and self.broker_epoch() >= 0:
+        # Who has not been told anything by any controller leads nothing, and would not know whom to ask.
+        is_known = self._made is not None and self._made[1].receiver.controller_epoch > 0
+        if config.controlled_shutdown_enable and is_known and self.broker_epoch() >= 0:
             await shut_down_in_order(
                 self.link,
                 config.node_id,

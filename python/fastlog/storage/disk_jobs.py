@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 from fastlog.base.tasks import outcome_of
@@ -36,6 +37,13 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     if error is not None:
         raise error
     return done[0]
+
+
+def in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size` at most: what is prepared for many in one piece holds the event loop."""
+    remaining = iter(items)
+    while some := list(islice(remaining, size)):
+        yield some
 
 
 async def in_parallel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -153,7 +154,7 @@ async def test_what_the_leader_does_not_know_yet_is_asked_for_again_later(code: 
         assert partition.log.log_end_offset == 2
 
 
-async def test_a_fenced_partition_is_given_up_until_another_epoch() -> None:
+async def test_a_fenced_partition_is_given_up_until_another_epoch(caplog: pytest.LogCaptureFixture) -> None:
     async with FollowerWorld() as world:
         led, partition = world.led(), world.partition()
         led.log.lead(3)
@@ -161,6 +162,8 @@ async def test_a_fenced_partition_is_given_up_until_another_epoch() -> None:
         world.follow(partition, 2)
         await world.steps(1)
         assert world.context.stats.failed == {KEY: "FENCED_LEADER_EPOCH"}
+        # It happens whenever a leader has heard of its next epoch first.
+        assert [record for record in caplog.records if record.levelno > logging.INFO] == []
         assert len(world.fetcher.positions) == 0
         world.follow(partition, 3)
         await world.steps(1)

@@ -231,3 +231,39 @@ def test_a_leader_whose_disk_failed_asks_for_nothing() -> None:
     assert world.partition.shrink() is None
     world.partition.offline = False
     assert world.partition.shrink() is not None
+
+
+class Asked:
+    """A follower's session, and when it last asked."""
+
+    asked_ms = 0
+
+
+def test_one_that_is_put_out_of_the_set_holds_nothing_back() -> None:
+    """Its broker is dead, as the controller knows: that it asked a moment ago does not count any more."""
+    world = World()
+    partition = world.partition
+    world.append(2)
+    for replica in (2, 3):
+        partition.on_fetched(replica, 2, 0, Asked())
+    assert partition.high_watermark == 2
+    partition = world.lead(2, frozenset({1, 2}), partition_epoch=1)
+    world.append(2)
+    partition.on_fetched(2, 4, 0, Asked())
+    assert partition.high_watermark == 4
+
+
+def test_one_that_was_about_to_join_holds_back_for_a_while() -> None:
+    """It is silent then, and nothing more is written: the timer sees it, or who waits would wait for good."""
+    world = World(in_sync=frozenset({1, 2}))
+    partition = world.partition
+    wanted = partition.on_fetched(3, 0, 0)
+    assert wanted is not None
+    partition.on_isr_refused(wanted, ErrorCode.INELIGIBLE_REPLICA)
+    world.append(2)
+    partition.on_fetched(2, 2, 0)
+    partition.shrink()
+    assert partition.high_watermark == 0
+    world.now += LAG + 1
+    assert partition.shrink() is None
+    assert partition.high_watermark == 2

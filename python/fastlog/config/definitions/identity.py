@@ -48,8 +48,8 @@ KEYS: Final = (
         "broker.rack",
         STRING,
         None,
-        "Rack or zone of this broker, told to clients; in a cluster replicas of new partitions are spread over "
-        "racks, for which all brokers name one or none does.",
+        "Rack or zone of this broker, told to clients; in a cluster replicas of new partitions are spread "
+        "over racks, for which all brokers name one or none does.",
     ),
     ConfigKey(
         "controller.listener.names",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from fastlog.coordination.groups.removal import Removals
     from fastlog.replication.replica_manager import ReplicaManager
 
+MissingTopics = Callable[[Sequence[str]], Coroutine[None, None, set[str]]]
+
 _LOG: Final = logging.getLogger(__name__)
 _GROUPS_PER_TURN: Final = 64
 # A group that loses more offsets than that takes turns of its own.
@@ -51,7 +53,8 @@ _OFFSETS_AT_ONCE: Final = 500
 class GroupLeadership:
     """Brings groups in and takes them out. Used on the event loop.
 
-    `is_told_of_topics`: the view shows what a controller tells, which may not be all yet.
+    `missing_topics` tells which topics there are not, where the view shows what a controller tells, which
+    may not be all yet.
     """
 
     def __init__(
@@ -66,9 +69,9 @@ class GroupLeadership:
         removals: Removals,
         config: Callable[[], BrokerConfig],
         tasks: Supervisor,
-        is_told_of_topics: bool = False,
+        missing_topics: MissingTopics | None = None,
     ) -> None:
-        self._is_told = is_told_of_topics
+        self._missing_topics = missing_topics
         self._view = view
         self._replicas = replicas
         self._table = table
@@ -223,6 +226,7 @@ class GroupLeadership:
 
     async def _adopt(self, partition: int, election: Election, loaded: LoadedPartition) -> None:
         lost = 0
+        missing = await self._missing(loaded)
         for index, group_id in enumerate(loaded.group_ids()):
             if not index % _GROUPS_PER_TURN:
                 # Other work of the event loop gets a turn; requests about these groups are not served yet.
@@ -233,7 +237,9 @@ class GroupLeadership:
                 self._restored(group_id, loaded), partition, GroupOffsets(loaded.offsets.get(group_id))
             )
             self._table.put(entry)
-            gone = [key for key in entry.offsets.committed if not self._is_same_topic(election, key[0])]
+            gone = [
+                key for key in entry.offsets.committed if not self._is_same_topic(election, key[0], missing)
+            ]
             if gone:
                 lost += len(gone)
                 await self._forget_offsets(entry, gone)
@@ -275,14 +281,22 @@ class GroupLeadership:
             rebalance.prepare(group, now)
         return group
 
-    def _is_same_topic(self, election: Election, name: str) -> bool:
+    async def _missing(self, loaded: LoadedPartition) -> set[str]:
+        """Topics of committed offsets that the view does not show, and that there are not."""
+        names = {topic for offsets in loaded.offsets.values() for topic, _ in offsets}
+        unseen = [name for name in names if name not in self._view.topics]
+        return set(unseen) if self._missing_topics is None else await self._missing_topics(unseen)
+
+    def _is_same_topic(self, election: Election, name: str, missing: Container[str]) -> bool:
         """Whether a topic that offsets were committed for is still there, and no other one of its name.
 
         What a broker in a cluster has not been told of may be there all the same.
         """
         then, now = election.topics.get(name), self._view.topics.get(name)
-        if then is None or now is None:
-            return self._is_told
+        if now is None:
+            return name not in missing
+        if then is None:
+            return self._missing_topics is not None
         return then.topic_id == now.topic_id
 
 

@@ -12,7 +12,7 @@ from fastlog.coordination.groups.classic.membership import Membership
 from fastlog.coordination.groups.commits import Commits
 from fastlog.coordination.groups.consumer.service import ConsumerMembership
 from fastlog.coordination.groups.group_log import GroupLog
-from fastlog.coordination.groups.leadership import GroupLeadership
+from fastlog.coordination.groups.leadership import GroupLeadership, MissingTopics
 from fastlog.coordination.groups.removal import Removals
 from fastlog.coordination.groups.table import GroupTable
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
@@ -33,7 +33,7 @@ _MS_PER_MINUTE: Final = 60_000
 
 class GroupService:
     """Made once per broker. `start` when the partitions are led, `resign` first thing of a stop, `close`
-    before the logs are closed. `is_member`: the broker is in a cluster of many."""
+    before the logs are closed. `missing_topics`, of a broker in a cluster of many: see `GroupLeadership`."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class GroupService:
         clock: Clock,
         config: Callable[[], BrokerConfig],
         tasks: Supervisor,
-        is_member: bool = False,
+        missing_topics: MissingTopics | None = None,
     ) -> None:
-        self._is_member = is_member
+        self._is_member = missing_topics is not None
         self._view = view
         self._topics = topics
         self._config = config
@@ -68,7 +68,7 @@ class GroupService:
             removals=removals,
             config=config,
             tasks=tasks,
-            is_told_of_topics=is_member,
+            missing_topics=missing_topics,
         )
         self._tasks = tasks
         self._loops: list[Loop] = []

@@ -20,7 +20,7 @@ from fastlog.coordination.controller.data import LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import SocketLink
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
-from fastlog.coordination.member import joining
+from fastlog.coordination.member import elections, joining
 from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
 from fastlog.coordination.member.overrides import TopicOverrides
@@ -38,6 +38,7 @@ from fastlog.replication.reconciler import PartitionHost, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Opened, Preparation
+from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse
 
 _LOG: Final = logging.getLogger(__name__)
 _UNCLEAN: Final = "unclean.leader.election.enable"
@@ -151,6 +152,10 @@ class Member:
         if self._announced:
             self._announced = False
             await self.controller.close()
+
+    async def elect_leaders(self, request: ElectLeadersRequest) -> ElectLeadersResponse:
+        """An operator wants leaders elected; answered when the own view shows them."""
+        return await elections.elect_leaders(self.controller, self._broker.view, self.topics.waits, request)
 
     async def close(self) -> None:
         """Ends the work, and then the session: the registration goes with it."""

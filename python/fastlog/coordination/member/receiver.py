@@ -28,7 +28,7 @@ from fastlog.errors import ErrorCode
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import FAILURES, PARALLEL_PARTITIONS, Outcome, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
-from fastlog.storage.disk_jobs import in_parallel
+from fastlog.storage.disk_jobs import in_parallel, in_parts
 from fastlog.storage.log_manager import LogManager
 from fastlog.wire.messages.leader_and_isr import (
     LeaderAndIsrPartitionError,
@@ -45,6 +45,8 @@ from fastlog.wire.messages.update_metadata import UpdateMetadataRequest, UpdateM
 
 _LOG: Final = logging.getLogger(__name__)
 _PARTITIONS_PER_TURN: Final = 200
+_TOPICS_PER_PART: Final = 100
+"""Topics whose partitions are brought to new states at a time: a broker that starts is told of thousands."""
 _ANY_EPOCH: Final = -1
 _FORGET_SECONDS: Final = 5.0
 """How long an UpdateMetadata waits for the offsets of deleted topics to be removed: that goes on then."""
@@ -118,8 +120,11 @@ class ControlReceiver:
                     looked_at += 1
                     if not looked_at % _PARTITIONS_PER_TURN:
                         await asyncio.sleep(0)
-            if wanted:
-                codes |= await self._assign(ids, wanted)
+            # Of all, first: what has been assigned when this fails would be refused as old the next time.
+            await self._overrides.need({name: ids[name] for name in wanted})
+            for some in in_parts(wanted.items(), _TOPICS_PER_PART):
+                codes |= await self._assign(ids, dict(some))
+                await asyncio.sleep(0)
             return LeaderAndIsrResponse(
                 topics=[
                     LeaderAndIsrTopicError(
@@ -186,8 +191,10 @@ class ControlReceiver:
                     )
                     if codes[key] is ErrorCode.NONE:
                         (delete if partition.delete_partition else stop).append(key)
-            codes |= await self._stop(stop)
-            codes |= await self._delete(delete)
+            for some in in_parts(stop, _PARTITIONS_PER_TURN):
+                codes |= await self._stop(some)
+            for some in in_parts(delete, _PARTITIONS_PER_TURN):
+                codes |= await self._delete(some)
             return StopReplicaResponse(
                 partition_errors=[
                     StopReplicaPartitionError(topic, number, int(code))
@@ -253,7 +260,6 @@ class ControlReceiver:
         self, ids: Mapping[str, bytes], wanted: Mapping[str, Mapping[int, PartitionState]]
     ) -> dict[PartitionKey, ErrorCode]:
         """Brings partitions to new states; those that could not be, with their codes."""
-        await self._overrides.need({name: ids[name] for name in wanted})
         before = self._reconciler.view
         changed: dict[str, TopicState] = {}
         for name, states in wanted.items():

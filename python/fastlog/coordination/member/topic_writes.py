@@ -22,6 +22,7 @@ from fastlog.coordination.controller.data import Assignment
 from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.tree import LOST, MemberTree
 from fastlog.coordination.store import PartitionRecord, StoreError, TopicRecord
+from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.coordination.topic_plan import MorePartitions, plan_more_partitions
 from fastlog.coordination.znodes import controller_json, node_json, paths
 from fastlog.coordination.zookeeper.codes import CreateMode
@@ -31,6 +32,7 @@ from fastlog.errors import ErrorCode, KafkaError
 
 _TRIES: Final = 5
 _LOOK_SECONDS: Final = 0.02
+_TOPICS_AT_ONCE: Final = 500
 
 Part = Check | Create | Delete | SetData
 
@@ -127,6 +129,17 @@ class TopicWrites:
                 return False
             await asyncio.sleep(_LOOK_SECONDS)
         return True
+
+    async def missing(self, names: Sequence[str]) -> set[str]:
+        """Which of these topics have no node."""
+        # What is no name of a topic cannot be asked for.
+        found = {name for name in names if topic_name_problem(name) is not None}
+        possible = [name for name in names if name not in found]
+        for start in range(0, len(possible), _TOPICS_AT_ONCE):
+            some = possible[start : start + _TOPICS_AT_ONCE]
+            nodes = await self._read(*map(paths.topic, some))
+            found.update(name for name, node in zip(some, nodes, strict=True) if node is None)
+        return found
 
     async def set_config(
         self, path: str, configs: Mapping[str, str] | None, notify: tuple[str, str], *, checked: bool = True

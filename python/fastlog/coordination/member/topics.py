@@ -7,6 +7,7 @@ those that come into being by being asked for, as well as configs, by any broker
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -33,6 +34,7 @@ from fastlog.coordination.topic_plan import (
 from fastlog.coordination.znodes import paths
 from fastlog.errors import ErrorCode, KafkaError
 
+_LOG: Final = logging.getLogger(__name__)
 _ASKED_FOR_SECONDS: Final = 10.0
 """How long who asks for a topic waits for it to be led, before it is told to ask again: many partitions
 take seconds, and the broker with a tree of its own waits for them, too."""
@@ -189,6 +191,14 @@ class MemberTopics(ConfigChanges):
             failed.get(outcome.name, outcome) if isinstance(outcome, TopicState) else outcome
             for outcome in outcomes
         ]
+
+    async def missing(self, names: Sequence[str]) -> set[str]:
+        """Which of these topics there are not, as the tree has it; none while it cannot be read."""
+        try:
+            return await self._writes.missing(names)
+        except KafkaError as error:
+            _LOG.warning("whether topics that are not to be seen exist is not known: %s", error)
+            return set()
 
     async def close(self) -> None:
         """Waits for changes that are under way."""

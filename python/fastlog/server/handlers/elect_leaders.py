@@ -1,7 +1,7 @@
 """ElectLeaders (43): an operator has leaders elected: the preferred ones, or unclean ones. Versions 0 to 2.
 
 Only the controller does it: NOT_CONTROLLER elsewhere, in version 0, which has no error of its own, for each
-partition. The answer comes when the outcome is stored.
+partition. The answer comes when this broker's view shows the new leaders, within the request's time-out.
 """
 
 from __future__ import annotations
@@ -22,4 +22,4 @@ async def handle(ctx: RequestContext, request: ElectLeadersRequest) -> ElectLead
     """A code for each partition."""
     if ctx.broker.member is None:
         raise KafkaError(ErrorCode.NOT_CONTROLLER)
-    return await ctx.broker.member.controller.elect_leaders(request)
+    return await ctx.broker.member.elect_leaders(request)

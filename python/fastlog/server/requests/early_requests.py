@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from fastlog.native import Frame
     from fastlog.server.network.exchange import Exchange
 
-_AT_ONCE: Final = frozenset(key.value for key in (*OF_CLUSTERS, ApiKey.API_VERSIONS))
-"""What the controller sends is how this broker comes to know; what has nothing to do with topics."""
+_AT_ONCE: Final = frozenset(
+    key.value for key in (*OF_CLUSTERS, ApiKey.API_VERSIONS, ApiKey.SASL_HANDSHAKE, ApiKey.SASL_AUTHENTICATE)
+)
+"""What controllers send, who tell this broker what it has to know, and what goes before that."""
 
 
 class EarlyRequests:

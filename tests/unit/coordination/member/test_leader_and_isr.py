@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.base.persistent_map import PersistentMap
+from fastlog.coordination.cluster_view import TopicState
+from fastlog.coordination.member.receiver import _TOPICS_PER_PART
 from fastlog.errors import ErrorCode
+from fastlog.replication.reconciler import Outcome
+from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest, LeaderAndIsrTopicState
 from tests.unit.coordination.member.receiving import BROKER_EPOCH, ID, ME, OTHER, OTHER_ID, Receiving, part
 
 NONE = ErrorCode.NONE
@@ -146,3 +151,28 @@ async def test_data_that_was_given_up_is_begun_anew(tmp_path: Path) -> None:
 async def test_the_id_of_what_is_on_the_disk_counts_before_anything_is_assigned(broker: Receiving) -> None:
     await broker.logs.create("t", OTHER_ID, 0, broker.logs.settings)  # type: ignore[arg-type]
     assert await broker.assign(part(0, ME, 1), topic_id=ID) == {0: ErrorCode.INCONSISTENT_TOPIC_ID}
+
+
+async def test_what_many_topics_ask_for_is_done_in_parts(broker: Receiving) -> None:
+    names = [f"many-{number}" for number in range(_TOPICS_PER_PART * 2 + 1)]
+    sizes: list[int] = []
+    apply = broker.reconciler.apply
+
+    async def noted(view: PersistentMap[str, TopicState], *, each_on_its_own: bool = False) -> Outcome:
+        sizes.append(len(list(broker.reconciler.view.differences(view))))
+        return await apply(view, each_on_its_own=each_on_its_own)
+
+    broker.reconciler.apply = noted  # type: ignore[method-assign]
+    answer = await broker.receiver.leader_and_isr(
+        LeaderAndIsrRequest(
+            controller_id=OTHER,
+            controller_epoch=1,
+            broker_epoch=BROKER_EPOCH,
+            topic_states=[LeaderAndIsrTopicState(name, ID, [part(0, ME, 3)]) for name in names],
+        )
+    )
+    assert [row.error_code for topic in answer.topics for row in topic.partition_errors] == [0] * len(names)
+    assert [broker.assigned(name) for name in names] == [{0: (ME, 3)}] * len(names)
+    assert sizes == [_TOPICS_PER_PART, _TOPICS_PER_PART, 1]
+    # All configs at once, before anything is assigned: a failure of that leaves nothing half done.
+    assert broker.configs.reads == names

@@ -135,6 +135,12 @@ async def test_a_topic_grows_unless_it_is_being_moved(world: World) -> None:
     assert caught.value.code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
+async def test_what_has_no_node_is_missing(world: World) -> None:
+    writes = await writes_of(world)
+    await writes.create([TOPIC], fenced=True)
+    assert await writes.missing(["t", "other", "no/name", ".."]) == {"other", "no/name", ".."}
+
+
 async def test_a_deletion_is_a_mark(world: World) -> None:
     writes = await writes_of(world)
     await writes.create([TOPIC], fenced=True)

@@ -34,7 +34,15 @@ def test_clients_wait_until_the_cluster_is_known(key: ApiKey) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [ApiKey.API_VERSIONS, ApiKey.UPDATE_METADATA, ApiKey.LEADER_AND_ISR, ApiKey.ALTER_PARTITION]
+    "key",
+    [
+        ApiKey.API_VERSIONS,
+        ApiKey.SASL_HANDSHAKE,
+        ApiKey.SASL_AUTHENTICATE,
+        ApiKey.UPDATE_METADATA,
+        ApiKey.LEADER_AND_ISR,
+        ApiKey.ALTER_PARTITION,
+    ],
 )
 def test_brokers_and_versions_do_not(key: ApiKey) -> None:
     assert not EarlyRequests().hold(cast("Any", None), cast("Any", FakeExchange(key)))
