@@ -65,7 +65,7 @@ def has_all(client: RawClient) -> bool:
     [
         (CreateTopicsRequest([CreatableTopic(f"{n}", 1, 1) for n in range(20)], validate_only=True), 7),
         (DescribeLogDirsRequest(topics=None), 2),
-        (DescribeConfigsRequest([DescribeConfigsResource(TOPIC, "t")]), 4),
+        (DescribeConfigsRequest([DescribeConfigsResource(TOPIC, "t")], include_synonyms=True), 4),
         (DescribeProducersRequest([TopicRequest("t", [0])]), 0),
         (ConsumerGroupDescribeRequest(["g"]), 1),
         (list_offset("t", -1, max_num_offsets=1000), 0),

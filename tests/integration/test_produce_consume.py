@@ -162,7 +162,7 @@ def test_errors_are_one_line_with_an_exit_status() -> None:
 
 def test_options_of_every_verb_count_here_too_and_errors_are_json(start_broker: BrokerFactory) -> None:
     broker = start_broker(**{"auto.create.topics.enable": "false"})
-    at = ("-o", "json", "--timeout", "0.5", "--client-id", "me")
+    at = ("-o", "json", "--timeout", "3", "--client-id", "me")
     done = fastlog("produce", "absent", *at, stdin=b"x\n", bootstrap=broker.bootstrap, code=1)
     assert json.loads(done.stdout)["failed"] == 1
     error = json.loads(done.stderr)["error"]
