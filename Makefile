@@ -74,8 +74,8 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	$(BIN)/python -m benches.macro.partitions
 	$(BIN)/python -m benches.macro.fetch_sessions
 	$(BIN)/python -m benches.macro.topics
-	$(BIN)/python -m benches.macro.replicated
-	$(BIN)/python -m benches.macro.cluster_scale
+	$(BIN)/python -m benches.macro.replicated --clusters 'fastlog*3' 'kafka*3'
+	$(BIN)/python -m benches.macro.cluster_scale --clusters 'fastlog*3' 'kafka*3'
 
 chaos: build  ## a group under churn, what is seen of guards that are gone, half an hour of a cluster under kills
 	$(BIN)/python -m tests.chaos

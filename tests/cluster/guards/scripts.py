@@ -217,8 +217,8 @@ def return_without_a_controller(stage: Stage, topic: str) -> LogHistory:
     """2 crashes and comes back, its disk empty, while nobody is controller; then 1 dies for a while."""
     course = Course(stage, key := stage.topic(topic, BOTH))
     course.write(1, 1)
-    # The state was written long before.
-    stage.world.put_state(key, 1, BOTH, zxid=1)
+    # The state was written after 1 had registered, and before 2 does so anew.
+    stage.world.put_state(key, 1, BOTH, zxid=stage.world.context.brokers[1].epoch)
     stage.restart(2, unseen=True, lose_disk=True)
     stage.hear(2)
     stage.stop(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fastlog.config.listeners import SecurityProtocol
@@ -41,6 +41,9 @@ class Session:
     client_id: str | None = None
     software_name: str | None = None
     software_version: str | None = None
+    refused: dict[tuple[str, int], float] = field(default_factory=dict)
+    """Partitions that it has written to and that are led elsewhere, and until when that counts
+    (`server/produce/refusals`)."""
 
     def __str__(self) -> str:
         """For logs: address and, where it has been said, software."""

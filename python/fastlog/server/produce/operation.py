@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
 from fastlog.replication.appender import Append
+from fastlog.server.produce.refusals import note_refusals
 from fastlog.server.requests.error_answers import error_code_of
 from fastlog.server.requests.replica_lookup import current_leader, leader_endpoints, missing_error
 
@@ -124,6 +125,8 @@ class ProduceOperation(Append):
         exchange = self._exchange
         failed = any(row[0] for row in self.results)
         if failed:
+            now = self._broker.clock.monotonic()
+            note_refusals(exchange.session, self._plan.rows, self.results, now)
             for row in self.results:
                 if row[0]:
                     self._broker.metrics.error(exchange.api_key, row[0])

@@ -107,6 +107,7 @@ class World:
                 appender=Appender(cast("Any", self.io), GroupCommitter(self._commit), self.purgatory),
                 metrics=BrokerMetrics(),
                 logs=SimpleNamespace(offline_reason=lambda topic, partition: None),
+                clock=SimpleNamespace(monotonic=lambda: 0.0),
             ),
         )
 

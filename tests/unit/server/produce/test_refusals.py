@@ -1,0 +1,43 @@
+"""A gap that comes of a leadership which began between two requests is not told as lost records."""
+
+from __future__ import annotations
+
+from fastlog.errors import ErrorCode
+from fastlog.server.network.session import ListenerIdentity, Session
+from fastlog.server.produce.refusals import GAP_SECONDS, note_refusals
+
+NOT_LEADER = ErrorCode.NOT_LEADER_OR_FOLLOWER.value
+GAP = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER.value
+
+
+def told(session: Session, partition: int, code: int, now: float) -> int:
+    results = [(code, -1, -1, -1, None, None, -1)]
+    note_refusals(session, [("t", partition, 100)], results, now)
+    return results[0][0]
+
+
+def test_a_gap_behind_a_refusal_gets_its_code() -> None:
+    session = Session(ListenerIdentity("PLAINTEXT"))
+    assert told(session, 0, NOT_LEADER, 10.0) == NOT_LEADER
+    assert told(session, 0, GAP, 10.1) == NOT_LEADER
+    assert told(session, 1, GAP, 10.1) == GAP
+
+
+def test_a_gap_that_stays_is_told() -> None:
+    session = Session(ListenerIdentity("PLAINTEXT"))
+    assert told(session, 0, GAP, 9.0) == GAP
+    told(session, 0, NOT_LEADER, 10.0)
+    assert told(session, 0, GAP, 10.0 + GAP_SECONDS) == GAP
+
+
+def test_another_connection_knows_nothing_of_it() -> None:
+    told(Session(ListenerIdentity("PLAINTEXT")), 0, NOT_LEADER, 10.0)
+    assert told(Session(ListenerIdentity("PLAINTEXT")), 0, GAP, 10.1) == GAP
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    session = Session(ListenerIdentity("PLAINTEXT"))
+    for partition in range(5000):
+        told(session, partition, NOT_LEADER, 10.0)
+    assert len(session.refused) <= 1000
+    assert told(session, 4999, GAP, 10.1) == NOT_LEADER
