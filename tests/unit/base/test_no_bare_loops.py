@@ -46,7 +46,7 @@ ALLOWED = {
     ): "its failure is counted; the next heartbeat begins anew",
     ("coordination/groups/consumer/service.py", "create_task"): "asked for again by the next heartbeat",
     ("coordination/keeper/journal.py", "create_task"): "what it raises ends the keeper, which is told",
-    ("coordination/keeper/listener.py", "call_later"): "looks once at one connection",
+    ("coordination/keeper/listener.py", "call_later"): "look once at one connection",
     (
         "coordination/controller/channels.py",
         "create_task",
@@ -57,6 +57,8 @@ ALLOWED = {
     ): "puts an event into the queue, whose loop is supervised",
     ("coordination/controller/socket_link.py", "create_task"): "waits for one connection to break, and tells",
     ("coordination/controller/suspicion.py", "create_task"): "one broker's port; its failure is logged",
+    ("replication/controller_link.py", "ensure_future"): "the request that began it waits for it",
+    ("coordination/member/controller_watch.py", "ensure_future"): "the loop that begins them waits for them",
     (
         "coordination/member/presence.py",
         "ensure_future",
@@ -97,6 +99,8 @@ def test_whatever_runs_in_the_background_is_supervised_or_accounted_for() -> Non
     assert {place: count for place, count in found.items() if count > 1} == {
         ("coordination/controller/channels.py", "create_task"): 2,
         ("coordination/groups/timers.py", "call_later"): 2,
+        ("coordination/keeper/listener.py", "call_later"): 2,
+        ("coordination/member/controller_watch.py", "ensure_future"): 2,
     }
 
 

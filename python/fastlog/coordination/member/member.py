@@ -23,6 +23,7 @@ from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
 from fastlog.coordination.member import elections, joining
 from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
+from fastlog.coordination.member.controller_watch import ControllerWatch
 from fastlog.coordination.member.overrides import TopicOverrides
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
@@ -107,6 +108,15 @@ class Member:
             guard=broker.tasks.guard("topic-changes"),
         )
         self._presence = Presence(tree, self.registration, broker.tasks)
+        self._controller_watch = ControllerWatch(
+            tree.client,
+            broker.node_id,
+            broker.view,
+            self.topics.waits,
+            self.controller,
+            broker.controller,
+            broker.tasks,
+        )
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
         self._has_topics = False
@@ -134,6 +144,7 @@ class Member:
         self.controller.start()
         self._broker.logs.add_failure_callback(self._log_dir_events.callback)
         self._presence.start()
+        self._controller_watch.start()
         for notifications in self._notifications:
             await notifications.start()
 
@@ -151,6 +162,7 @@ class Member:
         """Is no controller any more, for good."""
         if self._announced:
             self._announced = False
+            await self._controller_watch.stop()
             await self.controller.close()
 
     async def elect_leaders(self, request: ElectLeadersRequest) -> ElectLeadersResponse:
