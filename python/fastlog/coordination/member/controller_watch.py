@@ -162,8 +162,8 @@ class ControllerWatch:
         try:
             await self._remove(controller_id)
         except (ZkError, MetadataDamaged) as error:
-            _LOG.info("%s is left to its session: %s", paths.CONTROLLER, error)
-            return
+            # Another broker may have been quicker; this one may be elected all the same.
+            _LOG.info("%s was not removed by this broker: %s", paths.CONTROLLER, error)
         # The next controller tells the view, that of its own process too, when it knows the brokers.
         await self._waits.until(lambda: self._view.controller_id != controller_id, _ELECTION_SECONDS)
         if self._controller.is_active:

@@ -112,6 +112,19 @@ async def test_a_dead_controller_is_replaced_and_its_port_looked_at(tmp_path: Pa
         await until(lambda: it.here.suspected == [2])
 
 
+async def test_who_is_elected_looks_at_the_port_whoever_has_removed_the_node(tmp_path: Path) -> None:
+    async with watching(tmp_path, ControllerSettings()) as it:
+        await it.port.connected()
+        await it.controller.delete(paths.CONTROLLER)
+        it.port.close()
+        it.port.cut()
+        await asyncio.sleep(0.5)
+        it.here.is_active = True
+        it.view.set_controller(1)
+        it.waits.changed()
+        await until(lambda: it.here.suspected == [2])
+
+
 async def test_a_connection_that_breaks_says_nothing_of_a_port_that_answers(tmp_path: Path) -> None:
     async with watching(tmp_path, ControllerSettings()) as it:
         await it.port.connected()
