@@ -99,12 +99,15 @@ class ConfigNotifications:
         """(number, name) of all that there are; the watch is there afterwards."""
 
         async def ask() -> list[str]:
-            try:
-                names, _ = await self._tree.client.children(self._parent, self._told)
-            except NoNode:
-                await self._tree.ensure(self._parent)
-                names, _ = await self._tree.client.children(self._parent, self._told)
-            return names
+            while True:
+                try:
+                    names, _ = await self._tree.client.children(self._parent, self._told)
+                except NoNode:
+                    # A node that Kafka does not have is made by the first who needs it.
+                    if await self._tree.client.exists(self._parent, self._told) is None:
+                        return []
+                else:
+                    return names
 
         self._is_armed = True
         try:
