@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from fastlog.coordination.member.member import Member
 from fastlog.coordination.producer_ids import ProducerIdStore
 from fastlog.coordination.topic_admin import TopicAdmin
 from fastlog.replication.controller_link import ControllerLink
 from fastlog.server.lone_broker import has_former, lone_broker, take_over
-from fastlog.server.membership import join
 
 if TYPE_CHECKING:
     from fastlog.base.clock import Clock
     from fastlog.base.tasks import Supervisor
     from fastlog.config import BrokerConfig
+    from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.server.topic_parts import TopicParts
     from fastlog.storage.log_manager import LogManager
@@ -88,6 +87,9 @@ async def metadata_source(
 ) -> MetadataSource:
     """Raises InvalidConnectString, KeeperDamaged, StoreError, StorageError, OSError."""
     if config.zookeeper_connect:
+        # A broker that is alone need not load what makes one of many.
+        from fastlog.server.membership import join
+
         membership = await join(config, preparation, clock, tasks)
         try:
             is_first = bool(preparation.partitions) and await membership.is_first()
