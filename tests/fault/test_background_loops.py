@@ -28,6 +28,8 @@ LOOPS = {
     "disk-reserve",
     "flush",
     "group-loading",
+    "high-watermarks",
+    "in-sync-sets",
     "keeper-journal",
     "keeper-sessions",
     "zookeeper-session",
@@ -39,6 +41,7 @@ LOOPS = {
     "old-objects",
     "producer-expiry",
     "removal",
+    "replica-lag",
     "retention",
     "scrub",
     "systemd",
@@ -117,8 +120,8 @@ def test_every_loop_comes_back(broker: RunningBroker) -> None:
 
         wait_until(lambda: probe(http, "/readyz")[0] == 200, lambda: str(tasks.failing), seconds=30)
         by_passes = {loop.name for loop in living if loop.passes > passes[loop.name]}
-        bodies = {"cleaner-0", "cluster-seat", "group-loading", "loop-lag", "scrub", "systemd"}
-        bodies.add("zookeeper-session")
+        bodies = {"cleaner-0", "cluster-seat", "group-loading", "in-sync-sets", "loop-lag", "scrub"}
+        bodies |= {"systemd", "zookeeper-session"}
         assert by_passes == set(expected) - bodies
         assert scrape(http).get("fastlog_background_failing", loop="flush") == 0
         # What the others do shows in what they serve.

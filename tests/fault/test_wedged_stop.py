@@ -17,7 +17,7 @@ from fastlog.coordination.groups.service import GroupService
 from fastlog.coordination.topics import TopicService
 from fastlog.replication.purgatory import Purgatory
 from fastlog.server import broker as wiring
-from fastlog.server.metadata_source import MetadataSource
+from fastlog.server.lone_broker import LoneBroker
 from fastlog.server.network.connection_table import ConnectionTable
 from fastlog.server.network.listener import BoundListener
 from fastlog.server.observability.http_service import Observability
@@ -38,7 +38,7 @@ FAILED = "the stop goes on after a failure of: "
 WAITS: list[tuple[str, Any, str, bool]] = [
     ("groups", GroupService, "close", False),
     ("topic changes", TopicService, "close", False),
-    ("metadata", MetadataSource, "close", False),
+    ("metadata", LoneBroker, "close", False),
     ("compaction", LogCleaner, "stop", False),
     ("background passes", Housekeeping, "stop", False),
     ("I/O threads", IoLoop, "close", True),

@@ -226,7 +226,7 @@ class GroupLeadership:
 
     async def _adopt(self, partition: int, election: Election, loaded: LoadedPartition) -> None:
         lost = 0
-        missing = await self._missing(loaded)
+        untold = await self._untold(loaded)
         for index, group_id in enumerate(loaded.group_ids()):
             if not index % _GROUPS_PER_TURN:
                 # Other work of the event loop gets a turn; requests about these groups are not served yet.
@@ -238,7 +238,7 @@ class GroupLeadership:
             )
             self._table.put(entry)
             gone = [
-                key for key in entry.offsets.committed if not self._is_same_topic(election, key[0], missing)
+                key for key in entry.offsets.committed if not self._is_same_topic(election, key[0], untold)
             ]
             if gone:
                 lost += len(gone)
@@ -281,20 +281,22 @@ class GroupLeadership:
             rebalance.prepare(group, now)
         return group
 
-    async def _missing(self, loaded: LoadedPartition) -> set[str]:
-        """Topics of committed offsets that the view does not show, and that there are not."""
+    async def _untold(self, loaded: LoadedPartition) -> set[str]:
+        """Topics of committed offsets that there are, although the view does not show them yet."""
+        if self._missing_topics is None:
+            return set()
         names = {topic for offsets in loaded.offsets.values() for topic, _ in offsets}
         unseen = [name for name in names if name not in self._view.topics]
-        return set(unseen) if self._missing_topics is None else await self._missing_topics(unseen)
+        return set(unseen) - await self._missing_topics(unseen)
 
-    def _is_same_topic(self, election: Election, name: str, missing: Container[str]) -> bool:
+    def _is_same_topic(self, election: Election, name: str, untold: Container[str]) -> bool:
         """Whether a topic that offsets were committed for is still there, and no other one of its name.
 
         What a broker in a cluster has not been told of may be there all the same.
         """
         then, now = election.topics.get(name), self._view.topics.get(name)
         if now is None:
-            return name not in missing
+            return name in untold
         if then is None:
             return self._missing_topics is not None
         return then.topic_id == now.topic_id
