@@ -93,7 +93,8 @@ class Controller:
     """Used on the event loop. `start` when the broker is registered; `close`.
 
     `on_session` must be called at each change of the state of `client`'s session. `local` is the broker in
-    this process; `make_link` reaches the others. `settings` is asked each time.
+    this process; `make_link` reaches the others. `settings` is asked each time. `remembered` gives what this
+    broker was told of a partition by the controller before.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Controller:
         tasks: Supervisor,
         *,
         knock: Knock = knock,
+        remembered: failover.Remembered = lambda _key, _topic_id: None,
     ) -> None:
         self.node_id: Final = node_id
         self._client = client
@@ -117,6 +119,7 @@ class Controller:
         self._settings = settings
         self._clock = clock
         self._tasks = tasks
+        self._remembered = remembered
         self._election = Election(client, node_id, clock)
         self._queue = EventQueue(tasks, self._failed)
         self._term: Term | None = None
@@ -264,7 +267,7 @@ class Controller:
             return
         term = self._term = self._begin_term()
         try:
-            await failover.take_over(term, self._client, self._clock.monotonic)
+            await failover.take_over(term, self._client, self._clock.monotonic, self._remembered)
         except ControllerMoved:
             raise
         except Exception as error:

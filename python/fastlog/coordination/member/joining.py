@@ -111,6 +111,18 @@ async def topic_ids(tree: MemberTree) -> dict[str, bytes | None]:
     return found
 
 
+async def topic_id(tree: MemberTree, topic: str) -> bytes | None:
+    """The id that the tree gives a topic, None for none. Raises StoreError."""
+    node = await tree.read(paths.topic(topic))
+    if node is None:
+        return None
+    try:
+        return node_json.decode_topic(paths.topic(topic), node[0]).topic_id
+    except MetadataDamaged as error:
+        _LOG.error("%s", error)
+        return None
+
+
 async def partitions_of(tree: MemberTree, topic: str) -> int:
     """How many partitions the tree gives a topic, 0 for none. Raises StoreError."""
     node = await tree.read(paths.topic(topic))

@@ -16,7 +16,7 @@ from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.controller.controller import Controller
-from fastlog.coordination.controller.data import LiveBroker
+from fastlog.coordination.controller.data import Leadership, LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import SocketLink
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
@@ -35,6 +35,7 @@ from fastlog.coordination.topic_plan import TopicDefaults
 from fastlog.coordination.znodes import node_json, paths, registration
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
+from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import PartitionHost, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
@@ -84,6 +85,7 @@ class Member:
             broker_epoch=lambda: self.registration.broker_epoch,
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
+            topic_id_of=self._topic_id_of,
         )
         self.controller: Final = Controller(
             tree.client,
@@ -94,6 +96,7 @@ class Member:
             broker.controller,
             broker.clock,
             broker.tasks,
+            remembered=self._remembered,
         )
         self.topics: Final = MemberTopics(
             broker.view,
@@ -211,6 +214,19 @@ class Member:
 
     def _view_changed(self, changed: Changed) -> None:
         self.topics.view_changed(changed)
+
+    def _remembered(self, key: PartitionKey, topic_id: bytes) -> Leadership | None:
+        """What the last controller has told of a partition."""
+        topic = self._broker.view.topics.get(key[0])
+        if topic is None or topic.topic_id != topic_id or key[1] >= len(topic.partitions):
+            return None
+        known = topic.partitions[key[1]]
+        if known.leader_epoch < 0:
+            return None
+        return Leadership(known.leader, known.leader_epoch, known.isr, partition_epoch=known.partition_epoch)
+
+    async def _topic_id_of(self, topic: str) -> bytes | None:
+        return await joining.topic_id(self._tree, topic)
 
     async def _partitions_of(self, topic: str) -> int:
         return await joining.partitions_of(self._tree, topic)

@@ -148,6 +148,8 @@ class Cluster(World):
         self.controllers: dict[int, Controller] = {}
         self.links: dict[int, FakeLink] = {}
         self.ports: dict[int, Port] = {}
+        self.remember = False
+        """Whether a new controller asks what its broker was told."""
 
     async def __aexit__(self, *exc: object) -> None:
         for controller in self.controllers.values():
@@ -181,6 +183,7 @@ class Cluster(World):
             self.clock,
             self.tasks,
             knock=self._knock,
+            remembered=lambda key, _: self._remembered(broker_id, key),
         )
         client.session.on_state = made.on_session
         made.start()
@@ -237,6 +240,12 @@ class Cluster(World):
         """(leader, in-sync replicas), as they are stored; -9 if there is no state."""
         found = self.state(topic, number)
         return (-9, ()) if found is None else (found.leader, found.isr)
+
+    def _remembered(self, broker_id: int, key: Key) -> Leadership | None:
+        told = self.brokers[broker_id].metadata.get(key) if self.remember else None
+        if told is None:
+            return None
+        return Leadership(told.leader, told.leader_epoch, tuple(told.isr), partition_epoch=told.zk_version)
 
     def _link(self, broker: LiveBroker, address: object, lost: Callable[[], None]) -> FakeLink:
         made = self.links[broker.id] = FakeLink(self.brokers[broker.id], lost)
