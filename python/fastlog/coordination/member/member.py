@@ -122,7 +122,8 @@ class Member:
         )
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
-        self._has_topics = False
+        self._awaits_topics = False
+        """Whether the controller has topics to tell of."""
         self._notifications = [
             ConfigNotifications(tree, parent, self._take, broker.clock, broker.tasks)
             for parent in (paths.CONFIG_CHANGES, paths.GROUP_CONFIG_CHANGES)
@@ -142,7 +143,7 @@ class Member:
         """Registers with the (host, port) that are advertised. Raises StoreError."""
         await registration.check_addresses(self._tree, self._broker.node_id, addresses)
         await self.registration.register()
-        self._has_topics = not await joining.has_no_topics(self._tree)
+        self._awaits_topics = await joining.has_led_partitions(self._tree)
         self._announced = True
         self.controller.start()
         self._broker.logs.add_failure_callback(self._log_dir_events.callback)
@@ -198,7 +199,8 @@ class Member:
         controller, view = self.controller, self._broker.view
         if not controller.is_active:
             # The first thing that a controller tells all brokers when it has been elected is brokers alone.
-            return view.controller_id >= 0 and (self.receiver.has_heard_of_topics or not self._has_topics)
+            # Topics that never had a leader, or are being deleted, are not told of at all.
+            return view.controller_id >= 0 and (self.receiver.has_heard_of_topics or not self._awaits_topics)
         context = controller.context
         if context is None or view.controller_id != self._broker.node_id:
             return False
