@@ -242,6 +242,7 @@ class Broker:
             ),
             on_append=news.tell_append,
         )
+        replicas.leader_throttle = following.leader_throttle
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
         logs.set_log_start_hook(_cut(replicas))
