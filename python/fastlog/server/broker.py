@@ -276,6 +276,7 @@ class Broker:
             broker_epoch=source.broker_epoch,
             max_lag_ms=lambda: live.current.replica_lag_time_max_ms,
             tasks=self.tasks,
+            epoch_of=replicas.broker_epochs.of,
         )
         in_sync_sets.start()
         self._at_end("in-sync sets", in_sync_sets.stop)
