@@ -285,8 +285,8 @@ def _request(
             partition_epoch=proposal.wanted.partition_epoch,
         )
         if version >= _EPOCHS_FROM:
-            # A member that has registered anew since it fetched is not in sync (KIP-903). On ZooKeeper Kafka's
-            # leaders name no epochs, and its controller looks at none.
+            # One that has registered anew since it fetched is not in sync (KIP-903). Kafka's leaders name
+            # no epochs on ZooKeeper, and its controller looks at none.
             row.new_isr_with_epochs = [
                 BrokerState(member, broker_epoch if member == node_id else epoch_of(member))
                 for member in members
