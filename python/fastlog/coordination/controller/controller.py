@@ -31,6 +31,7 @@ from fastlog.coordination.controller import (
     deletion,
     election_events,
     failover,
+    feature_updates,
     reassignment_events,
     requests,
     topic_events,
@@ -68,6 +69,7 @@ from fastlog.wire.messages.partition_admin import (
     ListPartitionReassignmentsRequest,
     ListPartitionReassignmentsResponse,
 )
+from fastlog.wire.messages.update_features import UpdateFeaturesRequest
 
 _LOG: Final = logging.getLogger(__name__)
 _AGAIN_SECONDS: Final = 1.0
@@ -230,6 +232,14 @@ class Controller:
             "ListReassignments",
             lambda term: reassignment_events.listed(term, request),
             reassignment_events.not_controller_for_list,
+        )
+
+    async def update_features(self, request: UpdateFeaturesRequest, version: int) -> feature_updates.Updated:
+        """An operator has features finalized."""
+        return await self._ask(
+            "UpdateFeatures",
+            lambda term: feature_updates.update(term, self._client, request, version),
+            feature_updates.not_controller,
         )
 
     # -- hints --------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from fastlog.coordination.features import Supported
 from fastlog.replication.partition import PartitionKey
 
 __all__ = [
@@ -41,6 +42,7 @@ class LiveBroker:
     epoch: int
     endpoints: tuple[Endpoint, ...]
     rack: str | None = None
+    features: Mapping[str, Supported] = field(default_factory=dict, compare=False)
 
     def endpoint(self, listener: str) -> Endpoint | None:
         """Where that listener is, or None."""

@@ -15,15 +15,18 @@ from typing import Final
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.cluster_view import ClusterView, TopicState
+from fastlog.coordination.controller import feature_updates
 from fastlog.coordination.controller.controller import Controller
 from fastlog.coordination.controller.data import Leadership, LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import SocketLink
+from fastlog.coordination.features import KNOWN
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
 from fastlog.coordination.member import elections, joining
 from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
 from fastlog.coordination.member.controller_watch import ControllerWatch
+from fastlog.coordination.member.feature_watch import FeatureWatch
 from fastlog.coordination.member.overrides import TopicOverrides
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
@@ -41,6 +44,7 @@ from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Opened, Preparation
 from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse
+from fastlog.wire.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
 
 _LOG: Final = logging.getLogger(__name__)
 _UNCLEAN: Final = "unclean.leader.election.enable"
@@ -110,6 +114,7 @@ class Member:
             rules=broker.rules,
             guard=broker.tasks.guard("topic-changes"),
         )
+        self._features = FeatureWatch(tree, broker.view, KNOWN, self.topics.waits.changed, broker.tasks)
         self._presence = Presence(tree, self.registration, broker.tasks)
         self._controller_watch = ControllerWatch(
             tree.client,
@@ -142,6 +147,7 @@ class Member:
     async def announce(self, addresses: Collection[tuple[str, int]]) -> None:
         """Registers with the (host, port) that are advertised. Raises StoreError."""
         await registration.check_addresses(self._tree, self._broker.node_id, addresses)
+        self._features.start()
         await self.registration.register()
         self._awaits_topics = await joining.has_led_partitions(self._tree)
         self._announced = True
@@ -173,6 +179,14 @@ class Member:
         """An operator wants leaders elected; answered when the own view shows them."""
         return await elections.elect_leaders(self.controller, self._broker.view, self.topics.waits, request)
 
+    async def update_features(self, request: UpdateFeaturesRequest, version: int) -> UpdateFeaturesResponse:
+        """An operator has features finalized; answered when the own view shows it."""
+        response, epoch = await self.controller.update_features(request, version)
+        view, seconds = self._broker.view, max(request.timeout_ms, 0) / 1000
+        if epoch is None or await self.topics.waits.until(lambda: view.features_epoch >= epoch, seconds):
+            return response
+        return feature_updates.failed(request, "it is written, and not to be seen yet")
+
     async def close(self) -> None:
         """Ends the work, and then the session: the registration goes with it."""
         await self.resign()
@@ -180,11 +194,13 @@ class Member:
             await notifications.stop()
         await self._log_dir_events.stop()
         await self._presence.stop()
+        await self._features.stop()
         await self._tree.client.session.close()
 
     def _on_session(self, state: SessionState) -> None:
         self._tree.on_state(state)
         self._presence.on_state(state)
+        self._features.on_state(state)
         if self._announced:
             self.controller.on_session(state)
 

@@ -156,12 +156,14 @@ class Cluster(World):
             await controller.close()
         await super().__aexit__(*exc)
 
-    async def broker(self, *ids: int, cutter: Cutter | None = None) -> None:
+    async def broker(
+        self, *ids: int, cutter: Cutter | None = None, features: dict[str, dict[str, int]] | None = None
+    ) -> None:
         """Brokers start, and register."""
         for broker_id in ids:
             self.brokers.setdefault(broker_id, FakeBroker(broker_id))
             self.sessions[broker_id] = client = await self.client(cutter)
-            self.epochs[broker_id] = await register(client, broker_id, port=broker_id)
+            self.epochs[broker_id] = await register(client, broker_id, port=broker_id, features=features)
 
     async def stop(self, broker_id: int) -> None:
         """A broker's session ends; its controller with it."""
