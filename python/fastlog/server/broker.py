@@ -377,7 +377,7 @@ class Broker:
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners
         (protocol,) = (endpoint.protocol for endpoint in listeners.bound if endpoint.name == name)
-        return ListenerIdentity(name, protocol, is_inter_broker=name == listeners.inter_broker)
+        return ListenerIdentity(name, protocol, is_inter_broker=name in listeners.among_brokers)
 
     async def _finish_connections(
         self, table: ConnectionTable, dispatcher: Dispatcher, ending: Ending

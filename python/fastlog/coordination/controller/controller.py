@@ -259,7 +259,7 @@ class Controller:
         if term is None or not settings.fast_failover or broker_id == self.node_id:
             return
         broker = term.context.brokers.get(broker_id)
-        endpoint = None if broker is None else broker.endpoint(settings.listener)
+        endpoint = None if broker is None else broker.endpoint(*settings.listeners)
         if broker is not None and endpoint is not None:
             self._suspicions.suspect(broker_id, broker.epoch, endpoint.host, endpoint.port)
 
@@ -442,10 +442,11 @@ class Controller:
             return LocalLink(self._local)
 
         def address() -> tuple[str, int]:
-            listener = self._settings().listener
-            endpoint = context.brokers.get(broker.id, broker).endpoint(listener)
+            listeners = self._settings().listeners
+            endpoint = context.brokers.get(broker.id, broker).endpoint(*listeners)
             if endpoint is None:
-                raise ConnectionError(f"broker {broker.id} has no listener called {listener}")
+                names = " or ".join(listeners)
+                raise ConnectionError(f"broker {broker.id} has no listener called {names}")
             return endpoint.host, endpoint.port
 
         return self._make_link(broker, address, lambda: self.suspect(broker.id))
