@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ _NOT_HERE: Final = {
     "do_test_DeleteAcls": "an authorizer",
     "do_test_UserScramCredentials": "SCRAM",
 }
-_SHARES: Final = 8
+_SHARES: Final = 5
 # How many subtests pass: with a producer's handle, and again with a consumer's.
 _PASSES: Final = {"classic": 90, "consumer": 86}
 # What the runner writes around its words.
@@ -37,50 +38,72 @@ _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture(scope="module")
-def admin_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    """Its own: the test changes the broker's configuration."""
+def admin_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, str]]]:
+    """(exit code, words) of each run of 0081, by protocol: it mostly waits, so that they share the subtests.
+
+    The broker is its own, since it changes the configuration.
+    """
+    directory = tmp_path_factory.mktemp("admin")
+    runner = librdkafka_runner("0081-admin", _CLIENTS / "librdkafka/subtests.c")
     settings = {"group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "4"}
-    with BrokerProcess(tmp_path_factory.mktemp("admin"), settings=settings) as broker:
-        yield broker
+    with ExitStack() as ending:
+        broker = ending.enter_context(BrokerProcess(directory / "broker", settings=settings))
+        configuration = directory / "test.conf"
+        configuration.write_text(f"metadata.broker.list={broker.bootstrap}\n")
+        runs = {
+            (protocol, share): ending.enter_context(
+                _begin(runner, protocol, share, configuration, directory / f"{protocol}-{share}")
+            )
+            for protocol in _PASSES
+            for share in range(_SHARES)
+        }
+        codes = {(protocol, share): run.wait() for (protocol, share), run in runs.items()}
         assert broker.process.poll() is None, broker.log_text[-4000:]
         assert "Traceback" not in broker.log_text, broker.log_text[-4000:]
+    ended: dict[str, list[tuple[int, str]]] = {protocol: [] for protocol in _PASSES}
+    for (protocol, share), code in codes.items():
+        words = (directory / f"{protocol}-{share}").read_text(errors="replace")
+        ended[protocol].append((code, _COLOURS.sub("", words)))
+    return ended
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_librdkafkas_admin_test_passes(protocol: str, admin_broker: BrokerProcess, tmp_path: Path) -> None:
-    """0081, with groups of either protocol; it mostly waits, so several runs share the subtests."""
-    runner = librdkafka_runner("0081-admin", _CLIENTS / "librdkafka/subtests.c")
-    configuration = tmp_path / "test.conf"
-    configuration.write_text(f"metadata.broker.list={admin_broker.bootstrap}\n")
-    environment = os.environ | {
+@contextmanager
+def _begin(
+    runner: Path, protocol: str, share: int, configuration: Path, output: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
         "TESTS": "0081",
         # Groups have configurations where the consumer protocol is on: by default from Kafka 4.0.
         "TEST_KAFKA_VERSION": "4.0.0",
         "TEST_CONSUMER_GROUP_PROTOCOL": protocol,
         "RDKAFKA_TEST_CONF": str(configuration),
         "SUBTESTS_SKIP": ",".join(_NOT_HERE),
+        "SUBTESTS_SHARE": f"{share}/{_SHARES}",
     }
-    outputs = [tmp_path / f"share-{share}" for share in range(_SHARES)]
-    runs = []
-    for share, output in enumerate(outputs):
-        with output.open("wb") as file:
-            runs.append(
-                subprocess.Popen(
-                    [str(runner), "-p1"],
-                    cwd=tmp_path,
-                    env=environment | {"SUBTESTS_SHARE": f"{share}/{_SHARES}"},
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                )
-            )
-    passed = 0
-    for run, output in zip(runs, outputs, strict=True):
-        code = run.wait()
-        words = _COLOURS.sub("", output.read_text(errors="replace"))
+    with output.open("wb") as file:
+        run = subprocess.Popen(
+            [str(runner), "-p1"],
+            cwd=configuration.parent,
+            env=os.environ | environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield run
+    finally:
+        run.kill()
+        run.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", _PASSES)
+def test_librdkafkas_admin_test_passes(protocol: str, admin_runs: dict[str, list[tuple[int, str]]]) -> None:
+    """0081, with groups of either protocol."""
+    for code, words in admin_runs[protocol]:
         assert code == 0, words[-6000:]
-        passed += len(re.findall(r"^.*\[ do_test_\w+:.*: PASS \(", words, re.MULTILINE))
-    assert passed == _PASSES[protocol]
+    all_words = "\n".join(words for _, words in admin_runs[protocol])
+    passed = re.findall(r"^.*\[ do_test_\w+:.*: PASS \(", all_words, re.MULTILINE)
+    assert len(passed) == _PASSES[protocol]
 
 
 def _run_go_suite(suite: str, program: Path, pattern: str, directory: Path) -> list[str]:
