@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from fastlog.coordination.controller.events import Turns
 from fastlog.coordination.controller.term import Term
 from fastlog.coordination.features import FeatureUpdate, Levels, planned
 from fastlog.coordination.store import MetadataDamaged, StoreError
@@ -49,7 +50,7 @@ async def update(term: Term, client: ZkClient, request: UpdateFeaturesRequest, v
         if before == wanted:
             # It was written, and the answer was lost.
             return Updated(response, stat.version)
-        after, results = _plan(term, before, request, version)
+        after, results = await _plan(term, before, request, version)
         response = UpdateFeaturesResponse(results=results)
         if after == before or request.validate_only:
             return Updated(response, None)
@@ -76,11 +77,12 @@ def failed(request: UpdateFeaturesRequest, why: str) -> UpdateFeaturesResponse:
     )
 
 
-def _plan(
+async def _plan(
     term: Term, levels: Levels, request: UpdateFeaturesRequest, version: int
 ) -> tuple[Levels, list[UpdatableFeatureResult]]:
     brokers = [(broker.id, broker.features) for broker in term.context.brokers.values()]
     results = []
+    turns = Turns()
     for item in request.feature_updates:
         # Before version 1 a flag says that a lower level is meant.
         kind = item.upgrade_type if version >= 1 else _SAFE if item.allow_downgrade else _UPGRADE
@@ -91,4 +93,5 @@ def _plan(
             results.append(UpdatableFeatureResult(item.feature, int(error.code), str(error)))
         else:
             results.append(UpdatableFeatureResult(item.feature, 0, None))
+        await turns.step()
     return levels, results
