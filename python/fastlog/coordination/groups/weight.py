@@ -33,7 +33,7 @@ GROUP_BYTES: Final = 2048
 MEMBER_BYTES: Final = 1024
 _ENTRY_BYTES: Final = 256
 """One given id, protocol or resolved pattern, beside its text."""
-_OFFSET_BYTES: Final = 400
+OFFSET_BYTES: Final = 400
 _PARTITION_BYTES: Final = 160
 _NAME_BYTES: Final = 128
 _LONG_NAME_BYTES: Final = 256
@@ -205,14 +205,14 @@ def given_weight(member_id: str, _deadline: float) -> int:
 
 def offset_weight(partition: TopicPartition, committed: CommittedOffset) -> int:
     """One committed offset."""
-    return _OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
+    return OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
 
 
 def most_commit_weight(commits: Mapping[TopicPartition, CommittedOffset]) -> int:
     """By how much they would make a group grow that has none of them: quicker to tell."""
     return sum(
         [
-            _OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
+            OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
             for partition, committed in commits.items()
         ]
     )

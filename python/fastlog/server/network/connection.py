@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 from fastlog.config.listeners import host_and_port
 from fastlog.native import FileResponse, FrameError, FrameReader
 from fastlog.server.memory.work_memory import SMALL_REQUEST
-from fastlog.server.network.exchange import Exchange
+from fastlog.server.network.exchange import Answer, Exchange
 from fastlog.server.network.file_sender import PEER_GONE, FileSender
 from fastlog.server.network.flow_control import TINY_FRAME
 from fastlog.server.network.session import Session
@@ -34,6 +34,11 @@ SLICE: Final = 256 * 1024
 """Most bytes that are given to the transport at a time."""
 _LITTLE: Final = 64 * 1024
 _PRODUCE: Final = int(ApiKey.PRODUCE)
+
+_SMALL: Final = 4096
+_TOGETHER: Final = 64
+"""So many answers of so many bytes are sent with one system call."""
+_NONE: Final = -1
 
 _SLICES_PER_TURN: Final = 8
 # A client may send thousands of small requests at once: others come in between.
@@ -58,8 +63,12 @@ class Connection(asyncio.BufferedProtocol):
         self._pending: deque[Frame] = deque()
         self._pending_bytes = 0
         self._exchanges: deque[Exchange] = deque()
-        self._busy = False
+        # Requests that hold up the next one; but for those of the API (or none) that may start all the same.
+        self._busy = 0
+        self._lets = _NONE
         self._pumping = False
+        # Answers that are sent together: at the end of the pump, or of this round of the event loop.
+        self._gathered: list[Exchange] = []
         self._goes_on = False
         self._unsent = 0
         self._sent = 0
@@ -181,6 +190,7 @@ class Connection(asyncio.BufferedProtocol):
         files, self._files = self._files, None
         if files is not None:
             files.close()
+        self._gathered.clear()
         exchanges, self._exchanges = self._exchanges, deque()
         defects: list[Exception] = []
         for exchange in exchanges:
@@ -200,15 +210,29 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_proceed(self) -> None:
         """The current request does not hold up the next one any more."""
-        self._busy = False
+        self._busy -= 1
         self._pump()
 
-    def on_reply(self, size: int, was_current: bool) -> None:
+    def on_let_same(self, api_key: int) -> None:
+        """The current request does not hold up the next one if that is of the same API."""
+        self._lets = api_key
+        self._pump()
+
+    def on_reply(self, exchange: Exchange, size: int, was_current: bool) -> None:
         """A request was answered with `size` bytes."""
         if was_current:
-            self._busy = False
+            self._busy -= 1
         self._unsent += size
+        if size <= _SMALL and (self._pumping or (exchange.lets_same and len(self._exchanges) > 1)):
+            # Others of this connection are about to be answered, too: a system call for each costs as much as
+            # all the rest of a small request.
+            if not self._pumping:
+                self._go_on_soon()
+            self._gathered.append(exchange)
+            return
         self._flush()
+        if not exchange.settled:
+            exchange.wait_for_peer()
         if self._pending:
             self._pump()
 
@@ -282,6 +306,9 @@ class Connection(asyncio.BufferedProtocol):
         self._pumping = True
         try:
             self._start_requests()
+            while self._gathered:
+                self._send_gathered()
+                self._start_requests()
         except Exception as error:  # noqa: BLE001 - logged
             # Often it is another connection that made room for this one, and it must not suffer from it. What
             # this one has begun ends with it.
@@ -299,7 +326,7 @@ class Connection(asyncio.BufferedProtocol):
         began = 0.0
         while (
             self._pending
-            and not self._busy
+            and (not self._busy or self._pending[0].api_key == self._lets)
             and self._unsent < limits.max_unsent_bytes
             and len(self._exchanges) < limits.max_in_flight_per_connection
         ):
@@ -322,8 +349,16 @@ class Connection(asyncio.BufferedProtocol):
             self._pending.popleft()
             self._pending_bytes -= size
             exchange.size = size
-            self._busy = True
+            self._busy += 1
+            self._lets = _NONE
             self.host.dispatch(frame, exchange)
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        self._flush()
+        for exchange in gathered:
+            if not exchange.settled:
+                exchange.wait_for_peer()
 
     def _go_on_soon(self) -> None:
         """Sends and starts more when others have had their turn."""
@@ -333,7 +368,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         self._goes_on = False
-        self._flush()
+        if self._gathered:
+            self._send_gathered()
+        else:
+            self._flush()
         self._pump()
 
     def _check_backlog(self) -> None:
@@ -357,22 +395,45 @@ class Connection(asyncio.BufferedProtocol):
         while exchanges and self.blocked_since is None and not transport.is_closing():
             if self._files is not None and self._files.busy:
                 return
-            exchange = exchanges[0]
-            answer = exchange.answer
-            if answer is None:
+            if exchanges[0].answer is None:
                 break
-            size = len(answer)
-            if isinstance(answer, FileResponse):
-                self._send_files(transport, answer)
+            if not self._send_first(transport, exchanges[0], exchanges[0].answer):
                 return
-            if isinstance(answer, Pieces):
-                if not self._write_pieces(transport, exchange, answer):
-                    return
-            elif size and not self._write(transport, answer):
-                return
-            self._sent_first(size)
         if self._finishing:
             self._close_when_done()
+
+    def _send_first(
+        self, transport: asyncio.Transport, exchange: Exchange, answer: Answer | FileResponse
+    ) -> bool:
+        """Sends the first answer, and small ones behind it; False when not all of it is sent yet."""
+        size = len(answer)
+        if size <= _SMALL and len(self._exchanges) > 1 and self._write_small(transport):
+            return True
+        if isinstance(answer, FileResponse):
+            self._send_files(transport, answer)
+            return False
+        if isinstance(answer, Pieces):
+            if not self._write_pieces(transport, exchange, answer):
+                return False
+        elif size and not self._write(transport, answer):
+            return False
+        self._sent_first(size)
+        return True
+
+    def _write_small(self, transport: asyncio.Transport) -> bool:
+        """Writes the small answers that come first in one piece; False when there is only one of them."""
+        answers: list[bytes] = []
+        for exchange in self._exchanges:
+            answer = exchange.answer
+            if type(answer) is not bytes or len(answer) > _SMALL or len(answers) == _TOGETHER:
+                break
+            answers.append(answer)
+        if len(answers) < 2:
+            return False
+        transport.write(b"".join(answers))
+        for answer in answers:
+            self._sent_first(len(answer))
+        return True
 
     def _write(self, transport: asyncio.Transport, answer: bytes | memoryview) -> bool:
         """Gives the transport an answer, slice by slice; False when not all of it: the socket is full, or it
@@ -409,19 +470,9 @@ class Connection(asyncio.BufferedProtocol):
     def _sent_first(self, size: int) -> None:
         exchange = self._exchanges.popleft()
         self._unsent -= size
-        self._count(exchange, size)
+        self.host.metrics.bytes_out += size
+        exchange.count()
         self._settle(exchange)
-
-    def _count(self, exchange: Exchange, size: int) -> None:
-        host, parked = self.host, exchange.parked
-        metrics = host.metrics
-        metrics.bytes_out += size
-        now = host.monotonic()
-        if parked is None and not exchange.answered:
-            metrics.answered(exchange.api_key, now - exchange.started)
-            return
-        sending = now - exchange.answered if exchange.answered else 0.0
-        metrics.answered_late(exchange.api_key, now - exchange.started, parked or 0.0, sending)
 
     # -- answers from files: the first exchange stays first until its answer is sent --------------------
 

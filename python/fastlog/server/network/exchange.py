@@ -33,6 +33,7 @@ class Exchange:
         "connection",
         "correlation_id",
         "is_lost",
+        "lets_same",
         "makes",
         "on_sent",
         "operation",
@@ -71,6 +72,8 @@ class Exchange:
         """Called once when the answer has been handed to the socket, or will never be."""
         self.queued = 0
         """Bytes of its answer that wait for a slow peer."""
+        self.lets_same = False
+        """Whether the next request may start meanwhile, if it is of the same API."""
         self.proceeded = False
         self.settled = False
         """Whether the answer has been handed to the socket, or will never be."""
@@ -96,6 +99,12 @@ class Exchange:
         if not self.proceeded:
             self.proceeded = True
             self.connection.on_proceed()
+
+    def let_same(self) -> None:
+        """The next request of this connection may start, if it is of the same API."""
+        if self.answer is None:
+            self.lets_same = True
+            self.connection.on_let_same(self.api_key)
 
     def release(self) -> None:
         """The bytes of the request are of no more use: what waits from now on is weighed by who keeps it."""
@@ -143,20 +152,32 @@ class Exchange:
             self.parked, self.operation = operation.waited, None
         self.release()
         try:
-            connection.on_reply(len(answer), first)
+            connection.on_reply(self, len(answer), first)
         except BaseException as error:
             # How much of the answer is with the transport is not known.
             connection.close("failed send", error)
             raise
-        if not self.settled:
-            # The socket is full, or earlier requests are not answered yet.
-            self.answered = connection.host.monotonic()
-            if type(answer) is bytes:
-                self.queued = len(answer)
-            elif type(answer) is Pieces:
-                self.queued = answer.left
-            if self.queued:
-                connection.host.answers.add(connection, self.queued)
+
+    def wait_for_peer(self) -> None:
+        """The answer could not be sent at once: the socket is full, or earlier requests are not answered."""
+        host, answer = self.connection.host, self.answer
+        self.answered = host.monotonic()
+        if type(answer) is bytes:
+            self.queued = len(answer)
+        elif type(answer) is Pieces:
+            self.queued = answer.left
+        if self.queued:
+            host.answers.add(self.connection, self.queued)
+
+    def count(self) -> None:
+        """The answer is sent: how long it took goes into the metrics."""
+        host, parked = self.connection.host, self.parked
+        now = host.monotonic()
+        if parked is None and not self.answered:
+            host.metrics.answered(self.api_key, now - self.started)
+            return
+        sending = now - self.answered if self.answered else 0.0
+        host.metrics.answered_late(self.api_key, now - self.started, parked or 0.0, sending)
 
     def reply_nothing(self) -> None:
         """The request has no response (acks=0)."""

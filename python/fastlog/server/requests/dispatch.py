@@ -19,6 +19,7 @@ import logging
 from collections.abc import Coroutine
 from functools import partial
 from struct import Struct
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.errors import ErrorCode, KafkaError
@@ -193,13 +194,22 @@ class Dispatcher:
                 self._services.turns.start(self._finish(registration, exchange, pace, handling))
             elif registration.later_handler is not None:
                 answer = partial(self._answer_later, registration, exchange)
-                registration.later_handler(context, request, answer)
-                # It keeps what it needs, and weighs that.
-                exchange.release()
+                rest = registration.later_handler(context, request, answer)
+                if rest is not None:
+                    self._services.turns.start(self._finish(registration, exchange, pace, rest))
+                elif registration.lets_same:
+                    exchange.let_same()
+                else:
+                    # It keeps what it needs, and weighs that.
+                    exchange.release()
             elif registration.is_generator:
                 self._begin(registration, exchange, pace, registration.handle(context, request))
             else:
-                self._answer(exchange, registration.handle(context, request))
+                response = registration.handle(context, request)
+                if type(response) is GeneratorType:
+                    self._begin(registration, exchange, pace, response)
+                else:
+                    self._answer(exchange, response)
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail(registration, exchange, error)
 
@@ -220,8 +230,14 @@ class Dispatcher:
             steps = self._answer_in_steps(exchange, pace, handling)
         self._run(registration, exchange, pace, steps)
 
-    def _answer_later(self, registration: Registration, exchange: Exchange, response: Response) -> None:
+    def _answer_later(
+        self, registration: Registration, exchange: Exchange, response: Response, errors: Errors | None = None
+    ) -> None:
         try:
+            if errors is not None:
+                encoded = encode_response(response, exchange.api_version, exchange.correlation_id)
+                self._reply(exchange, encoded, errors)
+                return
             if has_few_elements(response):
                 self._answer(exchange, response)
                 return

@@ -6,12 +6,12 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fastlog.base.wording import counted
+from fastlog.coordination.groups.answers import Answers
 from fastlog.coordination.groups.classic import joining, rebalance, syncing
 from fastlog.coordination.groups.classic.state import Group, GroupState
 from fastlog.coordination.groups.consumer.state import ConsumerGroup
@@ -43,8 +43,6 @@ ThenSync: TypeAlias = Callable[[SyncResult], None]
 """What is called, once, with the outcome of a request. It raises nothing."""
 
 _LOG: Final = logging.getLogger(__name__)
-# Answers of one group that are given before other work of the event loop gets a turn.
-_ANSWERS_PER_TURN: Final = 64
 _MOST_BYTES_OF_CHARACTER: Final = 4
 
 
@@ -58,12 +56,11 @@ class Membership:
         self._table = table
         self._consumer = consumer
         self._timers = tasks.guard(TIMERS)
-        self._answering = tasks.guard("group-answers")
+        self._answers = Answers(tasks.guard("group-answers"))
         consumer.settle_classic = self.settle
         self._tickets = itertools.count(1)
         self._joins: dict[int, ThenJoin] = {}
         self._syncs: dict[int, ThenSync] = {}
-        self._answers: deque[Callable[[], None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def new_ticket(self) -> int:
@@ -253,27 +250,14 @@ class Membership:
             return
         for effect in group.take_effects():
             if isinstance(effect, JoinAnswer):
-                self._answer(partial(self._joins.pop(effect.ticket), effect.result))
+                self._answers.give(self._joins.pop(effect.ticket), effect.result)
             elif isinstance(effect, SyncAnswer):
-                self._answer(partial(self._syncs.pop(effect.ticket), effect.result))
+                self._answers.give(self._syncs.pop(effect.ticket), effect.result)
             else:
                 self._store(entry, group, effect)
         self._table.weigh(entry)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
         arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
-
-    def _answer(self, answer: Callable[[], None]) -> None:
-        if not self._answers:
-            asyncio.get_running_loop().call_soon(self._give_answers)
-        self._answers.append(answer)
-
-    def _give_answers(self) -> None:
-        try:
-            for _ in range(min(len(self._answers), _ANSWERS_PER_TURN)):
-                self._answering(self._answers.popleft())
-        finally:
-            if self._answers:
-                asyncio.get_running_loop().call_soon(self._give_answers)
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
