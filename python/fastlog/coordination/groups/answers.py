@@ -1,7 +1,7 @@
 """Answers to requests of groups, given one after the other in turns of the event loop.
 
-One record that is stored, or one generation that begins, may answer thousands of requests: each is encoded and
-sent, and lets the next request of its connection start.
+One record that is stored, or one generation that begins, may answer thousands of requests: each is encoded
+and sent, and lets the next request of its connection start.
 """
 
 from __future__ import annotations

@@ -14,13 +14,12 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
-from fastlog.config.listeners import host_and_port
 from fastlog.native import FileResponse, FrameError, FrameReader
 from fastlog.server.memory.work_memory import SMALL_REQUEST
-from fastlog.server.network.exchange import Answer, Exchange
+from fastlog.server.network.exchange import SMALL_ANSWER, Answer, Exchange, small_answers
 from fastlog.server.network.file_sender import PEER_GONE, FileSender
 from fastlog.server.network.flow_control import TINY_FRAME
-from fastlog.server.network.session import Session
+from fastlog.server.network.session import Session, address_text
 from fastlog.wire.api_keys import ApiKey
 from fastlog.wire.pieces import Pieces
 
@@ -35,9 +34,6 @@ SLICE: Final = 256 * 1024
 _LITTLE: Final = 64 * 1024
 _PRODUCE: Final = int(ApiKey.PRODUCE)
 
-_SMALL: Final = 4096
-_TOGETHER: Final = 64
-"""So many answers of so many bytes are sent with one system call."""
 _NONE: Final = -1
 
 _SLICES_PER_TURN: Final = 8
@@ -118,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         number = self.host.metrics.connections_accepted
-        self.session.connection_id = f"{_address(own)}-{_address(peer)}-{number}"
+        self.session.connection_id = f"{address_text(own)}-{address_text(peer)}-{number}"
         # pause_writing is called as soon as the socket does not take everything.
         self._transport.set_write_buffer_limits(high=0)
         self.last_active = self.host.monotonic()
@@ -138,7 +134,11 @@ class Connection(asyncio.BufferedProtocol):
         now = self.last_active = host.monotonic()
         host.metrics.bytes_in += nbytes
         if frames:
-            self._take_in(frames, now)
+            sizes = [len(frame) for frame in frames]
+            host.memory.take_in(self, sizes, now, begun=self._begun > 0)
+            self._begun = 0
+            self._pending.extend(frames)
+            self._pending_bytes += sum(sizes)
         partial = self._partial = self._reader.buffered
         if not partial:
             self.frame_since = None
@@ -201,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
                     host.purgatory.cancel(operation)
             except Exception as defect:  # noqa: BLE001 - all give their bytes back, then it is raised
                 defects.append(defect)
-            self._settle(exchange)
+            exchange.settle()
         host.answers.forget(self)
         if defects:
             raise defects[0]
@@ -223,7 +223,7 @@ class Connection(asyncio.BufferedProtocol):
         if was_current:
             self._busy -= 1
         self._unsent += size
-        if size <= _SMALL and (self._pumping or (exchange.lets_same and len(self._exchanges) > 1)):
+        if size <= SMALL_ANSWER and (self._pumping or (exchange.lets_same and len(self._exchanges) > 1)):
             # Others of this connection are about to be answered, too: a system call for each costs as much as
             # all the rest of a small request.
             if not self._pumping:
@@ -277,27 +277,6 @@ class Connection(asyncio.BufferedProtocol):
         self._partial = 0
         self.frame_since = None
         self.host.memory.forget(self, begun)
-
-    def _take_in(self, frames: list[Frame], now: float) -> None:
-        """Counts frames that are whole, and queues them."""
-        memory = self.host.memory
-        size = tiny = 0
-        for frame in frames:
-            length = len(frame)
-            size += length
-            if length <= TINY_FRAME:
-                tiny += length
-            elif self._begun:
-                # Only the first one can be it.
-                memory.finish(length)
-            else:
-                memory.arrived(length)
-            self._begun = 0
-        memory.arrived_tiny(tiny)
-        if memory.used > memory.limit:
-            memory.check(self, now, tiny=tiny == size)
-        self._pending.extend(frames)
-        self._pending_bytes += size
 
     def _pump(self) -> None:
         """Starts requests while one may be started."""
@@ -407,8 +386,13 @@ class Connection(asyncio.BufferedProtocol):
     ) -> bool:
         """Sends the first answer, and small ones behind it; False when not all of it is sent yet."""
         size = len(answer)
-        if size <= _SMALL and len(self._exchanges) > 1 and self._write_small(transport):
-            return True
+        if size <= SMALL_ANSWER and len(self._exchanges) > 1:
+            small = small_answers(self._exchanges)
+            if len(small) > 1:
+                transport.write(b"".join(small))
+                for one in small:
+                    self._sent_first(len(one))
+                return True
         if isinstance(answer, FileResponse):
             self._send_files(transport, answer)
             return False
@@ -418,21 +402,6 @@ class Connection(asyncio.BufferedProtocol):
         elif size and not self._write(transport, answer):
             return False
         self._sent_first(size)
-        return True
-
-    def _write_small(self, transport: asyncio.Transport) -> bool:
-        """Writes the small answers that come first in one piece; False when there is only one of them."""
-        answers: list[bytes] = []
-        for exchange in self._exchanges:
-            answer = exchange.answer
-            if type(answer) is not bytes or len(answer) > _SMALL or len(answers) == _TOGETHER:
-                break
-            answers.append(answer)
-        if len(answers) < 2:
-            return False
-        transport.write(b"".join(answers))
-        for answer in answers:
-            self._sent_first(len(answer))
         return True
 
     def _write(self, transport: asyncio.Transport, answer: bytes | memoryview) -> bool:
@@ -472,7 +441,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent -= size
         self.host.metrics.bytes_out += size
         exchange.count()
-        self._settle(exchange)
+        exchange.settle()
 
     # -- answers from files: the first exchange stays first until its answer is sent --------------------
 
@@ -509,21 +478,6 @@ class Connection(asyncio.BufferedProtocol):
         self._flush()
         self._pump()
 
-    def _settle(self, exchange: Exchange) -> None:
-        exchange.settled = True
-        if exchange.size or exchange.work or exchange.makes:
-            exchange.release()
-        exchange.answer = b""
-        if exchange.queued:
-            exchange.sent(exchange.queued)
-        if exchange.on_sent is not None:
-            on_sent, exchange.on_sent = exchange.on_sent, None
-            try:
-                on_sent()
-            except Exception:  # noqa: BLE001 - logged
-                # The next answers of this connection have nothing to do with it.
-                _LOG.exception("what follows an answer to %s failed", self.peer)
-
     def _close_when_done(self) -> None:
         if self.is_idle and self._transport is not None and not self._transport.is_closing():
             self._transport.close()
@@ -541,7 +495,3 @@ class Connection(asyncio.BufferedProtocol):
             transport.pause_reading()
         else:
             transport.resume_reading()
-
-
-def _address(name: object) -> str:
-    return host_and_port(str(name[0]), int(name[1])) if isinstance(name, tuple) else "local"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from fastlog.wire.pieces import Pieces
 
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from fastlog.replication.purgatory import Operation
     from fastlog.server.network.connection import Connection
     from fastlog.server.network.session import Session
+
+_LOG: Final = logging.getLogger(__name__)
+
+SMALL_ANSWER: Final = 4096
+_TOGETHER: Final = 64
+"""So many answers of so many bytes are sent with one system call."""
 
 Answer = bytes | memoryview | Pieces
 """An answer in memory."""
@@ -179,6 +186,22 @@ class Exchange:
         sending = now - self.answered if self.answered else 0.0
         host.metrics.answered_late(self.api_key, now - self.started, parked or 0.0, sending)
 
+    def settle(self) -> None:
+        """The answer is with the socket, or will never be: all that it held is given back."""
+        self.settled = True
+        if self.size or self.work or self.makes:
+            self.release()
+        self.answer = b""
+        if self.queued:
+            self.sent(self.queued)
+        if self.on_sent is not None:
+            on_sent, self.on_sent = self.on_sent, None
+            try:
+                on_sent()
+            except Exception:  # noqa: BLE001 - logged
+                # The next answers of this connection have nothing to do with it.
+                _LOG.exception("what follows an answer to %s failed", self.connection.peer)
+
     def reply_nothing(self) -> None:
         """The request has no response (acks=0)."""
         self.reply(b"")
@@ -186,3 +209,14 @@ class Exchange:
     def close(self, reason: str, detail: object = None) -> None:
         """Ends the connection; `reason` is what it is counted under, `detail` is logged."""
         self.connection.close(reason, detail)
+
+
+def small_answers(exchanges: Iterable[Exchange]) -> list[bytes]:
+    """The small answers that come first."""
+    answers: list[bytes] = []
+    for exchange in exchanges:
+        answer = exchange.answer
+        if type(answer) is not bytes or len(answer) > SMALL_ANSWER or len(answers) == _TOGETHER:
+            break
+        answers.append(answer)
+    return answers
