@@ -82,7 +82,7 @@ class GroupTable:
         self._clock = clock
         self._config = config
         self._groups: dict[str, GroupEntry] = {}
-        self.memory = GroupMemory(lambda: config().memory.groups)
+        self.memory = GroupMemory(self._memory_limit)
         self.elections: dict[int, Election] = {}
         """The partitions that this broker leads, each with when it began to."""
         self.loading: set[int] = set()
@@ -91,6 +91,7 @@ class GroupTable:
         """Partitions whose records could not be read: to act as if they were empty would lose offsets."""
         self.closed = False
         self._limits: tuple[BrokerConfig, GroupLimits] | None = None
+        self._share: tuple[BrokerConfig, int] | None = None
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -116,6 +117,13 @@ class GroupTable:
         # A configuration never changes: another one takes its place.
         self._limits = config, limits
         return limits
+
+    def _memory_limit(self) -> int:
+        """The share of all groups in the memory that clients can make the broker keep, in bytes."""
+        config = self._config()
+        if self._share is None or self._share[0] is not config:
+            self._share = config, config.memory.groups
+        return self._share[1]
 
     def consumer_limits(self, group_id: str) -> ConsumerLimits:
         """What the configuration in force says about this group of the consumer protocol."""
@@ -194,7 +202,9 @@ class GroupTable:
 
     def weigh(self, entry: GroupEntry) -> None:
         """The group has changed; nothing is done about one that is gone."""
-        if self._groups.get(entry.group.group_id) is entry:
+        if entry.group.weight + entry.offsets.weight != entry.weighed and (
+            self._groups.get(entry.group.group_id) is entry
+        ):
             self.memory.weigh(entry)
 
     def remove_unused(self, entry: GroupEntry) -> None:

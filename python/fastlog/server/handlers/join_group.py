@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.results import JoinRequest, JoinResult
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.few_elements import FEW
 from fastlog.server.requests.registry import GROUP_MAX_BYTES, Answer, handles_later
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
@@ -33,7 +34,11 @@ def handle(ctx: RequestContext, request: JoinGroupRequest, answer: Answer) -> No
     own_timeout = version >= _REBALANCE_TIMEOUT_FROM
 
     def then(result: JoinResult) -> None:
-        answer(_response(result, version))
+        response = _response(result, version)
+        if len(response.members) > FEW:
+            answer(response)
+        else:
+            answer(response, ((response.error_code, 1),) if response.error_code else ())
 
     membership = ctx.broker.groups.membership
     client_id = ctx.header.client_id or ""

@@ -301,36 +301,37 @@ class Connection(asyncio.BufferedProtocol):
             self._close_when_done()
 
     def _start_requests(self) -> None:
-        limits = self.host.limits
+        host, pending, exchanges = self.host, self._pending, self._exchanges
+        limits = host.limits
         began = 0.0
         while (
-            self._pending
-            and (not self._busy or self._pending[0].api_key == self._lets)
+            pending
+            and (not self._busy or pending[0].api_key == self._lets)
             and self._unsent < limits.max_unsent_bytes
-            and len(self._exchanges) < limits.max_in_flight_per_connection
+            and len(exchanges) < limits.max_in_flight_per_connection
         ):
-            now = self.host.monotonic()
+            now = host.monotonic()
             began = began or now
             if now - began > _PUMP_SECONDS:
                 self._go_on_soon()
                 break
-            frame = self._pending[0]
+            frame = pending[0]
             size = len(frame)
             # At each step either the frame or its exchange has the bytes: what fails gives them back.
             exchange = Exchange(self, frame.api_key, frame.api_version, frame.correlation_id, 0)
             exchange.started = now
-            self._exchanges.append(exchange)
+            exchanges.append(exchange)
             if size > SMALL_REQUEST and frame.api_key != _PRODUCE:
-                exchange.work = self.host.work.begin(self, size, frame.api_key)
+                exchange.work = host.work.begin(self, size, frame.api_key)
                 if not exchange.work:
-                    self._exchanges.pop()
+                    exchanges.pop()
                     break
-            self._pending.popleft()
+            pending.popleft()
             self._pending_bytes -= size
             exchange.size = size
             self._busy += 1
             self._lets = _NONE
-            self.host.dispatch(frame, exchange)
+            host.dispatch(frame, exchange)
 
     def _send_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []

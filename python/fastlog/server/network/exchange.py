@@ -157,7 +157,8 @@ class Exchange:
         if operation is not None:
             # What it keeps, as the frame of its plan, goes now and not when a slow peer has taken the answer.
             self.parked, self.operation = operation.waited, None
-        self.release()
+        if self.size or self.work or self.makes:
+            self.release()
         try:
             connection.on_reply(self, len(answer), first)
         except BaseException as error:

@@ -173,8 +173,10 @@ class MemberTable:
 
     def assign(self, member: Member, assignment: bytes) -> None:
         """The member is to own this."""
+        more = len(assignment) - len(member.assignment)
         member.assignment = assignment
-        self._weigh(member)
+        member.weight += more
+        self.weight += more
 
     def set_deadline(self, member: Member, deadline: float) -> None:
         """The member counts as failed from then on."""

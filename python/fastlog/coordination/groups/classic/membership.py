@@ -123,8 +123,9 @@ class Membership:
         more = 0
         if isinstance(entry.group, Group) and request.assignments:
             # They take the place of those that members have.
-            given, members = request.assignments, list(entry.group.members)
-            more = sum([len(given.get(one.member_id, b"")) - len(one.assignment) for one in members])
+            given = request.assignments
+            for member in entry.group.members:
+                more += len(given.get(member.member_id, b"")) - len(member.assignment)
         if not self._table.memory.has_room(entry, more):
             then(SyncResult(ErrorCode.UNKNOWN_SERVER_ERROR))
             return
