@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from fastlog.base.tasks import Guard
+
+Pair: TypeAlias = tuple[Callable[[Any], None], Any]
+"""Whom to call, and with what."""
 
 # So many are given before other work of the event loop gets a turn.
 _PER_TURN: Final = 64
@@ -23,20 +26,30 @@ class Answers:
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._waiting: deque[tuple[Callable[[Any], None], Any]] = deque()
+        self._waiting: deque[Iterator[Pair]] = deque()
 
     def give(self, answer: Callable[[Any], None], result: object) -> None:
         """Calls `answer` with the result, not before the next turn of the event loop."""
+        self.give_each(iter(((answer, result),)))
+
+    def give_each(self, answers: Iterator[Pair]) -> None:
+        """The same for many, each of which is made when it is its turn."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._give)
-        self._waiting.append((answer, result))
+        self._waiting.append(answers)
 
     def _give(self) -> None:
         waiting = self._waiting
+        given = 0
         try:
-            for _ in range(min(len(waiting), _PER_TURN)):
-                answer, result = waiting.popleft()
-                self._guard(answer, result)
+            while waiting and given < _PER_TURN:
+                for answer, result in waiting[0]:
+                    self._guard(answer, result)
+                    given += 1
+                    if given == _PER_TURN:
+                        break
+                else:
+                    waiting.popleft()
         finally:
             if waiting:
                 asyncio.get_running_loop().call_soon(self._give)

@@ -16,10 +16,9 @@ Large requests are decoded, and all but the smallest answers encoded, in turns w
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from functools import partial
 from struct import Struct
-from types import GeneratorType
 from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.errors import ErrorCode, KafkaError
@@ -206,7 +205,7 @@ class Dispatcher:
                 self._begin(registration, exchange, pace, registration.handle(context, request))
             else:
                 response = registration.handle(context, request)
-                if type(response) is GeneratorType:
+                if isinstance(response, Generator):
                     self._begin(registration, exchange, pace, response)
                 else:
                     self._answer(exchange, response)
@@ -231,9 +230,16 @@ class Dispatcher:
         self._run(registration, exchange, pace, steps)
 
     def _answer_later(
-        self, registration: Registration, exchange: Exchange, response: Response, errors: Errors | None = None
+        self,
+        registration: Registration,
+        exchange: Exchange,
+        response: Response | Steps[Response],
+        errors: Errors | None = None,
     ) -> None:
         try:
+            if isinstance(response, Generator):
+                self._begin(registration, exchange, Pace(self._services.turns, exchange), response)
+                return
             if errors is not None:
                 encoded = encode_response(response, exchange.api_version, exchange.correlation_id)
                 self._reply(exchange, encoded, errors)

@@ -61,8 +61,10 @@ FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
 class Answer(Protocol):
     """What a handler that answers later calls with its answer."""
 
-    def __call__(self, response: Response, errors: Errors | None = None, /) -> None:
-        """`errors` are the codes in an answer that is known to be small."""
+    def __call__(
+        self, response: Response | Generator[None, None, Response], errors: Errors | None = None, /
+    ) -> None:
+        """`errors` are the codes in an answer that is known to be small; a generator makes a large one."""
         ...
 
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -20,6 +20,7 @@ from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import encode_group_key, encode_group_value
 from fastlog.coordination.groups.results import (
     JoinAnswer,
+    JoinAnswers,
     JoinRequest,
     JoinResult,
     Now,
@@ -252,6 +253,8 @@ class Membership:
         for effect in group.take_effects():
             if isinstance(effect, JoinAnswer):
                 self._answers.give(self._joins.pop(effect.ticket), effect.result)
+            elif isinstance(effect, JoinAnswers):
+                self._answers.give_each(self._answers_to(effect))
             elif isinstance(effect, SyncAnswer):
                 self._answers.give(self._syncs.pop(effect.ticket), effect.result)
             else:
@@ -259,6 +262,10 @@ class Membership:
         self._table.weigh(entry)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
         arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
+
+    def _answers_to(self, answers: JoinAnswers) -> Iterator[tuple[ThenJoin, JoinResult]]:
+        for ticket, result in answers.each():
+            yield self._joins.pop(ticket), result
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:

@@ -209,7 +209,7 @@ class Group:
             protocol_type=self.protocol_type,
             protocol_name=self.protocol_name,
             leader=self.members.leader or "",
-            members=tuple(member.joined(self.protocol_name) for member in self.members) if leads else (),
+            members=self.members.joined(self.protocol_name) if leads else (),
         )
 
     def answer_join(self, member: Member, result: JoinResult) -> None:
