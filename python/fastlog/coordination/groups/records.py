@@ -32,7 +32,6 @@ from fastlog.coordination.groups.committed_offsets import NO_TIMESTAMP, Committe
 from fastlog.coordination.groups.record_fields import (
     BadGroupRecord,
     FieldReader,
-    classic_blob,
     classic_string,
     int16,
     int32,
@@ -48,6 +47,9 @@ if TYPE_CHECKING:
 _PLAIN_VALUE: Final = Struct(">hqihq")
 _pack_plain: Final = _PLAIN_VALUE.pack
 _pack_partition: Final = Struct(">i").pack
+# Rebalance timeout, session timeout, the length of the subscription.
+_pack_member: Final = Struct(">iii").pack
+_NULL_STRING: Final = classic_string(None)
 _PARTITION_BYTES: Final = 4
 _PER_STEP: Final = 64
 _OFFSET_KEY_VERSION: Final = 1
@@ -135,16 +137,20 @@ def encode_group_value(group: StoredGroup) -> bytes:
         int64(group.state_timestamp_ms),
         int32(len(group.members)),
     ]
-    for member in group.members:
+    client_of: tuple[str, str] | None = None
+    client = b""
+    for member_id, instance_id, client_id, host, rebalance_ms, session_ms, said, assignment in group.members:
+        if client_of != (client_id, host):
+            client_of = client_id, host
+            client = classic_string(client_id) + classic_string(host)
         parts += (
-            classic_string(member.member_id),
-            classic_string(member.instance_id),
-            classic_string(member.client_id),
-            classic_string(member.client_host),
-            int32(member.rebalance_timeout_ms),
-            int32(member.session_timeout_ms),
-            classic_blob(member.subscription),
-            classic_blob(member.assignment),
+            classic_string(member_id),
+            _NULL_STRING if instance_id is None else classic_string(instance_id),
+            client,
+            _pack_member(rebalance_ms, session_ms, len(said)),
+            said,
+            int32(len(assignment)),
+            assignment,
         )
     return b"".join(parts)
 

@@ -167,8 +167,7 @@ class SyncAnswer(NamedTuple):
     result: SyncResult
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMember:
+class StoredMember(NamedTuple):
     """A member as it is persisted; `subscription` is its metadata for the chosen protocol."""
 
     member_id: str
@@ -179,6 +178,21 @@ class StoredMember:
     session_timeout_ms: int
     subscription: bytes
     assignment: bytes
+
+
+class SyncAnswers(NamedTuple):
+    """Effect: an assignment is stored, and the SyncGroup requests of its members are answered."""
+
+    waiting: Sequence[tuple[int, bytes]]
+    """(ticket, the member's assignment)."""
+    protocol_type: str | None
+    protocol_name: str | None
+
+    def each(self) -> Iterator[SyncAnswer]:
+        """The answers, each of which is made when it is asked for."""
+        for ticket, assignment in self.waiting:
+            result = SyncResult(ErrorCode.NONE, self.protocol_type, self.protocol_name, assignment)
+            yield SyncAnswer(ticket, result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,4 +239,4 @@ class Store:
     replacement: Replacement | None = None
 
 
-Effect: TypeAlias = JoinAnswer | JoinAnswers | SyncAnswer | Store
+Effect: TypeAlias = JoinAnswer | JoinAnswers | SyncAnswer | SyncAnswers | Store

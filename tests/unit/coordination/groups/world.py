@@ -16,6 +16,7 @@ from fastlog.coordination.groups.results import (
     Now,
     Store,
     SyncAnswer,
+    SyncAnswers,
     SyncRequest,
     SyncResult,
 )
@@ -151,9 +152,10 @@ class GroupWorld:
             elif isinstance(effect, JoinAnswers):
                 for answer in effect.each():
                     self._joined(answer)
-            elif isinstance(effect, SyncAnswer):
-                assert effect.ticket not in self.syncs, "answered twice"
-                self.syncs[effect.ticket] = effect.result
+            elif isinstance(effect, SyncAnswer | SyncAnswers):
+                for synced in (effect,) if isinstance(effect, SyncAnswer) else effect.each():
+                    assert synced.ticket not in self.syncs, "answered twice"
+                    self.syncs[synced.ticket] = synced.result
             elif self._store_by_hand:
                 self.stores.append(effect)
             else:

@@ -191,6 +191,28 @@ class MemberTable:
         self._waiting = 0
         return waiting
 
+    def give_out(self, assignments: Mapping[str, bytes], now: float) -> list[tuple[int, bytes]]:
+        """All members are to own what is theirs of `assignments`, and their SyncGroup requests wait no more:
+        (ticket, assignment) of those that did, whose sessions start now. One step, as a generation begins.
+        """
+        waiting: list[tuple[int, bytes]] = []
+        grown, soonest = 0, self.soonest
+        for member in self._members.values():
+            assignment = assignments.get(member.member_id, b"")
+            more = len(assignment) - len(member.assignment)
+            member.assignment = assignment
+            member.weight += more
+            grown += more
+            if member.sync_ticket is not None:
+                waiting.append((member.sync_ticket, assignment))
+                member.sync_ticket = None
+                deadline = member.deadline = now + member.session_timeout_ms / 1000
+                if deadline < soonest:
+                    soonest = deadline
+        self.soonest = soonest
+        self.weight += grown
+        return waiting
+
     def ids(self) -> Collection[str]:
         """The ids of all members."""
         return self._members.keys()

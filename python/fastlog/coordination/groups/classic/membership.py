@@ -26,6 +26,7 @@ from fastlog.coordination.groups.results import (
     Now,
     Store,
     SyncAnswer,
+    SyncAnswers,
     SyncRequest,
     SyncResult,
 )
@@ -254,7 +255,9 @@ class Membership:
             if isinstance(effect, JoinAnswer):
                 self._answers.give(self._joins.pop(effect.ticket), effect.result)
             elif isinstance(effect, JoinAnswers):
-                self._answers.give_each(self._answers_to(effect))
+                self._answers.give_each(self._answers_to_joins(effect))
+            elif isinstance(effect, SyncAnswers):
+                self._answers.give_each(self._answers_to_syncs(effect))
             elif isinstance(effect, SyncAnswer):
                 self._answers.give(self._syncs.pop(effect.ticket), effect.result)
             else:
@@ -263,9 +266,13 @@ class Membership:
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
         arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
 
-    def _answers_to(self, answers: JoinAnswers) -> Iterator[tuple[ThenJoin, JoinResult]]:
+    def _answers_to_joins(self, answers: JoinAnswers) -> Iterator[tuple[ThenJoin, JoinResult]]:
         for ticket, result in answers.each():
             yield self._joins.pop(ticket), result
+
+    def _answers_to_syncs(self, answers: SyncAnswers) -> Iterator[tuple[ThenSync, SyncResult]]:
+        for ticket, result in answers.each():
+            yield self._syncs.pop(ticket), result
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
