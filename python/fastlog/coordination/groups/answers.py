@@ -26,14 +26,17 @@ class Answers:
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._waiting: deque[Iterator[Pair]] = deque()
+        self._waiting: deque[Pair | Iterator[Pair]] = deque()
 
     def give(self, answer: Callable[[Any], None], result: object) -> None:
         """Calls `answer` with the result, not before the next turn of the event loop."""
-        self.give_each(iter(((answer, result),)))
+        self._add((answer, result))
 
     def give_each(self, answers: Iterator[Pair]) -> None:
         """The same for many, each of which is made when it is its turn."""
+        self._add(answers)
+
+    def _add(self, answers: Pair | Iterator[Pair]) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._give)
         self._waiting.append(answers)
@@ -43,7 +46,14 @@ class Answers:
         given = 0
         try:
             while waiting and given < _PER_TURN:
-                for answer, result in waiting[0]:
+                answers = waiting[0]
+                if isinstance(answers, tuple):
+                    waiting.popleft()
+                    answer, result = answers
+                    self._guard(answer, result)
+                    given += 1
+                    continue
+                for answer, result in answers:
                     self._guard(answer, result)
                     given += 1
                     if given == _PER_TURN:

@@ -103,6 +103,11 @@ class JoinedMembers(Sequence[JoinedMember]):
         member_id, instance_id, protocols = self._members[index]
         return JoinedMember(member_id, instance_id, metadata_of(protocols, self._protocol))
 
+    def __iter__(self) -> Iterator[JoinedMember]:
+        protocol = self._protocol
+        for member_id, instance_id, protocols in self._members:
+            yield JoinedMember(member_id, instance_id, metadata_of(protocols, protocol))
+
 
 def metadata_of(protocols: Protocols, protocol: str | None) -> bytes:
     """What somebody says for `protocol`; empty when it does not support it."""

@@ -44,6 +44,8 @@ class GroupEntry:
     """Whether it is being deleted: requests about it have to wait."""
     weighed: int = 0
     """Bytes, as `GroupMemory` has them."""
+    group_weight: int = -1
+    """Of these, those of a classic group, as of when it was settled last; -1 when it may be another one."""
 
     def weight(self) -> int:
         """Bytes of memory that it is reckoned with now."""

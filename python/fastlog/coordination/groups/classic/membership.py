@@ -6,9 +6,9 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fastlog.base.wording import counted
 from fastlog.coordination.groups.answers import Answers
@@ -45,6 +45,8 @@ ThenSync: TypeAlias = Callable[[SyncResult], None]
 """What is called, once, with the outcome of a request. It raises nothing."""
 
 _LOG: Final = logging.getLogger(__name__)
+# Answers that are made when they are known, and not each when it is given.
+_FEW: Final = 16
 _MOST_BYTES_OF_CHARACTER: Final = 4
 
 
@@ -254,25 +256,27 @@ class Membership:
         for effect in group.take_effects():
             if isinstance(effect, JoinAnswer):
                 self._answers.give(self._joins.pop(effect.ticket), effect.result)
-            elif isinstance(effect, JoinAnswers):
-                self._answers.give_each(self._answers_to_joins(effect))
-            elif isinstance(effect, SyncAnswers):
-                self._answers.give_each(self._answers_to_syncs(effect))
             elif isinstance(effect, SyncAnswer):
                 self._answers.give(self._syncs.pop(effect.ticket), effect.result)
-            else:
+            elif isinstance(effect, Store):
                 self._store(entry, group, effect)
-        self._table.weigh(entry)
+            else:
+                self._answer_each(effect)
+        weight = group.weight
+        if weight != entry.group_weight:
+            entry.group_weight = weight
+            self._table.weigh(entry)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
         arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
 
-    def _answers_to_joins(self, answers: JoinAnswers) -> Iterator[tuple[ThenJoin, JoinResult]]:
-        for ticket, result in answers.each():
-            yield self._joins.pop(ticket), result
-
-    def _answers_to_syncs(self, answers: SyncAnswers) -> Iterator[tuple[ThenSync, SyncResult]]:
-        for ticket, result in answers.each():
-            yield self._syncs.pop(ticket), result
+    def _answer_each(self, answers: JoinAnswers | SyncAnswers) -> None:
+        waiting: dict[int, Any] = self._joins if isinstance(answers, JoinAnswers) else self._syncs
+        pairs = ((waiting.pop(answer.ticket), answer.result) for answer in answers.each())
+        if len(answers.waiting) > _FEW:
+            self._answers.give_each(pairs)
+            return
+        for then, result in pairs:
+            self._answers.give(then, result)
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
@@ -303,10 +307,10 @@ class Membership:
         group = entry.group
         if isinstance(group, ConsumerGroup):
             return
-        before = {member.member_id for member in group.members}
+        before = list(group.members.ids())
         rebalance.on_time(group, self._table.now())
-        lost = before.difference(member.member_id for member in group.members)
-        if lost:
+        if len(before) > len(group.members):
+            lost = [member_id for member_id in before if member_id not in group.members]
             _LOG.info("group %s lost %s: no sign of life in time", group.group_id, ", ".join(lost))
         self.settle(entry)
         # The last id that was given out may have lapsed.
