@@ -41,12 +41,12 @@ async def test_requests_of_the_same_api_start_behind_each_other_and_others_wait_
     assert started(harness) == [1, 2]
     harness.started[1].reply(b"two")
     await asyncio.sleep(0)
-    assert (started(harness), transport.written) == ([1, 2], b"")
+    assert (started(harness), bytes(transport.written)) == ([1, 2], b"")
     harness.started[0].reply(b"one")
     await asyncio.sleep(0)
-    assert (started(harness), transport.written) == ([1, 2, 3], b"onetwo")
+    assert (started(harness), bytes(transport.written)) == ([1, 2, 3], b"onetwo")
     harness.started[2].reply(b"three")
-    assert (started(harness), transport.written) == ([1, 2, 3, 4], b"onetwothree")
+    assert (started(harness), bytes(transport.written)) == ([1, 2, 3, 4], b"onetwothree")
 
 
 async def test_a_request_that_says_nothing_holds_up_those_of_its_api() -> None:
@@ -68,7 +68,7 @@ def test_small_answers_that_are_given_at_once_are_one_write() -> None:
     harness = Answering()
     connection, transport = harness.connect()
     receive(connection, b"".join(request(number) for number in (1, 2, 3)))
-    assert (transport.written, transport.writes) == (b"123", 1)
+    assert (bytes(transport.written), transport.writes) == (b"123", 1)
     assert harness.memory.used == 0
 
 
@@ -99,7 +99,7 @@ async def test_answers_of_a_full_socket_count_until_they_are_taken() -> None:
     await asyncio.sleep(0)
     assert harness.answers.untaken == len(b"secondthird")
     transport.drain(100)
-    assert (transport.written, harness.answers.untaken) == (b"onesecondthird", 0)
+    assert (bytes(transport.written), harness.answers.untaken) == (b"onesecondthird", 0)
 
 
 async def test_answers_that_wait_to_be_sent_end_with_the_connection() -> None:
@@ -111,5 +111,5 @@ async def test_answers_that_wait_to_be_sent_end_with_the_connection() -> None:
     transport.closing = True
     connection.connection_lost(None)
     await asyncio.sleep(0)
-    assert (harness.answers.untaken, harness.memory.used, transport.written) == (0, 0, b"")
+    assert (harness.answers.untaken, harness.memory.used, bytes(transport.written)) == (0, 0, b"")
     assert all(exchange.settled for exchange in harness.started)
