@@ -94,6 +94,7 @@ class GroupTable:
         self.closed = False
         self._limits: tuple[BrokerConfig, GroupLimits] | None = None
         self._share: tuple[BrokerConfig, int] | None = None
+        self._last_hashed = ("", 0), 0
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -164,7 +165,13 @@ class GroupTable:
     def partition(self, group_id: str) -> int | None:
         """The partition of a group, or None while the topic is not there."""
         topic = self._view.topics.get(GROUP_METADATA_TOPIC)
-        return partition_of(group_id, len(topic.partitions)) if topic is not None else None
+        if topic is None:
+            return None
+        asked = group_id, len(topic.partitions)
+        if self._last_hashed[0] != asked:
+            # A group that is new is asked for twice in a row.
+            self._last_hashed = asked, partition_of(*asked)
+        return self._last_hashed[1]
 
     def error(self, group_id: str, *, may_be_empty: bool = False) -> ErrorCode:
         """Why requests about the group cannot be served here, or NONE."""

@@ -68,7 +68,7 @@ class Dispatcher:
     """Hands frames to handlers, those of clients from `open` on. Never raises."""
 
     def __init__(self, services: BrokerServices) -> None:
-        self._early = EarlyRequests()
+        self._early: EarlyRequests | None = EarlyRequests()
         self._services = services
         self._registry = services.registry
         self._requests = services.metrics.requests
@@ -76,11 +76,13 @@ class Dispatcher:
 
     def open(self) -> None:
         """Takes up what clients have asked, and will ask: the cluster is known."""
-        self._early.release(self.dispatch)
+        early, self._early = self._early, None
+        if early is not None:
+            early.release(self.dispatch)
 
     def dispatch(self, frame: Frame, exchange: Exchange) -> None:
         """Starts the request in `frame`. Raises nothing."""
-        if self._early.hold(frame, exchange):
+        if self._early is not None and self._early.hold(frame, exchange):
             return
         key = exchange.api_key
         registration = self._registry.get(key)

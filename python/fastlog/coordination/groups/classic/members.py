@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from fastlog.coordination.groups.results import (
+    JoinedMember,
     JoinedMembers,
     JoinRequest,
     Protocols,
@@ -16,6 +18,8 @@ from fastlog.coordination.groups.results import (
 )
 from fastlog.coordination.groups.subscribed_names import named_topics
 from fastlog.coordination.groups.weight import member_weight
+
+_FEW: Final = 64
 
 
 @dataclass(slots=True)
@@ -164,9 +168,14 @@ class MemberTable:
             self._waiting -= 1
         return ticket
 
-    def joined(self, protocol: str | None) -> JoinedMembers:
+    def joined(self, protocol: str | None) -> Sequence[JoinedMember]:
         """All members as the leader is told of them, as they are now."""
         everybody = self._members.values()
+        if len(everybody) <= _FEW:
+            return [
+                JoinedMember(member.member_id, member.instance_id, metadata_of(member.protocols, protocol))
+                for member in everybody
+            ]
         return JoinedMembers(
             [(member.member_id, member.instance_id, member.protocols) for member in everybody], protocol
         )

@@ -271,12 +271,11 @@ class Membership:
 
     def _answer_each(self, answers: JoinAnswers | SyncAnswers) -> None:
         waiting: dict[int, Any] = self._joins if isinstance(answers, JoinAnswers) else self._syncs
-        pairs = ((waiting.pop(answer.ticket), answer.result) for answer in answers.each())
         if len(answers.waiting) > _FEW:
-            self._answers.give_each(pairs)
+            self._answers.give_each((waiting.pop(answer.ticket), answer.result) for answer in answers.each())
             return
-        for then, result in pairs:
-            self._answers.give(then, result)
+        for answer in answers.each():
+            self._answers.give(waiting.pop(answer.ticket), answer.result)
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
