@@ -26,18 +26,17 @@ from fastlog.errors import ErrorCode
 from fastlog.net.errors import ClientError
 from fastlog.replication.isr import InSyncSet
 from fastlog.replication.partition import Partition, PartitionKey
-from fastlog.wire import ApiKey, Request, Response
-from fastlog.wire.messages.alter_partition import (
-    AlterPartitionData,
-    AlterPartitionDataResponse,
-    AlterPartitionRequest,
-    AlterPartitionResponse,
-    AlterPartitionTopic,
-    BrokerState,
-)
+from fastlog.wire.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from fastlog.replication.controller_link import Make
+    from fastlog.wire import Request, Response
+    from fastlog.wire.messages.alter_partition import (
+        AlterPartitionDataResponse,
+        AlterPartitionRequest,
+        AlterPartitionResponse,
+        AlterPartitionTopic,
+    )
 
 __all__ = ["IsrManager"]
 
@@ -267,6 +266,14 @@ class IsrManager:
 def _request(
     node_id: int, broker_epoch: int, asked: Iterable[_Proposal], version: int
 ) -> AlterPartitionRequest:
+    # With one replica nobody comes or goes.
+    from fastlog.wire.messages.alter_partition import (
+        AlterPartitionData,
+        AlterPartitionRequest,
+        AlterPartitionTopic,
+        BrokerState,
+    )
+
     topics: dict[str, AlterPartitionTopic] = {}
     for proposal in asked:
         partition = proposal.partition
