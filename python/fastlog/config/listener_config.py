@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.layers import Layers
 from fastlog.config.listeners import (
     Endpoint,

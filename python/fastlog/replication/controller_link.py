@@ -17,9 +17,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 from fastlog.net.errors import ClientError, RequestTimedOut, VersionMismatch
 from fastlog.wire.api_keys import API_VERSIONS, ApiKey

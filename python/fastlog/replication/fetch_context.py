@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.replication.partition import PartitionKey
 
 if TYPE_CHECKING:

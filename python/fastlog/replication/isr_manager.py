@@ -18,9 +18,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.errors import ErrorCode
 from fastlog.net.errors import ClientError

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.znodes.node_json import encode_broker
 
 if TYPE_CHECKING:

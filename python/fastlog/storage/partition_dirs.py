@@ -11,10 +11,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.uuids import new_uuid
 
 _MAX_NAME_BYTES: Final = 255

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config import BROKER_KEYS, BrokerConfig, Source
 from fastlog.config.definitions import key_or_plugins
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.replication.partition import PartitionKey
 
 __all__ = [

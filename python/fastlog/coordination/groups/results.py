@@ -8,10 +8,10 @@ What each request makes is a named tuple: made in half of the time that a frozen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 
 NO_GENERATION: Final = -1

@@ -17,9 +17,10 @@ UNKNOWN_TOPIC_OR_PARTITION go out with the answer to the others and end nothing,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 from fastlog.server.fetch.fetched_partition import ZERO_TOPIC_ID, FetchPartition

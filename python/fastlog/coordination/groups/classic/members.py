@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.results import JoinedMember, JoinRequest, Protocols, StoredMember
 from fastlog.coordination.groups.subscribed_names import named_topics
 from fastlog.coordination.groups.weight import member_weight
