@@ -6,7 +6,7 @@ A start makes some hundred classes, and has no use for most of them yet. The sta
 six functions for each, which took a third of the time of a start. This one compiles `__init__` alone, at the
 first call; what compares, hashes and shows is the same for all. In every other respect the classes are those
 of `dataclasses`, `fields` and `replace` included, and type checkers see no difference. What is asked for
-beyond `frozen`, `slots` and `eq` is left to the standard library.
+beyond `frozen`, `slots`, `eq` and `kw_only` is left to the standard library.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from dataclasses import dataclass
 else:
 
-    def dataclass(cls=None, /, *, frozen=False, slots=False, eq=True, **others):
+    def dataclass(cls=None, /, *, frozen=False, slots=False, eq=True, kw_only=False, **others):
         """See `dataclasses.dataclass`."""
 
         def make(plain):
             if others or _is_seldom(plain):
-                return dataclasses.dataclass(frozen=frozen, slots=slots, eq=eq, **others)(plain)
-            return _make(plain, frozen, slots, eq)
+                given = dict(frozen=frozen, slots=slots, eq=eq, kw_only=kw_only, **others)
+                return dataclasses.dataclass(**given)(plain)
+            return _make(plain, frozen, slots, eq, kw_only)
 
         return make if cls is None else make(cls)
 
@@ -45,7 +46,8 @@ def _is_seldom(cls: type[Any]) -> bool:
         any(name in own for name in _WRITTEN)
         or any(dataclasses.is_dataclass(base) for base in cls.__mro__[1:])
         or any(
-            isinstance(value, dataclasses.Field) and (value.kw_only is True or not value.init)
+            isinstance(value, dataclasses.Field)
+            and (value.kw_only is not dataclasses.MISSING or not value.init)
             for value in own.values()
         )
         or any(
@@ -54,11 +56,11 @@ def _is_seldom(cls: type[Any]) -> bool:
     )
 
 
-def _make(plain: type[Any], frozen: bool, slots: bool, eq: bool) -> Any:
+def _make(plain: type[Any], frozen: bool, slots: bool, eq: bool, kw_only: bool) -> Any:
     if plain.__doc__ is None:
         # It would be made of the signature, which takes as long as all the rest.
         plain.__doc__ = plain.__name__
-    cls: Any = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)(plain)
+    cls: Any = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)(plain)
     fields = dataclasses.fields(cls)
     cls.__init__ = _first_init(cls, frozen)
     cls.__repr__ = _repr
@@ -92,7 +94,11 @@ def _first_init(cls: Any, frozen: bool) -> Callable[..., None]:
 def _write_init(cls: type[Any], frozen: bool) -> Callable[..., None]:
     known: dict[str, Any] = {"_missing": dataclasses.MISSING, "_set": object.__setattr__}
     parameters, lines = ["self"], []
-    for field in dataclasses.fields(cls):
+    fields = dataclasses.fields(cls)
+    if fields and fields[0].kw_only:
+        # All of them are, or none.
+        parameters.append("*")
+    for field in fields:
         name, value = field.name, field.name
         if field.default is not dataclasses.MISSING:
             known[f"_default_{name}"] = field.default
