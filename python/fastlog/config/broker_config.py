@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.consistency import check_consistency
 from fastlog.config.definitions import BROKER_KEYS
 from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR

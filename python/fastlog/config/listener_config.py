@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.layers import Layers
 from fastlog.config.listeners import (
     Endpoint,

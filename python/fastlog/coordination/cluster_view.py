@@ -8,10 +8,11 @@ costs does not depend on how many topics there are: snapshots share those that a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 
 from fastlog.base.persistent_map import PersistentMap
+from fastlog.base.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

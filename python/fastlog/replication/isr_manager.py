@@ -18,27 +18,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.errors import ErrorCode
 from fastlog.net.errors import ClientError
 from fastlog.replication.broker_epochs import UNKNOWN
 from fastlog.replication.isr import InSyncSet
 from fastlog.replication.partition import Partition, PartitionKey
-from fastlog.wire import ApiKey, Request, Response
-from fastlog.wire.messages.alter_partition import (
-    AlterPartitionData,
-    AlterPartitionDataResponse,
-    AlterPartitionRequest,
-    AlterPartitionResponse,
-    AlterPartitionTopic,
-    BrokerState,
-)
+from fastlog.wire.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from fastlog.replication.controller_link import Make
+    from fastlog.wire import Request, Response
+    from fastlog.wire.messages.alter_partition import (
+        AlterPartitionDataResponse,
+        AlterPartitionRequest,
+        AlterPartitionResponse,
+        AlterPartitionTopic,
+    )
 
 __all__ = ["IsrManager"]
 
@@ -274,6 +273,14 @@ def _request(
     version: int,
     epoch_of: Callable[[int], int],
 ) -> AlterPartitionRequest:
+    # With one replica nobody comes or goes.
+    from fastlog.wire.messages.alter_partition import (
+        AlterPartitionData,
+        AlterPartitionRequest,
+        AlterPartitionTopic,
+        BrokerState,
+    )
+
     topics: dict[str, AlterPartitionTopic] = {}
     for proposal in asked:
         partition = proposal.partition

@@ -58,7 +58,7 @@ from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
-from fastlog.server.requests.registry import Registry, load_handlers
+from fastlog.server.requests.registry import Registry, served
 from fastlog.server.requests.searches import Searches
 from fastlog.server.requests.turns import Turns
 from fastlog.server.topic_parts import TopicParts
@@ -309,7 +309,7 @@ class Broker:
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
-            registry=_served(load_handlers(), is_member=source.member is not None),
+            registry=_served(is_member=source.member is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
             member=source.member,
@@ -332,6 +332,8 @@ class Broker:
         # The controller comes by the same way as clients, who wait until it has.
         await source.settle()
         dispatcher.open()
+        loading = self.tasks.run("handlers", dispatcher.loader.load_rest)
+        self._at_end("loading of handlers", loading.stop)
         observe.health.serving()
 
     def _serve(self, services: BrokerServices, observe: Observability) -> Dispatcher:
@@ -474,9 +476,9 @@ def _resign_groups(groups: GroupService) -> Callable[[Path, str, Sequence[Partit
     return callback
 
 
-def _served(registry: Registry, *, is_member: bool) -> Registry:
+def _served(*, is_member: bool) -> Registry:
     """What is served and offered: a broker that is alone is asked nothing by others."""
-    return {key: entry for key, entry in registry.items() if is_member or entry.api_key not in OF_CLUSTERS}
+    return {key: entry for key, entry in served().items() if is_member or entry.api_key not in OF_CLUSTERS}
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.features import KNOWN
 from fastlog.coordination.znodes import feature_node
 from fastlog.coordination.znodes.node_json import encode_broker

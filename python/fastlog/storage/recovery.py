@@ -11,11 +11,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Final, Protocol
 
 from fastlog.base.files import entries_synced
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.wording import counted
 from fastlog.errors import FastlogError
 from fastlog.native import FastlogNativeError, Log, LogConfig, StorageError

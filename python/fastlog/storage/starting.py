@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import FastlogError
 from fastlog.storage.adopt import FoundPartition, Listing, list_log_directory, report_left_alone
 from fastlog.storage.causes import Cause, cause_of

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, NamedTuple
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.features import Supported
 from fastlog.replication.partition import PartitionKey
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fastlog.base.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

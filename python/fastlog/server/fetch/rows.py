@@ -19,9 +19,10 @@ UNKNOWN_TOPIC_OR_PARTITION go out with the answer to the others and end nothing,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 from fastlog.server.fetch.fetched_partition import ZERO_TOPIC_ID, FetchPartition
@@ -29,6 +30,7 @@ from fastlog.server.fetch.nearest import NO_REPLICA, nearer_replica
 from fastlog.server.requests.replica_lookup import current_leader, missing_error
 
 if TYPE_CHECKING:
+    from fastlog.native import FetchRowBuilder, Log
     from fastlog.native.shapes import FetchRow
     from fastlog.replication.partition import Partition
     from fastlog.server.fetch.fetch_context import FetchContext
@@ -79,6 +81,10 @@ class FetchRows:
     """
 
     rows: list[FetchRow] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
+    """Those that are read."""
+    builder: FetchRowBuilder | None = None
+    """Has the same rows when there are many."""
     entries: list[FetchPartition] = field(default_factory=list)
     leaders: list[tuple[int, int]] = field(default_factory=list)
     waits: bool = False
@@ -111,9 +117,12 @@ def build_rows_in_steps(
     """The same for many partitions. Those of the first steps may have moved on by the last."""
     entries = context.due()
     result = _begin(context, entries)
+    builder = result.builder = broker.io.row_builder()
     for start in range(0, len(entries), PARTITIONS_PER_STEP):
         some = entries[start : start + PARTITIONS_PER_STEP]
+        added = len(result.rows)
         _add_rows(result, broker, context, some, terms, watch_readable)
+        builder.add(result.rows, added)
         yield
     context.partitions.trim()
     return result
@@ -266,6 +275,7 @@ def _add_found(
     if readable:
         result.readable = True
         result.wanted_bytes += max_bytes
+        result.logs.append(log)
     result.entries.append(entry)
     result.rows.append(
         (
