@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.table import partition_of
+from fastlog.coordination.coordinator_partition import partition_of
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.requests.registry import handles
