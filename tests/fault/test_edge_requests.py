@@ -13,6 +13,7 @@ import pytest
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.registry import load_handlers
+from fastlog.server.requests.transactional import OF_TRANSACTIONS
 from fastlog.wire import ApiKey, decode_response
 from fastlog.wire.messages import request_type
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
@@ -25,7 +26,7 @@ from tests.harness.link import Link
 from tests.harness.net import free_port
 from tests.harness.scrape import scrape
 
-APIS = [ApiKey(key) for key in sorted(load_handlers()) if key not in OF_CLUSTERS]
+APIS = [ApiKey(key) for key in sorted(load_handlers()) if key not in OF_CLUSTERS | OF_TRANSACTIONS]
 CLIENT_IDS = (None, "", "c" * LONGEST, "😀" * (LONGEST // 4), NOT_UTF8)
 USUAL: dict[str, Any] = {
     **dict.fromkeys(("topic", "name", "resource_name", "key"), "t"),
