@@ -17,6 +17,7 @@ from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.list_transactions import ListTransactionsRequest
 from fastlog.wire.messages.topics import DeleteTopicsRequest
 from fastlog.wire.messages.transactions import AddOffsetsToTxnRequest, EndTxnRequest
+from tests.harness.scrape import scrape
 from tests.harness.waiting import wait_until
 from tests.integration.requests import make_topic
 from tests.integration.running import RawClient, RunningBroker
@@ -616,4 +617,31 @@ def test_ids_that_nobody_uses_are_forgotten(tmp_path: Path) -> None:
     running.start()
     with running.connect() as client:
         assert Producer(client, "old-5").describe().error_code == E.TRANSACTIONAL_ID_NOT_FOUND
+    running.close()
+
+
+def test_metrics(tmp_path: Path) -> None:
+    running = TransactionBroker(tmp_path / "measured")
+    running.settings["fastlog.http.port"] = "0"
+    running.start()
+    with running.connect() as client:
+        make_topic(client, "a")
+        producers = [Producer(client, f"m-{number}") for number in range(3)]
+        identities = [producer.initialized() for producer in producers]
+        for producer, identity in zip(producers[:2], identities, strict=False):
+            producer.added(identity, A)
+        running.hold()
+        producers[0].end(identities[0])
+        endpoint = running.broker.http_endpoint
+        assert endpoint is not None
+        found = scrape(endpoint[1])
+        running.release()
+        producers[0].wait_for("CompleteCommit")
+    assert found.get("fastlog_transactional_ids", state="Ongoing") == 1
+    assert found.get("fastlog_transactional_ids", state="PrepareCommit") == 1
+    assert found.get("fastlog_transactional_ids", state="Empty") == 1
+    assert found.get("fastlog_transactions_without_markers") == 1
+    assert found.get("fastlog_transaction_oldest_open_seconds") >= 0
+    assert found.get("fastlog_transactions_timed_out_total") == 0
+    assert found.get("fastlog_transaction_partitions", state="loading") == 0
     running.close()
