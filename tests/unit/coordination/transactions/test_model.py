@@ -252,29 +252,31 @@ class Model:
     async def come_to_an_end(self) -> None:
         """Nothing fails any more, and every id is taken over by a client that ends what is open."""
         for _ in range(2000):
-            while self.world.appends.held:
-                self.world.appends.settle()
-            while self.world.target.asked:
-                self.mark(0, is_lost=False)
+            self.let_through()
             await turns(6)
             self.take_answers()
             if all(client.asking is None for client in self.clients):
                 break
         for name in sorted({client.name for client in self.clients}):
-            last = Client(name, 0)
-            for _ in range(2000):
-                asking = asyncio.ensure_future(self.init(last, None))
-                while not asking.done():
-                    while self.world.appends.held:
-                        self.world.appends.settle()
-                    while self.world.target.asked:
-                        self.mark(0, is_lost=False)
-                    await asyncio.sleep(0)
-                if asking.result() is E.NONE:
-                    break
-                assert asking.result() in AGAIN
-            else:
-                raise AssertionError(f"{name} does not come to an end")
+            await self.take_over(Client(name, 0))
+
+    def let_through(self) -> None:
+        """Whatever waits comes to its end."""
+        while self.world.appends.held:
+            self.world.appends.settle()
+        while self.world.target.asked:
+            self.mark(0, is_lost=False)
+
+    async def take_over(self, last: Client) -> None:
+        for _ in range(2000):
+            asking = asyncio.ensure_future(self.init(last, None))
+            while not asking.done():
+                self.let_through()
+                await asyncio.sleep(0)
+            if asking.result() is E.NONE:
+                return
+            assert asking.result() in AGAIN
+        raise AssertionError(f"{last.name} does not come to an end")
 
     def check(self) -> None:
         for key, leader in self.leaders.items():

@@ -1,4 +1,4 @@
-"""The coordinator over a log and leaders whose outcomes are given: failures, late answers, new leaderships."""
+"""The coordinator over a log and leaders whose outcomes are given: failures, late answers, other leaders."""
 
 from __future__ import annotations
 
@@ -427,6 +427,19 @@ async def test_a_broker_that_breaks_off_is_asked_again(world: World) -> None:
     await end(world, identity)
     await until(world, S.COMPLETE_COMMIT)
     assert len(world.target.seen) == 3
+
+
+async def test_markers_end_with_the_leadership(world: World) -> None:
+    identity = await begun(world)
+    world.target.write_at_once = None
+    await end(world, identity)
+    await turns()
+    world.service.on_partition_resigned(TRANSACTION_STATE_TOPIC, 0)
+    assert world.service.markers.owed == 0
+    world.target.answer(code=E.NOT_LEADER_OR_FOLLOWER)
+    for _ in range(5):
+        await turns()
+    assert (len(world.target.seen), world.target.asked) == (1, [])
 
 
 async def test_markers_go_to_whoever_leads(world: World) -> None:
