@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.transactions.records import BadTransactionRecord, encode_key, encode_value
 from fastlog.coordination.transactions.state import PREPARED, TransactionState
 from fastlog.coordination.transactions.verdicts import Granted, Refused
+from fastlog.coordination.transactions.weight import growth_of
 from fastlog.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -81,8 +82,12 @@ class Changes:
         """The same with a callback."""
         entry = change.entry
         transaction.begin(entry.state)
+        growth = growth_of(transaction, entry)
+        place.weight += growth
 
         def written(code: ErrorCode) -> None:
+            if code is not ErrorCode.NONE:
+                place.weight -= growth
             if not self._table.is_current(place):
                 code = ErrorCode.NOT_COORDINATOR
             elif code is ErrorCode.NONE:
@@ -111,6 +116,7 @@ class Changes:
             if not self._table.is_current(place) or code in _OVER:
                 return
             if code is ErrorCode.NONE:
+                place.weight += growth_of(transaction, entry)
                 transaction.complete(entry)
                 return
             seconds = AGAIN_SECONDS
@@ -132,10 +138,9 @@ class Changes:
             if not self._table.is_current(place):
                 return
             for transaction in expired:
-                name = transaction.transactional_id
-                is_same = transaction.entry.epoch == epochs[name]
-                if code is ErrorCode.NONE and is_same and place.transactions.get(name) is transaction:
-                    del place.transactions[name]
+                is_same = transaction.entry.epoch == epochs[transaction.transactional_id]
+                if code is ErrorCode.NONE and is_same:
+                    place.remove(transaction)
                 else:
                     transaction.abandon()
 

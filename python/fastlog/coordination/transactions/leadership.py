@@ -128,6 +128,7 @@ class TransactionLeadership:
         self._producer_ids.keep_above(loaded.highest_producer_id)
         decided = [transaction for transaction in transactions.values() if transaction.pending is not None]
         place.transactions, place.is_loading = transactions, False
+        place.weight = loaded.weight
         if loaded.records:
             _LOG.info(
                 "loaded %d transactional ids from %d records of %s-%d",

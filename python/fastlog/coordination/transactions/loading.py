@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fastlog.coordination.groups.batches import take_latest
 from fastlog.coordination.transactions.records import decode_key, decode_value
 from fastlog.coordination.transactions.state import TransactionEntry, TransactionState
+from fastlog.coordination.transactions.weight import weight_of
 from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class LoadedTransactions:
     records: int = 0
     skipped: int = 0
     """Records with keys of a later version."""
+    weight: int = 0
+    """Bytes of all ids."""
 
     @property
     def highest_producer_id(self) -> int:
@@ -71,3 +74,4 @@ def apply(latest: dict[bytes, bytes | None], loaded: LoadedTransactions) -> None
             entry = decode_value(value)
             if entry.state is not TransactionState.DEAD:
                 loaded.entries[transactional_id] = entry
+                loaded.weight += weight_of(transactional_id, entry)

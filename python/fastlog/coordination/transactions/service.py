@@ -34,6 +34,7 @@ from fastlog.coordination.transactions.verdicts import (
     Refused,
     Verdict,
 )
+from fastlog.coordination.transactions.weight import growth_of
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ class TransactionService:
             return place
         entry = TransactionEntry(producer_id)
         transaction = Transaction(transactional_id, place.election.partition, entry)
-        place.transactions[transactional_id] = transaction
+        place.add(transaction)
         return place, transaction
 
     async def _carry_out(
@@ -315,13 +316,21 @@ class TransactionService:
         if not isinstance(verdict, Change):
             return verdict
         try:
+            growth = growth_of(transaction, verdict.entry)
+            if (growth > 0 or transaction.is_new) and self.table.weight + growth > self._most_weight():
+                # A record that is too large is refused alike.
+                is_id = transaction.is_new
+                return Refused(
+                    ErrorCode.COORDINATOR_NOT_AVAILABLE if is_id else ErrorCode.UNKNOWN_SERVER_ERROR
+                )
             return await self._changes.make(place, transaction, verdict)
         finally:
-            name = transaction.transactional_id
-            is_unwritten = transaction.is_new and transaction.pending is None
-            if is_unwritten and place.transactions.get(name) is transaction:
+            if transaction.is_new and transaction.pending is None:
                 # Nothing of it is in the log, as far as is known.
-                del place.transactions[name]
+                place.remove(transaction)
+
+    def _most_weight(self) -> int:
+        return self._config().memory.transactions
 
     def _timeout_interval(self) -> float:
         return self._config().transaction_abort_timed_out_transaction_cleanup_interval_ms / 1000

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.coordinator_partition import partition_of
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
+from fastlog.coordination.transactions.weight import weight_of
 from fastlog.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Coordinated:
     """The ids of one partition, for as long as this broker leads it in one epoch."""
 
-    __slots__ = ("election", "has_failed", "is_loading", "transactions")
+    __slots__ = ("election", "has_failed", "is_loading", "transactions", "weight")
 
     def __init__(self, election: Election) -> None:
         self.election: Final = election
@@ -27,6 +28,19 @@ class Coordinated:
         self.has_failed = False
         """Whether its records could not be read: to take them for none would leave transactions open."""
         self.transactions: dict[str, Transaction] = {}
+        self.weight = 0
+        """Bytes of all of them, what is being written included."""
+
+    def add(self, transaction: Transaction) -> None:
+        """An id comes into being."""
+        self.transactions[transaction.transactional_id] = transaction
+        self.weight += weight_of(transaction.transactional_id, transaction.entry)
+
+    def remove(self, transaction: Transaction) -> None:
+        """It is forgotten, if it is still there."""
+        if self.transactions.get(transaction.transactional_id) is transaction:
+            del self.transactions[transaction.transactional_id]
+            self.weight -= weight_of(transaction.transactional_id, transaction.entry)
 
 
 class TransactionTable:
@@ -45,6 +59,11 @@ class TransactionTable:
 
     def __len__(self) -> int:
         return sum([len(place.transactions) for place in self.partitions.values()])
+
+    @property
+    def weight(self) -> int:
+        """Bytes of all ids."""
+        return sum([place.weight for place in self.partitions.values()])
 
     @property
     def is_loading(self) -> bool:

@@ -109,14 +109,15 @@ def _sort(
     known = ctx.broker.cluster.topics
     for topic in topics:
         found = known.get(topic.name)
-        count = 0 if found is None else len(found.partitions)
+        # The name that all partitions of the topic share, if there is one.
+        name, count = (topic.name, 0) if found is None else (found.name, len(found.partitions))
         code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         if is_client and is_internal(topic.name):
             count, code = 0, ErrorCode.TOPIC_AUTHORIZATION_FAILED
         for number, index in enumerate(topic.partitions, start=1):
-            partitions.add((topic.name, index))
+            partitions.add((name, index))
             if not 0 <= index < count:
-                bad[topic.name, index] = code
+                bad[name, index] = code
             if not number % _LOT:
                 yield
         yield

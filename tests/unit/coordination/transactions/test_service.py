@@ -366,6 +366,40 @@ async def test_expiry(world: World) -> None:
     assert [one.transactional_id for _, one in world.service.table] == ["t"]
 
 
+async def test_memory_is_bounded(world: World) -> None:
+    identity = await begun(world, name="t")
+    weight = world.service.table.weight
+    world.config.memory.transactions = weight + 2000
+    given = await world.service.init_producer_id("u", 1000, None)
+    assert isinstance(given, Granted)
+    assert await world.service.init_producer_id("v", 1000, None) == Refused(E.COORDINATOR_NOT_AVAILABLE)
+    assert world.service.describe("v") is E.TRANSACTIONAL_ID_NOT_FOUND
+    more = frozenset(("a", number) for number in range(6))
+    assert await world.service.add_partitions("t", identity, more, 0) is E.UNKNOWN_SERVER_ERROR
+    # What there is goes on.
+    assert await end(world, identity) == identity
+    await until(world, S.COMPLETE_COMMIT)
+    assert isinstance(await world.service.init_producer_id("u", 1000, None), Granted)
+    # What could not be written counts no more.
+    world.appends.at_once = False
+    before = world.service.table.weight
+    adding = asyncio.ensure_future(world.service.add_partitions("t", identity, frozenset({A}), 0))
+    await turns()
+    assert world.service.table.weight == before + 200
+    world.appends.settle(code=E.NOT_ENOUGH_REPLICAS)
+    await adding
+    assert world.service.table.weight == before
+    world.appends.at_once = True
+    world.clock.advance(1000)
+    await world.service.expiry.remove_expired()
+    await turns()
+    assert (len(world.service.table), world.service.table.weight) == (0, 0)
+    await begun(world, A, B)
+    before = world.service.table.weight
+    await world.reload()
+    assert world.service.table.weight == before
+
+
 # -- markers --------------------
 
 

@@ -168,6 +168,7 @@ class World:
             transaction_state_log_load_buffer_size=1 << 20,
             transactional_id_expiration_ms=1000,
             message_max_bytes=1 << 20,
+            memory=SimpleNamespace(transactions=1 << 24),
             transaction_abort_timed_out_transaction_cleanup_interval_ms=3_600_000,
             transaction_remove_expired_transaction_cleanup_interval_ms=3_600_000,
         )
