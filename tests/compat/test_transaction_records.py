@@ -1,4 +1,5 @@
-"""Apache Kafka's decoder of `__transaction_state` on what this broker has written."""
+"""`__transaction_state` across: Apache Kafka's decoder on what this broker has written, and what Kafka has
+written taken over."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.compat.transaction_scenarios import SETTINGS, prepare
 from tests.integration.requests import make_topic
+from tests.integration.running import RawClient
 from tests.integration.transaction_broker import Producer, TransactionBroker
-from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, JavaTools, dump_log_class
+from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, ApacheKafka, JavaTools, dump_log_class
 
 
 def written(directory: Path) -> Path:
@@ -65,3 +68,37 @@ def test_kafka_reads_it(version: str, tmp_path: Path) -> None:
         ("raising", 1, "PrepareAbort"),
         ("raising", 1, "CompleteAbort"),
     ], text
+
+
+@pytest.mark.java
+@pytest.mark.timeout(180)
+def test_transactions_of_kafka_are_taken_over(tmp_path: Path) -> None:
+    """One that is open, one that is complete: on Kafka's data directory, with its producer ids and epochs."""
+    kafka = ApacheKafka(tmp_path / "kafka", settings=SETTINGS, heap="384m", quick=True)
+    with kafka, RawClient(kafka.port, timeout=60) as client:
+        prepare(client)
+        opened, done = Producer(client, "opened"), Producer(client, "done")
+        identities = [opened.initialized(timeout_ms=900_000), done.initialized()]
+        opened.added(identities[0], ("a", 0), ("a", 1))
+        done.added(identities[1], ("a", 0))
+        done.end(identities[1], commits=False)
+        done.wait_for("CompleteAbort")
+    running = TransactionBroker(kafka.data_dir)
+    running.start()
+    with running.connect(timeout=60) as client:
+        opened, done = Producer(client, "opened"), Producer(client, "done")
+        state = opened.wait_for("Ongoing")
+        assert ((state.producer_id, state.producer_epoch), state.transaction_timeout_ms) == (
+            identities[0],
+            900_000,
+        )
+        assert [(topic.topic, topic.partitions) for topic in state.topics] == [("a", [0, 1])]
+        assert opened.end(identities[0])[0] == 0
+        opened.wait_for("CompleteCommit")
+        (marker,) = running.markers.written
+        assert (marker.producer_id, marker.epoch, marker.commits) == (*identities[0], True)
+        assert done.end(identities[1], commits=False)[0] == 0
+        assert done.init(identities[1]) == (0, identities[1][0], identities[1][1] + 1)
+        new = Producer(client, "new").initialized()[0]
+        assert new > max(producer_id for producer_id, _ in identities)
+    running.close()
