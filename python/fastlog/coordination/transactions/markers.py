@@ -38,11 +38,12 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 AGAIN_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 1.0
 _IN_FLIGHT: Final = 5
 _MARKERS_AT_ONCE: Final = 512
 _PARTITIONS_AT_ONCE: Final = 8192
 # How often a partition is looked for above those that the view has of its topic, before it counts as gone.
-_MOST_LOOKS: Final = 600
+_MOST_LOOKS: Final = 100
 
 _GIVEN_UP: Final = frozenset(
     {
@@ -205,7 +206,9 @@ class Markers:
 
     # -- where markers go --------------------
 
-    def _route(self, completion: Completion, partitions: set[TopicPartition]) -> None:
+    def _route(self, completion: Completion, partitions: set[TopicPartition]) -> bool:
+        """Whether a marker is on its way to a leader."""
+        has_leaders = False
         snapshot = self._view.snapshot
         alive = {broker.id for broker in snapshot.brokers}
         for topic, number in sorted(partitions):
@@ -222,8 +225,10 @@ class Markers:
             if leader in alive:
                 self._queues.setdefault(leader, {}).setdefault(completion, set()).add((topic, number))
                 self._ask_for_sending(leader)
+                has_leaders = True
             else:
                 self._park(completion, {(topic, number)})
+        return has_leaders
 
     def _park(self, completion: Completion, partitions: set[TopicPartition]) -> None:
         self._parked.setdefault(completion, set()).update(partitions)
@@ -231,9 +236,10 @@ class Markers:
 
     async def _run(self) -> None:
         """Looks for other leaders of what is parked."""
+        pause = AGAIN_SECONDS
         while True:
             await self._has_parked.wait()
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(pause)
             parked = {of: set(left) for of, left in self._parked.items() if self._is_open(of)}
             missing = await self._missing(left for left in parked.values())
             self._has_parked.clear()
@@ -243,12 +249,15 @@ class Markers:
                     del self._parked[completion]
             if self._parked:
                 self._has_parked.set()
+            has_leaders = False
             for completion, left in parked.items():
                 completion.looks += 1
                 gone = {key for key in left if key[0] in missing and key[0] not in self._view.topics}
                 completion.left -= gone
-                self._route(completion, left - gone)
+                has_leaders |= self._route(completion, left - gone)
                 self._look_at(completion)
+            # Leaders that stay away are looked for less often.
+            pause = AGAIN_SECONDS if has_leaders else min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _missing(self, parked: Iterable[set[TopicPartition]]) -> set[str]:
         """Topics of these partitions that do not exist, in a cluster whose view may not show all."""
