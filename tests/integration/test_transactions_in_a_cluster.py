@@ -104,13 +104,15 @@ def test_markers_go_to_the_leaders_and_another_coordinator_goes_on(
         code, producer_id, epoch = ask_until_served(producer, lambda one: one.init())
         assert (code, epoch) == (0, 0)
         # Leaders ask the coordinator, wherever it is.
-        for broker in cluster.values():
+        added: set[tuple[str, int]] = set()
+        for broker, partition in zip(cluster.values(), PARTITIONS, strict=True):
             verifier = broker.broker.services.verifier
             assert verifier is not None
-            asked = verifier.verify("t", (producer_id, 0), frozenset(PARTITIONS))
-            assert broker.run(asked) == dict.fromkeys(PARTITIONS, E.TRANSACTION_ABORTABLE)
-            added = verifier.verify("t", (producer_id, 0), frozenset({PARTITIONS[0]}), adds=True)
-            assert broker.run(added) == {PARTITIONS[0]: E.NONE}
+            asked = broker.run(verifier.verify("t", (producer_id, 0), frozenset(PARTITIONS)))
+            assert asked == {one: 0 if one in added else E.TRANSACTION_ABORTABLE for one in PARTITIONS}
+            adding = verifier.verify("t", (producer_id, 0), frozenset({partition}), adds=True)
+            assert broker.run(adding) == {partition: E.NONE}
+            added.add(partition)
         producer.added((producer_id, 0), *PARTITIONS)
         assert producer.end((producer_id, 0), version=5) == (0, producer_id, 1)
         producer.wait_for("CompleteCommit")
