@@ -28,7 +28,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fastlog.coordination.transactions.state import TopicPartition, Transaction, TransactionState
+from fastlog.coordination.transactions.state import (
+    TopicPartition,
+    Transaction,
+    TransactionState,
+    by_topic,
+)
 from fastlog.errors import ErrorCode, FastlogError
 
 if TYPE_CHECKING:
@@ -41,7 +46,7 @@ AGAIN_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 1.0
 _IN_FLIGHT: Final = 5
 _MARKERS_AT_ONCE: Final = 512
-_PARTITIONS_AT_ONCE: Final = 8192
+_PARTITIONS_AT_ONCE: Final = 4096
 # How often a partition is looked for above those that the view has of its topic, before it counts as gone.
 _MOST_LOOKS: Final = 100
 
@@ -136,7 +141,7 @@ class Completion:
             mine.epoch,
             mine.commits,
             mine.coordinator_epoch,
-            tuple(sorted(partitions)),
+            tuple((topic, at) for topic, numbers in by_topic(partitions).items() for at in numbers),
             mine.version,
         )
 
@@ -185,6 +190,10 @@ class Markers:
         """A decision is in the log, and the completion of it is pending."""
         completion = Completion(place, transaction)
         self._open.add(completion)
+        if len(completion.left) > _PARTITIONS_AT_ONCE:
+            # In turns.
+            self._park(completion, completion.left)
+            return
         self._route(completion, set(completion.left))
         self._look_at(completion)
 
@@ -211,7 +220,7 @@ class Markers:
         has_leaders = False
         snapshot = self._view.snapshot
         alive = {broker.id for broker in snapshot.brokers}
-        for topic, number in sorted(partitions):
+        for topic, number in partitions:
             found = snapshot.topics.get(topic)
             if found is None and self._missing_topics is None:
                 completion.left.discard((topic, number))
@@ -254,7 +263,11 @@ class Markers:
                 completion.looks += 1
                 gone = {key for key in left if key[0] in missing and key[0] not in self._view.topics}
                 completion.left -= gone
-                has_leaders |= self._route(completion, left - gone)
+                left -= gone
+                while left and self._is_open(completion):
+                    some = {left.pop() for _ in range(min(len(left), _PARTITIONS_AT_ONCE))}
+                    has_leaders |= self._route(completion, some)
+                    await asyncio.sleep(0)
                 self._look_at(completion)
             # Leaders that stay away are looked for less often.
             pause = AGAIN_SECONDS if has_leaders else min(2 * pause, _LONGEST_PAUSE_SECONDS)
@@ -301,9 +314,13 @@ class Markers:
             if len(taken) >= _MARKERS_AT_ONCE or room <= 0:
                 break
             left = queue.pop(completion)
-            if self._is_open(completion):
-                taken[completion] = left
-                room -= len(left)
+            if not self._is_open(completion):
+                continue
+            if len(left) > room:
+                rest = queue[completion] = set(left)
+                left = {rest.pop() for _ in range(room)}
+            taken[completion] = left
+            room -= len(left)
         return taken
 
     def _target(self, broker: int) -> MarkerTarget:

@@ -490,6 +490,19 @@ async def test_markers_go_to_whoever_leads(world: World) -> None:
     assert [marker.partitions for marker in world.targets[2].seen] == [(B,)]
 
 
+async def test_very_many_partitions_go_in_several_requests(world: World) -> None:
+    led = SimpleNamespace(leader=NODE)
+    world.topics["wide"] = SimpleNamespace(partitions=(led,) * 10_000)
+    identity = await begun(world, *(("wide", number) for number in range(10_000)))
+    await end(world, identity)
+    await until(world, S.COMPLETE_COMMIT)
+    sizes = [len(marker.partitions) for marker in world.target.seen]
+    assert (max(sizes), sum(sizes)) == (4096, 10_000)
+    assert {key for marker in world.target.seen for key in marker.partitions} == {
+        ("wide", number) for number in range(10_000)
+    }
+
+
 async def test_partitions_of_deleted_topics_are_given_up(world: World) -> None:
     identity = await begun(world, A, B)
     del world.topics["b"]
