@@ -116,7 +116,7 @@ MissingTopics = Callable[[Sequence[str]], Coroutine[None, None, set[str]]]
 class Completion:
     """A decided transaction and the partitions that have no marker yet."""
 
-    __slots__ = ("left", "looks", "marker", "place", "transaction")
+    __slots__ = ("is_told", "left", "looks", "marker", "place", "transaction")
 
     def __init__(self, place: Coordinated, transaction: Transaction) -> None:
         entry = transaction.entry
@@ -124,6 +124,9 @@ class Completion:
         self.transaction: Final = transaction
         self.left = set(entry.partitions)
         self.looks = 0
+        """How often a leader was looked for."""
+        self.is_told = False
+        """Whether the log has told of what keeps a marker from being written."""
         self.marker: Final = Marker(
             producer_id=entry.producer_id,
             epoch=entry.epoch,
@@ -173,6 +176,8 @@ class Markers:
         self._targets: dict[int, MarkerTarget] = {}
         self._in_flight: dict[int, int] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._silent: set[int] = set()
+        """Brokers that have not answered, of which the log has told."""
         self._parked: Owed = {}
         self._has_parked = asyncio.Event()
         self._loop: Loop | None = None
@@ -297,8 +302,11 @@ class Markers:
                     outcomes = await self._target(broker).write(markers)
                     if len(outcomes) != len(markers):
                         raise FastlogError(f"it answered {len(outcomes)} of {len(markers)} markers")
+                    self._silent.discard(broker)
                 except Exception as error:  # noqa: BLE001 - whatever it was, the markers are owed
-                    _LOG.warning("broker %d takes no markers: %s", broker, error)
+                    log = _LOG.debug if broker in self._silent else _LOG.warning
+                    log("broker %d takes no markers: %s", broker, error)
+                    self._silent.add(broker)
                     outcomes = [dict.fromkeys(left, ErrorCode.NETWORK_EXCEPTION) for left in owed.values()]
                 for (completion, left), outcome in zip(owed.items(), outcomes, strict=True):
                     self._guard(self._take_in, broker, completion, left, outcome)
@@ -347,7 +355,8 @@ class Markers:
                     _LOG.error("%s: no marker for %s-%d: %s", name, *partition, code.name)
                 completion.left.discard(partition)
             else:
-                if code not in _PASSING:
+                if code not in _PASSING and not completion.is_told:
+                    completion.is_told = True
                     _LOG.error("%s: no marker for %s-%d yet: %s", name, *partition, code.name)
                 again.add(partition)
         if again:

@@ -448,7 +448,9 @@ async def test_a_coordinator_that_is_fenced_leaves_the_end_to_the_next_one(world
     await until(world, S.COMPLETE_COMMIT)
 
 
-async def test_a_broker_that_breaks_off_is_asked_again(world: World) -> None:
+async def test_a_broker_that_breaks_off_is_asked_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     identity = await begun(world)
     failures: list[Exception] = [OSError("gone"), ValueError("odd")]
 
@@ -461,6 +463,10 @@ async def test_a_broker_that_breaks_off_is_asked_again(world: World) -> None:
     await end(world, identity)
     await until(world, S.COMPLETE_COMMIT)
     assert len(world.target.seen) == 3
+    # The log tells once.
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "broker 1 takes no markers: odd"
+    ]
 
 
 async def test_markers_end_with_the_leadership(world: World) -> None:
