@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastlog.coordination.transactions.markers import Marker
+from fastlog.coordination.transactions.completions import Marker
 from fastlog.errors import ErrorCode as E
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.topics import CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequest

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.transactions.markers import Marker, MarkerWriter, Outcomes
+from fastlog.coordination.transactions.completions import Marker, MarkerWriter, Outcomes
 from fastlog.coordination.transactions.state import by_topic
 from fastlog.errors import ErrorCode
 from fastlog.net.link import Link, open_link

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
+from fastlog.coordination.transactions.completions import Marker
 from fastlog.coordination.transactions.marker_targets import LocalTarget, RemoteTarget
-from fastlog.coordination.transactions.markers import Marker
 from fastlog.coordination.transactions.verdicts import Granted
 from fastlog.coordination.transactions.verification import CoordinatorVerifier
 from fastlog.errors import ErrorCode, KafkaError
