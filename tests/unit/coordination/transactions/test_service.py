@@ -497,16 +497,24 @@ async def test_markers_go_to_whoever_leads(world: World) -> None:
 
 
 async def test_very_many_partitions_go_in_several_requests(world: World) -> None:
-    led = SimpleNamespace(leader=NODE)
-    world.topics["wide"] = SimpleNamespace(partitions=(led,) * 10_000)
-    identity = await begun(world, *(("wide", number) for number in range(10_000)))
+    led, count = SimpleNamespace(leader=NODE), 40_000
+    world.topics["wide"] = SimpleNamespace(partitions=(led,) * count)
+    identity = await begun(world, *(("wide", number) for number in range(count)))
+    world.target.write_at_once = None
     await end(world, identity)
+    # Five requests are under way, what is left waits for the first of them.
+    while len(world.target.asked) < 5:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await turns()
+    assert len(world.target.asked) == 5
+    while world.target.asked:
+        world.target.answer()
+        await turns()
     await until(world, S.COMPLETE_COMMIT)
     sizes = [len(marker.partitions) for marker in world.target.seen]
-    assert (max(sizes), sum(sizes)) == (4096, 10_000)
-    assert {key for marker in world.target.seen for key in marker.partitions} == {
-        ("wide", number) for number in range(10_000)
-    }
+    assert (max(sizes), sum(sizes)) == (4096, count)
+    assert len({key for marker in world.target.seen for key in marker.partitions}) == count
 
 
 async def test_partitions_of_deleted_topics_are_given_up(world: World) -> None:
