@@ -234,6 +234,21 @@ async def test_a_partition_of_an_unknown_version_is_not_served(world: World) -> 
     assert world.service.list_error() is E.NONE
 
 
+async def test_more_partitions_than_before_are_told_of(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await begun(world)
+    await world.reload()
+    assert "must never change" not in caplog.text
+    led = world.topics[TRANSACTION_STATE_TOPIC].partitions[0]
+    # Java's hash of "t" is 116.
+    world.topics[TRANSACTION_STATE_TOPIC] = SimpleNamespace(partitions=(led,) * 3)
+    await world.reload()
+    assert (
+        "1 transactional ids of __transaction_state-0 belong to other partitions, 't' for one" in caplog.text
+    )
+
+
 async def test_a_partition_that_cannot_be_read_for_a_while(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
