@@ -20,6 +20,8 @@ from tests.integration.running import RawClient
 from tests.integration.transaction_broker import TransactionBroker
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, ApacheKafka
 
+PLAYED = [(KAFKA_3, name) for name in SCENARIOS]
+PLAYED += [(KAFKA_4, name) for name in OF_KAFKA_4 if name not in OF_KAFKA_3_ALONE]
 pytestmark = [pytest.mark.java, pytest.mark.timeout(180)]
 
 
@@ -34,7 +36,7 @@ def fastlog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     running.close()
 
 
-@pytest.fixture(scope="module", params=[KAFKA_3, KAFKA_4])
+@pytest.fixture(scope="module")
 def kafka(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, int]]:
@@ -52,11 +54,9 @@ def kafka(
         broker.kill()
 
 
-@pytest.mark.parametrize("name", OF_KAFKA_4)
+@pytest.mark.parametrize(("kafka", "name"), PLAYED, indirect=["kafka"])
 def test_same_answers(kafka: tuple[str, int], fastlog: int, name: str) -> None:
     release, port = kafka
-    if name in OF_KAFKA_3_ALONE if release == KAFKA_4 else name not in SCENARIOS:
-        pytest.skip("of the other release")
     told = []
     for number in (port, fastlog):
         with RawClient(number, timeout=60) as client:
