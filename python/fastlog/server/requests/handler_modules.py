@@ -12,6 +12,8 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
         ApiKey.CREATE_ACLS,
         ApiKey.DELETE_ACLS,
     ),
+    "add_offsets_to_txn": (ApiKey.ADD_OFFSETS_TO_TXN,),
+    "add_partitions_to_txn": (ApiKey.ADD_PARTITIONS_TO_TXN,),
     "allocate_producer_ids": (ApiKey.ALLOCATE_PRODUCER_IDS,),
     "alter_configs": (ApiKey.ALTER_CONFIGS,),
     "alter_partition": (ApiKey.ALTER_PARTITION,),
@@ -31,7 +33,9 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "describe_log_dirs": (ApiKey.DESCRIBE_LOG_DIRS,),
     "describe_producers": (ApiKey.DESCRIBE_PRODUCERS,),
     "describe_topic_partitions": (ApiKey.DESCRIBE_TOPIC_PARTITIONS,),
+    "describe_transactions": (ApiKey.DESCRIBE_TRANSACTIONS,),
     "elect_leaders": (ApiKey.ELECT_LEADERS,),
+    "end_txn": (ApiKey.END_TXN,),
     "fetch": (ApiKey.FETCH,),
     "find_coordinator": (ApiKey.FIND_COORDINATOR,),
     "heartbeat": (ApiKey.HEARTBEAT,),
@@ -42,6 +46,7 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "leave_group": (ApiKey.LEAVE_GROUP,),
     "list_groups": (ApiKey.LIST_GROUPS,),
     "list_offsets": (ApiKey.LIST_OFFSETS,),
+    "list_transactions": (ApiKey.LIST_TRANSACTIONS,),
     "metadata": (ApiKey.METADATA,),
     "offset_commit": (ApiKey.OFFSET_COMMIT,),
     "offset_delete": (ApiKey.OFFSET_DELETE,),
@@ -60,5 +65,6 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "sync_group": (ApiKey.SYNC_GROUP,),
     "update_features": (ApiKey.UPDATE_FEATURES,),
     "update_metadata": (ApiKey.UPDATE_METADATA,),
+    "write_txn_markers": (ApiKey.WRITE_TXN_MARKERS,),
 }
 """The APIs that each module registers, by its name."""
