@@ -23,6 +23,7 @@ from fastlog.coordination.keeper.journal import KeeperDamaged
 from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
 from fastlog.coordination.keeper.listener import KeeperListener
 from fastlog.coordination.keeper.local import local_connector
+from fastlog.coordination.keeper.tree import Tree
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import paths
 from fastlog.coordination.zookeeper.transport import Connector
@@ -86,6 +87,13 @@ class EmbeddedKeeper:
         if self._keeper is None:
             raise RuntimeError("the keeper has not been started")
         return local_connector(self._keeper)
+
+    @property
+    def nodes(self) -> Tree:
+        """The tree itself, to be looked at only. Raises RuntimeError before `start`."""
+        if self._keeper is None:
+            raise RuntimeError("the keeper has not been started")
+        return self._keeper.machine.tree
 
     @property
     def has_room(self) -> bool:

@@ -40,12 +40,13 @@ from fastlog.server.derived_settings import (
 )
 from fastlog.server.fetch.sessions import FetchSessionCache
 from fastlog.server.following import Following
+from fastlog.server.membership import Membership
 from fastlog.server.memory.answer_memory import AnswerMemory
 from fastlog.server.memory.low_memory import LowMemory
 from fastlog.server.memory.old_objects import CHECK_SECONDS, OldObjects
 from fastlog.server.memory.response_memory import ResponseMemory
 from fastlog.server.memory.work_memory import WorkMemory
-from fastlog.server.metadata_source import MetadataSource, metadata_source
+from fastlog.server.metadata_source import metadata_source
 from fastlog.server.network.connection_host import ConnectionHost
 from fastlog.server.network.connection_table import SWEEP_SECONDS, ConnectionTable
 from fastlog.server.network.descriptors import current_plan
@@ -54,11 +55,10 @@ from fastlog.server.network.listener import BoundListener, bind
 from fastlog.server.network.session import ListenerIdentity
 from fastlog.server.observability.http_service import Observability
 from fastlog.server.observability.metrics import BrokerMetrics
-from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
-from fastlog.server.requests.registry import Registry, load_handlers
+from fastlog.server.requests.registry import load_handlers
 from fastlog.server.requests.searches import Searches
 from fastlog.server.requests.turns import Turns
 from fastlog.server.topic_parts import TopicParts
@@ -102,7 +102,7 @@ class Broker:
         self._listeners: list[BoundListener] = []
         self._hosts: dict[str, ConnectionHost] = {}
         self._services: BrokerServices | None = None
-        self._source: MetadataSource | None = None
+        self._source: Membership | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
         self._observability: Observability | None = None
@@ -263,7 +263,7 @@ class Broker:
             clock=self._clock,
             config=lambda: live.current,
             tasks=self.tasks,
-            missing_topics=None if source.member is None else source.member.topics.missing,
+            missing_topics=source.missing_topics,
         )
         self._at_end("groups", groups.close)
         topics.observe(groups)
@@ -303,14 +303,13 @@ class Broker:
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
-            registry=_served(load_handlers(), is_member=source.member is not None),
+            registry=load_handlers(),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
             member=source.member,
         )
         self._services = services
-        if source.member is not None:
-            observe.watch_fetchers(following.fetchers)
+        observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
@@ -382,7 +381,7 @@ class Broker:
         ending.call("finishing connections", table.finish)
         finished = await table.wait_empty(long_requests)
         self.services.turns.close()
-        if not finished and self.services.member is not None:
+        if not finished:
             # What followers have not taken in this time waits for brokers that stop, too, or are dead.
             ending.call("parked requests", self.services.purgatory.end_all)
         if not finished and not await table.wait_empty(seconds - long_requests):
@@ -467,11 +466,6 @@ def _resign_groups(groups: GroupService) -> Callable[[Path, str, Sequence[Partit
                 groups.resigned(partition)
 
     return callback
-
-
-def _served(registry: Registry, *, is_member: bool) -> Registry:
-    """What is served and offered: a broker that is alone is asked nothing by others."""
-    return {key: entry for key, entry in registry.items() if is_member or entry.api_key not in OF_CLUSTERS}
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

@@ -55,8 +55,7 @@ class BrokerServices:
     registry: Registry
     turns: Turns
     searches: Searches
-    member: Member | None = None
-    """None: this broker is alone, with a keeper of its own."""
+    member: Member
 
     @property
     def config(self) -> BrokerConfig:
