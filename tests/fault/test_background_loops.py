@@ -27,6 +27,7 @@ LOOPS = {
     "connection-sweeper",
     "directories",
     "disk-reserve",
+    "features",
     "flush",
     "group-loading",
     "high-watermarks",
@@ -127,7 +128,7 @@ def test_every_loop_comes_back(broker: RunningBroker) -> None:
         by_passes = {loop.name for loop in living if loop.passes > passes[loop.name]}
         bodies = {"cleaner-0", "group-loading", "in-sync-sets", "loop-lag", "scrub"}
         bodies |= {"config-notifications", "controller", "controller-to-broker-1", "controller-watch"}
-        bodies |= {"registration", "systemd", "zookeeper-session"}
+        bodies |= {"features", "registration", "systemd", "zookeeper-session"}
         assert by_passes == set(expected) - bodies
         assert scrape(http).get("fastlog_background_failing", loop="flush") == 0
         # What the others do shows in what they serve.

@@ -108,6 +108,7 @@ class Broker:
         self._observability: Observability | None = None
         self._accepts = False
         self._clean = False
+        self._old_objects = OldObjects(lambda: 0 if self._services is None else self._services.turns.waits)
 
     @property
     def config(self) -> BrokerConfig:
@@ -184,6 +185,9 @@ class Broker:
 
     async def _start(self) -> None:
         config = self.config
+        # Before logs are opened, until they are closed: thousands of them would be looked at in between.
+        self._old_objects.begin()
+        self._call_at_end("old objects", self._old_objects.end)
         low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, self._clock.monotonic)
         low_memory.start()
         self._at_end("the reserve of memory", low_memory.stop)
@@ -242,6 +246,7 @@ class Broker:
             ),
             on_append=news.tell_append,
         )
+        replicas.leader_throttle = following.leader_throttle
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
         logs.set_log_start_hook(_cut(replicas))
@@ -275,6 +280,7 @@ class Broker:
             broker_epoch=source.broker_epoch,
             max_lag_ms=lambda: live.current.replica_lag_time_max_ms,
             tasks=self.tasks,
+            epoch_of=replicas.broker_epochs.of,
         )
         in_sync_sets.start()
         self._at_end("in-sync sets", in_sync_sets.stop)
@@ -361,17 +367,16 @@ class Broker:
 
         sweeper = self.tasks.repeat("connection-sweeper", sweep, every=SWEEP_SECONDS, first=SWEEP_SECONDS)
         self._at_end("connection sweeper", sweeper.stop)
-        old_objects = OldObjects(lambda: services.turns.waits)
-        old_objects.begin()
-        self._call_at_end("old objects", old_objects.end)
-        check = self.tasks.repeat("old-objects", old_objects.check, every=CHECK_SECONDS, first=CHECK_SECONDS)
+        self._old_objects.started()
+        look = self._old_objects.check
+        check = self.tasks.repeat("old-objects", look, every=CHECK_SECONDS, first=CHECK_SECONDS)
         self._at_end("collection of old objects", check.stop)
         return dispatcher
 
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners
         (protocol,) = (endpoint.protocol for endpoint in listeners.bound if endpoint.name == name)
-        return ListenerIdentity(name, protocol, is_inter_broker=name == listeners.inter_broker)
+        return ListenerIdentity(name, protocol, is_inter_broker=name in listeners.among_brokers)
 
     async def _finish_connections(
         self, table: ConnectionTable, dispatcher: Dispatcher, ending: Ending

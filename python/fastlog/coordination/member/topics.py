@@ -184,6 +184,7 @@ class MemberTopics(ConfigChanges):
                 continue
             states[state.name] = state
             outcomes.append(state)
+        await self._writes.bring_back([*states.values()])
         asked = states.keys() - self._deleting
         self._deleting |= asked
         try:

@@ -25,6 +25,7 @@ from fastlog.server.fetch.rows import (
     build_rows,
     build_rows_in_steps,
     divergence,
+    is_held,
     problem,
     readable_end,
 )
@@ -115,7 +116,7 @@ class FetchOperation(Operation):
         if replica is None or problem(replica, entry, self._terms):
             return True
         upper = readable_end(replica, self._terms)
-        readable = upper > entry.fetch_offset
+        readable = upper > entry.fetch_offset and not is_held(self._broker, replica, self._terms.replica)
         if readable and self._min_bytes <= 1:
             return True
         try:
@@ -311,6 +312,8 @@ class FetchOperation(Operation):
 
     def _note_sent(self, built: FetchRows, outcomes: list[tuple[int, int, int]]) -> None:
         context = self._context
+        if self._terms.is_follower:
+            self._count_throttled(built, outcomes)
         notes = context.session is not None and context.still_valid()
         for row, error_code, size in outcomes:
             if notes:
@@ -318,6 +321,19 @@ class FetchOperation(Operation):
                 context.sent(built.entries[row], error_code, facts[4], facts[6], size)
             if error_code:
                 self._broker.metrics.error(self._exchange.api_key, error_code)
+
+    def _count_throttled(self, built: FetchRows, outcomes: list[tuple[int, int, int]]) -> None:
+        """What a follower gets of throttled partitions counts, whether it is in sync or not."""
+        throttle = self._broker.replicas.leader_throttle
+        if throttle is None:
+            return
+        size = sum(
+            size
+            for row, _, size in outcomes
+            if size and throttle.covers((built.rows[row][0], built.rows[row][2]))
+        )
+        if size:
+            throttle.sent(size)
 
     def _end(self) -> None:
         """The answer is sent, or nobody waits for it any more."""

@@ -6,6 +6,8 @@
 | a consumer, from version 11 | any replica    | high watermark or last stable offset      |
 | a consumer before that      | the leader     | the same                                  |
 
+A follower that is not in sync reads nothing while the leader's throttle is exhausted (KIP-73).
+
 The result is one row per partition for `IoEngine.fetch`, which reads the records. Errors here end a fetch
 at once: OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER,
 INCONSISTENT_TOPIC_ID, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd topics before version 10). So
@@ -236,17 +238,18 @@ def _add_found(
         if diverging == NO_EPOCH_TELLS:
             return ErrorCode.OFFSET_OUT_OF_RANGE
         redirected = diverging is not None
-    is_done = True
+    is_done, held = True, False
     if follower >= 0:
         if diverging is None and interest is not None:
             _note_progress(broker, replica, entry, interest, follower)
         committed = False
         is_done = follower in replica.in_sync
+        held = is_held(broker, replica, follower)
     high_watermark = replica.high_watermark
     log_start = log.log_start_offset
     stable = replica.last_stable_offset()
     upper = replica.end_offset if follower >= 0 else stable if committed else high_watermark
-    readable = offset < upper and not redirected
+    readable = offset < upper and not redirected and not held
     aborted: list[tuple[int, int]] | None = None
     if committed:
         aborted = log.aborted_transactions(offset, upper) if readable else []
@@ -285,6 +288,17 @@ def _add_found(
         )
     )
     return 0
+
+
+def is_held(broker: BrokerServices, replica: Partition, follower: int) -> bool:
+    """Whether a follower (-1: a consumer) is to get no records of a partition now (KIP-73)."""
+    throttle = broker.replicas.leader_throttle
+    return (
+        throttle is not None
+        and follower >= 0
+        and follower not in replica.in_sync
+        and throttle.holds(replica.key)
+    )
 
 
 def _note_progress(

@@ -136,7 +136,7 @@ class Observability:
             families += memory_families(services, sources.request_memory)
             families += storage_families(services, sources.disks)
             if sources.fetchers is not None:
-                families += replication_families(sources.fetchers)
+                families += replication_families(sources.fetchers, services.replicas.leader_throttle)
             families += group_families(services.groups.table)
             if config.metrics_per_partition:
                 families += partition_families(services)
