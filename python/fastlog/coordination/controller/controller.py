@@ -94,9 +94,10 @@ class Registration(Protocol):
 class Controller:
     """Used on the event loop. `start` when the broker is registered; `close`.
 
-    `on_session` must be called at each change of the state of `client`'s session. `local` is the broker in
-    this process; `make_link` reaches the others. `settings` is asked each time. `remembered` gives what this
-    broker was told of a partition by the controller before.
+    `on_event` is called when an event has been carried out. `on_session` must be called at each change of the
+    state of `client`'s session. `local` is the broker in this process; `make_link` reaches the others.
+    `settings` is asked each time. `remembered` gives what this broker was told of a partition by the former
+    controller.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Controller:
         tasks: Supervisor,
         *,
         knock: Knock = knock,
+        on_event: Callable[[], object] = lambda: None,
         remembered: failover.Remembered = lambda _key, _topic_id: None,
     ) -> None:
         self.node_id: Final = node_id
@@ -123,7 +125,7 @@ class Controller:
         self._tasks = tasks
         self._remembered = remembered
         self._election = Election(client, node_id, clock)
-        self._queue = EventQueue(tasks, self._failed)
+        self._queue = EventQueue(tasks, self._failed, on_event)
         self._term: Term | None = None
         self._suspicions = Suspicions(self._gone, self._back, knock=knock)
         self._timers: set[asyncio.TimerHandle] = set()
@@ -179,6 +181,16 @@ class Controller:
     def context(self) -> ControllerContext | None:
         """What the active controller knows, for metrics: to be read only."""
         return None if self._term is None else self._term.context
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is active, and has decided what its predecessor left undecided."""
+        return self._term is not None and self._term.has_begun and self.is_active
+
+    def is_deleting(self, topic: str) -> bool:
+        """Whether a deletion is under way, and waits for nobody who is away."""
+        context = self.context
+        return context is not None and topic in context.deleting - context.deletion_ineligible
 
     # -- requests: each is answered NOT_CONTROLLER when this broker is not, or ceases to be meanwhile --------
 
@@ -284,6 +296,7 @@ class Controller:
             # Another broker may fare better.
             await self._give_up()
             raise StoreError(f"the failover has failed: {error}") from error
+        term.has_begun = True
         self._balance_in(_FIRST_BALANCE_SECONDS)
 
     def _begin_term(self) -> Term:

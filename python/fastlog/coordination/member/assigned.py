@@ -11,7 +11,7 @@ Follows `ReplicaManager.becomeLeaderOrFollower` and `stopReplicas` of Kafka 3.9.
 | it is not new and not here, but may be in a      | KAFKA_STORAGE_ERROR                               |
 | directory that is offline                        |                                                   |
 | it is not new, was here, and is gone, and this   | KAFKA_STORAGE_ERROR: an empty log in its place    |
-| broker is to lead it                             | would pass lost data off as never written         |
+| broker is to lead it, or alone may               | would pass lost data off as never written         |
 
 The last line is not Kafka's. A follower that has lost its data gets it from its leader.
 """
@@ -73,7 +73,12 @@ def assignment_error(
         return ErrorCode.STALE_CONTROLLER_EPOCH
     if node_id not in wanted.replicas:
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    is_missed = disk.may_be_offline or (disk.is_lost and wanted.leader == node_id)
+    # Who alone is in sync is the next to lead it.
+    is_to_lead = node_id in (
+        wanted.leader,
+        *(wanted.isr if wanted.leader < 0 and len(wanted.isr) == 1 else ()),
+    )
+    is_missed = disk.may_be_offline or (disk.is_lost and is_to_lead)
     if disk.topic_id is None and is_missed and not wanted.is_new:
         return ErrorCode.KAFKA_STORAGE_ERROR
     return ErrorCode.NONE

@@ -28,6 +28,7 @@ from fastlog.coordination.member.config_notifications import ConfigNotifications
 from fastlog.coordination.member.controller_watch import ControllerWatch
 from fastlog.coordination.member.feature_watch import FeatureWatch
 from fastlog.coordination.member.overrides import TopicOverrides
+from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
 from fastlog.coordination.member.topic_writes import TopicWrites
@@ -65,6 +66,8 @@ class Broker:
     registration: Callable[[], bytes]
     """What /brokers/ids/N says."""
     controller: Callable[[], ControllerSettings]
+    has_room: Callable[[], bool]
+    """Whether there is room for new metadata, as far as that is known here."""
     clock: Clock
     tasks: Supervisor
 
@@ -89,6 +92,7 @@ class Member:
             broker_epoch=lambda: self.registration.broker_epoch,
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
+            on_failure=lambda: self.topics.retry_later(self._ask_again),
             topic_id_of=self._topic_id_of,
         )
         self.controller: Final = Controller(
@@ -100,12 +104,13 @@ class Member:
             broker.controller,
             broker.clock,
             broker.tasks,
+            on_event=lambda: self.topics.waits.changed(),
             remembered=self._remembered,
         )
         self.topics: Final = MemberTopics(
             broker.view,
             node_id=broker.node_id,
-            writes=TopicWrites(tree, self.controller),
+            writes=TopicWrites(tree, self.controller, broker.has_room),
             controller=self.controller,
             receiver=self.receiver,
             waits=ViewWaits(),
@@ -136,10 +141,23 @@ class Member:
         tree.client.session.on_state = self._on_session
 
     async def open(
-        self, preparation: Preparation, log_config_for: Callable[[str, Mapping[str, str]], LogConfig]
+        self,
+        preparation: Preparation,
+        log_config_for: Callable[[str, Mapping[str, str]], LogConfig],
+        own: OwnTree | None = None,
     ) -> Opened:
-        """Brings configs into force and opens the logs. Raises StoreError."""
+        """Brings configs into force and opens the logs. `own` is the tree if it is of this process.
+
+        Raises StoreError.
+        """
         await joining.load_configs(self._tree, self._broker.view, self._broker.broker_configs)
+        if own is not None:
+            opened = await own.open(self._broker.logs, self.overrides, log_config_for)
+            put = own.topics()
+            own.forget()
+            self._broker.view.put_topics(put)
+            self.topics.view_changed(Changed(put, []))
+            return opened
         return await joining.open_logs(
             self._tree, self._broker.logs, preparation, self.overrides, log_config_for
         )
@@ -218,7 +236,10 @@ class Member:
             # Topics that never had a leader, or are being deleted, are not told of at all.
             return view.controller_id >= 0 and (self.receiver.has_heard_of_topics or not self._awaits_topics)
         context = controller.context
-        if context is None or view.controller_id != self._broker.node_id:
+        if context is None or not controller.has_begun or view.controller_id != self._broker.node_id:
+            return False
+        # Who asked for a deletion before a crash may ask for a topic of that name now.
+        if any(controller.is_deleting(name) for name in context.deleting):
             return False
         for (name, number), leadership in context.leaderships.items():
             topic = view.topics.get(name)
@@ -228,10 +249,16 @@ class Member:
                 or topic.partitions[number].leader_epoch < leadership.leader_epoch
             ):
                 return False
-        return True
+        topics = (view.topics.get(name) for name in context.topics)
+        return all(topic is None or self.receiver.has_taken(topic) for topic in topics)
 
     def _view_changed(self, changed: Changed) -> None:
         self.topics.view_changed(changed)
+
+    async def _ask_again(self) -> None:
+        """What met an obstacle is tried again: the controller says once more what this broker is to lead."""
+        if self._announced and self.receiver.may_try_again:
+            await self._log_dir_events.tell()
 
     def _remembered(self, key: PartitionKey, topic_id: bytes) -> Leadership | None:
         """What the last controller has told of a partition."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -25,7 +25,7 @@ from fastlog.coordination.lifecycle import TopicObserver
 from fastlog.coordination.member import assigned, cluster_updates, former_topic
 from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
-from fastlog.errors import ErrorCode
+from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import FAILURES, PARALLEL_PARTITIONS, Outcome, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
@@ -58,9 +58,9 @@ class ControlReceiver:
     """Used on the event loop, by the controller's connection or by the controller in this process.
 
     `broker_epoch` gives that of this broker's registration, -1 before it. `on_view` is called when the view
-    has changed. `partitions_of` reads how many partitions a topic has: which of them a group is in depends
-    on that, and the controller does not speak of those that never had a leader. `topic_id_of` reads the id of
-    a topic.
+    has changed, or partitions here. `partitions_of` reads how many partitions a topic has: which of them a
+    group is in depends on that, and the controller does not speak of those that never had a leader.
+    `on_failure` is called when partitions could not be had. `topic_id_of` reads the id of a topic.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class ControlReceiver:
         on_view: Callable[[cluster_updates.Changed], object],
         partitions_of: Callable[[str], Coroutine[None, None, int]],
         topic_id_of: Callable[[str], Coroutine[None, None, bytes | None]],
+        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self.controller_epoch = 0
         """The highest that a request has named."""
@@ -90,8 +91,15 @@ class ControlReceiver:
         self._broker_epoch = broker_epoch
         self._on_view = on_view
         self._partitions_of = partitions_of
+        self._on_failure = on_failure
         self._topic_id_of = topic_id_of
         self._observer: TopicObserver | None = None
+        self._failures: dict[str, dict[int, Exception]] = {}
+        """By topic and number the partitions that are not as the controller wants them, and why."""
+        self._undeleted: set[PartitionKey] = set()
+        """Partitions that could not be deleted."""
+        self._under_way: set[str] = set()
+        """Topics whose partitions are being brought to new states."""
         self._lock = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
 
@@ -121,8 +129,11 @@ class ControlReceiver:
                             give_up_lost(self._logs, topic.topic_name, number)
                         state = assigned.state_of(partition)
                         wanted.setdefault(topic.topic_name, {})[number] = state
-                    elif disk.is_lost and code is ErrorCode.KAFKA_STORAGE_ERROR:
-                        self._note_lost(topic.topic_name, number, topic.topic_id)
+                    elif code is ErrorCode.KAFKA_STORAGE_ERROR:
+                        if disk.is_lost:
+                            self._note_lost(topic.topic_name, number, topic.topic_id)
+                        refused = KafkaError(code, f"{topic.topic_name}-{number} is offline")
+                        self._failures.setdefault(topic.topic_name, {})[number] = refused
                     looked_at += 1
                     if not looked_at % _PARTITIONS_PER_TURN:
                         await asyncio.sleep(0)
@@ -131,6 +142,7 @@ class ControlReceiver:
             for some in in_parts(wanted.items(), _TOPICS_PER_PART):
                 codes |= await self._assign(ids, dict(some))
                 await asyncio.sleep(0)
+            self._on_view(cluster_updates.Changed([], []))
             return LeaderAndIsrResponse(
                 topics=[
                     LeaderAndIsrTopicError(
@@ -236,6 +248,34 @@ class ControlReceiver:
         async with self._lock:
             await self._reconciler.configure_all()
 
+    def why_not_led(self, topic: str) -> Exception | None:
+        """What kept this broker from leading, or following, a partition of a topic as it was told to."""
+        return next(iter(self._failures.get(topic, {}).values()), None)
+
+    def has_taken(self, topic: TopicState) -> bool:
+        """Whether this broker leads what the view says that it leads of a topic, or has met an obstacle.
+
+        The view may be told first.
+        """
+        if topic.name in self._under_way:
+            return False
+        here, failures = self._reconciler.view.get(topic.name), self._failures.get(topic.name, {})
+        return all(
+            partition.leader != self._node_id
+            or number in failures
+            or assigned.known_epoch(here, number) >= partition.leader_epoch
+            for number, partition in enumerate(topic.partitions)
+        )
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether there are such partitions, or some not deleted, whose log directories are not offline."""
+        keys = {(topic, number) for topic, failures in self._failures.items() for number in failures}
+        return any(
+            self._logs.offline_reason(*key) is None or self._logs.waits_for_room(*key)
+            for key in keys | self._undeleted
+        )
+
     async def close(self) -> None:
         """Waits for what is under way."""
         async with self._lock:
@@ -272,8 +312,14 @@ class ControlReceiver:
             changed[name] = assigned.with_partitions(
                 before.get(name), name, ids[name], states, self._overrides.get(name)
             )
-        outcome = await self._reconciler.apply(before.updated(changed), each_on_its_own=True)
-        self._tell(outcome, {(name, number) for name, states in wanted.items() for number in states})
+        self._under_way.update(changed)
+        try:
+            outcome = await self._reconciler.apply(before.updated(changed), each_on_its_own=True)
+        finally:
+            self._under_way.difference_update(changed)
+        keys = {(name, number) for name, states in wanted.items() for number in states}
+        self._tell(outcome, keys)
+        self._note_failures(keys, outcome)
         return self._failed(outcome)
 
     async def _make_room(self, topic: LeaderAndIsrTopicState) -> None:
@@ -308,7 +354,7 @@ class ControlReceiver:
         self._tell(outcome, stopped)
         return self._failed(outcome)
 
-    async def _delete(self, keys: Iterable[PartitionKey]) -> dict[PartitionKey, ErrorCode]:
+    async def _delete(self, keys: Sequence[PartitionKey]) -> dict[PartitionKey, ErrorCode]:
         view = self._reconciler.view
         numbers: defaultdict[str, set[int]] = defaultdict(set)
         leftovers: list[PartitionKey] = []
@@ -327,6 +373,7 @@ class ControlReceiver:
         view = view.without(name for name, topic in after.items() if topic is None)
         outcome = await self._reconciler.delete(view, gone)
         failed = self._failed(outcome)
+        self._note_failures(keys, Outcome())
 
         async def remove(key: PartitionKey) -> None:
             topic_id = directory_id(self._logs, *key)
@@ -338,6 +385,10 @@ class ControlReceiver:
                     failed[key] = ErrorCode.KAFKA_STORAGE_ERROR
 
         await in_parallel(PARALLEL_PARTITIONS, leftovers, remove)
+        self._undeleted.difference_update(keys)
+        self._undeleted.update(failed)
+        if failed:
+            self._on_failure()
         return failed
 
     def _tell(self, outcome: Outcome, changed: set[PartitionKey]) -> None:
@@ -348,6 +399,21 @@ class ControlReceiver:
             self._observer.on_partition_resigned(*key)
         for key in outcome.led:
             self._observer.on_partition_led(*key)
+
+    def _note_failures(self, keys: Iterable[PartitionKey], outcome: Outcome) -> None:
+        """Of the partitions with these keys, those of `outcome` could not be had."""
+        if not self._failures and not outcome.failed:
+            return
+        for topic, number in keys:
+            error = outcome.failed.get((topic, number))
+            if error is not None:
+                self._failures.setdefault(topic, {})[number] = error
+            elif topic in self._failures:
+                self._failures[topic].pop(number, None)
+                if not self._failures[topic]:
+                    del self._failures[topic]
+        if outcome.failed:
+            self._on_failure()
 
     def _failed(self, outcome: Outcome) -> dict[PartitionKey, ErrorCode]:
         """The controller takes these for offline from now on, and so must everybody here."""
@@ -374,6 +440,9 @@ class ControlReceiver:
             for topic in gone:
                 try:
                     await observer.on_topic_deleted(topic)
+                except FastlogError as error:
+                    # As at a stop: whoever reads the groups next finds that it is another topic.
+                    _LOG.warning("what groups have of topic %s stays: %s", topic.name, error)
                 except Exception:  # noqa: BLE001 - the topic is gone, whatever is left of it elsewhere
                     _LOG.exception("what groups have of topic %s stays", topic.name)
 

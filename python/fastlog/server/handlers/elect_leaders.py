@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse
@@ -20,6 +19,4 @@ if TYPE_CHECKING:
 @handles(ApiKey.ELECT_LEADERS)
 async def handle(ctx: RequestContext, request: ElectLeadersRequest) -> ElectLeadersResponse:
     """A code for each partition."""
-    if ctx.broker.member is None:
-        raise KafkaError(ErrorCode.NOT_CONTROLLER)
     return await ctx.broker.member.elect_leaders(request)
