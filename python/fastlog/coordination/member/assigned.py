@@ -4,8 +4,12 @@ Follows `ReplicaManager.becomeLeaderOrFollower` and `stopReplicas` of Kafka 3.9.
 
 | LeaderAndIsr, in this order                      | code                                              |
 |--------------------------------------------------|---------------------------------------------------|
+| no topic can have that name                      | INVALID_TOPIC_EXCEPTION                           |
+| no partition can have that number                | INVALID_PARTITIONS                                |
 | the partition's log directory is offline         | KAFKA_STORAGE_ERROR                               |
 | its directory is of another topic id             | INCONSISTENT_TOPIC_ID                             |
+| the request names that topic with another id,    | INCONSISTENT_TOPIC_ID                             |
+| which is the known one or came first             |                                                   |
 | its leader epoch is not above the known one      | STALE_CONTROLLER_EPOCH                            |
 | this broker is none of the replicas              | UNKNOWN_TOPIC_OR_PARTITION                        |
 | it is not new and not here, but may be in a      | KAFKA_STORAGE_ERROR                               |
@@ -13,7 +17,9 @@ Follows `ReplicaManager.becomeLeaderOrFollower` and `stopReplicas` of Kafka 3.9.
 | it is not new, was here, and is gone, and this   | KAFKA_STORAGE_ERROR: an empty log in its place    |
 | broker is to lead it                             | would pass lost data off as never written         |
 
-The last line is not Kafka's. A follower that has lost its data gets it from its leader.
+The last line is not Kafka's: a follower that has lost its data gets it from its leader. Nor are the first
+two (`possible`), and that on an id that changes in the request: no controller sends such things, and what a
+defective one, or somebody else, sends must not reach another topic, or a place outside the log directories.
 """
 
 from __future__ import annotations
@@ -51,7 +57,7 @@ class OnDisk:
 
 def known_epoch(topic: TopicState | None, number: int) -> int:
     """The leader epoch in which a partition is assigned to this broker, -1 if it is not."""
-    if topic is None or number >= len(topic.partitions):
+    if topic is None or not 0 <= number < len(topic.partitions):
         return _NO_EPOCH
     return topic.partitions[number].leader_epoch
 

@@ -16,14 +16,16 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fastlog.coordination.cluster_view import ClusterView, PartitionState, TopicState
+from fastlog.coordination.controller.events import Turns
 from fastlog.coordination.lifecycle import TopicObserver
 from fastlog.coordination.member import assigned, cluster_updates
 from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
+from fastlog.coordination.member.possible import Possible
 from fastlog.errors import ErrorCode
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import FAILURES, PARALLEL_PARTITIONS, Outcome, Reconciler
@@ -32,16 +34,22 @@ from fastlog.storage.disk_jobs import in_parallel, in_parts
 from fastlog.storage.log_manager import LogManager
 from fastlog.wire.messages.leader_and_isr import (
     LeaderAndIsrPartitionError,
+    LeaderAndIsrPartitionState,
     LeaderAndIsrRequest,
     LeaderAndIsrResponse,
     LeaderAndIsrTopicError,
+    LeaderAndIsrTopicState,
 )
 from fastlog.wire.messages.stop_replica import (
     StopReplicaPartitionError,
     StopReplicaRequest,
     StopReplicaResponse,
 )
-from fastlog.wire.messages.update_metadata import UpdateMetadataRequest, UpdateMetadataResponse
+from fastlog.wire.messages.update_metadata import (
+    UpdateMetadataRequest,
+    UpdateMetadataResponse,
+    UpdateMetadataTopicState,
+)
 
 _LOG: Final = logging.getLogger(__name__)
 _PARTITIONS_PER_TURN: Final = 200
@@ -50,6 +58,38 @@ _TOPICS_PER_PART: Final = 100
 _ANY_EPOCH: Final = -1
 _FORGET_SECONDS: Final = 5.0
 """How long an UpdateMetadata waits for the offsets of deleted topics to be removed: that goes on then."""
+
+
+@dataclass(slots=True)
+class _SortedOut:
+    """A LeaderAndIsr: of each topic that counts the id and the states, of each partition the code.
+
+    `refused` are the codes of whole topics, in their order.
+    """
+
+    ids: dict[str, bytes] = field(default_factory=dict)
+    wanted: dict[str, dict[int, PartitionState]] = field(default_factory=dict)
+    codes: dict[PartitionKey, ErrorCode] = field(default_factory=dict)
+    refused: list[ErrorCode] = field(default_factory=list)
+
+    def is_of(self, topic: LeaderAndIsrTopicState, known: TopicState | None) -> bool:
+        """Whether it is the topic that is known, or the first of that name in the request: by their ids."""
+        first = topic.topic_id if known is None else known.topic_id
+        return self.ids.setdefault(topic.topic_name, first) == topic.topic_id
+
+    async def answer(self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse:
+        """A code for each partition that is named."""
+        turns = Turns(_PARTITIONS_PER_TURN)
+        topics: list[LeaderAndIsrTopicError] = []
+        for topic, error in zip(request.topic_states, self.refused, strict=True):
+            rows: list[LeaderAndIsrPartitionError] = []
+            for partition in topic.partition_states:
+                number = partition.partition_index
+                code = error or self.codes[topic.topic_name, number]
+                rows.append(LeaderAndIsrPartitionError(partition_index=number, error_code=int(code)))
+                await turns.step()
+            topics.append(LeaderAndIsrTopicError(topic.topic_id, rows))
+        return LeaderAndIsrResponse(topics=topics)
 
 
 class ControlReceiver:
@@ -99,47 +139,13 @@ class ControlReceiver:
         async with self._lock:
             if error := self._refused(request):
                 return LeaderAndIsrResponse(error_code=int(error))
-            codes: dict[PartitionKey, ErrorCode] = {}
-            wanted: dict[str, dict[int, PartitionState]] = {}
-            ids = {topic.topic_name: topic.topic_id for topic in request.topic_states}
-            looked_at = 0
-            for topic in request.topic_states:
-                known = self._reconciler.view.get(topic.topic_name)
-                for partition in topic.partition_states:
-                    number = partition.partition_index
-                    disk = on_disk(self._logs, topic.topic_name, number)
-                    code = assigned.assignment_error(partition, topic.topic_id, self._node_id, known, disk)
-                    codes[topic.topic_name, number] = code
-                    if code is ErrorCode.NONE:
-                        if partition.leader != self._node_id:
-                            give_up_lost(self._logs, topic.topic_name, number)
-                        state = assigned.state_of(partition)
-                        wanted.setdefault(topic.topic_name, {})[number] = state
-                    elif disk.is_lost and code is ErrorCode.KAFKA_STORAGE_ERROR:
-                        self._note_lost(topic.topic_name, number, topic.topic_id)
-                    looked_at += 1
-                    if not looked_at % _PARTITIONS_PER_TURN:
-                        await asyncio.sleep(0)
+            found = await self._sort_out(request)
             # Of all, first: what has been assigned when this fails would be refused as old the next time.
-            await self._overrides.need({name: ids[name] for name in wanted})
-            for some in in_parts(wanted.items(), _TOPICS_PER_PART):
-                codes |= await self._assign(ids, dict(some))
+            await self._overrides.need({name: found.ids[name] for name in found.wanted})
+            for some in in_parts(found.wanted.items(), _TOPICS_PER_PART):
+                found.codes |= await self._assign(found.ids, dict(some))
                 await asyncio.sleep(0)
-            return LeaderAndIsrResponse(
-                topics=[
-                    LeaderAndIsrTopicError(
-                        topic.topic_id,
-                        [
-                            LeaderAndIsrPartitionError(
-                                partition_index=part.partition_index,
-                                error_code=int(codes[topic.topic_name, part.partition_index]),
-                            )
-                            for part in topic.partition_states
-                        ],
-                    )
-                    for topic in request.topic_states
-                ]
-            )
+            return await found.answer(request)
 
     async def update_metadata(self, request: UpdateMetadataRequest) -> UpdateMetadataResponse:
         """Shows the cluster as the controller sees it. Raises StoreError."""
@@ -149,7 +155,8 @@ class ControlReceiver:
             self._view.set_controller(request.controller_id)
             self._view.set_brokers(cluster_updates.brokers_of(request))
             gone: list[TopicState] = []
-            for some in cluster_updates.in_turns(request.topic_states, _PARTITIONS_PER_TURN):
+            topics = await self._possible(request)
+            for some in cluster_updates.in_turns(topics, _PARTITIONS_PER_TURN):
                 present = {
                     topic.topic_name: topic.topic_id for topic in some if cluster_updates.is_present(topic)
                 }
@@ -165,7 +172,7 @@ class ControlReceiver:
                 self.has_heard_of_topics = True
                 self._on_view(changed)
                 await asyncio.sleep(0)
-            if not request.topic_states:
+            if not topics:
                 self._on_view(cluster_updates.Changed([], []))
             if gone and self._observer is not None:
                 await self._forget_deleted(self._observer, gone)
@@ -240,6 +247,66 @@ class ControlReceiver:
         for index, topic in enumerate(topics):
             if topic.internal and topic.name not in self._view.topics:
                 topics[index] = cluster_updates.padded(topic, await self._partitions_of(topic.name))
+
+    async def _sort_out(self, request: LeaderAndIsrRequest) -> _SortedOut:
+        """What of a request counts, and why the rest does not."""
+        found = _SortedOut()
+        possible, turns = Possible(), Turns(_PARTITIONS_PER_TURN)
+        for topic in request.topic_states:
+            known = self._reconciler.view.get(topic.topic_name)
+            numbers = (partition.partition_index for partition in topic.partition_states)
+            error = possible.problem(topic.topic_name, numbers, known)
+            if error is ErrorCode.NONE and not found.is_of(topic, known):
+                error = ErrorCode.INCONSISTENT_TOPIC_ID
+            found.refused.append(error)
+            if error is not ErrorCode.NONE:
+                self._log_refused(request.controller_id, topic.topic_name, error)
+                continue
+            for partition in topic.partition_states:
+                self._sort_in(found, topic, partition, known)
+                await turns.step()
+        return found
+
+    def _sort_in(
+        self,
+        found: _SortedOut,
+        topic: LeaderAndIsrTopicState,
+        partition: LeaderAndIsrPartitionState,
+        known: TopicState | None,
+    ) -> None:
+        name, number = topic.topic_name, partition.partition_index
+        disk = on_disk(self._logs, name, number)
+        code = assigned.assignment_error(partition, topic.topic_id, self._node_id, known, disk)
+        if code is ErrorCode.NONE:
+            states = found.wanted.setdefault(name, {})
+            if number in states and states[number].leader_epoch > partition.leader_epoch:
+                # The request names it twice.
+                return
+            if partition.leader != self._node_id:
+                give_up_lost(self._logs, name, number)
+            states[number] = assigned.state_of(partition)
+        elif disk.is_lost and code is ErrorCode.KAFKA_STORAGE_ERROR:
+            self._note_lost(name, number, topic.topic_id)
+        found.codes[name, number] = code
+
+    async def _possible(self, request: UpdateMetadataRequest) -> list[UpdateMetadataTopicState]:
+        """Topics without those that cannot be: views have no place for them."""
+        possible, turns = Possible(), Turns(_PARTITIONS_PER_TURN)
+        found: list[UpdateMetadataTopicState] = []
+        for topic in request.topic_states:
+            numbers = (partition.partition_index for partition in topic.partition_states)
+            error = possible.problem(topic.topic_name, numbers, self._view.topics.get(topic.topic_name))
+            if error is ErrorCode.NONE:
+                found.append(topic)
+            else:
+                self._log_refused(request.controller_id, topic.topic_name, error)
+            await turns.step()
+        return found
+
+    @staticmethod
+    def _log_refused(controller_id: int, topic: str, error: ErrorCode) -> None:
+        name = ascii(topic)[:300]
+        _LOG.warning("what controller %d says of topic %s is refused: %s", controller_id, name, error.name)
 
     def _refused(
         self, request: LeaderAndIsrRequest | UpdateMetadataRequest | StopReplicaRequest
