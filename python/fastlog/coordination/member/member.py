@@ -31,8 +31,11 @@ from fastlog.coordination.member.topic_writes import TopicWrites
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.member.view_waits import ViewWaits
+from fastlog.coordination.store import MetadataDamaged
+from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.coordination.topic_plan import TopicDefaults
 from fastlog.coordination.znodes import node_json, paths, registration
+from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
 from fastlog.replication.reconciler import PartitionHost, Reconciler
@@ -217,7 +220,7 @@ class Member:
 
     async def _take(self, changed: set[Entity]) -> None:
         """Reads what has changed anew, and brings it into force. Raises StoreError."""
-        names = [name for kind, name in changed if kind == "topics"]
+        names = [name for kind, name in changed if kind == "topics" and topic_name_problem(name) is None]
         if names:
             found = await self.overrides.read(names)
             await self.topics.take_topic_configs(found)
@@ -225,13 +228,18 @@ class Member:
                 if configs.get(_UNCLEAN) == "true":
                     self.controller.unclean_enabled(name)
         for kind, name in sorted(changed):
-            if kind == "brokers" and (name == paths.DEFAULT or name.isdecimal()):
-                node_id = None if name == paths.DEFAULT else int(name)
-                configs = await self._read(paths.broker_config(node_id))
-                await self.topics.take_broker_configs(node_id, configs)
-            elif kind == "groups":
-                self._broker.view.put_group_configs({name: await self._read(paths.group_config(name))})
+            node_id = broker_id_of(name)
+            if kind == "brokers" and (name == paths.DEFAULT or node_id is not None):
+                if (values := await self._read(paths.broker_config(node_id))) is not None:
+                    await self.topics.take_broker_configs(node_id, values)
+            elif kind == "groups" and (values := await self._read(paths.group_config(name))) is not None:
+                self._broker.view.put_group_configs({name: values})
 
-    async def _read(self, path: str) -> dict[str, str]:
+    async def _read(self, path: str) -> dict[str, str] | None:
+        """The overrides in a node; None where it is damaged: they stay as they were. Raises StoreError."""
         node = await self._tree.read(path)
-        return {} if node is None else node_json.decode_config(path, node[0])
+        try:
+            return {} if node is None else node_json.decode_config(path, node[0])
+        except MetadataDamaged as error:
+            _LOG.error("settings stay as they were: %s", error)
+            return None
