@@ -32,7 +32,6 @@ from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.member.view_waits import ViewWaits
 from fastlog.coordination.store import MetadataDamaged
-from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.coordination.topic_plan import TopicDefaults
 from fastlog.coordination.znodes import node_json, paths, registration
 from fastlog.coordination.znodes.controller_json import broker_id_of
@@ -220,7 +219,7 @@ class Member:
 
     async def _take(self, changed: set[Entity]) -> None:
         """Reads what has changed anew, and brings it into force. Raises StoreError."""
-        names = [name for kind, name in changed if kind == "topics" and topic_name_problem(name) is None]
+        names = [name for kind, name in changed if kind == "topics"]
         if names:
             found = await self.overrides.read(names)
             await self.topics.take_topic_configs(found)

@@ -67,7 +67,7 @@ _JUNK: Final = (
     b"1" * 5000,
     b"x" * 1_000_000,
 )
-_ROWS: Final = [
+_ROWS: Final[Sequence[Any]] = [
     [],
     None,
     {},
@@ -158,7 +158,10 @@ _NODES: Final[Mapping[str, Sequence[tuple[str, bytes | None]]]] = {
         *[
             (paths.topic_config("stated"), data)
             for data in _changed(
-                {}, *({"config": odd} for odd in (None, [], {"unclean.leader.election.enable": None}))
+                {},
+                {"config": None},
+                {"config": []},
+                {"config": {"unclean.leader.election.enable": None}},
             )
         ],
     ],
