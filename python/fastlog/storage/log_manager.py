@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -90,6 +90,11 @@ class LogManager:
     def complete(self) -> bool:
         """Whether all directories work, so that a partition that is not found is really not here."""
         return all(directory.online for directory in self.directories)
+
+    @property
+    def may_have_lost_directories(self) -> bool:
+        """Whether one was nobody's when this run began, and losing data is not allowed."""
+        return not self.settings.allow_data_loss and any(entry.is_new for entry in self.directories)
 
     def get(self, topic: str, partition: int) -> Log | None:
         """The open log of a partition, or None (see `offline_reason`)."""
@@ -173,6 +178,19 @@ class LogManager:
             else "its directory was not found; it may be in a log directory that is offline"
         )
         self.table.add_closed((topic, partition), ClosedPartition(topic_id, reason, None, None))
+
+    async def note_lost(self, partitions: Mapping[PartitionKey, bytes]) -> None:
+        """Notes partitions, with their topics' ids, that were in a directory in whose place is a new one.
+
+        The next run, to which it is not new any more, is to know of it: that is on the disk then.
+        """
+        reason = "it was led before, and a log directory was empty when the broker started"
+        for key, topic_id in partitions.items():
+            self.table.add_closed(key, ClosedPartition(topic_id, reason, None, None))
+            for directory in self.directories:
+                if directory.is_new:
+                    directory.note_former(key, 0, 0)
+        await self.housekeeping.checkpoint()
 
     def note_unusable(self, found: FoundPartition, topic_id: bytes) -> None:
         """Notes a partition whose directory says of itself that something is wrong: KAFKA_STORAGE_ERROR."""

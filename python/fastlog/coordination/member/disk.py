@@ -16,7 +16,11 @@ def on_disk(logs: LogManager, topic: str, partition: int) -> OnDisk:
         # What only waits for room on the disk is tried again.
         return OnDisk(closed.topic_id, offline=closed.opening is None)
     was_here = not logs.settings.allow_data_loss and _was_here(logs, topic, partition)
-    return OnDisk(is_lost=closed is not None or was_here, may_be_offline=not logs.complete)
+    return OnDisk(
+        is_lost=closed is not None or was_here,
+        may_be_offline=not logs.complete,
+        may_be_lost=logs.may_have_lost_directories,
+    )
 
 
 def directory_id(logs: LogManager, topic: str, partition: int) -> bytes | None:

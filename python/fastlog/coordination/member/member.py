@@ -8,7 +8,7 @@ is told afterwards.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,7 @@ from fastlog.coordination.znodes import node_json, paths, registration
 from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
+from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import PartitionHost, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
@@ -86,6 +87,7 @@ class Member:
             broker_epoch=lambda: self.registration.broker_epoch,
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
+            made_at=self._made_at,
         )
         self.controller: Final = Controller(
             tree.client,
@@ -216,6 +218,10 @@ class Member:
 
     async def _partitions_of(self, topic: str) -> int:
         return await joining.partitions_of(self._tree, topic)
+
+    async def _made_at(self, keys: Sequence[PartitionKey]) -> Mapping[PartitionKey, int]:
+        made = await self._tree.made_at([paths.state(*key) for key in keys])
+        return {key: zxid for key, zxid in zip(keys, made, strict=True) if zxid is not None}
 
     async def _take(self, changed: set[Entity]) -> None:
         """Reads what has changed anew, and brings it into force. Raises StoreError."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -64,13 +64,14 @@ _FORGET_SECONDS: Final = 5.0
 class _SortedOut:
     """A LeaderAndIsr: of each topic that counts the id and the states, of each partition the code.
 
-    `refused` are the codes of whole topics, in their order.
+    `refused` are the codes of whole topics, in their order; `suspects` may have been here before.
     """
 
     ids: dict[str, bytes] = field(default_factory=dict)
     wanted: dict[str, dict[int, PartitionState]] = field(default_factory=dict)
     codes: dict[PartitionKey, ErrorCode] = field(default_factory=dict)
     refused: list[ErrorCode] = field(default_factory=list)
+    suspects: list[PartitionKey] = field(default_factory=list)
 
     def is_of(self, topic: LeaderAndIsrTopicState, known: TopicState | None) -> bool:
         """Whether it is the topic that is known, or the first of that name in the request: by their ids."""
@@ -97,7 +98,8 @@ class ControlReceiver:
 
     `broker_epoch` gives that of this broker's registration, -1 before it. `on_view` is called when the view
     has changed. `partitions_of` reads how many partitions a topic has: which of them a group is in depends
-    on that, and the controller does not speak of those that never had a leader.
+    on that, and the controller does not speak of those that never had a leader. `made_at` reads when
+    partitions were led for the first time, as the zxid of that.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class ControlReceiver:
         broker_epoch: Callable[[], int],
         on_view: Callable[[cluster_updates.Changed], object],
         partitions_of: Callable[[str], Coroutine[None, None, int]],
+        made_at: Callable[[Sequence[PartitionKey]], Coroutine[None, None, Mapping[PartitionKey, int]]],
     ) -> None:
         self.controller_epoch = 0
         """The highest that a request has named."""
@@ -126,6 +129,7 @@ class ControlReceiver:
         self._broker_epoch = broker_epoch
         self._on_view = on_view
         self._partitions_of = partitions_of
+        self._made_at = made_at
         self._observer: TopicObserver | None = None
         self._lock = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
@@ -140,6 +144,8 @@ class ControlReceiver:
             if error := self._refused(request):
                 return LeaderAndIsrResponse(error_code=int(error))
             found = await self._sort_out(request)
+            if found.suspects:
+                await self._find_lost(found)
             # Of all, first: what has been assigned when this fails would be refused as old the next time.
             await self._overrides.need({name: found.ids[name] for name in found.wanted})
             for some in in_parts(found.wanted.items(), _TOPICS_PER_PART):
@@ -250,6 +256,7 @@ class ControlReceiver:
 
     async def _sort_out(self, request: LeaderAndIsrRequest) -> _SortedOut:
         """What of a request counts, and why the rest does not."""
+        others = {leader.broker_id for leader in request.live_leaders} - {self._node_id}
         found = _SortedOut()
         possible, turns = Possible(), Turns(_PARTITIONS_PER_TURN)
         for topic in request.topic_states:
@@ -263,7 +270,7 @@ class ControlReceiver:
                 self._log_refused(request.controller_id, topic.topic_name, error)
                 continue
             for partition in topic.partition_states:
-                self._sort_in(found, topic, partition, known)
+                self._sort_in(found, topic, partition, known, has_source=partition.leader in others)
                 await turns.step()
         return found
 
@@ -273,21 +280,53 @@ class ControlReceiver:
         topic: LeaderAndIsrTopicState,
         partition: LeaderAndIsrPartitionState,
         known: TopicState | None,
+        *,
+        has_source: bool,
     ) -> None:
         name, number = topic.topic_name, partition.partition_index
         disk = on_disk(self._logs, name, number)
-        code = assigned.assignment_error(partition, topic.topic_id, self._node_id, known, disk)
+        code = assigned.assignment_error(
+            partition, topic.topic_id, self._node_id, known, disk, has_source=has_source
+        )
         if code is ErrorCode.NONE:
             states = found.wanted.setdefault(name, {})
             if number in states and states[number].leader_epoch > partition.leader_epoch:
                 # The request names it twice.
                 return
-            if partition.leader != self._node_id:
+            if has_source:
                 give_up_lost(self._logs, name, number)
             states[number] = assigned.state_of(partition)
+            if assigned.may_be_lost(partition, disk, has_source=has_source):
+                found.suspects.append((name, number))
         elif disk.is_lost and code is ErrorCode.KAFKA_STORAGE_ERROR:
             self._note_lost(name, number, topic.topic_id)
         found.codes[name, number] = code
+
+    async def _find_lost(self, found: _SortedOut) -> None:
+        """Whether partitions that are not here were led before this life of the broker. Raises StoreError.
+
+        One that was made in it, by a controller that died before it could say that it is new, has nothing
+        that could be lost.
+        """
+        made = await self._made_at(found.suspects)
+        lost = {
+            (name, number): found.ids[name]
+            for name, number in found.suspects
+            if 0 < made.get((name, number), 0) < self._broker_epoch()
+        }
+        if not lost:
+            return
+        for name, number in lost:
+            found.wanted[name].pop(number, None)
+            found.codes[name, number] = ErrorCode.KAFKA_STORAGE_ERROR
+        await self._logs.note_lost(lost)
+        _LOG.error(
+            "%d partitions stay offline, among them %s: they were led before, and a log directory was empty "
+            "when this broker started. Bring its directory back; or have others lead them (elect --unclean), "
+            "and start this broker again; or start it with --allow-data-loss to begin them anew, empty",
+            len(lost),
+            ", ".join(f"{name}-{number}" for name, number in list(lost)[:10]),
+        )
 
     async def _possible(self, request: UpdateMetadataRequest) -> list[UpdateMetadataTopicState]:
         """Topics without those that cannot be: views have no place for them."""
