@@ -166,8 +166,8 @@ async def _forget(term: Term, keys: Collection[PartitionKey]) -> None:
     """Takes partitions out of /admin/reassign_partitions; the node goes with the last one."""
     if not keys:
         return
-    asked = await _asked_in_tree(term)
-    left = {key: target for key, target in asked.items() if key not in keys}
+    asked, done = await _asked_in_tree(term), frozenset(keys)
+    left = {key: target for key, target in asked.items() if key not in done}
     if len(left) == len(asked):
         return
     if left:
