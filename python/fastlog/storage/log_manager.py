@@ -69,9 +69,9 @@ class LogManager:
         self.table: Final = PartitionTable()
         self.failures: Final = DirectoryFailures(self.directories, self.table, on_all_failed)
         self.progress: Final = OpeningProgress()
-        self._retired = RetiredDirectories()
+        self.retired = RetiredDirectories()
         self.housekeeping: Final = Housekeeping(
-            settings, clock, io, self.directories, self.table, self._retired, self.failures, tasks
+            settings, clock, io, self.directories, self.table, self.retired, self.failures, tasks
         )
         self.cleaner: Final = LogCleaner(
             settings.cleaner, clock, self.directories, self.table, self.failures, tasks
@@ -138,7 +138,7 @@ class LogManager:
         preparation = await starting.prepare(self.directories, self.failures)
         due = self.clock.now_ms() + self.settings.file_delete_delay_ms
         for path in preparation.deleted:
-            self._retired.add(path, due)
+            self.retired.add(path, due)
         return preparation
 
     async def confirm_identity(self, cluster_id: str, node_id: int) -> None:
@@ -278,7 +278,7 @@ class LogManager:
         """Retires a partition directory that is not open: deleted (removed after a delay) or stray (kept)."""
         target = await asyncio.to_thread(retire, path, topic, partition, kind)
         if kind is DirectoryKind.DELETED:
-            self._retired.add(target, self.clock.now_ms() + delay_ms)
+            self.retired.add(target, self.clock.now_ms() + delay_ms)
         _LOG.info("renamed %s to %s", path, target.name)
 
     async def update_config(self, topic: str, config: LogConfig) -> None:

@@ -43,9 +43,12 @@ def give_up_lost(logs: LogManager, topic: str, partition: int) -> None:
 
 
 def _was_here(logs: LogManager, topic: str, partition: int) -> bool:
-    """Whether the checkpoints of the run before know the partition."""
+    """Whether the checkpoints of the run before know the partition, other than as one that it has deleted.
+
+    A run that was killed has not taken it out of them; the topic may have been made anew since.
+    """
     key = (topic, partition)
     return any(
         key in directory.former_recovery_points or key in directory.former_log_starts
         for directory in logs.directories
-    )
+    ) and not logs.retired.holds(topic, partition)

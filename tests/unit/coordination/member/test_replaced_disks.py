@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastlog.errors import ErrorCode
-from tests.unit.coordination.member.receiving import BROKER_EPOCH, ME, OTHER, Receiving, part
+from tests.unit.coordination.member.receiving import BROKER_EPOCH, ME, OTHER, OTHER_ID, Receiving, part
 
 NONE, STORAGE = ErrorCode.NONE, ErrorCode.KAFKA_STORAGE_ERROR
 
@@ -86,4 +86,22 @@ async def test_directories_that_were_its_own_are_believed(tmp_path: Path) -> Non
 async def test_nothing_is_lost_where_that_is_allowed(tmp_path: Path) -> None:
     broker = await _started(tmp_path, allow_data_loss=True)
     assert await broker.assign(part(0, ME, 4, is_new=False)) == {0: NONE}
+    await broker.stop()
+
+
+async def test_what_was_deleted_just_before_a_kill_is_not_lost(tmp_path: Path) -> None:
+    broker = await _started(tmp_path)
+    await broker.assign(part(0, ME, 0), part(1, ME, 0))
+    await broker.logs.housekeeping.checkpoint()
+    (root,) = broker.paths
+    checkpoint = root / "recovery-point-offset-checkpoint"
+    written = checkpoint.read_bytes()
+    assert await broker.stop_replica((0, -2), delete=True) == {0: NONE}
+    shutil.rmtree(root / "t-1")
+    await broker.stop()
+    checkpoint.write_bytes(written)
+    broker = await _started(tmp_path)
+    # The topic was made anew while the broker was away; the other one has vanished.
+    made_anew = part(0, ME, 4, is_new=False), part(1, ME, 4, is_new=False)
+    assert await broker.assign(*made_anew, topic_id=OTHER_ID) == {0: NONE, 1: STORAGE}
     await broker.stop()
