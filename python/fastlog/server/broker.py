@@ -58,7 +58,7 @@ from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
-from fastlog.server.requests.registry import Registry, load_handlers
+from fastlog.server.requests.registry import Registry, served
 from fastlog.server.requests.searches import Searches
 from fastlog.server.requests.turns import Turns
 from fastlog.server.topic_parts import TopicParts
@@ -108,6 +108,7 @@ class Broker:
         self._observability: Observability | None = None
         self._accepts = False
         self._clean = False
+        self._old_objects = OldObjects(lambda: 0 if self._services is None else self._services.turns.waits)
 
     @property
     def config(self) -> BrokerConfig:
@@ -184,6 +185,9 @@ class Broker:
 
     async def _start(self) -> None:
         config = self.config
+        # Before logs are opened, until they are closed: thousands of them would be looked at in between.
+        self._old_objects.begin()
+        self._call_at_end("old objects", self._old_objects.end)
         low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, self._clock.monotonic)
         low_memory.start()
         self._at_end("the reserve of memory", low_memory.stop)
@@ -242,6 +246,7 @@ class Broker:
             ),
             on_append=news.tell_append,
         )
+        replicas.leader_throttle = following.leader_throttle
         logs.add_failure_callback(_take_offline(replicas))
         logs.set_retention_limit(_high_watermark_of(replicas))
         logs.set_log_start_hook(_cut(replicas))
@@ -275,6 +280,7 @@ class Broker:
             broker_epoch=source.broker_epoch,
             max_lag_ms=lambda: live.current.replica_lag_time_max_ms,
             tasks=self.tasks,
+            epoch_of=replicas.broker_epochs.of,
         )
         in_sync_sets.start()
         self._at_end("in-sync sets", in_sync_sets.stop)
@@ -303,7 +309,7 @@ class Broker:
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
-            registry=_served(load_handlers(), is_member=source.member is not None),
+            registry=_served(is_member=source.member is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
             member=source.member,
@@ -326,6 +332,8 @@ class Broker:
         # The controller comes by the same way as clients, who wait until it has.
         await source.settle()
         dispatcher.open()
+        loading = self.tasks.run("handlers", dispatcher.loader.load_rest)
+        self._at_end("loading of handlers", loading.stop)
         observe.health.serving()
 
     def _serve(self, services: BrokerServices, observe: Observability) -> Dispatcher:
@@ -362,17 +370,16 @@ class Broker:
 
         sweeper = self.tasks.repeat("connection-sweeper", sweep, every=SWEEP_SECONDS, first=SWEEP_SECONDS)
         self._at_end("connection sweeper", sweeper.stop)
-        old_objects = OldObjects(lambda: services.turns.waits)
-        old_objects.begin()
-        self._call_at_end("old objects", old_objects.end)
-        check = self.tasks.repeat("old-objects", old_objects.check, every=CHECK_SECONDS, first=CHECK_SECONDS)
+        self._old_objects.started()
+        look = self._old_objects.check
+        check = self.tasks.repeat("old-objects", look, every=CHECK_SECONDS, first=CHECK_SECONDS)
         self._at_end("collection of old objects", check.stop)
         return dispatcher
 
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners
         (protocol,) = (endpoint.protocol for endpoint in listeners.bound if endpoint.name == name)
-        return ListenerIdentity(name, protocol, is_inter_broker=name == listeners.inter_broker)
+        return ListenerIdentity(name, protocol, is_inter_broker=name in listeners.among_brokers)
 
     async def _finish_connections(
         self, table: ConnectionTable, dispatcher: Dispatcher, ending: Ending
@@ -469,9 +476,9 @@ def _resign_groups(groups: GroupService) -> Callable[[Path, str, Sequence[Partit
     return callback
 
 
-def _served(registry: Registry, *, is_member: bool) -> Registry:
+def _served(*, is_member: bool) -> Registry:
     """What is served and offered: a broker that is alone is asked nothing by others."""
-    return {key: entry for key, entry in registry.items() if is_member or entry.api_key not in OF_CLUSTERS}
+    return {key: entry for key, entry in served().items() if is_member or entry.api_key not in OF_CLUSTERS}
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

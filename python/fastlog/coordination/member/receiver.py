@@ -19,10 +19,11 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fastlog.base.uuids import ZERO_UUID
 from fastlog.coordination.cluster_view import ClusterView, PartitionState, TopicState
 from fastlog.coordination.controller.events import Turns
 from fastlog.coordination.lifecycle import TopicObserver
-from fastlog.coordination.member import assigned, cluster_updates
+from fastlog.coordination.member import assigned, cluster_updates, former_topic
 from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
 from fastlog.coordination.member.possible import Possible
@@ -100,6 +101,8 @@ class ControlReceiver:
     has changed. `partitions_of` reads how many partitions a topic has: which of them a group is in depends
     on that, and the controller does not speak of those that never had a leader. `made_at` reads when
     partitions were led for the first time, as the zxid of that.
+    on that, and the controller does not speak of those that never had a leader. `topic_id_of` reads the id of
+    a topic.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class ControlReceiver:
         on_view: Callable[[cluster_updates.Changed], object],
         partitions_of: Callable[[str], Coroutine[None, None, int]],
         made_at: Callable[[Sequence[PartitionKey]], Coroutine[None, None, Mapping[PartitionKey, int]]],
+        topic_id_of: Callable[[str], Coroutine[None, None, bytes | None]],
     ) -> None:
         self.controller_epoch = 0
         """The highest that a request has named."""
@@ -130,6 +134,7 @@ class ControlReceiver:
         self._on_view = on_view
         self._partitions_of = partitions_of
         self._made_at = made_at
+        self._topic_id_of = topic_id_of
         self._observer: TopicObserver | None = None
         self._lock = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
@@ -263,6 +268,9 @@ class ControlReceiver:
             known = self._reconciler.view.get(topic.topic_name)
             numbers = (partition.partition_index for partition in topic.partition_states)
             error = possible.problem(topic.topic_name, numbers, known)
+            if error is ErrorCode.NONE and topic.topic_name not in found.ids:
+                await self._make_room(topic)
+                known = self._reconciler.view.get(topic.topic_name)
             if error is ErrorCode.NONE and not found.is_of(topic, known):
                 error = ErrorCode.INCONSISTENT_TOPIC_ID
             found.refused.append(error)
@@ -375,6 +383,18 @@ class ControlReceiver:
         outcome = await self._reconciler.apply(before.updated(changed), each_on_its_own=True)
         self._tell(outcome, {(name, number) for name, states in wanted.items() for number in states})
         return self._failed(outcome)
+
+    async def _make_room(self, topic: LeaderAndIsrTopicState) -> None:
+        """A topic of another id that is of this name no more, as the tree has it, is set aside."""
+        name, topic_id = topic.topic_name, topic.topic_id
+        numbers = (partition.partition_index for partition in topic.partition_states)
+        former = former_topic.of(self._reconciler, self._logs, name, topic_id, numbers)
+        if not former or topic_id == ZERO_UUID or await self._topic_id_of(name) != topic_id:
+            return
+        if self._observer is not None:
+            for key in former_topic.assigned_of(self._reconciler, name, topic_id):
+                self._observer.on_partition_resigned(*key)
+        await former_topic.set_aside(self._reconciler, self._logs, name, former)
 
     async def _stop(self, keys: Iterable[PartitionKey]) -> dict[PartitionKey, ErrorCode]:
         """Partitions follow nobody from now on, in the epoch that they are in: their logs stay."""

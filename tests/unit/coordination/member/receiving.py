@@ -93,6 +93,8 @@ class Receiving:
         self.partitions = 0
         self.made_at = BROKER_EPOCH + 1
         """When all partitions were led for the first time."""
+        self.topic_id: bytes | None = None
+        """What the tree says of each topic."""
         self.receiver = ControlReceiver(
             node_id=ME,
             view=self.view,
@@ -104,6 +106,7 @@ class Receiving:
             on_view=self.changes.append,
             partitions_of=self._partitions_of,
             made_at=self._made_at,
+            topic_id_of=self._topic_id_of,
         )
         self.receiver.observe(self.observer)
 
@@ -112,6 +115,9 @@ class Receiving:
 
     async def _made_at(self, keys: Sequence[PartitionKey]) -> Mapping[PartitionKey, int]:
         return dict.fromkeys(keys, self.made_at)
+
+    async def _topic_id_of(self, topic: str) -> bytes | None:
+        return self.topic_id
 
     async def start(self) -> None:
         await self.logs.prepare()
