@@ -100,9 +100,7 @@ class ControlReceiver:
     `broker_epoch` gives that of this broker's registration, -1 before it. `on_view` is called when the view
     has changed. `partitions_of` reads how many partitions a topic has: which of them a group is in depends
     on that, and the controller does not speak of those that never had a leader. `made_at` reads when
-    partitions were led for the first time, as the zxid of that.
-    on that, and the controller does not speak of those that never had a leader. `topic_id_of` reads the id of
-    a topic.
+    partitions were led for the first time, as the zxid of that; `topic_id_of` reads the id of a topic.
     """
 
     def __init__(
