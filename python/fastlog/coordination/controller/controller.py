@@ -47,6 +47,7 @@ from fastlog.coordination.controller.socket_link import knock
 from fastlog.coordination.controller.suspicion import Knock, Suspicions
 from fastlog.coordination.controller.term import Term, TreeWatches
 from fastlog.coordination.store import StoreError
+from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.znodes.controller_store import ControllerStore
 from fastlog.coordination.znodes.fenced_tree import ControllerMoved, FencedTree
 from fastlog.coordination.zookeeper.client import ZkClient
@@ -351,6 +352,7 @@ class Controller:
             )
             self._later(_AGAIN_SECONDS, lambda: self._queue.put(name, again, once=True))
         else:
+            _LOG.error("%s has failed", name)
             self._tasks.guard("controller-events").failed(error)
 
     def _later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
@@ -429,8 +431,9 @@ class Controller:
         self._suspicions.retain({(broker.id, broker.epoch) for broker in term.context.brokers.values()})
 
     async def _broker_modified(self, term: Term, name: str) -> None:
-        if name.isdecimal():
-            await broker_events.modified(term, int(name))
+        broker_id = broker_id_of(name)
+        if broker_id is not None:
+            await broker_events.modified(term, broker_id)
 
     def _gone(self, broker_id: int, epoch: int) -> None:
         self._put("Suspected", lambda term: broker_events.suspected(term, broker_id, epoch), once=False)

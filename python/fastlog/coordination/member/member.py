@@ -8,7 +8,7 @@ is told afterwards.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,8 +35,10 @@ from fastlog.coordination.member.topic_writes import TopicWrites
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.member.view_waits import ViewWaits
+from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.topic_plan import TopicDefaults
 from fastlog.coordination.znodes import node_json, paths, registration
+from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
 from fastlog.replication.partition import PartitionKey
@@ -93,6 +95,7 @@ class Member:
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
             on_failure=lambda: self.topics.retry_later(self._ask_again),
+            made_at=self._made_at,
             topic_id_of=self._topic_id_of,
         )
         self.controller: Final = Controller(
@@ -276,6 +279,10 @@ class Member:
     async def _partitions_of(self, topic: str) -> int:
         return await joining.partitions_of(self._tree, topic)
 
+    async def _made_at(self, keys: Sequence[PartitionKey]) -> Mapping[PartitionKey, int]:
+        made = await self._tree.made_at([paths.state(*key) for key in keys])
+        return {key: zxid for key, zxid in zip(keys, made, strict=True) if zxid is not None}
+
     async def _take(self, changed: set[Entity]) -> None:
         """Reads what has changed anew, and brings it into force. Raises StoreError."""
         names = [name for kind, name in changed if kind == "topics"]
@@ -286,13 +293,18 @@ class Member:
                 if configs.get(_UNCLEAN) == "true":
                     self.controller.unclean_enabled(name)
         for kind, name in sorted(changed):
-            if kind == "brokers" and (name == paths.DEFAULT or name.isdecimal()):
-                node_id = None if name == paths.DEFAULT else int(name)
-                configs = await self._read(paths.broker_config(node_id))
-                await self.topics.take_broker_configs(node_id, configs)
-            elif kind == "groups":
-                self._broker.view.put_group_configs({name: await self._read(paths.group_config(name))})
+            node_id = broker_id_of(name)
+            if kind == "brokers" and (name == paths.DEFAULT or node_id is not None):
+                if (values := await self._read(paths.broker_config(node_id))) is not None:
+                    await self.topics.take_broker_configs(node_id, values)
+            elif kind == "groups" and (values := await self._read(paths.group_config(name))) is not None:
+                self._broker.view.put_group_configs({name: values})
 
-    async def _read(self, path: str) -> dict[str, str]:
+    async def _read(self, path: str) -> dict[str, str] | None:
+        """The overrides in a node; None where it is damaged: they stay as they were. Raises StoreError."""
         node = await self._tree.read(path)
-        return {} if node is None else node_json.decode_config(path, node[0])
+        try:
+            return {} if node is None else node_json.decode_config(path, node[0])
+        except MetadataDamaged as error:
+            _LOG.error("settings stay as they were: %s", error)
+            return None
