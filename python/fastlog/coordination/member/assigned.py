@@ -26,7 +26,13 @@ from fastlog.base.persistent_map import PersistentMap
 from fastlog.coordination.cluster_view import UNKNOWN_PARTITION, PartitionState, TopicState
 from fastlog.coordination.topic_names import is_internal
 from fastlog.errors import ErrorCode
-from fastlog.wire.messages.leader_and_isr import LeaderAndIsrPartitionState
+from fastlog.wire.messages.leader_and_isr import (
+    LeaderAndIsrPartitionError,
+    LeaderAndIsrPartitionState,
+    LeaderAndIsrRequest,
+    LeaderAndIsrResponse,
+    LeaderAndIsrTopicError,
+)
 
 ANY_EPOCH: Final = (-2, -1)
 """Leader epochs of a StopReplica that are not compared: the topic is deleted, or the sender knows none."""
@@ -54,6 +60,22 @@ def known_epoch(topic: TopicState | None, number: int) -> int:
     if topic is None or number >= len(topic.partitions):
         return _NO_EPOCH
     return topic.partitions[number].leader_epoch
+
+
+def refusal(request: LeaderAndIsrRequest, error: ErrorCode) -> LeaderAndIsrResponse:
+    """The answer to a request of which nothing is done: the error stands for each partition, too."""
+    code = int(error)
+    topics = [
+        LeaderAndIsrTopicError(
+            topic.topic_id,
+            [
+                LeaderAndIsrPartitionError(partition_index=part.partition_index, error_code=code)
+                for part in topic.partition_states
+            ],
+        )
+        for topic in request.topic_states
+    ]
+    return LeaderAndIsrResponse(error_code=code, topics=topics)
 
 
 def assignment_error(

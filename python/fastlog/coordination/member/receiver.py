@@ -98,7 +98,7 @@ class ControlReceiver:
         """Leads and follows as the controller says; a code for each partition. Raises StoreError."""
         async with self._lock:
             if error := self._refused(request):
-                return LeaderAndIsrResponse(error_code=int(error))
+                return assigned.refusal(request, error)
             codes: dict[PartitionKey, ErrorCode] = {}
             wanted: dict[str, dict[int, PartitionState]] = {}
             ids = {topic.topic_name: topic.topic_id for topic in request.topic_states}
