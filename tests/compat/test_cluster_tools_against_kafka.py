@@ -188,8 +188,9 @@ def _day(tools: _Tools) -> None:
         "begins again": ("--execute",),
         "is changed": ("--execute", "--additional", "--throttle", "2000000"),
         "is looked at": ("--verify", "--preserve-throttles"),
-        "is cancelled": ("--cancel",),
-        "is cancelled again": ("--cancel",),
+        # The tool would wait for the broker that is gone, to take its limits away.
+        "is cancelled": ("--cancel", "--preserve-throttles"),
+        "is cancelled again": ("--cancel", "--preserve-throttles"),
     }.items():
         tools.run(f"a move {name}", _REASSIGNMENT, *asked, *words)
         tools.run(f"it {name}", _REASSIGNMENT, "--list")
