@@ -43,7 +43,7 @@ test-rust:
 
 test-python: build
 	cargo build --release --package fastlog-capi --quiet
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -p no:benchmark
+	$(BIN)/python -m tests.suite --numprocesses $(TEST_PROCESSES)
 
 test-trees: build  ## the integration tests with all metadata on a fastlog-keeper, then on three ZooKeeper servers
 	$(BIN)/python -m tests.compat.on_trees --numprocesses $(TEST_PROCESSES) --dist loadfile

@@ -46,8 +46,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup() -> Generator[None, object, object]:
-    """The same for fixtures that fetch peers."""
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """The same for fixtures that fetch peers, for each test that shares one."""
     return (yield from _skip_when_allowed())
 
 

@@ -68,11 +68,15 @@ class BrokerProcess:
         """Starts the broker; returns the seconds until its port accepted a connection."""
         began = time.monotonic()
         self.launch(*extra)
+        self.wait(timeout=timeout)
+        return time.monotonic() - began
+
+    def wait(self, *, timeout: float = 30) -> None:
+        """Returns when the port of a broker that was launched accepts a connection."""
         try:
             wait_for_port("127.0.0.1", self.port, process=self._process, timeout=timeout)
         except (RuntimeError, TimeoutError) as error:
             raise AssertionError(f"the broker did not start: {error}\n{self.log_text[-4000:]}") from error
-        return time.monotonic() - began
 
     def launch(self, *extra: str) -> None:
         """Starts the broker; returns at once."""

@@ -225,7 +225,9 @@ def test_a_follower_that_waits_at_the_end_has_caught_up_until_the_next_append(cl
     two.ask(), three.ask()
     long_ago = [cluster.call(lambda f=f: setattr(f, "caught_up_ms", 0)) for f in partition.followers.values()]
     assert long_ago == [None, None]
-    before = cluster.call(cluster.services.replicas.now_ms)
+    asked = cluster.call(cluster.services.replicas.now_ms)
+    while (before := cluster.call(cluster.services.replicas.now_ms)) == asked:
+        time.sleep(0.001)
     two.go_on()
     cluster.client.ask(produce("t", batch(b"a"), acks=1), 9)
     caught_up = {node: follower.caught_up_ms for node, follower in partition.followers.items()}

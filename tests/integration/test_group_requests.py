@@ -217,6 +217,13 @@ def test_commits_that_are_refused(client: RawClient) -> None:
     assert commit(client, 1, generation_id_or_member_epoch=1, member_id=member_id) is ErrorCode.NONE
 
 
+def test_metadata_is_measured_in_characters_of_java(client: RawClient) -> None:
+    """Not in bytes; one beyond the 65,536th is two."""
+    assert commit(client, 1, metadata="ü" * 10) is ErrorCode.NONE
+    assert commit(client, 1, metadata="😀" * 5) is ErrorCode.NONE
+    assert commit(client, 1, metadata="😀" * 5 + "x") is ErrorCode.OFFSET_METADATA_TOO_LARGE
+
+
 @pytest.mark.parametrize("version", versions(ApiKey.DESCRIBE_GROUPS))
 def test_describe(client: RawClient, version: int) -> None:
     member_id = stable(client)

@@ -48,6 +48,16 @@ def test_a_directory_of_kafka_is_listed(tmp_path: Path, caplog: pytest.LogCaptur
         assert name in caplog.text
 
 
+def test_a_link_to_a_partition_elsewhere_is_listed(tmp_path: Path) -> None:
+    """A partition that somebody moved to another disk; Kafka serves it."""
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data.mkdir()
+    elsewhere.mkdir()
+    (data / "t-0").symlink_to(elsewhere)
+    (data / "t-1").symlink_to(tmp_path / "nothing")
+    assert [(entry.topic, entry.partition) for entry in list_log_directory(data).partitions] == [("t", 0)]
+
+
 def test_a_partition_in_two_directories_is_told(tmp_path: Path) -> None:
     for parent in ("a", "b"):
         (tmp_path / parent / "t-0").mkdir(parents=True)
