@@ -21,8 +21,10 @@ from tests.cluster.control import give_control
 from tests.cluster.extent import WHOLE
 from tests.cluster.kinds import Kind
 from tests.compat.cluster_answers import Stage
+from tests.compat.cluster_of_replicas import produce
 from tests.compat.cluster_of_topics import by_hand
 from tests.compat.tool_session import ToolSession
+from tests.harness.batches import batch
 from tests.harness.waiting import wait_until
 from tests.peers.apache_kafka import CONFIG_COMMAND, KAFKA_3, TOPIC_COMMAND, JavaTools
 
@@ -36,6 +38,9 @@ _SHELL: Final = "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka"
 
 Said = dict[str, tuple[int, list[str], list[str]]]
 """By what was done: exit status, lines of stdout and of stderr."""
+
+_BATCHES: Final = 16
+_BATCH_BYTES: Final = 1 << 19
 
 _NOISE: Final = re.compile(r"\s*(at |\.\.\. \d+ more|SLF4J|log4j:)|\s*$|.*(zookeeper\.|ZooKeeper -|WATCHER)")
 _EVENED: Final = (
@@ -178,30 +183,48 @@ def _day(tools: _Tools) -> None:
             continue
         tools.run(f"a look: {name}", _REASSIGNMENT, "--reassignment-json-file", path, "--verify")
         tools.run(f"an end: {name}", _REASSIGNMENT, "--reassignment-json-file", path, "--cancel")
+    _slow_move(tools)
     stage.stop(3)
     tools.topics("one gone")
-    # It goes on when broker 3 is back.
-    stuck = tools.file("stuck.json", plan(t=[[1, 3]]))
-    asked = ("--reassignment-json-file", stuck)
+    to_gone = tools.file("gone.json", plan(t=[[1, 3]]))
     for name, words in {
         "begins": ("--execute", "--throttle", "1000000"),
-        "begins again": ("--execute",),
-        "is changed": ("--execute", "--additional", "--throttle", "2000000"),
         "is looked at": ("--verify", "--preserve-throttles"),
-        # The tool would wait for the broker that is gone, to take its limits away.
+        # Without that the tool would wait for the broker that is gone, to take its limits away.
         "is cancelled": ("--cancel", "--preserve-throttles"),
-        "is cancelled again": ("--cancel", "--preserve-throttles"),
     }.items():
-        tools.run(f"a move {name}", _REASSIGNMENT, *asked, *words)
-        tools.run(f"it {name}", _REASSIGNMENT, "--list")
-        tools.run(f"a topic {name}", TOPIC_COMMAND, "--describe", "--topic", "t")
-        stage.settle()
+        tools.run(f"a move to one gone {name}", _REASSIGNMENT, "--reassignment-json-file", to_gone, *words)
     tools.shell("one gone", "get /brokers/topics/t", "get /brokers/topics/t/partitions/2/state")
     tools.elections("one gone", chosen)
     stage.start(3)
     stage.settle(lambda state: all(part.whole for part in state.of("t").values()))
     tools.elections("back", chosen)
     tools.topics("back")
+
+
+def _slow_move(tools: _Tools) -> None:
+    """A move that takes much longer than all that is asked about it: a byte a second, of eight megabytes."""
+    stage = tools.stage
+    for _ in range(_BATCHES):
+        answer = stage.call(2, produce("m", 0, batch(bytes(_BATCH_BYTES))), 9)
+        assert answer.responses[0].partition_responses[0].error_code == 0
+    stage.settle()
+    slow, other = tools.file("slow.json", plan(m=[[1]])), tools.file("other.json", plan(m=[[3, 1]]))
+    for name, words in {
+        "begins": (slow, "--execute", "--throttle", "1"),
+        "begins again": (slow, "--execute"),
+        "gets another target": (other, "--execute", "--additional", "--throttle", "1"),
+        "is looked at": (other, "--verify", "--preserve-throttles"),
+        "was another one": (slow, "--verify", "--preserve-throttles"),
+        "is cancelled": (other, "--cancel"),
+        "is cancelled again": (other, "--cancel"),
+    }.items():
+        path, *rest = words
+        tools.run(f"a move {name}", _REASSIGNMENT, "--reassignment-json-file", path, *rest)
+        tools.run(f"it {name}", _REASSIGNMENT, "--list")
+        tools.run(f"the topic when it {name}", TOPIC_COMMAND, "--describe", "--topic", "m")
+    # The order of what was there is that of the last target.
+    stage.settle(lambda state: {2, 3} == {*state.partitions["m", 0].replicas})
 
 
 def _said(kind: Kind, session: ToolSession, directory: Path) -> Said:
