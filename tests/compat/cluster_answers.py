@@ -113,7 +113,12 @@ class Stage:
     def _expected(self, state: TreeState) -> Any:
         live = set(state.brokers)
         return live, {
-            key: (part.leader if part.leader in live else -1, part.leader_epoch, frozenset(part.isr))
+            key: (
+                part.leader if part.leader in live else -1,
+                part.leader_epoch,
+                frozenset(part.isr),
+                part.replicas,
+            )
             for key, part in state.partitions.items()
             if key[0] not in self.doomed
         }
@@ -127,6 +132,7 @@ class Stage:
                 part.leader_id,
                 part.leader_epoch,
                 frozenset(part.isr_nodes),
+                tuple(part.replica_nodes),
             )
             for topic in answer.topics
             if topic.name not in self.doomed

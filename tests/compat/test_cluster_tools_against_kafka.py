@@ -129,8 +129,8 @@ def _ordered(line: str) -> str:
     """With what has no order in one: keys of JSON, members of in-sync sets, settings."""
     if line.startswith("{"):
         return json.dumps(json.loads(line), sort_keys=True)
-    found = re.match(r"(.*(?:Isr|Configs): )(.*)", line)
-    return line if found is None else found[1] + ",".join(sorted(found[2].split(",")))
+    found = re.match(r"(.*(?:Isr: |Configs: ))(\S+)(.*)", line)
+    return line if found is None else f"{found[1]}{sorted(found[2].split(','))}{found[3]}"
 
 
 def plan(**rows: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -221,6 +221,8 @@ def _slow_move(tools: _Tools) -> None:
     }.items():
         path, *rest = words
         tools.run(f"a move {name}", _REASSIGNMENT, "--reassignment-json-file", path, *rest)
+        # All brokers hear of it a moment later, and a tool asks any of them.
+        stage.settle()
         tools.run(f"it {name}", _REASSIGNMENT, "--list")
         tools.run(f"the topic when it {name}", TOPIC_COMMAND, "--describe", "--topic", "m")
     # The order of what was there is that of the last target.
