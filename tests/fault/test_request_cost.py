@@ -9,7 +9,6 @@ does not look for other work.
 from __future__ import annotations
 
 import asyncio
-import selectors
 import struct
 import time
 from collections.abc import Iterator
@@ -18,19 +17,23 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.server.fetch.sessions import FIRST_EPOCH, MAX_PARTITIONS, NO_EPOCH
+from fastlog.server.requests import turns
 from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.registry import load_handlers
 from fastlog.wire import APIS, ApiKey, encode_request
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
+from fastlog.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
 )
+from tests.harness.loop_probe import ProbedSelector
 from tests.harness.request_arrays import ArrayPath, Filling, array_paths, frame_with
 from tests.harness.waiting import wait_until
-from tests.integration.running import RunningBroker
+from tests.integration.transaction_broker import TransactionBroker
 
 FEW = 1000
 MANY = 16_000
@@ -40,6 +43,8 @@ SLACK_SECONDS = 0.03
 LONGEST_HOLD = 0.045
 """Twice what is promised, and a little: the clock that is measured here stops late on a busy machine."""
 TRIES = 3
+LARGEST_PIECE = 1 / 13
+"""Of the CPU time of a fetch of all partitions, what may be done in one piece."""
 
 AFTER_IT = encode_request(ApiVersionsRequest(), 0, 2)
 AFTER_IT_ID = struct.pack(">i", 2)
@@ -49,27 +54,12 @@ FILLINGS = (Filling("known"), Filling("new-%d", 2, distinct_ids=True), Filling("
 KEYS = [ApiKey(key) for key in sorted(load_handlers()) if key not in OF_CLUSTERS]
 
 
-class ProbedSelector(selectors.DefaultSelector):
-    """Notes the longest CPU time between two looks for events."""
-
-    longest = 0.0
-    _began: float | None = None
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As its base."""
-        if self._began is not None:
-            self.longest = max(self.longest, time.thread_time() - self._began)
-        events = super().select(timeout)
-        self._began = time.thread_time()
-        return events
-
-
 class Measured:
     """A broker with a topic and a group, both named `known`."""
 
     def __init__(self, directory: Path) -> None:
         self.probe = ProbedSelector()
-        self.running = RunningBroker(
+        self.running = TransactionBroker(
             directory,
             {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0"},
             asyncio.SelectorEventLoop(self.probe),
@@ -152,3 +142,27 @@ def test_doubled_elements_cost_twice_and_never_hold_the_loop(measured: Measured,
         problems += [_growth(measured, key, version, path, filling) for filling in FILLINGS]
         problems.append(_hold(measured, key, version, path))
     assert not any(problems), "\n".join(filter(None, problems))
+
+
+def fetch_of_all(epoch: int) -> bytes:
+    """A fetch of as many partitions as one request may have, one of which is there."""
+    rows = [FetchPartition(partition=number, partition_max_bytes=1024) for number in range(MAX_PARTITIONS)]
+    topics = [FetchTopic(topic="known", partitions=rows)]
+    return encode_request(FetchRequest(session_epoch=epoch, topics=topics), 12, 1)
+
+
+@pytest.mark.parametrize("epoch", [NO_EPOCH, FIRST_EPOCH], ids=["no session", "new session"])
+def test_a_fetch_of_all_partitions_is_done_in_lots(
+    measured: Measured, epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With turns that are over at once nothing holds the loop longer than a lot, or than what must be done in
+    one piece: so much of the whole."""
+    frame = fetch_of_all(epoch)
+    measured.cost(frame)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "AT_ONCE_SECONDS", 0.0)
+    shares = []
+    for _ in range(TRIES):
+        whole, held = measured.cost(frame)
+        shares.append(held / whole)
+    assert min(shares) < LARGEST_PIECE, shares

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.consistency import check_consistency
 from fastlog.config.definitions import BROKER_KEYS
 from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR
@@ -88,6 +89,15 @@ class BrokerConfig:
     group_consumer_migration_policy: str
     offset_metadata_max_bytes: int
     transaction_max_timeout_ms: int
+    transaction_abort_timed_out_transaction_cleanup_interval_ms: int
+    transaction_remove_expired_transaction_cleanup_interval_ms: int
+    transaction_partition_verification_enable: bool
+    transaction_state_log_load_buffer_size: int
+    transaction_state_log_min_isr: int
+    transaction_state_log_num_partitions: int
+    transaction_state_log_replication_factor: int
+    transaction_state_log_segment_bytes: int
+    transactional_id_expiration_ms: int
     offsets_commit_timeout_ms: int
     offsets_load_buffer_size: int
     offsets_retention_minutes: int
@@ -105,6 +115,8 @@ class BrokerConfig:
     replica_fetch_wait_max_ms: int
     replica_high_watermark_checkpoint_interval_ms: int
     replica_socket_timeout_ms: int
+    replication_quota_window_num: int
+    replication_quota_window_size_seconds: int
 
     log_cleaner_enable: bool
     log_cleaner_threads: int

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.secrets import hide_secrets
 from fastlog.config.checks import Check
 from fastlog.config.types import MASK, ConfigType, Value, format_value, parse_value
@@ -34,7 +34,6 @@ class Unused(Enum):
 
     REPLICATION = "brokers of this release do not have that among themselves"
     SHARE = "share groups are not supported"
-    TRANSACTIONS = "this release has no transactions"
     SECURITY = "this release has no TLS, SASL or access control"
     QUOTAS = "this release has no quotas"
     METRICS = "fastlog's metrics are read over HTTP, without reporters, samples or levels"
