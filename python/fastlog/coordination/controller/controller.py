@@ -224,7 +224,7 @@ class Controller:
         return await self._ask(
             "ElectLeaders",
             lambda term: election_events.elect(term, request),
-            lambda: election_events.not_controller(request),
+            election_events.not_controller,
         )
 
     async def alter_reassignments(

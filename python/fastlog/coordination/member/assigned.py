@@ -35,7 +35,9 @@ from fastlog.base.persistent_map import PersistentMap
 from fastlog.coordination.cluster_view import UNKNOWN_PARTITION, PartitionState, TopicState
 from fastlog.coordination.topic_names import is_internal
 from fastlog.errors import ErrorCode
-from fastlog.wire.messages.leader_and_isr import LeaderAndIsrPartitionState
+from fastlog.wire.messages.leader_and_isr import (
+    LeaderAndIsrPartitionState,
+)
 
 ANY_EPOCH: Final = (-2, -1)
 """Leader epochs of a StopReplica that are not compared: the topic is deleted, or the sender knows none."""

@@ -28,7 +28,7 @@ from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
 from fastlog.coordination.member.obstacles import Obstacles
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
 from fastlog.coordination.member.possible import Possible
-from fastlog.coordination.member.sorted_out import SortedOut
+from fastlog.coordination.member.sorted_out import SortedOut, refusal
 from fastlog.errors import ErrorCode, FastlogError
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import FAILURES, PARALLEL_PARTITIONS, Outcome, Reconciler
@@ -117,7 +117,7 @@ class ControlReceiver:
         """Leads and follows as the controller says; a code for each partition. Raises StoreError."""
         async with self._lock:
             if error := self._refused(request):
-                return LeaderAndIsrResponse(error_code=int(error))
+                return await refusal(request, error)
             found = await self._sort_out(request)
             if found.suspects:
                 await self._find_lost(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 from fastlog.coordination.cluster_view import PartitionState, TopicState
@@ -40,14 +42,26 @@ class SortedOut:
 
     async def answer(self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse:
         """A code for each partition that is named."""
-        turns = Turns(_PARTITIONS_PER_TURN)
-        topics: list[LeaderAndIsrTopicError] = []
-        for topic, error in zip(request.topic_states, self.refused, strict=True):
-            rows: list[LeaderAndIsrPartitionError] = []
-            for partition in topic.partition_states:
-                number = partition.partition_index
-                code = error or self.codes[topic.topic_name, number]
-                rows.append(LeaderAndIsrPartitionError(partition_index=number, error_code=int(code)))
-                await turns.step()
-            topics.append(LeaderAndIsrTopicError(topic.topic_id, rows))
-        return LeaderAndIsrResponse(topics=topics)
+        return LeaderAndIsrResponse(topics=await _rows(request, self.refused, self.codes))
+
+
+async def refusal(request: LeaderAndIsrRequest, error: ErrorCode) -> LeaderAndIsrResponse:
+    """The answer to a request of which nothing is done: the error stands for each partition, too."""
+    return LeaderAndIsrResponse(error_code=int(error), topics=await _rows(request, repeat(error), {}))
+
+
+async def _rows(
+    request: LeaderAndIsrRequest, refused: Iterable[ErrorCode], codes: Mapping[PartitionKey, ErrorCode]
+) -> list[LeaderAndIsrTopicError]:
+    """The codes of whole topics, in their order, and where those are NONE, of their partitions."""
+    turns = Turns(_PARTITIONS_PER_TURN)
+    topics: list[LeaderAndIsrTopicError] = []
+    for topic, error in zip(request.topic_states, refused, strict=False):
+        rows: list[LeaderAndIsrPartitionError] = []
+        for partition in topic.partition_states:
+            number = partition.partition_index
+            code = error or codes[topic.topic_name, number]
+            rows.append(LeaderAndIsrPartitionError(partition_index=number, error_code=int(code)))
+            await turns.step()
+        topics.append(LeaderAndIsrTopicError(topic.topic_id, rows))
+    return topics

@@ -131,6 +131,13 @@ class TopicWrites:
         self._controller.topics_written()
         return {name: error for name, error in zip(names, outcomes, strict=True) if error is not None}
 
+    async def is_being_deleted(self, name: str) -> bool:
+        """Whether the controller is to delete a topic, or does so: no broker shows it any more then."""
+        if topic_name_problem(name) is not None:
+            return False
+        (node,) = await self._read(paths.deletion(name))
+        return node is not None
+
     async def bring_back(self, topics: Sequence[TopicState]) -> None:
         """Makes the nodes of topics again that somebody has removed, as they are known here.
 

@@ -137,14 +137,16 @@ class MemberTopics(ConfigChanges):
         validate_only: bool = False,
         seconds: float = _DEFAULT_SECONDS,
     ) -> list[TopicState | Exception]:
-        """Lets topics grow, none of which stands twice. Errors: see `TopicWrites.grow`, REQUEST_TIMED_OUT."""
+        """Lets topics grow, none of which stands twice. Errors: those of `_growing` and
+        `TopicWrites.grow`, REQUEST_TIMED_OUT.
+        """
         seconds = self._patience(seconds)
         await self._check_controller(seconds)
         outcomes: list[TopicState | Exception] = []
         totals: dict[str, int] = {}
         for item in wanted:
             try:
-                topic = self._find(item.name)
+                topic = await self._growing(item.name)
                 totals[item.name] = await self._writes.grow(item, self._view.racks(), store=not validate_only)
             except Exception as error:  # noqa: BLE001 - it is the topic's own
                 outcomes.append(error)
@@ -161,6 +163,16 @@ class MemberTopics(ConfigChanges):
             else self._outcome(outcome.name, None, totals[outcome.name])
             for outcome in outcomes
         ]
+
+    async def _growing(self, name: str) -> TopicState:
+        """A topic that is to grow. Raises KafkaError(UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION)."""
+        try:
+            return self._find(name)
+        except KafkaError:
+            if await self._writes.is_being_deleted(name):
+                text = f"topic '{name}' is being deleted"
+                raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, text) from None
+            raise
 
     async def delete_all(
         self, topics: Sequence[str | bytes], seconds: float = _DEFAULT_SECONDS
