@@ -18,6 +18,7 @@ from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.server.broker import Broker
 from fastlog.server.network.session import ListenerIdentity, Session
 from fastlog.server.requests.context import BrokerServices, RequestContext
+from fastlog.server.requests.registry import load_handlers
 from fastlog.server.requests.turns import Pace, Turns
 from fastlog.wire import Request, RequestHeader
 from fastlog.wire.api_keys import API_VERSIONS
@@ -91,6 +92,7 @@ class World:
         )
         with patch("fastlog.server.broker.IoEngine", SeededEngine):
             await self._broker.start()
+        self.services.registry.update(load_handlers())
         if loaded:
             await self.loaded()
 
