@@ -13,6 +13,7 @@ import pytest
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.registry import load_handlers
+from fastlog.server.requests.transactional import OF_TRANSACTIONS
 from fastlog.wire import ApiKey, decode_response
 from fastlog.wire.messages import request_type
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
@@ -24,6 +25,7 @@ from tests.harness.group_requests import commit_request
 from tests.harness.link import Link
 from tests.harness.net import free_port
 from tests.harness.scrape import scrape
+from tests.integration.transaction_broker import Producer, TransactionBroker
 
 APIS = [ApiKey(key) for key in sorted(load_handlers()) if key not in OF_CLUSTERS]
 CLIENT_IDS = (None, "", "c" * LONGEST, "😀" * (LONGEST // 4), NOT_UTF8)
@@ -73,6 +75,32 @@ def broker(tmp_path_factory: pytest.TempPathFactory, http_port: int) -> Iterator
         assert "Traceback" not in process.log_text, process.log_text[-4000:]
 
 
+@pytest.fixture(scope="module")
+def transactional(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    """(Port, that of metrics) of a broker that coordinates transactions and has the topic `t`."""
+    running = TransactionBroker(
+        tmp_path_factory.mktemp("transactional"),
+        {"auto.create.topics.enable": "false", "fastlog.http.port": "0"},
+    )
+    running.start()
+    with running.connect() as client:
+        client.ask(CreateTopicsRequest(topics=[CreatableTopic("t", 1, 1)], timeout_ms=10_000), 5)
+        Producer(client, "t").initialized()
+    endpoint = running.broker.http_endpoint
+    assert endpoint is not None
+    yield running.port, endpoint[1]
+    running.close()
+
+
+@pytest.fixture
+def ports(request: pytest.FixtureRequest, key: ApiKey) -> tuple[int, int]:
+    """(Port, that of metrics) of a broker that serves this API."""
+    if key in OF_TRANSACTIONS:
+        found: tuple[int, int] = request.getfixturevalue("transactional")
+        return found
+    return request.getfixturevalue("broker").port, request.getfixturevalue("http_port")
+
+
 def requests(key: ApiKey) -> Iterator[tuple[Edge, str | None]]:
     """(request, client id) of one API."""
     numbers = itertools.count()
@@ -94,11 +122,12 @@ def requests(key: ApiKey) -> Iterator[tuple[Edge, str | None]]:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("key", APIS, ids=lambda key: key.name)
-def test_answers_at_the_edges(broker: BrokerProcess, http_port: int, key: ApiKey) -> None:
+def test_answers_at_the_edges(ports: tuple[int, int], key: ApiKey) -> None:
     """Each request has an answer on this connection, none UNKNOWN_SERVER_ERROR; metrics know each code."""
+    port, http_port = ports
     told = Counter(errors_of(http_port, key))
     surprises = []
-    with Link(broker.port, timeout=20) as link:
+    with Link(port, timeout=20) as link:
         for number, (edge, client_id) in enumerate(requests(key)):
             link.socket.sendall(frame_of(edge, number, client_id))
             try:

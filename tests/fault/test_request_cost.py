@@ -30,7 +30,7 @@ from fastlog.wire.messages.group_offsets import (
 )
 from tests.harness.request_arrays import ArrayPath, Filling, array_paths, frame_with
 from tests.harness.waiting import wait_until
-from tests.integration.running import RunningBroker
+from tests.integration.transaction_broker import TransactionBroker
 
 FEW = 1000
 MANY = 16_000
@@ -69,7 +69,7 @@ class Measured:
 
     def __init__(self, directory: Path) -> None:
         self.probe = ProbedSelector()
-        self.running = RunningBroker(
+        self.running = TransactionBroker(
             directory,
             {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0"},
             asyncio.SelectorEventLoop(self.probe),

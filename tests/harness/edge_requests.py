@@ -55,7 +55,7 @@ def codes(value: Any) -> list[int]:
     found: list[int] = []
     for field in struct_fields(type(value)):
         item = getattr(value, field.name)
-        if field.name == "error_code":
+        if field.name.endswith("error_code"):
             found += [item] if item else []
         elif field.wire.struct is not None and item is not None:
             for part in item if isinstance(item, list) else [item]:

@@ -103,8 +103,10 @@ def _scalar(spec: FieldSpec, version: int, index: int, filling: Filling) -> Any:
     name = spec.name
     if name in _NUMBERED:
         return index
-    if name in _NOBODY:
-        return None if version in spec.wire.nullable else -1
+    if name in _NOBODY and version in spec.wire.nullable:
+        return None
+    if name in _NOBODY and spec.wire.kind != "string":
+        return -1
     if name in _TIMES:
         return 10_000
     if name == "max_wait_ms":

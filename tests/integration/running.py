@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from fastlog.config import BrokerConfig, Flag, load_settings
 from fastlog.server.broker import Broker
+from fastlog.server.transaction_parts import MakeMarkerWriter
 from fastlog.wire import ApiKey, Request, Response, decode_response
 from tests.harness.link import Connection
 from tests.harness.metadata_place import metadata_settings
@@ -58,10 +59,16 @@ class RunningBroker:
         }
         settings = load_settings(flags=[Flag(name, text) for name, text in flags.items()])
         self._broker = Broker(
-            BrokerConfig.from_settings(settings), on_all_directories_failed=self.failures.append
+            BrokerConfig.from_settings(settings),
+            on_all_directories_failed=self.failures.append,
+            marker_writer=self.marker_writer(),
         )
         self.run(self._broker.start())
         self.port = self._broker.endpoints["PLAINTEXT"][1]
+
+    def marker_writer(self) -> MakeMarkerWriter | None:
+        """What writes markers of transactions."""
+        return None
 
     def stop(self) -> bool:
         """Stops the broker; whether it says that its logs are clean."""

@@ -34,6 +34,7 @@ from fastlog.wire.messages.topics import (
 from tests.harness.request_arrays import ArrayPath, Filling, array_paths, frame_repeating
 from tests.harness.waiting import wait_until
 from tests.integration.running import RunningBroker
+from tests.integration.transaction_broker import TransactionBroker
 
 NAME = "known"
 METADATA = "m" * 4000
@@ -52,7 +53,7 @@ AFTER_IT = encode_request(ApiVersionsRequest(), 0, 2)
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
     """One for all tests."""
-    running = RunningBroker(
+    running = TransactionBroker(
         tmp_path_factory.mktemp("repeated"), {"auto.create.topics.enable": "false", "num.partitions": "1"}
     )
     running.start()

@@ -60,6 +60,16 @@ NOT_IN_KIO = {
     (f"ConsumerGroup{name}", 1)
     for name in ("HeartbeatRequest", "HeartbeatResponse", "DescribeRequest", "DescribeResponse")
 } | {("DescribeGroupsRequest", 6), ("DescribeGroupsResponse", 6)}
+NOT_IN_KIO |= {
+    (f"{name}{direction}", version)
+    for name, version in (
+        ("EndTxn", 5),
+        ("WriteTxnMarkers", 2),
+        ("TxnOffsetCommit", 5),
+        ("ListTransactions", 2),
+    )
+    for direction in ("Request", "Response")
+}
 
 
 def encode(message: Message, version: int) -> bytes:

@@ -88,6 +88,15 @@ class BrokerConfig:
     group_consumer_migration_policy: str
     offset_metadata_max_bytes: int
     transaction_max_timeout_ms: int
+    transaction_abort_timed_out_transaction_cleanup_interval_ms: int
+    transaction_remove_expired_transaction_cleanup_interval_ms: int
+    transaction_partition_verification_enable: bool
+    transaction_state_log_load_buffer_size: int
+    transaction_state_log_min_isr: int
+    transaction_state_log_num_partitions: int
+    transaction_state_log_replication_factor: int
+    transaction_state_log_segment_bytes: int
+    transactional_id_expiration_ms: int
     offsets_commit_timeout_ms: int
     offsets_load_buffer_size: int
     offsets_retention_minutes: int

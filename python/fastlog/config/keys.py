@@ -34,7 +34,6 @@ class Unused(Enum):
 
     REPLICATION = "brokers of this release do not have that among themselves"
     SHARE = "share groups are not supported"
-    TRANSACTIONS = "this release has no transactions"
     SECURITY = "this release has no TLS, SASL or access control"
     QUOTAS = "this release has no quotas"
     METRICS = "fastlog's metrics are read over HTTP, without reporters, samples or levels"

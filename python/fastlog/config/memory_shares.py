@@ -6,7 +6,8 @@
 | work               | 4 / 32 | 64 MiB     | what large requests become while they are worked on             |
 | fetched            | 4 / 32 | 64 MiB     | records that were read and are not sent yet                     |
 | answers            | 2 / 32 | 32 MiB     | other answers, in the making or not taken; one may have 6 / 32  |
-| groups             | 6 / 32 | 96 MiB     | members, their metadata and assignments, committed offsets      |
+| groups             | 5 / 32 | 80 MiB     | members, their metadata and assignments, committed offsets      |
+| transactions       | 1 / 32 | 16 MiB     | transactional ids, and the partitions of open transactions      |
 | fetches            | 2 / 32 | 32 MiB     | fetch sessions, and partitions of fetches that wait             |
 | patterns           | 1 / 32 | 16 MiB     | compiled regular expressions                                    |
 | connections        | 4 / 32 | 64 MiB     | one connection is reckoned with 8 KiB                           |
@@ -34,6 +35,7 @@ class MemoryShares:
     answers: int
     one_answer: int
     groups: int
+    transactions: int
     fetches: int
     patterns: int
     connections: int
@@ -49,7 +51,8 @@ class MemoryShares:
             answers=2 * part,
             # No group is too large to be told of.
             one_answer=6 * part,
-            groups=6 * part,
+            groups=5 * part,
+            transactions=part,
             fetches=2 * part,
             patterns=part,
             connections=4 * part,

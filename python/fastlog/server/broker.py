@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from fastlog.base.clock import Clock, SystemClock
@@ -20,15 +19,15 @@ from fastlog.base.tasks import Supervisor
 from fastlog.config import BrokerConfig, LiveConfig
 from fastlog.coordination.cluster_view import BrokerInfo, ClusterView
 from fastlog.coordination.groups.service import GroupService
+from fastlog.coordination.observers import TopicObservers
 from fastlog.coordination.producer_ids import ProducerIds
-from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.native import IoEngine, set_open_files
 from fastlog.replication.appender import Appender
 from fastlog.replication.committer import GroupCommitter
 from fastlog.replication.isr_manager import IsrManager
 from fastlog.replication.local_partitions import LocalPartitions
 from fastlog.replication.news import PartitionNews
-from fastlog.replication.partition import PartitionKey, Surroundings
+from fastlog.replication.partition import Surroundings
 from fastlog.replication.purgatory import Purgatory
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.server.configs_in_force import ConfigsInForce
@@ -54,14 +53,24 @@ from fastlog.server.network.listener import BoundListener, bind
 from fastlog.server.network.session import ListenerIdentity
 from fastlog.server.observability.http_service import Observability
 from fastlog.server.observability.metrics import BrokerMetrics
+from fastlog.server.partition_hooks import (
+    advanced,
+    cut,
+    high_watermark_of,
+    last_stable_offset_of,
+    resign_groups,
+    take_offline,
+)
 from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
 from fastlog.server.requests.registry import Registry, load_handlers
 from fastlog.server.requests.searches import Searches
+from fastlog.server.requests.transactional import OF_TRANSACTIONS
 from fastlog.server.requests.turns import Turns
 from fastlog.server.topic_parts import TopicParts
+from fastlog.server.transaction_parts import MakeMarkerWriter, transaction_parts
 from fastlog.server.unused_settings import warn_of_unused
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
@@ -84,6 +93,7 @@ class Broker:
     """One broker on one event loop: `start`, then `stop`; afterwards it is of no more use.
 
     `on_all_directories_failed` is called when no log directory is left; by default the process ends.
+    `marker_writer` makes what writes markers of transactions, which are not offered without it.
     """
 
     def __init__(
@@ -92,10 +102,12 @@ class Broker:
         clock: Clock | None = None,
         *,
         on_all_directories_failed: Callable[[str], None] = halt,
+        marker_writer: MakeMarkerWriter | None = None,
     ) -> None:
         self._live_config = LiveConfig(config)
         self._clock = clock or SystemClock()
         self._on_all_directories_failed = on_all_directories_failed
+        self._marker_writer = marker_writer
         self.tasks: Final = Supervisor(self._clock.monotonic)
         """All background work of this broker."""
         self._steps: list[Callable[[Ending], Coroutine[Any, Any, None]]] = []
@@ -159,6 +171,8 @@ class Broker:
             ending.call("listening", listener.close)
         if self._services is not None:
             ending.call("resigning as coordinator", self._services.groups.resign)
+            if self._services.transactions is not None:
+                ending.call("resigning as coordinator", self._services.transactions.resign)
         if self._table is not None and self._dispatcher is not None:
             await self._finish_connections(self._table, self._dispatcher, ending)
         await self._end(ending)
@@ -236,16 +250,16 @@ class Broker:
         await following.watermarks.load()
         replicas = following.replicas = ReplicaManager(
             config.node_id,
-            _advanced(logs, purgatory, news),
+            advanced(logs, purgatory, news),
             Surroundings(
                 lambda: int(self._clock.monotonic() * 1000), view.is_alive, following.watermarks.kept
             ),
             on_append=news.tell_append,
         )
-        logs.add_failure_callback(_take_offline(replicas))
-        logs.set_retention_limit(_high_watermark_of(replicas))
-        logs.set_log_start_hook(_cut(replicas))
-        logs.cleaner.set_hooks(CompactionPolicies(live, view), _last_stable_offset_of(replicas))
+        logs.add_failure_callback(take_offline(replicas))
+        logs.set_retention_limit(high_watermark_of(replicas))
+        logs.set_log_start_hook(cut(replicas))
+        logs.cleaner.set_hooks(CompactionPolicies(live, view), last_stable_offset_of(replicas))
         live.on_change(lambda _, after: logs.cleaner.reconfigure(cleaner_settings(after)))
         live.on_change(warn_of_unused)
         committer = GroupCommitter(io.commit)
@@ -255,6 +269,7 @@ class Broker:
         topics = source.topics(TopicParts(live, info, view, logs, replicas, partitions, configs))
         self._at_end("topic changes", topics.close)
         producer_ids = ProducerIds(source.producer_ids)
+        missing_topics = None if source.member is None else source.member.topics.missing
         groups = GroupService(
             view=view,
             topics=topics,
@@ -263,11 +278,27 @@ class Broker:
             clock=self._clock,
             config=lambda: live.current,
             tasks=self.tasks,
-            missing_topics=None if source.member is None else source.member.topics.missing,
+            missing_topics=missing_topics,
         )
         self._at_end("groups", groups.close)
-        topics.observe(groups)
-        logs.add_failure_callback(_resign_groups(groups))
+        transactions = None
+        if self._marker_writer is not None:
+            transactions = transaction_parts(
+                node_id=config.node_id,
+                live=live,
+                view=view,
+                topics=topics,
+                replicas=replicas,
+                appender=appender,
+                producer_ids=producer_ids,
+                clock=self._clock,
+                tasks=self.tasks,
+                missing_topics=missing_topics,
+            )
+            self._at_end("transactions", transactions.close)
+            logs.add_failure_callback(transactions.take_offline)
+        topics.observe(TopicObservers([groups, *([transactions.service] if transactions else [])]))
+        logs.add_failure_callback(resign_groups(groups))
         in_sync_sets = IsrManager(
             config.node_id,
             source.link,
@@ -303,12 +334,20 @@ class Broker:
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
-            registry=_served(load_handlers(), is_member=source.member is not None),
+            registry=_served(
+                load_handlers(),
+                is_member=source.member is not None,
+                has_transactions=transactions is not None,
+            ),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
+            transactions=None if transactions is None else transactions.service,
+            verifier=None if transactions is None else transactions.verifier,
             member=source.member,
         )
         self._services = services
+        if transactions is not None and self._marker_writer is not None:
+            services.marker_writer = transactions.writer = self._marker_writer(services)
         if source.member is not None:
             observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
@@ -316,6 +355,8 @@ class Broker:
         await source.start(producer_ids)
         following.start()
         groups.start()
+        if transactions is not None:
+            transactions.service.start()
         logs.housekeeping.follow_writes()
         logs.start_housekeeping()
         dispatcher = self._serve(services, observe)
@@ -406,72 +447,12 @@ class Broker:
         self._clean = await logs.shutdown(ending)
 
 
-def _advanced(
-    logs: LogManager, purgatory: Purgatory, news: PartitionNews
-) -> Callable[[PartitionKey], object]:
-    """What a partition that has got further means: something to flush, and perhaps answers that wait."""
-
-    def callback(key: PartitionKey) -> None:
-        logs.housekeeping.note_write(key)
-        purgatory.check(key)
-        news.tell(key)
-
-    return callback
-
-
-def _cut(replicas: ReplicaManager) -> Callable[[PartitionKey], object]:
-    """What another log start offset means: those who read the partition are told."""
-
-    def callback(key: PartitionKey) -> None:
-        replica = replicas.find(key)
-        if replica is not None:
-            replica.on_log_cut()
-
-    return callback
-
-
-def _high_watermark_of(replicas: ReplicaManager) -> Callable[[str, int], int | None]:
-    """What retention may delete up to: records that are not committed yet are never deleted."""
-
-    def limit(topic: str, partition: int) -> int | None:
-        replica = replicas.get(topic, partition)
-        return None if replica is None else replica.high_watermark
-
-    return limit
-
-
-def _last_stable_offset_of(replicas: ReplicaManager) -> Callable[[str, int], int | None]:
-    """What may be compacted: committed records below every open transaction."""
-
-    def limit(topic: str, partition: int) -> int | None:
-        replica = replicas.get(topic, partition)
-        return None if replica is None else replica.last_stable_offset()
-
-    return limit
-
-
-def _take_offline(replicas: ReplicaManager) -> Callable[[Path, str, Sequence[PartitionKey]], None]:
-    def callback(path: Path, reason: str, partitions: Sequence[PartitionKey]) -> None:
-        for key in partitions:
-            replica = replicas.find(key)
-            if replica is not None:
-                replica.take_offline()
-
-    return callback
-
-
-def _resign_groups(groups: GroupService) -> Callable[[Path, str, Sequence[PartitionKey]], None]:
-    def callback(path: Path, reason: str, partitions: Sequence[PartitionKey]) -> None:
-        for topic, partition in partitions:
-            if topic == GROUP_METADATA_TOPIC:
-                groups.resigned(partition)
-
-    return callback
-
-
-def _served(registry: Registry, *, is_member: bool) -> Registry:
+def _served(registry: Registry, *, is_member: bool, has_transactions: bool) -> Registry:
     """What is served and offered: a broker that is alone is asked nothing by others."""
-    return {key: entry for key, entry in registry.items() if is_member or entry.api_key not in OF_CLUSTERS}
+    left_out = (frozenset() if is_member else OF_CLUSTERS) | (
+        frozenset() if has_transactions else OF_TRANSACTIONS
+    )
+    return {key: entry for key, entry in registry.items() if entry.api_key not in left_out}
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

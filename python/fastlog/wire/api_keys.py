@@ -2,7 +2,7 @@
 
 Version ranges and first flexible versions are those of Apache Kafka 3.9
 (`clients/src/main/resources/common/message/*Request.json`);
-the two APIs of KIP-848 are at version 1, as in Kafka 4.
+the two APIs of KIP-848 are at version 1, as in Kafka 4, and those of transactions where Kafka 4 has them.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 4, 4, "offsets"),
     ApiKey.ADD_PARTITIONS_TO_TXN: Api("AddPartitionsToTxn", 5, 3, "transactions"),
     ApiKey.ADD_OFFSETS_TO_TXN: Api("AddOffsetsToTxn", 4, 3, "transactions"),
-    ApiKey.END_TXN: Api("EndTxn", 4, 3, "transactions"),
-    ApiKey.WRITE_TXN_MARKERS: Api("WriteTxnMarkers", 1, 1, "txn_markers"),
-    ApiKey.TXN_OFFSET_COMMIT: Api("TxnOffsetCommit", 4, 3, "transactions"),
+    ApiKey.END_TXN: Api("EndTxn", 5, 3, "transactions"),
+    ApiKey.WRITE_TXN_MARKERS: Api("WriteTxnMarkers", 2, 1, "txn_markers"),
+    ApiKey.TXN_OFFSET_COMMIT: Api("TxnOffsetCommit", 5, 3, "transactions"),
     ApiKey.DESCRIBE_ACLS: Api("DescribeAcls", 3, 2, "acls"),
     ApiKey.CREATE_ACLS: Api("CreateAcls", 3, 2, "acls"),
     ApiKey.DELETE_ACLS: Api("DeleteAcls", 3, 2, "acls"),
@@ -171,7 +171,7 @@ APIS: dict[ApiKey, Api] = {
     ApiKey.DESCRIBE_CLUSTER: Api("DescribeCluster", 1, 0, "cluster"),
     ApiKey.DESCRIBE_PRODUCERS: Api("DescribeProducers", 0, 0, "describe_producers"),
     ApiKey.DESCRIBE_TRANSACTIONS: Api("DescribeTransactions", 0, 0, "describe_transactions"),
-    ApiKey.LIST_TRANSACTIONS: Api("ListTransactions", 1, 0, "list_transactions"),
+    ApiKey.LIST_TRANSACTIONS: Api("ListTransactions", 2, 0, "list_transactions"),
     ApiKey.ALLOCATE_PRODUCER_IDS: Api("AllocateProducerIds", 0, 0, "allocate_producer_ids"),
     ApiKey.CONSUMER_GROUP_HEARTBEAT: Api("ConsumerGroupHeartbeat", 1, 0, "consumer_group_heartbeat", _MANY),
     ApiKey.CONSUMER_GROUP_DESCRIBE: Api("ConsumerGroupDescribe", 1, 0, "consumer_group_describe"),

@@ -45,6 +45,11 @@ ALLOWED = {
         "create_task",
     ): "its failure is counted; the next heartbeat begins anew",
     ("coordination/groups/consumer/service.py", "create_task"): "asked for again by the next heartbeat",
+    ("coordination/transactions/changes.py", "call_later"): "guarded; tries one completion again",
+    (
+        "coordination/transactions/markers.py",
+        "create_task",
+    ): "logged, and its markers sent again",
     ("coordination/keeper/journal.py", "create_task"): "what it raises ends the keeper, which is told",
     ("coordination/keeper/listener.py", "call_later"): "look once at one connection",
     (

@@ -21,6 +21,7 @@ _INT32: Final = Struct(">i")
 _INT64: Final = Struct(">q")
 _UUID_BYTES: Final = 16
 _NULL: Final = -1
+_NULL_COUNT: Final = _INT32.pack(_NULL)
 NO_TAGS: Final = b"\0"
 """The end of a struct without tagged fields."""
 
@@ -167,6 +168,13 @@ class FieldReader:
         if not (_NULL if self.flexible else 0) <= count <= len(self._data) - self._at:
             raise BadGroupRecord(f"{count} elements cannot be in {len(self._data)} bytes")
         return [element() for _ in range(count)]
+
+    def is_null(self) -> bool:
+        """Whether an array of the classic encoding is null: then it is read."""
+        if self._data[self._at : self._at + _INT32.size] != _NULL_COUNT:
+            return False
+        self._at += _INT32.size
+        return True
 
     def tagged(self) -> dict[int, FieldReader]:
         """The tagged fields at the end of a struct, by their numbers; none in the classic encoding."""

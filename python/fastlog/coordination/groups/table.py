@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fastlog.base.java_hash import java_hash
 from fastlog.config import GroupConfig
+from fastlog.coordination.coordinator_partition import partition_of
 from fastlog.coordination.groups.classic.state import Group, GroupState
 from fastlog.coordination.groups.committed_offsets import GroupOffsets
 from fastlog.coordination.groups.consumer.assignors import assignor_names
@@ -58,12 +58,6 @@ class Election:
     epoch: int
     topics: Mapping[str, TopicState]
     """Those that there were when offsets of this partition were last kept in step with them."""
-
-
-def partition_of(group_id: str, partitions: int) -> int:
-    """The partition of a group. For the smallest number, which has no `Math.abs`, Kafka takes 0."""
-    value = java_hash(group_id)
-    return (0 if value == -0x8000_0000 else abs(value)) % partitions
 
 
 class GroupTable:

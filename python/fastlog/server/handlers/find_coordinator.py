@@ -1,9 +1,10 @@
 """FindCoordinator (10): who coordinates a group or a transactional id. Versions 0 to 6.
 
-A group is coordinated by the broker that leads its partition of `__consumer_offsets`, which the first to ask
-makes. Those whose partition is led by nobody, is offline here, or is led by a broker that the client's
-listener does not reach get COORDINATOR_NOT_AVAILABLE. Transactions (key type 1)
-and share groups (2) get UNSUPPORTED_VERSION with a message: Java clients give up at once and show it, where a
+A group is coordinated by the broker that leads its partition of `__consumer_offsets`, a transactional id
+(key type 1) by that of `__transaction_state`, which the first to ask makes. Those whose partition is led by
+nobody, is offline here, or is led by a broker that the client's listener does not reach get
+COORDINATOR_NOT_AVAILABLE. What is not coordinated (share groups, key type 2; transactions where no markers
+are written) gets UNSUPPORTED_VERSION with a message: Java clients give up at once and show it, where a
 retriable error has them ask for a minute and then call the broker slow. Key types that Kafka does not know
 get INVALID_REQUEST. Several keys from version 4 on (KIP-699).
 """
@@ -14,8 +15,8 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.table import partition_of
-from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
+from fastlog.coordination.coordinator_partition import partition_of
+from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.requests.registry import handles
 from fastlog.server.requests.replica_lookup import is_offline
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _BATCHED_FROM: Final = 4
 _GROUP: Final = 0
+_TRANSACTION: Final = 1
 _NOT_COORDINATED: Final = MappingProxyType({1: "transactions", 2: "share groups"})
 _NOWHERE: Final = -1
 
@@ -61,28 +63,33 @@ async def _coordinator(ctx: RequestContext, key_type: int) -> Callable[[str], Co
             await ctx.broker.groups.ensure_topic()
         except KafkaError as error:
             return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
-        return _leader_of_groups(ctx)
+        return _leaders_of(ctx, GROUP_METADATA_TOPIC)
+    transactions = ctx.broker.transactions
+    if key_type == _TRANSACTION and transactions is not None:
+        try:
+            await transactions.ensure_topic()
+        except KafkaError as error:
+            return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
+        return _leaders_of(ctx, TRANSACTION_STATE_TOPIC)
     what = _NOT_COORDINATED.get(key_type)
     if what is not None:
         return _missing(ErrorCode.UNSUPPORTED_VERSION, f"this release does not coordinate {what}")
     return _missing(ErrorCode.INVALID_REQUEST, f"unknown key type {key_type}")
 
 
-def _leader_of_groups(ctx: RequestContext) -> Callable[[str], Coordinator]:
-    """Finds who leads the partition of a group."""
+def _leaders_of(ctx: RequestContext, of: str) -> Callable[[str], Coordinator]:
+    """Finds who leads the partition of a key in a coordinators' topic."""
     node_id, listener = ctx.broker.replicas.node_id, ctx.session.listener.name
     snapshot = ctx.broker.cluster.snapshot
     brokers = {info.id: info.endpoints.get(listener) for info in snapshot.brokers}
-    topic = snapshot.topics.get(GROUP_METADATA_TOPIC)
+    topic = snapshot.topics.get(of)
 
     def found(key: str) -> Coordinator:
         if topic is None:
-            return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{GROUP_METADATA_TOPIC} is not there yet")(
-                key
-            )
+            return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{of} is not there yet")(key)
         partition = partition_of(key, len(topic.partitions))
-        name, leader = f"{GROUP_METADATA_TOPIC}-{partition}", topic.partitions[partition].leader
-        if leader == node_id and is_offline(ctx.broker, GROUP_METADATA_TOPIC, partition):
+        name, leader = f"{of}-{partition}", topic.partitions[partition].leader
+        if leader == node_id and is_offline(ctx.broker, of, partition):
             return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{name} is offline")(key)
         if leader not in brokers:
             return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{name} has no leader")(key)

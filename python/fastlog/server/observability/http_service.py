@@ -27,6 +27,7 @@ from fastlog.server.observability.replication_families import replication_famili
 from fastlog.server.observability.request_families import memory_families, request_families
 from fastlog.server.observability.runtime_families import process_text, runtime_families
 from fastlog.server.observability.storage_families import partition_families, storage_families
+from fastlog.server.observability.transaction_families import transaction_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +139,8 @@ class Observability:
             if sources.fetchers is not None:
                 families += replication_families(sources.fetchers)
             families += group_families(services.groups.table)
+            if services.transactions is not None:
+                families += transaction_families(services.transactions, services.clock.now_ms())
             if config.metrics_per_partition:
                 families += partition_families(services)
             if config.metrics_kafka_exporter_names:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
+    from fastlog.coordination.transactions.markers import MarkerWriter
+    from fastlog.coordination.transactions.service import TransactionService
+    from fastlog.coordination.transactions.verification import Verifier
     from fastlog.replication.appender import Appender
     from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
@@ -55,6 +58,12 @@ class BrokerServices:
     registry: Registry
     turns: Turns
     searches: Searches
+    transactions: TransactionService | None = None
+    """None: they are not offered, and the two that follow are not there either."""
+    verifier: Verifier | None = None
+    """What Produce and TxnOffsetCommit ask before they take what is transactional."""
+    marker_writer: MarkerWriter | None = None
+    """Who writes markers to the partitions that this broker leads."""
     member: Member | None = None
     """None: this broker is alone, with a keeper of its own."""
 

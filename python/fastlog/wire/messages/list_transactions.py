@@ -10,13 +10,15 @@ from fastlog.wire.schema import Request, Response, array, int16, int32, int64, s
 
 @dataclass(slots=True)
 class ListTransactionsRequest(Request):
-    """Filters; empty lists let all pass. From version 1 on also by age in milliseconds (KIP-994)."""
+    """Filters; empty lists let all pass. From version 1 on also by age in ms (KIP-994), from 2 on by a
+    pattern of ids (KIP-1152)."""
 
     API = ApiKey.LIST_TRANSACTIONS
 
     state_filters: list[str] = array("string")
     producer_id_filters: list[int] = array("int64")
     duration_filter: int = int64("1+", default=-1)
+    transactional_id_pattern: str | None = string("2+", nullable="2+", default=None)
 
 
 @dataclass(slots=True)

@@ -114,12 +114,14 @@ class EndTxnRequest(Request):
 
 @dataclass(slots=True)
 class EndTxnResponse(Response):
-    """The outcome."""
+    """The outcome; from version 5 on with the identity for the next transaction (KIP-890)."""
 
     API = ApiKey.END_TXN
 
     throttle_time_ms: int = int32()
     error_code: int = int16()
+    producer_id: int = int64("5+", default=-1, ignorable=True)
+    producer_epoch: int = int16("5+", default=-1, ignorable=True)
 
 
 @dataclass(slots=True)

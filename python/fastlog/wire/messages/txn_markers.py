@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastlog.wire.api_keys import ApiKey
-from fastlog.wire.schema import Request, Response, array, boolean, int16, int32, int64, string
+from fastlog.wire.schema import Request, Response, array, boolean, int8, int16, int32, int64, string
 
 
 @dataclass(slots=True)
@@ -18,13 +18,15 @@ class WritableTxnMarkerTopic:
 
 @dataclass(slots=True)
 class WritableTxnMarker:
-    """One producer, the result (true: committed) and the partitions."""
+    """One producer, the result (true: committed) and the partitions; from version 2 on with the transaction's
+    version (KIP-1228)."""
 
     producer_id: int = int64()
     producer_epoch: int = int16()
     transaction_result: bool = boolean()
     topics: list[WritableTxnMarkerTopic] = array(WritableTxnMarkerTopic)
     coordinator_epoch: int = int32()
+    transaction_version: int = int8("2+", ignorable=True)
 
 
 @dataclass(slots=True)

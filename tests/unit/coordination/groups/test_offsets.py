@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fastlog.base.java_hash import java_hash
+from fastlog.coordination.coordinator_partition import partition_of
 from fastlog.coordination.groups.batches import make_batch, read_records
 from fastlog.coordination.groups.committed_offsets import CommittedOffset, GroupOffsets
 from fastlog.coordination.groups.subscribed_names import MAX_TOPIC_NAMES
 from fastlog.coordination.groups.subscriptions import subscribed_topics
-from fastlog.coordination.groups.table import partition_of
 from fastlog.errors import ErrorCode
 from tests.unit.coordination.groups.world import DELAY_MS, GroupWorld
 

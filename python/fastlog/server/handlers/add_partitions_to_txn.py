@@ -1,0 +1,141 @@
+"""AddPartitionsToTxn (24): partitions join a transaction, or are asked to be in it already.
+
+Versions 0 to 5. Up to 3 a producer names the partitions of its one transaction; below version 2, when it is
+fenced, it gets INVALID_PRODUCER_EPOCH. From 4 on brokers ask, for several transactions at once (KIP-890): to
+verify, or to add what a Produce request of version 12 brings (5, the second protocol). One answer is given
+when all of them are done.
+
+Nothing is added when one partition cannot be: that one gets UNKNOWN_TOPIC_OR_PARTITION (for producers
+TOPIC_AUTHORIZATION_FAILED if the topic is internal), the others OPERATION_NOT_ATTEMPTED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from fastlog.coordination.topic_names import is_internal
+from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION, TopicPartition
+from fastlog.errors import ErrorCode
+from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import coordinator_of, fenced_code
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.transactions import (
+    AddPartitionsToTxnPartitionResult,
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnResponse,
+    AddPartitionsToTxnResult,
+    AddPartitionsToTxnTopic,
+    AddPartitionsToTxnTopicResult,
+    AddPartitionsToTxnTransaction,
+)
+
+if TYPE_CHECKING:
+    from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
+
+_FENCED_FROM: Final = 2
+_BATCHED_FROM: Final = 4
+_RAISES_FROM: Final = 5
+_TRANSACTIONS_AT_ONCE: Final = 32
+_LOT: Final = 32
+
+Codes = Mapping[TopicPartition, ErrorCode]
+
+
+@handles(ApiKey.ADD_PARTITIONS_TO_TXN)
+async def handle(ctx: RequestContext, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse:
+    """Errors for each partition: INVALID_REQUEST (an empty id), INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED,
+    CONCURRENT_TRANSACTIONS, TRANSACTION_ABORTABLE (verified, and not in), and those of coordinators."""
+    version = ctx.header.api_version
+    if version < _BATCHED_FROM:
+        one = AddPartitionsToTxnTransaction(
+            transactional_id=request.v3_and_below_transactional_id,
+            producer_id=request.v3_and_below_producer_id,
+            producer_epoch=request.v3_and_below_producer_epoch,
+            topics=request.v3_and_below_topics,
+        )
+        rows = await _answered(ctx, one, version)
+        return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=rows)
+    response = AddPartitionsToTxnResponse()
+    asked = request.transactions
+    async for first in ctx.pace.each(range(0, len(asked), _TRANSACTIONS_AT_ONCE)):
+        lot = asked[first : first + _TRANSACTIONS_AT_ONCE]
+        results = await asyncio.gather(*(_answered(ctx, transaction, version) for transaction in lot))
+        response.results_by_transaction += [
+            AddPartitionsToTxnResult(transaction.transactional_id, rows)
+            for transaction, rows in zip(lot, results, strict=True)
+        ]
+    return response
+
+
+async def _answered(
+    ctx: RequestContext, transaction: AddPartitionsToTxnTransaction, version: int
+) -> list[AddPartitionsToTxnTopicResult]:
+    partitions, bad = await ctx.pace.run(_sort(ctx, transaction.topics, version < _BATCHED_FROM))
+    found: ErrorCode | Codes
+    if bad and not transaction.verify_only:
+        found = ErrorCode.OPERATION_NOT_ATTEMPTED
+    else:
+        found = await _decide(ctx, transaction, partitions, version)
+    if isinstance(found, ErrorCode):
+        found = fenced_code(found, version, _FENCED_FROM)
+    return await ctx.pace.run(_answer(transaction.topics, found, bad))
+
+
+async def _decide(
+    ctx: RequestContext,
+    transaction: AddPartitionsToTxnTransaction,
+    partitions: frozenset[TopicPartition],
+    version: int,
+) -> ErrorCode | Codes:
+    name, identity = transaction.transactional_id, (transaction.producer_id, transaction.producer_epoch)
+    if not name:
+        return ErrorCode.INVALID_REQUEST
+    coordinator = coordinator_of(ctx)
+    if transaction.verify_only:
+        return coordinator.verify_partitions(name, identity, partitions)
+    client_version = EPOCH_BUMP_VERSION if version >= _RAISES_FROM else 0
+    return await coordinator.add_partitions(name, identity, partitions, client_version)
+
+
+def _sort(
+    ctx: RequestContext, topics: list[AddPartitionsToTxnTopic], is_client: bool
+) -> Steps[tuple[frozenset[TopicPartition], dict[TopicPartition, ErrorCode]]]:
+    """All partitions, and the codes of those that cannot be added; a step is a lot of partitions."""
+    partitions: set[TopicPartition] = set()
+    bad: dict[TopicPartition, ErrorCode] = {}
+    known = ctx.broker.cluster.topics
+    for topic in topics:
+        found = known.get(topic.name)
+        # The name that all partitions of the topic share, if there is one.
+        name, count = (topic.name, 0) if found is None else (found.name, len(found.partitions))
+        code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        if is_client and is_internal(topic.name):
+            count, code = 0, ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        for number, index in enumerate(topic.partitions, start=1):
+            partitions.add((name, index))
+            if not 0 <= index < count:
+                bad[name, index] = code
+            if not number % _LOT:
+                yield
+        yield
+    return frozenset(partitions), bad
+
+
+def _answer(
+    topics: list[AddPartitionsToTxnTopic], found: ErrorCode | Codes, bad: Codes
+) -> Steps[list[AddPartitionsToTxnTopicResult]]:
+    answer: list[AddPartitionsToTxnTopicResult] = []
+    for topic in topics:
+        rows: list[AddPartitionsToTxnPartitionResult] = []
+        answer.append(AddPartitionsToTxnTopicResult(topic.name, rows))
+        for number, index in enumerate(topic.partitions, start=1):
+            key = topic.name, index
+            code = bad[key] if key in bad else found if isinstance(found, ErrorCode) else found[key]
+            rows.append(AddPartitionsToTxnPartitionResult(index, int(code)))
+            if not number % _LOT:
+                yield
+        yield
+    return answer

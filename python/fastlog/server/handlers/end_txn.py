@@ -1,0 +1,43 @@
+"""EndTxn (26): commits or aborts a transaction; answered when that is decided, before all partitions know.
+
+Versions 0 to 5. Below version 2 a fenced producer gets INVALID_PRODUCER_EPOCH. Version 5 (KIP-890) raises the
+epoch with each end, and answers with the identity for the next transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION
+from fastlog.coordination.transactions.verdicts import Refused
+from fastlog.errors import ErrorCode
+from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import coordinator_of, fenced_code
+from fastlog.wire import ApiKey
+from fastlog.wire.messages.transactions import EndTxnRequest, EndTxnResponse
+
+if TYPE_CHECKING:
+    from fastlog.server.requests.context import RequestContext
+
+_FENCED_FROM: Final = 2
+_RAISES_FROM: Final = 5
+
+
+@handles(ApiKey.END_TXN)
+async def handle(ctx: RequestContext, request: EndTxnRequest) -> EndTxnResponse:
+    """Errors: INVALID_REQUEST (an empty id), INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED,
+    CONCURRENT_TRANSACTIONS, INVALID_TXN_STATE, and those of coordinators."""
+    version = ctx.header.api_version
+    if not request.transactional_id:
+        return EndTxnResponse(error_code=int(ErrorCode.INVALID_REQUEST))
+    answer = await coordinator_of(ctx).end(
+        request.transactional_id,
+        (request.producer_id, request.producer_epoch),
+        commits=request.committed,
+        version=EPOCH_BUMP_VERSION if version >= _RAISES_FROM else 0,
+    )
+    if isinstance(answer, Refused):
+        return EndTxnResponse(error_code=int(fenced_code(answer.code, version, _FENCED_FROM)))
+    if version < _RAISES_FROM:
+        return EndTxnResponse()
+    return EndTxnResponse(producer_id=answer.producer_id, producer_epoch=answer.epoch)
