@@ -102,3 +102,35 @@ def test_transactions_of_kafka_are_taken_over(tmp_path: Path) -> None:
         new = Producer(client, "new").initialized()[0]
         assert new > max(producer_id for producer_id, _ in identities)
     running.close()
+
+
+@pytest.mark.java
+@pytest.mark.parametrize("version", [KAFKA_3, KAFKA_4])
+@pytest.mark.timeout(180)
+def test_kafka_transactions(version: str, tmp_path: Path) -> None:
+    """kafka-transactions.sh lists and describes."""
+    running = TransactionBroker(tmp_path / "data")
+    running.start()
+    tools = JavaTools(version)
+
+    def ask(*args: str) -> list[list[str]]:
+        server = ("--bootstrap-server", running.bootstrap)
+        text = tools.run("org.apache.kafka.tools.TransactionsCommand", *server, *args).stdout.decode()
+        return [line.split() for line in text.splitlines()[1:]]
+
+    with running.connect() as client:
+        make_topic(client, "a")
+        opened, idle = Producer(client, "opened"), Producer(client, "idle")
+        identity, other = opened.initialized(timeout_ms=900_000), idle.initialized()
+        opened.added(identity, ("a", 0), ("a", 1))
+        listed = {row[0]: (int(row[2]), row[3]) for row in ask("list")}
+        assert listed == {"opened": (identity[0], "Ongoing"), "idle": (other[0], "Empty")}
+        if version == KAFKA_4:
+            names = [row[0] for row in ask("list", "--transactional-id-pattern", "op.*")]
+            assert names == ["opened"]
+        (row,) = ask("describe", "--transactional-id", "opened")
+        coordinator, name, producer_id, epoch, state, timeout_ms = row[:6]
+        assert (coordinator, name, int(producer_id), int(epoch)) == ("1", "opened", *identity)
+        assert (state, timeout_ms) == ("Ongoing", "900000")
+        assert sorted(row[-1].split(",")) == ["a-0", "a-1"]
+    running.close()

@@ -34,39 +34,49 @@ def fastlog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     running.close()
 
 
-@pytest.fixture(scope="module", params=[KAFKA_3, KAFKA_4])
-def kafka(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, int]]:
-    """(Release, port) of one broker at a time."""
-    directory: Path = tmp_path_factory.mktemp(f"kafka-{request.param}")
-    broker = ApacheKafka(
-        directory / "kafka", version=request.param, settings=SETTINGS, heap="384m", quick=True
-    )
+@pytest.fixture(scope="class")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of the release that a class of tests names."""
+    release: str = request.cls.release
+    directory: Path = tmp_path_factory.mktemp(f"kafka-{release}")
+    broker = ApacheKafka(directory / "kafka", version=release, settings=SETTINGS, heap="384m", quick=True)
     broker.start()
     try:
         with RawClient(broker.port, timeout=60) as client:
             prepare(client)
-        yield request.param, broker.port
+        yield broker.port
     finally:
         broker.kill()
 
 
-@pytest.mark.parametrize("name", OF_KAFKA_4)
-def test_same_answers(kafka: tuple[str, int], fastlog: int, name: str) -> None:
-    release, port = kafka
-    if name in OF_KAFKA_3_ALONE if release == KAFKA_4 else name not in SCENARIOS:
-        pytest.skip("of the other release")
+class TestKafka3:
+    release = KAFKA_3
+
+    @pytest.mark.parametrize("name", SCENARIOS)
+    def test_same_answers(self, kafka: int, fastlog: int, name: str) -> None:
+        play(kafka, fastlog, name, self.release)
+
+
+class TestKafka4:
+    release = KAFKA_4
+
+    @pytest.mark.parametrize("name", [name for name in OF_KAFKA_4 if name not in OF_KAFKA_3_ALONE])
+    def test_same_answers(self, kafka: int, fastlog: int, name: str) -> None:
+        play(kafka, fastlog, name, self.release)
+
+
+def play(kafka: int, fastlog: int, name: str, release: str) -> None:
+    """Plays one scenario with both."""
     told = []
-    for number in (port, fastlog):
-        with RawClient(number, timeout=60) as client:
-            play = Play(client, f"{name}-{release}")
-            OF_KAFKA_4[name](play)
-            told.append(play.notes)
+    for port in (kafka, fastlog):
+        with RawClient(port, timeout=60) as client:
+            one = Play(client, f"{name}-{release}")
+            OF_KAFKA_4[name](one)
+            told.append(one.notes)
     theirs, ours = told
     different = [
         f"{at} {what}{difference}"
-        for at, ((what, one), (_, other)) in enumerate(zip(theirs, ours, strict=True))
-        for difference in differences(one, other)
+        for at, ((what, one_answer), (_, other)) in enumerate(zip(theirs, ours, strict=True))
+        for difference in differences(one_answer, other)
     ]
     assert not different, "\n".join(different)

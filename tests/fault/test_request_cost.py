@@ -9,7 +9,6 @@ does not look for other work.
 from __future__ import annotations
 
 import asyncio
-import selectors
 import struct
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
 )
+from tests.harness.loop_probe import ProbedSelector
 from tests.harness.request_arrays import ArrayPath, Filling, array_paths, frame_with
 from tests.harness.waiting import wait_until
 from tests.integration.transaction_broker import TransactionBroker
@@ -47,21 +47,6 @@ AFTER_IT_ID = struct.pack(">i", 2)
 NEW = Filling("new-%d")
 FILLINGS = (Filling("known"), Filling("new-%d", 2, distinct_ids=True), Filling("1", 4))
 KEYS = [ApiKey(key) for key in sorted(load_handlers()) if key not in OF_CLUSTERS]
-
-
-class ProbedSelector(selectors.DefaultSelector):
-    """Notes the longest CPU time between two looks for events."""
-
-    longest = 0.0
-    _began: float | None = None
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As its base."""
-        if self._began is not None:
-            self.longest = max(self.longest, time.thread_time() - self._began)
-        events = super().select(timeout)
-        self._began = time.thread_time()
-        return events
 
 
 class Measured:

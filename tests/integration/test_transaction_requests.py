@@ -264,6 +264,15 @@ def test_brokers_add_several_at_once(client: RawClient) -> None:
     ]
 
 
+def test_brokers_add_partitions_of_internal_topics(client: RawClient, producer: Producer) -> None:
+    """Those of offsets, which TxnOffsetCommit 5 brings."""
+    client.ask(FindCoordinatorRequest(key="g"), 2)
+    identity = producer.initialized()
+    offsets = ("__consumer_offsets", 0)
+    asked = of_broker(producer.name, identity, offsets)
+    assert ask_as_broker(client, asked, version=5) == {producer.name: {offsets: 0}}
+
+
 @pytest.mark.parametrize("version", [4, 5])
 def test_brokers_verify(
     running: TransactionBroker, client: RawClient, producer: Producer, version: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastlog.coordination.transactions.markers import Marker, Outcomes
+from fastlog.coordination.transactions.completions import Marker, Outcomes
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.context import BrokerServices
 from fastlog.wire.messages.describe_transactions import DescribeTransactionsRequest

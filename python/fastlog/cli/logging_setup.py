@@ -97,6 +97,10 @@ def set_up_logging(level: str, form: str, descriptor: int = STDERR) -> LogWriter
     root.setLevel(logging.WARNING)
     logging.getLogger("fastlog").setLevel(level)
     logging.captureWarnings(True)
+    # No line shows them, and to look them up is most of what a record costs that is one of too many: where in
+    # the source, by which thread and process.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     return handler
 
 

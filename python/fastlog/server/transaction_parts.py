@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from fastlog.coordination.transactions.completions import MarkerTarget, MarkerWriter
 from fastlog.coordination.transactions.marker_targets import LocalTarget, RemoteTarget
-from fastlog.coordination.transactions.markers import MarkerTarget, MarkerWriter, MissingTopics
+from fastlog.coordination.transactions.markers import MissingTopics
 from fastlog.coordination.transactions.service import TransactionService
 from fastlog.coordination.transactions.verification import CoordinatorVerifier
 from fastlog.errors import ErrorCode, FastlogError, KafkaError

@@ -18,7 +18,9 @@ from fastlog.cli.logging_setup import RepeatLimit, set_up_logging
 def untouched_loggers() -> Iterator[None]:
     root, own = logging.getLogger(), logging.getLogger("fastlog")
     before = (root.handlers[:], root.level, own.level)
+    looked_up = logging._srcfile, logging.logThreads, logging.logProcesses, logging.logMultiprocessing
     yield
+    logging._srcfile, logging.logThreads, logging.logProcesses, logging.logMultiprocessing = looked_up
     root.handlers[:], root.level, own.level = before
     root.setLevel(before[1])
     own.setLevel(before[2])
@@ -103,3 +105,17 @@ def test_repeats_are_bounded_and_counted() -> None:
     assert limit.filter(again)
     assert again.getMessage() == "peer 8 sent rubbish"
     assert not limit.filter(record("peer %s sent rubbish", 9))
+
+
+def test_what_no_line_shows_is_not_looked_up(stream: Lines) -> None:
+    handler = set_up_logging("INFO", "text", stream.descriptor)
+    records: list[logging.LogRecord] = []
+
+    def note(record: logging.LogRecord) -> bool:
+        records.append(record)
+        return True
+
+    handler.addFilter(note)
+    logging.getLogger("fastlog.x").info("said")
+    (said,) = records
+    assert (said.lineno, said.thread, said.process) == (0, None, None)

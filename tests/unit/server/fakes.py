@@ -30,6 +30,7 @@ class FakeTransport:
         self.written = bytearray()
         self.buffered = bytearray()
         self.largest_write = 0
+        self.writes = 0
         self.reading = True
         self.closing = False
         self.aborted = False
@@ -46,6 +47,7 @@ class FakeTransport:
     def write(self, data: bytes | memoryview) -> None:
         """As asyncio: what the socket does not take is kept, and the protocol is told."""
         assert not self.closing
+        self.writes += 1
         self.largest_write = max(self.largest_write, len(data))
         taken = bytes(data[: self.room])
         self.room -= len(taken)
@@ -143,9 +145,9 @@ class Harness:
         return connection, transport
 
 
-def request(correlation_id: int, size: int = 0) -> bytes:
+def request(correlation_id: int, size: int = 0, *, api_key: int = 3) -> bytes:
     """A request frame with `size` bytes of body."""
-    return struct.pack(">ihhi", 8 + size, 3, 0, correlation_id) + bytes(size)
+    return struct.pack(">ihhi", 8 + size, api_key, 0, correlation_id) + bytes(size)
 
 
 def receive(connection: Connection, data: bytes) -> None:

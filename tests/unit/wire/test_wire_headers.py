@@ -44,8 +44,16 @@ KAFKA_3_9 = {
 
 
 # Clients of Kafka 4 choose their member ids, which came with version 1. They learn from version 6 of
-# DescribeGroups that there is no such group.
-NEWER = {"CONSUMER_GROUP_HEARTBEAT": 1, "CONSUMER_GROUP_DESCRIBE": 1, "DESCRIBE_GROUPS": 6}
+# DescribeGroups that there is no such group. The second protocol of transactions came with Kafka 4.
+NEWER = {
+    "CONSUMER_GROUP_HEARTBEAT": 1,
+    "CONSUMER_GROUP_DESCRIBE": 1,
+    "DESCRIBE_GROUPS": 6,
+    "END_TXN": 5,
+    "TXN_OFFSET_COMMIT": 5,
+    "WRITE_TXN_MARKERS": 2,
+    "LIST_TRANSACTIONS": 2,
+}
 
 
 def test_versions_are_those_of_kafka_3_9() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
+from fastlog.coordination.groups.answers import Answers
 from fastlog.coordination.groups.classic.state import CONSUMER, Group, GroupState
 from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition, expiry_rule
 from fastlog.coordination.groups.consumer import commit_checks as modern_commits
@@ -19,6 +19,7 @@ from fastlog.coordination.groups.weight import commit_weight, most_commit_weight
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
+    from fastlog.base.tasks import Supervisor
     from fastlog.coordination.groups.batches import KeyValue
     from fastlog.coordination.groups.group_log import GroupLog
     from fastlog.coordination.groups.removal import Removals
@@ -36,6 +37,8 @@ _MANY_OFFSETS: Final = 500
 
 
 Rule = TypeVar("Rule")
+ThenCode: TypeAlias = Callable[[ErrorCode], None]
+"""What is called, once, with the code that holds for all offsets of a commit. It raises nothing."""
 
 
 class _Changing(Generic[Rule]):
@@ -61,8 +64,7 @@ def _topics_in_use(group: Group | ConsumerGroup) -> Container[str] | None:
     return group.subscribed_topics() if isinstance(group, ConsumerGroup) else subscribed_topics(group)
 
 
-@dataclass(frozen=True, slots=True)
-class Committer:
+class Committer(NamedTuple):
     """Who commits: generation -1 and no ids when it is not a member.
 
     `knows_epochs`: the request can carry the epoch of a member of a consumer group (OffsetCommit 9).
@@ -77,10 +79,11 @@ class Committer:
 class Commits:
     """What the handlers of OffsetCommit, OffsetFetch and OffsetDelete call."""
 
-    def __init__(self, table: GroupTable, log: GroupLog, removals: Removals) -> None:
+    def __init__(self, table: GroupTable, log: GroupLog, removals: Removals, tasks: Supervisor) -> None:
         self._table = table
         self._log = log
         self.removals = removals
+        self._answers = Answers(tasks.guard("group-answers"))
 
     async def commit(
         self,
@@ -93,6 +96,33 @@ class Commits:
 
         `records` are the same offsets encoded, by callers that did so in steps.
         """
+        # A topic may have gone since the request was looked at: its offsets would stay for ever.
+        gone = {name for name in {topic for topic, _ in offsets} if not self._table.has_topic(name)}
+        if gone:
+            offsets = {key: committed for key, committed in offsets.items() if key[0] not in gone}
+            records = None
+        answer: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
+
+        def then(code: ErrorCode) -> None:
+            if not answer.done():
+                answer.set_result(code)
+
+        self.begin(group_id, who, offsets, then, most_commit_weight(offsets), records)
+        return await answer
+
+    def begin(
+        self,
+        group_id: str,
+        who: Committer,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        then: ThenCode,
+        weight: int,
+        records: Sequence[KeyValue] | None = None,
+    ) -> None:
+        """Commits offsets of topics that exist, and calls `then` as soon as `commit` would return.
+
+        `weight`: by how many bytes they may make a group grow that has none of them, or more.
+        """
         error = self._table.error(group_id, may_be_empty=True)
         entry = self._table.get(group_id)
         if error is ErrorCode.NONE and entry is None:
@@ -101,23 +131,25 @@ class Commits:
             elif offsets:
                 entry = self._table.get_or_add(group_id)
         if error is not ErrorCode.NONE or entry is None:
-            return error
+            then(error)
+            return
         error = self._commit_error(entry.group, who, offsets)
-        # A topic may have gone since the request was looked at: its offsets would stay for ever.
-        gone = {name for name in {topic for topic, _ in offsets} if not self._table.has_topic(name)}
-        living = offsets
-        if gone:
-            living = {key: committed for key, committed in offsets.items() if key[0] not in gone}
-        if error is not ErrorCode.NONE or not living:
-            self._table.remove_unused(entry)
-            return error
-        memory = self._table.memory
-        if not memory.has_room(entry, most_commit_weight(living)) and not memory.has_room(
-            entry, commit_weight(entry.offsets.committed, living)
-        ):
-            self._table.remove_unused(entry)
-            return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-        return await self._write(entry, living, records if len(living) == len(offsets) else None)
+        if error is ErrorCode.NONE and offsets:
+            memory = self._table.memory
+            if not memory.has_room(entry, weight) and not memory.has_room(
+                entry, commit_weight(entry.offsets.committed, offsets)
+            ):
+                error = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+            else:
+                try:
+                    if records is None:
+                        records = encode_offsets(group_id, offsets)
+                    self._write(entry, offsets, records, then)
+                    return
+                except BadGroupRecord:
+                    error = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+        self._table.remove_unused(entry)
+        then(error)
 
     def _commit_error(
         self, group: Group | ConsumerGroup, who: Committer, offsets: Iterable[TopicPartition]
@@ -254,36 +286,34 @@ class Commits:
                 failure = error
         return failure
 
-    async def _write(
+    def _write(
         self,
         entry: GroupEntry,
         offsets: Mapping[TopicPartition, CommittedOffset],
-        records: Sequence[KeyValue] | None,
-    ) -> ErrorCode:
-        try:
-            if records is None:
-                records = encode_offsets(entry.group.group_id, offsets)
-        except BadGroupRecord:
-            self._table.remove_unused(entry)
-            return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-        answer: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
+        records: Sequence[KeyValue],
+        then: ThenCode,
+    ) -> None:
         change = entry.offsets.begin(offsets)
 
         # A callback, so that offsets count in the order of the log and even when the request is gone.
-        def then(error: Exception | None) -> None:
+        def written(error: Exception | None) -> None:
+            before = entry.offsets.weight
             entry.offsets.end(change, written=error is None)
-            self._table.weigh(entry)
+            if entry.offsets.weight != before:
+                self._table.weigh(entry)
+            code = ErrorCode.NONE
             if error is not None:
                 self._table.remove_unused(entry)
-            if answer.done():
-                return
-            if error is None:
-                answer.set_result(ErrorCode.NONE)
-            elif isinstance(error, KafkaError):
-                too_large = error.code is ErrorCode.MESSAGE_TOO_LARGE
-                answer.set_result(ErrorCode.INVALID_COMMIT_OFFSET_SIZE if too_large else error.code)
-            else:
-                answer.set_exception(error)
+                code = _code_of(error)
+            self._answers.give(then, code)
 
-        self._log.write(entry.partition, records, then)
-        return await answer
+        self._log.write(entry.partition, records, written)
+
+
+def _code_of(error: Exception) -> ErrorCode:
+    """What a client is told when its commit could not be written."""
+    if not isinstance(error, KafkaError):
+        _LOG.error("a commit failed", exc_info=error)
+        return ErrorCode.UNKNOWN_SERVER_ERROR
+    too_large = error.code is ErrorCode.MESSAGE_TOO_LARGE
+    return ErrorCode.INVALID_COMMIT_OFFSET_SIZE if too_large else error.code

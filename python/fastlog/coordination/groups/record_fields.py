@@ -73,11 +73,6 @@ def classic_string(text: str | None) -> bytes:
         raise BadGroupRecord(f"a string of {len(data)} bytes does not fit into a record") from None
 
 
-def classic_blob(data: bytes) -> bytes:
-    """Bytes in the classic encoding."""
-    return int32(len(data)) + data
-
-
 def array(elements: Sequence[bytes]) -> bytes:
     """Encoded elements with their count."""
     return encode_uvarint(len(elements) + 1) + b"".join(elements)

@@ -190,6 +190,7 @@ class Removals:
             return
         if own_is_gone:
             entry.group = Group(group.group_id, self._table.limits(), self._table.now())
+            entry.group_weight = -1
         elif isinstance(group, Group):
             group.revive(since_ms)
         else:

@@ -8,9 +8,10 @@ What each request makes is a named tuple: made in half of the time that a frozen
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, overload
 
 from fastlog.errors import ErrorCode
 
@@ -77,6 +78,45 @@ class JoinedMember(NamedTuple):
     metadata: bytes
 
 
+class JoinedMembers(Sequence[JoinedMember]):
+    """The members of a generation as they were when it began. Each is made when it is looked at: there may be
+    thousands, and all of them are noted in one step."""
+
+    __slots__ = ("_members", "_protocol")
+
+    def __init__(self, members: Sequence[tuple[str, str | None, Protocols]], protocol: str | None) -> None:
+        self._members = members
+        self._protocol = protocol
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @overload
+    def __getitem__(self, index: int) -> JoinedMember: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[JoinedMember]: ...
+
+    def __getitem__(self, index: int | slice) -> JoinedMember | Sequence[JoinedMember]:
+        if isinstance(index, slice):
+            return JoinedMembers(self._members[index], self._protocol)
+        member_id, instance_id, protocols = self._members[index]
+        return JoinedMember(member_id, instance_id, metadata_of(protocols, self._protocol))
+
+    def __iter__(self) -> Iterator[JoinedMember]:
+        protocol = self._protocol
+        for member_id, instance_id, protocols in self._members:
+            yield JoinedMember(member_id, instance_id, metadata_of(protocols, protocol))
+
+
+def metadata_of(protocols: Protocols, protocol: str | None) -> bytes:
+    """What somebody says for `protocol`; empty when it does not support it."""
+    for name, metadata in protocols:
+        if name == protocol:
+            return metadata
+    return b""
+
+
 class JoinResult(NamedTuple):
     """The answer to a JoinGroup request."""
 
@@ -87,7 +127,7 @@ class JoinResult(NamedTuple):
     protocol_name: str | None = None
     leader: str = ""
     skip_assignment: bool = False
-    members: tuple[JoinedMember, ...] = ()
+    members: Sequence[JoinedMember] = ()
 
 
 class SyncResult(NamedTuple):
@@ -106,6 +146,25 @@ class JoinAnswer(NamedTuple):
     result: JoinResult
 
 
+class JoinAnswers(NamedTuple):
+    """Effect: a generation has begun, and the JoinGroup requests of its members are answered."""
+
+    waiting: Sequence[tuple[int, str]]
+    """(ticket, member id)."""
+    result: JoinResult
+    """What all are told, but for their own ids; the leader alone is told the members."""
+
+    def each(self) -> Iterator[JoinAnswer]:
+        """The answers, each of which is made when it is asked for."""
+        error, _, generation, protocol_type, protocol_name, leader, _, members = self.result
+        for ticket, member_id in self.waiting:
+            told = members if member_id == leader else ()
+            result = JoinResult(
+                error, member_id, generation, protocol_type, protocol_name, leader, members=told
+            )
+            yield JoinAnswer(ticket, result)
+
+
 class SyncAnswer(NamedTuple):
     """Effect: a waiting SyncGroup request is answered."""
 
@@ -113,8 +172,7 @@ class SyncAnswer(NamedTuple):
     result: SyncResult
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMember:
+class StoredMember(NamedTuple):
     """A member as it is persisted; `subscription` is its metadata for the chosen protocol."""
 
     member_id: str
@@ -125,6 +183,21 @@ class StoredMember:
     session_timeout_ms: int
     subscription: bytes
     assignment: bytes
+
+
+class SyncAnswers(NamedTuple):
+    """Effect: an assignment is stored, and the SyncGroup requests of its members are answered."""
+
+    waiting: Sequence[tuple[int, bytes]]
+    """(ticket, the member's assignment)."""
+    protocol_type: str | None
+    protocol_name: str | None
+
+    def each(self) -> Iterator[SyncAnswer]:
+        """The answers, each of which is made when it is asked for."""
+        for ticket, assignment in self.waiting:
+            result = SyncResult(ErrorCode.NONE, self.protocol_type, self.protocol_name, assignment)
+            yield SyncAnswer(ticket, result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +244,4 @@ class Store:
     replacement: Replacement | None = None
 
 
-Effect: TypeAlias = JoinAnswer | SyncAnswer | Store
+Effect: TypeAlias = JoinAnswer | JoinAnswers | SyncAnswer | SyncAnswers | Store

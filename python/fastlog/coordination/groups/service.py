@@ -56,7 +56,7 @@ class GroupService:
         self.consumer = ConsumerMembership(self.table, self._log, tasks)
         self.membership = Membership(self.table, self.consumer, tasks)
         removals = Removals(self.table, self._log, self.consumer.writer)
-        self.commits = Commits(self.table, self._log, removals)
+        self.commits = Commits(self.table, self._log, removals, tasks)
         self.admin = GroupAdmin(self.table, removals)
         self._leadership = GroupLeadership(
             view=view,

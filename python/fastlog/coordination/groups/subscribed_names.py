@@ -8,6 +8,7 @@ claim millions of names, and to read them is one piece of work.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,9 @@ MAX_TOPIC_NAMES: Final = 10_000
 """Of one subscription: a change of it is one step, in which each name is looked up and sorted."""
 _MAX_OF_MEMBER: Final = 2 * MAX_TOPIC_NAMES
 """Of all protocols of a member together; clients that move to another assignor name two."""
+
+SMALL_METADATA: Final = 512
+"""What is known of metadata of so many bytes is remembered: members of many groups say the same."""
 
 _HEAD: Final = Struct(">hi")
 _LENGTH: Final = Struct(">h")
@@ -58,16 +62,29 @@ def named_topics(protocols: Protocols) -> Mapping[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     left = _MAX_OF_MEMBER
     for name, metadata in protocols:
-        claimed = claimed_names(metadata)
         # The first of a name counts.
-        if name in found or claimed is None or claimed > left:
+        if name in found:
             continue
-        try:
-            found[name] = frozenset(read_names(metadata, _LENGTH.size)[0])
-        except BadNames:
-            continue
-        left -= claimed
+        small = len(metadata) <= SMALL_METADATA
+        claimed, names = _small_names(metadata, left) if small else _names(metadata, left)
+        if names is not None:
+            found[name] = names
+            left -= claimed
     return found
+
+
+def _names(metadata: bytes, most: int) -> tuple[int, frozenset[str] | None]:
+    """(how many names there are, the names; None where they make no sense or are more than `most`)."""
+    claimed = claimed_names(metadata)
+    if claimed is None or claimed > most:
+        return 0, None
+    try:
+        return claimed, frozenset(read_names(metadata, _LENGTH.size)[0])
+    except BadNames:
+        return 0, None
+
+
+_small_names: Final = lru_cache(maxsize=1024)(_names)
 
 
 def claimed_names(metadata: bytes) -> int | None:

@@ -44,6 +44,8 @@ class GroupEntry:
     """Whether it is being deleted: requests about it have to wait."""
     weighed: int = 0
     """Bytes, as `GroupMemory` has them."""
+    group_weight: int = -1
+    """Of these, those of a classic group, as of when it was settled last; -1 when it may be another one."""
 
     def weight(self) -> int:
         """Bytes of memory that it is reckoned with now."""
@@ -76,7 +78,7 @@ class GroupTable:
         self._clock = clock
         self._config = config
         self._groups: dict[str, GroupEntry] = {}
-        self.memory = GroupMemory(lambda: config().memory.groups)
+        self.memory = GroupMemory(self._memory_limit)
         self.elections: dict[int, Election] = {}
         """The partitions that this broker leads, each with when it began to."""
         self.loading: set[int] = set()
@@ -85,6 +87,8 @@ class GroupTable:
         """Partitions whose records could not be read: to act as if they were empty would lose offsets."""
         self.closed = False
         self._limits: tuple[BrokerConfig, GroupLimits] | None = None
+        self._share: tuple[BrokerConfig, int] | None = None
+        self._last_hashed = ("", 0), 0
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -110,6 +114,13 @@ class GroupTable:
         # A configuration never changes: another one takes its place.
         self._limits = config, limits
         return limits
+
+    def _memory_limit(self) -> int:
+        """The share of all groups in the memory that clients can make the broker keep, in bytes."""
+        config = self._config()
+        if self._share is None or self._share[0] is not config:
+            self._share = config, config.memory.groups
+        return self._share[1]
 
     def consumer_limits(self, group_id: str) -> ConsumerLimits:
         """What the configuration in force says about this group of the consumer protocol."""
@@ -148,7 +159,13 @@ class GroupTable:
     def partition(self, group_id: str) -> int | None:
         """The partition of a group, or None while the topic is not there."""
         topic = self._view.topics.get(GROUP_METADATA_TOPIC)
-        return partition_of(group_id, len(topic.partitions)) if topic is not None else None
+        if topic is None:
+            return None
+        asked = group_id, len(topic.partitions)
+        if self._last_hashed[0] != asked:
+            # A group that is new is asked for twice in a row.
+            self._last_hashed = asked, partition_of(*asked)
+        return self._last_hashed[1]
 
     def error(self, group_id: str, *, may_be_empty: bool = False) -> ErrorCode:
         """Why requests about the group cannot be served here, or NONE."""
@@ -188,7 +205,9 @@ class GroupTable:
 
     def weigh(self, entry: GroupEntry) -> None:
         """The group has changed; nothing is done about one that is gone."""
-        if self._groups.get(entry.group.group_id) is entry:
+        if entry.group.weight + entry.offsets.weight != entry.weighed and (
+            self._groups.get(entry.group.group_id) is entry
+        ):
             self.memory.weigh(entry)
 
     def remove_unused(self, entry: GroupEntry) -> None:

@@ -16,9 +16,10 @@ makes them no heavier is let through.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from fastlog.coordination.groups.subscribed_names import claimed_names
+from fastlog.coordination.groups.subscribed_names import SMALL_METADATA, claimed_names
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
@@ -33,7 +34,7 @@ GROUP_BYTES: Final = 2048
 MEMBER_BYTES: Final = 1024
 _ENTRY_BYTES: Final = 256
 """One given id, protocol or resolved pattern, beside its text."""
-_OFFSET_BYTES: Final = 400
+OFFSET_BYTES: Final = 400
 _PARTITION_BYTES: Final = 160
 _NAME_BYTES: Final = 128
 _LONG_NAME_BYTES: Final = 256
@@ -152,14 +153,24 @@ class GroupMemory:
 
 def member_weight(names: Iterable[str | None], protocols: Protocols, assignment: bytes = b"") -> int:
     """A member with these ids and names."""
-    said = sum([_ENTRY_BYTES + len(name) + _metadata_weight(metadata) for name, metadata in protocols])
-    return MEMBER_BYTES + sum([len(name) for name in names if name]) + said + len(assignment)
+    weight = MEMBER_BYTES + len(assignment)
+    for name in names:
+        if name:
+            weight += len(name)
+    for protocol, metadata in protocols:
+        small = len(metadata) <= SMALL_METADATA
+        more = _small_metadata_weight(metadata) if small else _metadata_weight(metadata)
+        weight += _ENTRY_BYTES + len(protocol) + more
+    return weight
 
 
 def _metadata_weight(metadata: bytes) -> int:
     """With the names of topics that are read from it and kept."""
     names = claimed_names(metadata) or 0
     return len(metadata) + names * _NAME_BYTES + min(len(metadata), names * _LONG_NAME_BYTES)
+
+
+_small_metadata_weight: Final = lru_cache(maxsize=1024)(_metadata_weight)
 
 
 def join_weight(request: JoinRequest) -> int:
@@ -205,14 +216,14 @@ def given_weight(member_id: str, _deadline: float) -> int:
 
 def offset_weight(partition: TopicPartition, committed: CommittedOffset) -> int:
     """One committed offset."""
-    return _OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
+    return OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
 
 
 def most_commit_weight(commits: Mapping[TopicPartition, CommittedOffset]) -> int:
     """By how much they would make a group grow that has none of them: quicker to tell."""
     return sum(
         [
-            _OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
+            OFFSET_BYTES + len(partition[0]) + len(committed.metadata)
             for partition, committed in commits.items()
         ]
     )

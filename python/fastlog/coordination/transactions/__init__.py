@@ -10,6 +10,7 @@
 | `loading`        | reads it                                                                        |
 | `table`          | all ids of this broker, by partition                                            |
 | `changes`        | a verdict that is written, and in force then; the completion of what is decided |
+| `completions`    | a marker, who writes it, and what is owed for one transaction                   |
 | `markers`        | what is owed to the leaders of partitions; `marker_targets`: the ways there     |
 | `verification`   | what leaders ask coordinators before they take a transactional batch            |
 | `leadership`     | ids come and go with the leadership of their partition of the topic             |

@@ -24,8 +24,9 @@ from fastlog.errors import ErrorCode
 if TYPE_CHECKING:
     from fastlog.base.clock import Clock
     from fastlog.base.tasks import Supervisor
+    from fastlog.coordination.transactions.completions import Completion
     from fastlog.coordination.transactions.log import TransactionLog
-    from fastlog.coordination.transactions.markers import Completion, Markers
+    from fastlog.coordination.transactions.markers import Markers
     from fastlog.coordination.transactions.state import Transaction, TransactionEntry
     from fastlog.coordination.transactions.table import Coordinated, TransactionTable
     from fastlog.coordination.transactions.verdicts import Change

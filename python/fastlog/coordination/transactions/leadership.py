@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from fastlog.coordination.coordinator_partition import partition_of
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
 from fastlog.coordination.transactions.loading import LoadedTransactions, load_partition
 from fastlog.coordination.transactions.log import Election
@@ -108,7 +109,7 @@ class TransactionLeadership:
         number, log = place.election.partition, place.election.replica.log
         size = self._config().transaction_state_log_load_buffer_size
         try:
-            loaded, transactions = await asyncio.to_thread(_load, log, number, size)
+            loaded, transactions = await asyncio.to_thread(_load, log, number, size, self._table.count)
             await self._adopt(place, loaded, transactions)
         except _PASSING as error:
             _LOG.error("transactions of %s-%d cannot be read: %s", TRANSACTION_STATE_TOPIC, number, error)
@@ -134,6 +135,14 @@ class TransactionLeadership:
                 "loaded %d transactional ids from %d records of %s-%d",
                 *(len(transactions), loaded.records, TRANSACTION_STATE_TOPIC, number),
             )
+        strays = loaded.strays
+        if strays:
+            # They still end by their time-outs; but who asks for them is sent elsewhere, and finds nothing.
+            _LOG.error(
+                "%d transactional ids of %s-%d belong to other partitions, %r for one: "
+                "the number of partitions must never change",
+                *(len(strays), TRANSACTION_STATE_TOPIC, number, strays[0]),
+            )
         if loaded.skipped:
             _LOG.warning(
                 "%d records of %s-%d have keys of no known kind",
@@ -147,11 +156,18 @@ class TransactionLeadership:
                     return
 
 
-def _load(log: Log, number: int, read_bytes: int) -> tuple[LoadedTransactions, dict[str, Transaction]]:
-    """On a thread: what a log says, and its ids. The completion of decided ones is pending."""
+def _load(
+    log: Log, number: int, read_bytes: int, count: int
+) -> tuple[LoadedTransactions, dict[str, Transaction]]:
+    """On a thread: what a log says, and its ids. The completion of decided ones is pending.
+
+    `count` is the number of partitions, 0 while it is not known.
+    """
     loaded = load_partition(log, log.log_end_offset, read_bytes)
     transactions = {name: Transaction(name, number, entry) for name, entry in loaded.entries.items()}
     for transaction in transactions.values():
         if transaction.entry.state in PREPARED:
             transaction.begin(transaction.entry.completed(0).state)
+    if count:
+        loaded.strays = [name for name in transactions if partition_of(name, count) != number]
     return loaded, transactions

@@ -7,6 +7,7 @@ would never end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ class LoadedTransactions:
     records: int = 0
     skipped: int = 0
     """Records with keys of a later version."""
+    strays: Sequence[str] = ()
+    """Ids that belong to other partitions."""
     weight: int = 0
     """Bytes of all ids."""
 

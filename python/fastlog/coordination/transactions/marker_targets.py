@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.transactions.markers import Marker, MarkerWriter, Outcomes
+from fastlog.coordination.transactions.completions import Marker, MarkerWriter, Outcomes
+from fastlog.coordination.transactions.state import by_topic
 from fastlog.errors import ErrorCode
 from fastlog.net.link import Link, open_link
 from fastlog.wire.messages.txn_markers import (
@@ -88,14 +89,13 @@ class RemoteTarget:
 
 
 def _marker(marker: Marker) -> WritableTxnMarker:
-    topics: defaultdict[str, list[int]] = defaultdict(list)
-    for topic, partition in marker.partitions:
-        topics[topic].append(partition)
     return WritableTxnMarker(
         producer_id=marker.producer_id,
         producer_epoch=marker.epoch,
         transaction_result=marker.commits,
-        topics=[WritableTxnMarkerTopic(name, numbers) for name, numbers in topics.items()],
+        topics=[
+            WritableTxnMarkerTopic(name, numbers) for name, numbers in by_topic(marker.partitions).items()
+        ],
         coordinator_epoch=marker.coordinator_epoch,
         transaction_version=marker.version,
     )

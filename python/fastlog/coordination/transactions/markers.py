@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.transactions.state import TopicPartition, Transaction, TransactionState
+from fastlog.coordination.transactions.completions import Completion, MarkerTarget, Outcomes
+from fastlog.coordination.transactions.state import TopicPartition, Transaction
 from fastlog.errors import ErrorCode, FastlogError
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 AGAIN_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 1.0
 _IN_FLIGHT: Final = 5
 _MARKERS_AT_ONCE: Final = 512
-_PARTITIONS_AT_ONCE: Final = 8192
+_PARTITIONS_AT_ONCE: Final = 4096
 # How often a partition is looked for above those that the view has of its topic, before it counts as gone.
-_MOST_LOOKS: Final = 600
+_MOST_LOOKS: Final = 100
 
 _GIVEN_UP: Final = frozenset(
     {
@@ -65,80 +66,7 @@ _PASSING: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """How one transaction has ended, for some partitions of one broker."""
-
-    producer_id: int
-    epoch: int
-    commits: bool
-    coordinator_epoch: int
-    partitions: tuple[TopicPartition, ...]
-    version: int = 0
-    """`transaction.version` of the transaction (KIP-1228): from 2 on its epoch was raised for this end."""
-
-
-Outcomes = Mapping[TopicPartition, ErrorCode]
-
-
-class MarkerWriter(Protocol):
-    """The leader's side of markers (WriteTxnMarkers), in this process."""
-
-    async def write(self, marker: Marker) -> Outcomes:
-        """Appends the marker to each of its partitions, with a code for each.
-
-        Returns when all of them are replicated, and offsets of groups that they commit can be seen.
-        """
-        ...
-
-
-class MarkerTarget(Protocol):
-    """A broker that takes markers."""
-
-    async def write(self, markers: Sequence[Marker]) -> list[Outcomes]:
-        """Outcomes of each marker, in their order. Raises OSError or FastlogError when they are not known."""
-        ...
-
-    async def close(self) -> None:
-        """Nothing is sent any more."""
-        ...
-
-
 MissingTopics = Callable[[Sequence[str]], Coroutine[None, None, set[str]]]
-
-
-class Completion:
-    """A decided transaction and the partitions that have no marker yet."""
-
-    __slots__ = ("left", "looks", "marker", "place", "transaction")
-
-    def __init__(self, place: Coordinated, transaction: Transaction) -> None:
-        entry = transaction.entry
-        self.place: Final = place
-        self.transaction: Final = transaction
-        self.left = set(entry.partitions)
-        self.looks = 0
-        self.marker: Final = Marker(
-            producer_id=entry.producer_id,
-            epoch=entry.epoch,
-            commits=entry.state is TransactionState.PREPARE_COMMIT,
-            coordinator_epoch=place.election.epoch,
-            partitions=(),
-            version=entry.client_version,
-        )
-
-    def marker_for(self, partitions: set[TopicPartition]) -> Marker:
-        """The marker for some of them."""
-        mine = self.marker
-        return Marker(
-            mine.producer_id,
-            mine.epoch,
-            mine.commits,
-            mine.coordinator_epoch,
-            tuple(sorted(partitions)),
-            mine.version,
-        )
-
 
 Owed = dict[Completion, set[TopicPartition]]
 
@@ -167,6 +95,8 @@ class Markers:
         self._targets: dict[int, MarkerTarget] = {}
         self._in_flight: dict[int, int] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._silent: set[int] = set()
+        """Brokers that have not answered, of which the log has told."""
         self._parked: Owed = {}
         self._has_parked = asyncio.Event()
         self._loop: Loop | None = None
@@ -184,6 +114,10 @@ class Markers:
         """A decision is in the log, and the completion of it is pending."""
         completion = Completion(place, transaction)
         self._open.add(completion)
+        if len(completion.left) > _PARTITIONS_AT_ONCE:
+            # In turns.
+            self._park(completion, completion.left)
+            return
         self._route(completion, set(completion.left))
         self._look_at(completion)
 
@@ -205,10 +139,12 @@ class Markers:
 
     # -- where markers go --------------------
 
-    def _route(self, completion: Completion, partitions: set[TopicPartition]) -> None:
+    def _route(self, completion: Completion, partitions: set[TopicPartition]) -> bool:
+        """Whether a marker is on its way to a leader."""
+        has_leaders = False
         snapshot = self._view.snapshot
         alive = {broker.id for broker in snapshot.brokers}
-        for topic, number in sorted(partitions):
+        for topic, number in partitions:
             found = snapshot.topics.get(topic)
             if found is None and self._missing_topics is None:
                 completion.left.discard((topic, number))
@@ -222,8 +158,10 @@ class Markers:
             if leader in alive:
                 self._queues.setdefault(leader, {}).setdefault(completion, set()).add((topic, number))
                 self._ask_for_sending(leader)
+                has_leaders = True
             else:
                 self._park(completion, {(topic, number)})
+        return has_leaders
 
     def _park(self, completion: Completion, partitions: set[TopicPartition]) -> None:
         self._parked.setdefault(completion, set()).update(partitions)
@@ -231,9 +169,10 @@ class Markers:
 
     async def _run(self) -> None:
         """Looks for other leaders of what is parked."""
+        pause = AGAIN_SECONDS
         while True:
             await self._has_parked.wait()
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(pause)
             parked = {of: set(left) for of, left in self._parked.items() if self._is_open(of)}
             missing = await self._missing(left for left in parked.values())
             self._has_parked.clear()
@@ -243,12 +182,19 @@ class Markers:
                     del self._parked[completion]
             if self._parked:
                 self._has_parked.set()
+            has_leaders = False
             for completion, left in parked.items():
                 completion.looks += 1
                 gone = {key for key in left if key[0] in missing and key[0] not in self._view.topics}
                 completion.left -= gone
-                self._route(completion, left - gone)
+                left -= gone
+                while left and self._is_open(completion):
+                    some = {left.pop() for _ in range(min(len(left), _PARTITIONS_AT_ONCE))}
+                    has_leaders |= self._route(completion, some)
+                    await asyncio.sleep(0)
                 self._look_at(completion)
+            # Leaders that stay away are looked for less often.
+            pause = AGAIN_SECONDS if has_leaders else min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _missing(self, parked: Iterable[set[TopicPartition]]) -> set[str]:
         """Topics of these partitions that do not exist, in a cluster whose view may not show all."""
@@ -275,8 +221,11 @@ class Markers:
                     outcomes = await self._target(broker).write(markers)
                     if len(outcomes) != len(markers):
                         raise FastlogError(f"it answered {len(outcomes)} of {len(markers)} markers")
+                    self._silent.discard(broker)
                 except Exception as error:  # noqa: BLE001 - whatever it was, the markers are owed
-                    _LOG.warning("broker %d takes no markers: %s", broker, error)
+                    log = _LOG.debug if broker in self._silent else _LOG.warning
+                    log("broker %d takes no markers: %s", broker, error)
+                    self._silent.add(broker)
                     outcomes = [dict.fromkeys(left, ErrorCode.NETWORK_EXCEPTION) for left in owed.values()]
                 for (completion, left), outcome in zip(owed.items(), outcomes, strict=True):
                     self._guard(self._take_in, broker, completion, left, outcome)
@@ -292,9 +241,13 @@ class Markers:
             if len(taken) >= _MARKERS_AT_ONCE or room <= 0:
                 break
             left = queue.pop(completion)
-            if self._is_open(completion):
-                taken[completion] = left
-                room -= len(left)
+            if not self._is_open(completion):
+                continue
+            if len(left) > room:
+                rest = queue[completion] = set(left)
+                left = {rest.pop() for _ in range(room)}
+            taken[completion] = left
+            room -= len(left)
         return taken
 
     def _target(self, broker: int) -> MarkerTarget:
@@ -321,7 +274,8 @@ class Markers:
                     _LOG.error("%s: no marker for %s-%d: %s", name, *partition, code.name)
                 completion.left.discard(partition)
             else:
-                if code not in _PASSING:
+                if code not in _PASSING and not completion.is_told:
+                    completion.is_told = True
                     _LOG.error("%s: no marker for %s-%d yet: %s", name, *partition, code.name)
                 again.add(partition)
         if again:

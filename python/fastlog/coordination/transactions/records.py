@@ -20,7 +20,7 @@ more: Kafka 3.9 reads both, and knows no tags. A value that is null is a tombsto
 
 from __future__ import annotations
 
-from collections import defaultdict
+from struct import pack
 from typing import Final
 
 from fastlog.coordination.groups.record_fields import (
@@ -39,6 +39,7 @@ from fastlog.coordination.transactions.state import (
     TopicPartition,
     TransactionEntry,
     TransactionState,
+    by_topic,
 )
 from fastlog.errors import FastlogError
 from fastlog.wire.primitives import encode_uvarint
@@ -85,21 +86,19 @@ def encode_value(entry: TransactionEntry, *, level: int = 0) -> bytes:
         + int8(entry.state)
     )
     tail = int64(entry.last_update_ms) + int64(entry.start_ms)
-    topics: defaultdict[str, list[int]] = defaultdict(list)
-    for topic, partition in sorted(entry.partitions):
-        topics[topic].append(partition)
+    topics = by_topic(entry.partitions)
     is_null = entry.state is TransactionState.EMPTY
     try:
         if version:
             rows = array(
                 [
-                    string(topic) + array([int32(number) for number in numbers]) + b"\0"
+                    string(topic) + encode_uvarint(len(numbers) + 1) + _int32s(numbers) + b"\0"
                     for topic, numbers in topics.items()
                 ]
             )
             return head + (_FLEXIBLE_NULL if is_null else rows) + tail + _tagged(tags)
         plain = int32(len(topics)) + b"".join(
-            classic_string(topic) + int32(len(numbers)) + b"".join(map(int32, numbers))
+            classic_string(topic) + int32(len(numbers)) + _int32s(numbers)
             for topic, numbers in topics.items()
         )
         return head + (_NULL if is_null else plain) + tail
@@ -140,6 +139,10 @@ def decode_value(value: bytes) -> TransactionEntry:
         )
     except BadGroupRecord as error:
         raise BadTransactionRecord(f"the value of a transaction: {error}") from None
+
+
+def _int32s(numbers: list[int]) -> bytes:
+    return pack(f">{len(numbers)}i", *numbers)
 
 
 def _partitions(reader: FieldReader) -> frozenset[TopicPartition]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
 from fastlog.coordination.transactions import ending, verdicts
 from fastlog.coordination.transactions.changes import Changes
+from fastlog.coordination.transactions.completions import MarkerTarget
 from fastlog.coordination.transactions.expiry import Expiry
 from fastlog.coordination.transactions.leadership import TransactionLeadership
 from fastlog.coordination.transactions.log import TransactionLog
-from fastlog.coordination.transactions.markers import Markers, MarkerTarget, MissingTopics
+from fastlog.coordination.transactions.markers import Markers, MissingTopics
 from fastlog.coordination.transactions.results import Described, ListFilter
 from fastlog.coordination.transactions.state import (
     EPOCH_BUMP_VERSION,

@@ -70,10 +70,16 @@ class TransactionTable:
         """Whether some partition is not read yet."""
         return any(place.is_loading for place in self.partitions.values())
 
+    @property
+    def count(self) -> int:
+        """How many partitions the topic has, 0 while it is not there."""
+        topic = self._view.topics.get(TRANSACTION_STATE_TOPIC)
+        return 0 if topic is None else len(topic.partitions)
+
     def partition(self, transactional_id: str) -> int | None:
         """The partition of an id, or None while the topic is not there."""
-        topic = self._view.topics.get(TRANSACTION_STATE_TOPIC)
-        return None if topic is None else partition_of(transactional_id, len(topic.partitions))
+        count = self.count
+        return partition_of(transactional_id, count) if count else None
 
     def find(self, transactional_id: str) -> Coordinated | ErrorCode:
         """Where an id is coordinated, or why requests about it cannot be served here."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
-from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION, TopicPartition
+from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION, TopicPartition, by_topic
 from fastlog.errors import ErrorCode, FastlogError
 from fastlog.net.link import Link, open_link
 from fastlog.wire.messages.transactions import (
@@ -127,9 +127,7 @@ class CoordinatorVerifier:
         partitions: frozenset[TopicPartition],
         adds: bool,
     ) -> Codes:
-        topics: defaultdict[str, list[int]] = defaultdict(list)
-        for topic, number in sorted(partitions):
-            topics[topic].append(number)
+        topics = by_topic(partitions)
         asked = AddPartitionsToTxnTransaction(
             transactional_id=transactional_id,
             producer_id=identity[0],

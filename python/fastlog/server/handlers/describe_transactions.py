@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from fastlog.coordination.transactions.state import by_topic
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
 from fastlog.server.requests.transactional import coordinator_of
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from fastlog.coordination.transactions.results import Described
     from fastlog.server.requests.context import RequestContext
     from fastlog.wire import Steps
-
-_LOT: Final = 32
 
 
 @handles(ApiKey.DESCRIBE_TRANSACTIONS)
@@ -45,12 +44,8 @@ def handle(ctx: RequestContext, request: DescribeTransactionsRequest) -> Steps[D
 
 def _state(found: Described) -> Steps[TransactionState]:
     entry = found.entry
-    topics: dict[str, TopicData] = {}
-    for number, (topic, partition) in enumerate(sorted(entry.partitions), start=1):
-        of_topic = topics.setdefault(topic, TopicData(topic))
-        of_topic.partitions.append(partition)
-        if not number % _LOT:
-            yield
+    topics = by_topic(entry.partitions)
+    yield
     return TransactionState(
         transactional_id=found.transactional_id,
         transaction_state=found.state.label,
@@ -58,5 +53,5 @@ def _state(found: Described) -> Steps[TransactionState]:
         transaction_start_time_ms=entry.start_ms,
         producer_id=entry.producer_id,
         producer_epoch=entry.epoch,
-        topics=list(topics.values()),
+        topics=[TopicData(topic, numbers) for topic, numbers in topics.items()],
     )

@@ -9,21 +9,26 @@ on a static leader that came back is told not to assign anew. A request of more 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.groups.results import JoinRequest, JoinResult
+from fastlog.coordination.groups.results import JoinedMember, JoinRequest, JoinResult
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.few_elements import FEW
 from fastlog.server.requests.registry import GROUP_MAX_BYTES, Answer, handles_later
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.groups import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
 
 if TYPE_CHECKING:
     from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import Steps
 
 _REBALANCE_TIMEOUT_FROM: Final = 1
 _KNOWN_ID_FROM: Final = 4
 _NULL_PROTOCOL_FROM: Final = 7
 _SKIP_FROM: Final = 9
+_LOT: Final = 32
+"""Members between two moments at which others may go first."""
 
 
 @handles_later(ApiKey.JOIN_GROUP, max_bytes=GROUP_MAX_BYTES, oversized=ErrorCode.GROUP_MAX_SIZE_REACHED)
@@ -33,7 +38,12 @@ def handle(ctx: RequestContext, request: JoinGroupRequest, answer: Answer) -> No
     own_timeout = version >= _REBALANCE_TIMEOUT_FROM
 
     def then(result: JoinResult) -> None:
-        answer(_response(result, version))
+        response = _response(result, version)
+        if len(result.members) > FEW:
+            answer(_with_members(response, result.members))
+            return
+        response.members = [JoinGroupResponseMember(*member) for member in result.members]
+        answer(response, ((response.error_code, 1),) if response.error_code else ())
 
     membership = ctx.broker.groups.membership
     client_id = ctx.header.client_id or ""
@@ -72,8 +82,12 @@ def _response(result: JoinResult, version: int) -> JoinGroupResponse:
         leader=result.leader,
         skip_assignment=result.skip_assignment,
         member_id=result.member_id,
-        members=[
-            JoinGroupResponseMember(member.member_id, member.instance_id, member.metadata)
-            for member in result.members
-        ],
     )
+
+
+def _with_members(response: JoinGroupResponse, members: Sequence[JoinedMember]) -> Steps[JoinGroupResponse]:
+    """The answer to the leader of a large group."""
+    for first in range(0, len(members), _LOT):
+        response.members += [JoinGroupResponseMember(*member) for member in members[first : first + _LOT]]
+        yield
+    return response

@@ -12,8 +12,8 @@ the number that asks for it. So is one that is asked for again with the group na
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
 from fastlog.errors import ErrorCode
@@ -21,6 +21,7 @@ from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_offsets import (
     OffsetFetchRequest,
+    OffsetFetchRequestGroup,
     OffsetFetchRequestTopic,
     OffsetFetchRequestTopics,
     OffsetFetchResponse,
@@ -39,31 +40,102 @@ _TOP_LEVEL_ERROR_FROM: Final = 2
 _GROUPS_FROM: Final = 8
 _NOTHING: Final = CommittedOffset(offset=-1, leader_epoch=-1, metadata="", commit_timestamp_ms=-1)
 
+_FEW: Final = 32
+"""So many partitions and topics of a group are told at once."""
 _AT_ONCE: Final = 256
 _LOT: Final = 32
 """Partitions between two moments at which others may go first: each takes a microsecond or two."""
 
 Asked = Sequence[OffsetFetchRequestTopic | OffsetFetchRequestTopics] | None
 Offsets = Mapping[TopicPartition, CommittedOffset]
+Row = TypeVar("Row")
 Wanted = list[tuple[str, list[int]]]
 Told = dict[str, set[int]]
 """Partitions of a group that the answer has already, by topic."""
 
 
 @handles(ApiKey.OFFSET_FETCH)
-def handle(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFetchResponse]:
-    """Answers from memory."""
+def handle(
+    ctx: RequestContext, request: OffsetFetchRequest
+) -> OffsetFetchResponse | Steps[OffsetFetchResponse]:
+    """Answers from memory: at once if it is little."""
     if ctx.header.api_version < _GROUPS_FROM:
-        return (yield from _single(ctx, request.group_id, request.topics))
+        return _little(ctx, request) or _single(ctx, request.group_id, request.topics)
+    if len(request.groups) == 1:
+        (group,) = request.groups
+        error = ctx.broker.groups.commits.error(group.group_id, group.member_id, group.member_epoch)
+        answer = _little_of_group(ctx, group, error)
+        if answer is not None:
+            return OffsetFetchResponse(groups=[answer])
+    return _several(ctx, request)
+
+
+def _little(ctx: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse | None:
+    """The answer in versions for one group; None when it is not certain to be small."""
+    commits = ctx.broker.groups.commits
+    if commits.error(request.group_id) is not ErrorCode.NONE:
+        return None
+    rows = _few(commits.fetch(request.group_id), request.topics, OffsetFetchResponsePartition)
+    if rows is None:
+        return None
+    return OffsetFetchResponse(topics=[OffsetFetchResponseTopic(*topic) for topic in rows.items()])
+
+
+def _little_of_group(
+    ctx: RequestContext, group: OffsetFetchRequestGroup, error: ErrorCode
+) -> OffsetFetchResponseGroup | None:
+    """The answer for one group of several; None when it is not certain to be small."""
+    if error is not ErrorCode.NONE:
+        return OffsetFetchResponseGroup(group.group_id, [], int(error))
+    committed = ctx.broker.groups.commits.fetch(group.group_id)
+    rows = _few(committed, group.topics, OffsetFetchResponsePartitions)
+    if rows is None:
+        return None
+    topics = [OffsetFetchResponseTopics(*topic) for topic in rows.items()]
+    return OffsetFetchResponseGroup(group.group_id, topics, 0)
+
+
+def _few(committed: Offsets, asked: Asked, row: Callable[..., Row]) -> dict[str, list[Row]] | None:
+    """Rows by topic of what a group has committed; None when they may be many, or are named twice."""
+    topics: dict[str, list[Row]] = {}
+    if asked is None:
+        if len(committed) > _FEW:
+            return None
+        for (name, index), (offset, epoch, metadata, _, _) in committed.items():
+            rows = topics.get(name)
+            if rows is None:
+                rows = topics[name] = []
+            rows.append(row(index, offset, epoch, metadata, 0))
+        return topics
+    left = _FEW
+    for topic in asked:
+        name, indexes = topic.name, topic.partition_indexes
+        left -= len(indexes) + 1
+        if left < 0 or name in topics or len(set(indexes)) < len(indexes):
+            return None
+        if indexes:
+            rows = topics[name] = []
+            for index in indexes:
+                offset, epoch, metadata, _, _ = committed.get((name, index), _NOTHING)
+                rows.append(row(index, offset, epoch, metadata, 0))
+    return topics
+
+
+def _several(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFetchResponse]:
     response = OffsetFetchResponse()
     told_of: dict[str, Told] = {}
     told_whole: set[str] = set()
+    named_once = len({group.group_id for group in request.groups}) == len(request.groups)
     for group in request.groups:
         yield
         group_id = group.group_id
         if group_id in told_whole:
             continue
         error = ctx.broker.groups.commits.error(group_id, group.member_id, group.member_epoch)
+        little = _little_of_group(ctx, group, error) if named_once else None
+        if little is not None:
+            response.groups.append(little)
+            continue
         if error is ErrorCode.NONE and group.topics is None:
             told_whole.add(group_id)
         is_first = group_id not in told_of

@@ -31,14 +31,14 @@ def handle(ctx: RequestContext, request: SyncGroupRequest, answer: Answer) -> No
         return
 
     def then(result: SyncResult) -> None:
-        answer(
-            SyncGroupResponse(
-                error_code=int(result.error),
-                protocol_type=result.protocol_type,
-                protocol_name=result.protocol_name,
-                assignment=result.assignment,
-            )
+        code = int(result.error)
+        response = SyncGroupResponse(
+            error_code=code,
+            protocol_type=result.protocol_type,
+            protocol_name=result.protocol_name,
+            assignment=result.assignment,
         )
+        answer(response, ((code, 1),) if code else ())
 
     membership = ctx.broker.groups.membership
     membership.sync(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.transactions.markers import Marker, MarkerWriter, Outcomes
+from fastlog.coordination.transactions.completions import Marker, MarkerWriter, Outcomes
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey

@@ -14,13 +14,12 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
-from fastlog.config.listeners import host_and_port
 from fastlog.native import FileResponse, FrameError, FrameReader
 from fastlog.server.memory.work_memory import SMALL_REQUEST
-from fastlog.server.network.exchange import Exchange
+from fastlog.server.network.exchange import SMALL_ANSWER, Answer, Exchange, small_answers
 from fastlog.server.network.file_sender import PEER_GONE, FileSender
 from fastlog.server.network.flow_control import TINY_FRAME
-from fastlog.server.network.session import Session
+from fastlog.server.network.session import Session, address_text
 from fastlog.wire.api_keys import ApiKey
 from fastlog.wire.pieces import Pieces
 
@@ -34,6 +33,8 @@ SLICE: Final = 256 * 1024
 """Most bytes that are given to the transport at a time."""
 _LITTLE: Final = 64 * 1024
 _PRODUCE: Final = int(ApiKey.PRODUCE)
+
+_NONE: Final = -1
 
 _SLICES_PER_TURN: Final = 8
 # A client may send thousands of small requests at once: others come in between.
@@ -58,8 +59,12 @@ class Connection(asyncio.BufferedProtocol):
         self._pending: deque[Frame] = deque()
         self._pending_bytes = 0
         self._exchanges: deque[Exchange] = deque()
-        self._busy = False
+        # Requests that hold up the next one; but for those of the API (or none) that may start all the same.
+        self._busy = 0
+        self._lets = _NONE
         self._pumping = False
+        # Answers that are sent together: at the end of the pump, or of this round of the event loop.
+        self._gathered: list[Exchange] = []
         self._goes_on = False
         self._unsent = 0
         self._sent = 0
@@ -109,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         number = self.host.metrics.connections_accepted
-        self.session.connection_id = f"{_address(own)}-{_address(peer)}-{number}"
+        self.session.connection_id = f"{address_text(own)}-{address_text(peer)}-{number}"
         # pause_writing is called as soon as the socket does not take everything.
         self._transport.set_write_buffer_limits(high=0)
         self.last_active = self.host.monotonic()
@@ -129,7 +134,11 @@ class Connection(asyncio.BufferedProtocol):
         now = self.last_active = host.monotonic()
         host.metrics.bytes_in += nbytes
         if frames:
-            self._take_in(frames, now)
+            sizes = [len(frame) for frame in frames]
+            host.memory.take_in(self, sizes, now, begun=self._begun > 0)
+            self._begun = 0
+            self._pending.extend(frames)
+            self._pending_bytes += sum(sizes)
         partial = self._partial = self._reader.buffered
         if not partial:
             self.frame_since = None
@@ -181,6 +190,7 @@ class Connection(asyncio.BufferedProtocol):
         files, self._files = self._files, None
         if files is not None:
             files.close()
+        self._gathered.clear()
         exchanges, self._exchanges = self._exchanges, deque()
         defects: list[Exception] = []
         for exchange in exchanges:
@@ -191,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
                     host.purgatory.cancel(operation)
             except Exception as defect:  # noqa: BLE001 - all give their bytes back, then it is raised
                 defects.append(defect)
-            self._settle(exchange)
+            exchange.settle()
         host.answers.forget(self)
         if defects:
             raise defects[0]
@@ -200,15 +210,29 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_proceed(self) -> None:
         """The current request does not hold up the next one any more."""
-        self._busy = False
+        self._busy -= 1
         self._pump()
 
-    def on_reply(self, size: int, was_current: bool) -> None:
+    def on_let_same(self, api_key: int) -> None:
+        """The current request does not hold up the next one if that is of the same API."""
+        self._lets = api_key
+        self._pump()
+
+    def on_reply(self, exchange: Exchange, size: int, was_current: bool) -> None:
         """A request was answered with `size` bytes."""
         if was_current:
-            self._busy = False
+            self._busy -= 1
         self._unsent += size
+        if size <= SMALL_ANSWER and (self._pumping or (exchange.lets_same and len(self._exchanges) > 1)):
+            # Others of this connection are about to be answered, too: a system call for each costs as much as
+            # all the rest of a small request.
+            if not self._pumping:
+                self._go_on_soon()
+            self._gathered.append(exchange)
+            return
         self._flush()
+        if not exchange.settled:
+            exchange.wait_for_peer()
         if self._pending:
             self._pump()
 
@@ -254,27 +278,6 @@ class Connection(asyncio.BufferedProtocol):
         self.frame_since = None
         self.host.memory.forget(self, begun)
 
-    def _take_in(self, frames: list[Frame], now: float) -> None:
-        """Counts frames that are whole, and queues them."""
-        memory = self.host.memory
-        size = tiny = 0
-        for frame in frames:
-            length = len(frame)
-            size += length
-            if length <= TINY_FRAME:
-                tiny += length
-            elif self._begun:
-                # Only the first one can be it.
-                memory.finish(length)
-            else:
-                memory.arrived(length)
-            self._begun = 0
-        memory.arrived_tiny(tiny)
-        if memory.used > memory.limit:
-            memory.check(self, now, tiny=tiny == size)
-        self._pending.extend(frames)
-        self._pending_bytes += size
-
     def _pump(self) -> None:
         """Starts requests while one may be started."""
         if self._pumping:
@@ -282,6 +285,9 @@ class Connection(asyncio.BufferedProtocol):
         self._pumping = True
         try:
             self._start_requests()
+            while self._gathered:
+                self._send_gathered()
+                self._start_requests()
         except Exception as error:  # noqa: BLE001 - logged
             # Often it is another connection that made room for this one, and it must not suffer from it. What
             # this one has begun ends with it.
@@ -295,35 +301,44 @@ class Connection(asyncio.BufferedProtocol):
             self._close_when_done()
 
     def _start_requests(self) -> None:
-        limits = self.host.limits
+        host, pending, exchanges = self.host, self._pending, self._exchanges
+        limits = host.limits
         began = 0.0
         while (
-            self._pending
-            and not self._busy
+            pending
+            and (not self._busy or pending[0].api_key == self._lets)
             and self._unsent < limits.max_unsent_bytes
-            and len(self._exchanges) < limits.max_in_flight_per_connection
+            and len(exchanges) < limits.max_in_flight_per_connection
         ):
-            now = self.host.monotonic()
+            now = host.monotonic()
             began = began or now
             if now - began > _PUMP_SECONDS:
                 self._go_on_soon()
                 break
-            frame = self._pending[0]
+            frame = pending[0]
             size = len(frame)
             # At each step either the frame or its exchange has the bytes: what fails gives them back.
             exchange = Exchange(self, frame.api_key, frame.api_version, frame.correlation_id, 0)
             exchange.started = now
-            self._exchanges.append(exchange)
+            exchanges.append(exchange)
             if size > SMALL_REQUEST and frame.api_key != _PRODUCE:
-                exchange.work = self.host.work.begin(self, size, frame.api_key)
+                exchange.work = host.work.begin(self, size, frame.api_key)
                 if not exchange.work:
-                    self._exchanges.pop()
+                    exchanges.pop()
                     break
-            self._pending.popleft()
+            pending.popleft()
             self._pending_bytes -= size
             exchange.size = size
-            self._busy = True
-            self.host.dispatch(frame, exchange)
+            self._busy += 1
+            self._lets = _NONE
+            host.dispatch(frame, exchange)
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        self._flush()
+        for exchange in gathered:
+            if not exchange.settled:
+                exchange.wait_for_peer()
 
     def _go_on_soon(self) -> None:
         """Sends and starts more when others have had their turn."""
@@ -333,7 +348,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         self._goes_on = False
-        self._flush()
+        if self._gathered:
+            self._send_gathered()
+        else:
+            self._flush()
         self._pump()
 
     def _check_backlog(self) -> None:
@@ -357,22 +375,35 @@ class Connection(asyncio.BufferedProtocol):
         while exchanges and self.blocked_since is None and not transport.is_closing():
             if self._files is not None and self._files.busy:
                 return
-            exchange = exchanges[0]
-            answer = exchange.answer
-            if answer is None:
+            if exchanges[0].answer is None:
                 break
-            size = len(answer)
-            if isinstance(answer, FileResponse):
-                self._send_files(transport, answer)
+            if not self._send_first(transport, exchanges[0], exchanges[0].answer):
                 return
-            if isinstance(answer, Pieces):
-                if not self._write_pieces(transport, exchange, answer):
-                    return
-            elif size and not self._write(transport, answer):
-                return
-            self._sent_first(size)
         if self._finishing:
             self._close_when_done()
+
+    def _send_first(
+        self, transport: asyncio.Transport, exchange: Exchange, answer: Answer | FileResponse
+    ) -> bool:
+        """Sends the first answer, and small ones behind it; False when not all of it is sent yet."""
+        size = len(answer)
+        if size <= SMALL_ANSWER and len(self._exchanges) > 1:
+            small = small_answers(self._exchanges)
+            if len(small) > 1:
+                transport.write(b"".join(small))
+                for one in small:
+                    self._sent_first(len(one))
+                return True
+        if isinstance(answer, FileResponse):
+            self._send_files(transport, answer)
+            return False
+        if isinstance(answer, Pieces):
+            if not self._write_pieces(transport, exchange, answer):
+                return False
+        elif size and not self._write(transport, answer):
+            return False
+        self._sent_first(size)
+        return True
 
     def _write(self, transport: asyncio.Transport, answer: bytes | memoryview) -> bool:
         """Gives the transport an answer, slice by slice; False when not all of it: the socket is full, or it
@@ -409,19 +440,9 @@ class Connection(asyncio.BufferedProtocol):
     def _sent_first(self, size: int) -> None:
         exchange = self._exchanges.popleft()
         self._unsent -= size
-        self._count(exchange, size)
-        self._settle(exchange)
-
-    def _count(self, exchange: Exchange, size: int) -> None:
-        host, parked = self.host, exchange.parked
-        metrics = host.metrics
-        metrics.bytes_out += size
-        now = host.monotonic()
-        if parked is None and not exchange.answered:
-            metrics.answered(exchange.api_key, now - exchange.started)
-            return
-        sending = now - exchange.answered if exchange.answered else 0.0
-        metrics.answered_late(exchange.api_key, now - exchange.started, parked or 0.0, sending)
+        self.host.metrics.bytes_out += size
+        exchange.count()
+        exchange.settle()
 
     # -- answers from files: the first exchange stays first until its answer is sent --------------------
 
@@ -458,21 +479,6 @@ class Connection(asyncio.BufferedProtocol):
         self._flush()
         self._pump()
 
-    def _settle(self, exchange: Exchange) -> None:
-        exchange.settled = True
-        if exchange.size or exchange.work or exchange.makes:
-            exchange.release()
-        exchange.answer = b""
-        if exchange.queued:
-            exchange.sent(exchange.queued)
-        if exchange.on_sent is not None:
-            on_sent, exchange.on_sent = exchange.on_sent, None
-            try:
-                on_sent()
-            except Exception:  # noqa: BLE001 - logged
-                # The next answers of this connection have nothing to do with it.
-                _LOG.exception("what follows an answer to %s failed", self.peer)
-
     def _close_when_done(self) -> None:
         if self.is_idle and self._transport is not None and not self._transport.is_closing():
             self._transport.close()
@@ -490,7 +496,3 @@ class Connection(asyncio.BufferedProtocol):
             transport.pause_reading()
         else:
             transport.resume_reading()
-
-
-def _address(name: object) -> str:
-    return host_and_port(str(name[0]), int(name[1])) if isinstance(name, tuple) else "local"

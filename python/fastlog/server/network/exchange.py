@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from fastlog.wire.pieces import Pieces
 
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from fastlog.replication.purgatory import Operation
     from fastlog.server.network.connection import Connection
     from fastlog.server.network.session import Session
+
+_LOG: Final = logging.getLogger(__name__)
+
+SMALL_ANSWER: Final = 4096
+_TOGETHER: Final = 64
+"""So many answers of so many bytes are sent with one system call."""
 
 Answer = bytes | memoryview | Pieces
 """An answer in memory."""
@@ -33,6 +40,7 @@ class Exchange:
         "connection",
         "correlation_id",
         "is_lost",
+        "lets_same",
         "makes",
         "on_sent",
         "operation",
@@ -71,6 +79,8 @@ class Exchange:
         """Called once when the answer has been handed to the socket, or will never be."""
         self.queued = 0
         """Bytes of its answer that wait for a slow peer."""
+        self.lets_same = False
+        """Whether the next request may start meanwhile, if it is of the same API."""
         self.proceeded = False
         self.settled = False
         """Whether the answer has been handed to the socket, or will never be."""
@@ -96,6 +106,12 @@ class Exchange:
         if not self.proceeded:
             self.proceeded = True
             self.connection.on_proceed()
+
+    def let_same(self) -> None:
+        """The next request of this connection may start, if it is of the same API."""
+        if self.answer is None:
+            self.lets_same = True
+            self.connection.on_let_same(self.api_key)
 
     def release(self) -> None:
         """The bytes of the request are of no more use: what waits from now on is weighed by who keeps it."""
@@ -141,22 +157,51 @@ class Exchange:
         if operation is not None:
             # What it keeps, as the frame of its plan, goes now and not when a slow peer has taken the answer.
             self.parked, self.operation = operation.waited, None
-        self.release()
+        if self.size or self.work or self.makes:
+            self.release()
         try:
-            connection.on_reply(len(answer), first)
+            connection.on_reply(self, len(answer), first)
         except BaseException as error:
             # How much of the answer is with the transport is not known.
             connection.close("failed send", error)
             raise
-        if not self.settled:
-            # The socket is full, or earlier requests are not answered yet.
-            self.answered = connection.host.monotonic()
-            if type(answer) is bytes:
-                self.queued = len(answer)
-            elif type(answer) is Pieces:
-                self.queued = answer.left
-            if self.queued:
-                connection.host.answers.add(connection, self.queued)
+
+    def wait_for_peer(self) -> None:
+        """The answer could not be sent at once: the socket is full, or earlier requests are not answered."""
+        host, answer = self.connection.host, self.answer
+        self.answered = host.monotonic()
+        if type(answer) is bytes:
+            self.queued = len(answer)
+        elif type(answer) is Pieces:
+            self.queued = answer.left
+        if self.queued:
+            host.answers.add(self.connection, self.queued)
+
+    def count(self) -> None:
+        """The answer is sent: how long it took goes into the metrics."""
+        host, parked = self.connection.host, self.parked
+        now = host.monotonic()
+        if parked is None and not self.answered:
+            host.metrics.answered(self.api_key, now - self.started)
+            return
+        sending = now - self.answered if self.answered else 0.0
+        host.metrics.answered_late(self.api_key, now - self.started, parked or 0.0, sending)
+
+    def settle(self) -> None:
+        """The answer is with the socket, or will never be: all that it held is given back."""
+        self.settled = True
+        if self.size or self.work or self.makes:
+            self.release()
+        self.answer = b""
+        if self.queued:
+            self.sent(self.queued)
+        if self.on_sent is not None:
+            on_sent, self.on_sent = self.on_sent, None
+            try:
+                on_sent()
+            except Exception:  # noqa: BLE001 - logged
+                # The next answers of this connection have nothing to do with it.
+                _LOG.exception("what follows an answer to %s failed", self.connection.peer)
 
     def reply_nothing(self) -> None:
         """The request has no response (acks=0)."""
@@ -165,3 +210,14 @@ class Exchange:
     def close(self, reason: str, detail: object = None) -> None:
         """Ends the connection; `reason` is what it is counted under, `detail` is logged."""
         self.connection.close(reason, detail)
+
+
+def small_answers(exchanges: Iterable[Exchange]) -> list[bytes]:
+    """The small answers that come first."""
+    answers: list[bytes] = []
+    for exchange in exchanges:
+        answer = exchange.answer
+        if type(answer) is not bytes or len(answer) > SMALL_ANSWER or len(answers) == _TOGETHER:
+            break
+        answers.append(answer)
+    return answers

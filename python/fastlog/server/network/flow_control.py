@@ -32,6 +32,7 @@ receive buffer (64 KiB) of whole frames for each connection that was reading whe
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -217,6 +218,21 @@ class RequestMemory:
     def arrived(self, size: int) -> None:
         """A frame of more than `TINY_FRAME` bytes came whole."""
         self._take(_class_of(size), size)
+
+    def take_in(self, reader: Reader, sizes: Sequence[int], now: float, *, begun: bool) -> None:
+        """Whole frames of these sizes came, the first of which may be one that had begun."""
+        tiny = 0
+        for size in sizes:
+            if size <= TINY_FRAME:
+                tiny += size
+            elif begun:
+                self.finish(size)
+            else:
+                self.arrived(size)
+            begun = False
+        self.arrived_tiny(tiny)
+        if self.used > self.limit:
+            self.check(reader, now, tiny=tiny == sum(sizes))
 
     def arrived_tiny(self, size: int) -> None:
         """Tiny frames came, with so many bytes in all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from fastlog.config.listeners import SecurityProtocol
+from fastlog.config.listeners import SecurityProtocol, host_and_port
 
 ANONYMOUS: Final = "User:ANONYMOUS"
 """The principal of a connection that did not authenticate, as Kafka writes it."""
@@ -50,3 +50,8 @@ class Session:
         if self.software_name is None:
             return self.peer
         return f"{self.peer} ({self.software_name} {self.software_version})"
+
+
+def address_text(name: object) -> str:
+    """The address of one end of a socket, as it stands in connection ids."""
+    return host_and_port(str(name[0]), int(name[1])) if isinstance(name, tuple) else "local"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
-    from fastlog.coordination.transactions.markers import MarkerWriter
+    from fastlog.coordination.transactions.completions import MarkerWriter
     from fastlog.coordination.transactions.service import TransactionService
     from fastlog.coordination.transactions.verification import Verifier
     from fastlog.replication.appender import Appender

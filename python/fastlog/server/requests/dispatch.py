@@ -16,7 +16,7 @@ Large requests are decoded, and all but the smallest answers encoded, in turns w
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -68,7 +68,7 @@ class Dispatcher:
     """Hands frames to handlers, those of clients from `open` on. Never raises."""
 
     def __init__(self, services: BrokerServices) -> None:
-        self._early = EarlyRequests()
+        self._early: EarlyRequests | None = EarlyRequests()
         self._services = services
         self._registry = services.registry
         self._requests = services.metrics.requests
@@ -76,11 +76,13 @@ class Dispatcher:
 
     def open(self) -> None:
         """Takes up what clients have asked, and will ask: the cluster is known."""
-        self._early.release(self.dispatch)
+        early, self._early = self._early, None
+        if early is not None:
+            early.release(self.dispatch)
 
     def dispatch(self, frame: Frame, exchange: Exchange) -> None:
         """Starts the request in `frame`. Raises nothing."""
-        if self._early.hold(frame, exchange):
+        if self._early is not None and self._early.hold(frame, exchange):
             return
         key = exchange.api_key
         registration = self._registry.get(key)
@@ -193,13 +195,22 @@ class Dispatcher:
                 self._services.turns.start(self._finish(registration, exchange, pace, handling))
             elif registration.later_handler is not None:
                 answer = partial(self._answer_later, registration, exchange)
-                registration.later_handler(context, request, answer)
-                # It keeps what it needs, and weighs that.
-                exchange.release()
+                rest = registration.later_handler(context, request, answer)
+                if rest is not None:
+                    self._services.turns.start(self._finish(registration, exchange, pace, rest))
+                elif registration.lets_same:
+                    exchange.let_same()
+                else:
+                    # It keeps what it needs, and weighs that.
+                    exchange.release()
             elif registration.is_generator:
                 self._begin(registration, exchange, pace, registration.handle(context, request))
             else:
-                self._answer(exchange, registration.handle(context, request))
+                response = registration.handle(context, request)
+                if isinstance(response, Generator):
+                    self._begin(registration, exchange, pace, response)
+                else:
+                    self._answer(exchange, response)
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail(registration, exchange, error)
 
@@ -220,8 +231,21 @@ class Dispatcher:
             steps = self._answer_in_steps(exchange, pace, handling)
         self._run(registration, exchange, pace, steps)
 
-    def _answer_later(self, registration: Registration, exchange: Exchange, response: Response) -> None:
+    def _answer_later(
+        self,
+        registration: Registration,
+        exchange: Exchange,
+        response: Response | Steps[Response],
+        errors: Errors | None = None,
+    ) -> None:
         try:
+            if isinstance(response, Generator):
+                self._begin(registration, exchange, Pace(self._services.turns, exchange), response)
+                return
+            if errors is not None:
+                encoded = encode_response(response, exchange.api_version, exchange.correlation_id)
+                self._reply(exchange, encoded, errors)
+                return
             if has_few_elements(response):
                 self._answer(exchange, response)
                 return

@@ -10,9 +10,11 @@ None may hold the event loop for as long as a request is large (`turns`):
   the request brings with `async for item in ctx.pace.each(...)`;
 * a generator function: the same without a task as long as it is short, for answers that come from memory. It
   yields after each element, and returns the answer;
-* a plain function: for answers of a fixed size that come from memory;
+* a plain function: for small answers that come from memory. Where others may be large it returns, for those,
+  a generator that returns the answer;
 * a plain function with a third parameter, `answer`, that it calls once, at once or later (`@handles_later`);
-  then the next request starts. For requests that wait for each other in large numbers: none needs a task;
+  then the next request starts. For requests that wait for each other in large numbers: none needs a task. For
+  a long request it may return a coroutine instead, which returns the answer;
 * a frame handler (`@handles_frame`): gets the undecoded frame and an `Exchange`, and says itself when the
   next request may start (`proceed`) and what the answer is (`reply`): Produce and Fetch.
 """
@@ -24,7 +26,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from fastlog.server.requests.response_errors import Errors
 from fastlog.wire.api_keys import API_VERSIONS, ApiKey
@@ -52,9 +54,20 @@ AnyHandler = Callable[
     ...,
     "Response | Generator[None, None, Response] | Coroutine[Any, Any, Response | EncodedResponse]",
 ]
-Answer = Callable[["Response"], None]
-LaterHandler = Callable[..., None]
+LaterHandler = Callable[..., "Coroutine[Any, Any, Response] | None"]
 FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
+
+
+class Answer(Protocol):
+    """What a handler that answers later calls with its answer."""
+
+    def __call__(
+        self, response: Response | Generator[None, None, Response], errors: Errors | None = None, /
+    ) -> None:
+        """`errors` are the codes in an answer that is known to be small; a generator makes a large one."""
+        ...
+
+
 H = TypeVar("H", bound=Callable[..., Any])
 L = TypeVar("L", bound=LaterHandler)
 F = TypeVar("F", bound=FrameHandler)
@@ -82,6 +95,8 @@ class Registration:
     is_coroutine: bool = False
     is_generator: bool = False
     later_handler: LaterHandler | None = None
+    lets_same: bool = False
+    """Whether further requests of this API may start while one of the connection waits (`handles_later`)."""
     frame_handler: FrameHandler | None = None
 
     def handle(self, context: RequestContext, request: Request) -> Any:
@@ -136,13 +151,19 @@ def handles_later(
     *,
     max_bytes: int | None = None,
     oversized: ErrorCode | None = None,
+    lets_same: bool = False,
 ) -> Callable[[L], L]:
-    """Registers a handler that calls back with the answer; see the module's text."""
+    """Registers a handler that calls back with the answer; see the module's text.
+
+    `lets_same`: its requests keep their order by themselves, so the next one of a connection may start while
+    one waits; those of other APIs start when all are answered. The bytes of each count until then.
+    """
 
     def register(function: L) -> L:
         low, high = _versions(api_key, min_version, max_version)
         most = decoded_max_bytes(api_key) if max_bytes is None else max_bytes
-        _add(Registration(api_key, low, high, most, oversized, later_handler=function))
+        later = Registration(api_key, low, high, most, oversized, later_handler=function, lets_same=lets_same)
+        _add(later)
         return function
 
     return register

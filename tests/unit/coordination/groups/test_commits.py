@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fastlog.base.clock import ManualClock
+from fastlog.base.tasks import Supervisor
 from fastlog.coordination.groups.admin import GroupAdmin
 from fastlog.coordination.groups.classic.state import Group
 from fastlog.coordination.groups.commits import Commits
@@ -60,7 +61,7 @@ class World:
         self.table = GroupTable(view=unused, replicas=unused, clock=self.clock, config=unused)
         self.log = Written()
         log: Any = self.log
-        self.commits = Commits(self.table, log, Removals(self.table, log, GroupWriter(log)))
+        self.commits = Commits(self.table, log, Removals(self.table, log, GroupWriter(log)), Supervisor())
         limits = GroupLimits(
             initial_rebalance_delay_ms=0, min_session_timeout_ms=1, max_session_timeout_ms=1, max_size=1
         )

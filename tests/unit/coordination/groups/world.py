@@ -10,11 +10,13 @@ from fastlog.coordination.groups.classic.state import Group, GroupState
 from fastlog.coordination.groups.results import (
     GroupLimits,
     JoinAnswer,
+    JoinAnswers,
     JoinRequest,
     JoinResult,
     Now,
     Store,
     SyncAnswer,
+    SyncAnswers,
     SyncRequest,
     SyncResult,
 )
@@ -139,14 +141,21 @@ class GroupWorld:
         assert self.group.state is GroupState.STABLE
         return members
 
+    def _joined(self, answer: JoinAnswer) -> None:
+        assert answer.ticket not in self.joins, "answered twice"
+        self.joins[answer.ticket] = answer.result._replace(members=tuple(answer.result.members))
+
     def _settle(self) -> None:
         for effect in self.group.take_effects():
             if isinstance(effect, JoinAnswer):
-                assert effect.ticket not in self.joins, "answered twice"
-                self.joins[effect.ticket] = effect.result
-            elif isinstance(effect, SyncAnswer):
-                assert effect.ticket not in self.syncs, "answered twice"
-                self.syncs[effect.ticket] = effect.result
+                self._joined(effect)
+            elif isinstance(effect, JoinAnswers):
+                for answer in effect.each():
+                    self._joined(answer)
+            elif isinstance(effect, SyncAnswer | SyncAnswers):
+                for synced in (effect,) if isinstance(effect, SyncAnswer) else effect.each():
+                    assert synced.ticket not in self.syncs, "answered twice"
+                    self.syncs[synced.ticket] = synced.result
             elif self._store_by_hand:
                 self.stores.append(effect)
             else:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fastlog.coordination.transactions import changes, markers
-from fastlog.coordination.transactions.markers import Marker
+from fastlog.coordination.transactions.completions import Marker
 from fastlog.coordination.transactions.records import encode_key, encode_value
 from fastlog.coordination.transactions.state import MAX_EPOCH, PREPARED, TopicPartition, TransactionState
 from fastlog.coordination.transactions.verdicts import Granted, Refused

@@ -234,6 +234,21 @@ async def test_a_partition_of_an_unknown_version_is_not_served(world: World) -> 
     assert world.service.list_error() is E.NONE
 
 
+async def test_more_partitions_than_before_are_told_of(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await begun(world)
+    await world.reload()
+    assert "must never change" not in caplog.text
+    led = world.topics[TRANSACTION_STATE_TOPIC].partitions[0]
+    # Java's hash of "t" is 116.
+    world.topics[TRANSACTION_STATE_TOPIC] = SimpleNamespace(partitions=(led,) * 3)
+    await world.reload()
+    assert (
+        "1 transactional ids of __transaction_state-0 belong to other partitions, 't' for one" in caplog.text
+    )
+
+
 async def test_a_partition_that_cannot_be_read_for_a_while(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -448,7 +463,9 @@ async def test_a_coordinator_that_is_fenced_leaves_the_end_to_the_next_one(world
     await until(world, S.COMPLETE_COMMIT)
 
 
-async def test_a_broker_that_breaks_off_is_asked_again(world: World) -> None:
+async def test_a_broker_that_breaks_off_is_asked_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     identity = await begun(world)
     failures: list[Exception] = [OSError("gone"), ValueError("odd")]
 
@@ -461,6 +478,10 @@ async def test_a_broker_that_breaks_off_is_asked_again(world: World) -> None:
     await end(world, identity)
     await until(world, S.COMPLETE_COMMIT)
     assert len(world.target.seen) == 3
+    # The log tells once.
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "broker 1 takes no markers: odd"
+    ]
 
 
 async def test_markers_end_with_the_leadership(world: World) -> None:
@@ -488,6 +509,27 @@ async def test_markers_go_to_whoever_leads(world: World) -> None:
     world.brokers.append(SimpleNamespace(id=2))
     await until(world, S.COMPLETE_COMMIT)
     assert [marker.partitions for marker in world.targets[2].seen] == [(B,)]
+
+
+async def test_very_many_partitions_go_in_several_requests(world: World) -> None:
+    led, count = SimpleNamespace(leader=NODE), 40_000
+    world.topics["wide"] = SimpleNamespace(partitions=(led,) * count)
+    identity = await begun(world, *(("wide", number) for number in range(count)))
+    world.target.write_at_once = None
+    await end(world, identity)
+    # Five requests are under way, what is left waits for the first of them.
+    while len(world.target.asked) < 5:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await turns()
+    assert len(world.target.asked) == 5
+    while world.target.asked:
+        world.target.answer()
+        await turns()
+    await until(world, S.COMPLETE_COMMIT)
+    sizes = [len(marker.partitions) for marker in world.target.seen]
+    assert (max(sizes), sum(sizes)) == (4096, count)
+    assert len({key for marker in world.target.seen for key in marker.partitions}) == count
 
 
 async def test_partitions_of_deleted_topics_are_given_up(world: World) -> None:

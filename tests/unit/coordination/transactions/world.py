@@ -12,7 +12,7 @@ from fastlog.base.clock import ManualClock
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.groups.batches import make_batch
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
-from fastlog.coordination.transactions.markers import Marker, Outcomes
+from fastlog.coordination.transactions.completions import Marker, Outcomes
 from fastlog.coordination.transactions.service import TransactionService
 from fastlog.coordination.transactions.state import Transaction
 from fastlog.errors import ErrorCode

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from fastlog.coordination.groups.results import JoinedMember, JoinRequest, Protocols, StoredMember
+from fastlog.coordination.groups.results import (
+    JoinedMember,
+    JoinedMembers,
+    JoinRequest,
+    Protocols,
+    StoredMember,
+    metadata_of,
+)
 from fastlog.coordination.groups.subscribed_names import named_topics
 from fastlog.coordination.groups.weight import member_weight
+
+_FEW: Final = 64
 
 
 @dataclass(slots=True)
@@ -54,11 +64,7 @@ class Member:
 
     def metadata(self, protocol: str | None) -> bytes:
         """What the member says for `protocol`; empty when it does not support it."""
-        return next((metadata for name, metadata in self.protocols if name == protocol), b"")
-
-    def joined(self, protocol: str | None) -> JoinedMember:
-        """The member as the leader is told of it."""
-        return JoinedMember(self.member_id, self.instance_id, self.metadata(protocol))
+        return metadata_of(self.protocols, protocol)
 
     def stored(self, protocol: str | None, assignment: bytes) -> StoredMember:
         """The member as it is persisted."""
@@ -162,6 +168,64 @@ class MemberTable:
             self._waiting -= 1
         return ticket
 
+    def joined(self, protocol: str | None) -> Sequence[JoinedMember]:
+        """All members as the leader is told of them, as they are now."""
+        everybody = self._members.values()
+        if len(everybody) <= _FEW:
+            return [
+                JoinedMember(member.member_id, member.instance_id, metadata_of(member.protocols, protocol))
+                for member in everybody
+            ]
+        return JoinedMembers(
+            [(member.member_id, member.instance_id, member.protocols) for member in everybody], protocol
+        )
+
+    def begin_generation(self, now: float) -> list[tuple[int, str]]:
+        """All members are in a generation, with sessions that start now, and their JoinGroup requests wait no
+        more: (ticket, member id) of those that did.
+
+        One step, however many there are: no call for each.
+        """
+        waiting: list[tuple[int, str]] = []
+        soonest = self.soonest
+        for member in self._members.values():
+            if member.join_ticket is not None:
+                waiting.append((member.join_ticket, member.member_id))
+                member.join_ticket = None
+            member.is_new = False
+            deadline = member.deadline = now + member.session_timeout_ms / 1000
+            if deadline < soonest:
+                soonest = deadline
+        self.soonest = soonest
+        self._waiting = 0
+        return waiting
+
+    def give_out(self, assignments: Mapping[str, bytes], now: float) -> list[tuple[int, bytes]]:
+        """All members are to own what is theirs of `assignments`, and their SyncGroup requests wait no more:
+        (ticket, assignment) of those that did, whose sessions start now. One step, as a generation begins.
+        """
+        waiting: list[tuple[int, bytes]] = []
+        grown, soonest = 0, self.soonest
+        for member in self._members.values():
+            assignment = assignments.get(member.member_id, b"")
+            more = len(assignment) - len(member.assignment)
+            member.assignment = assignment
+            member.weight += more
+            grown += more
+            if member.sync_ticket is not None:
+                waiting.append((member.sync_ticket, assignment))
+                member.sync_ticket = None
+                deadline = member.deadline = now + member.session_timeout_ms / 1000
+                if deadline < soonest:
+                    soonest = deadline
+        self.soonest = soonest
+        self.weight += grown
+        return waiting
+
+    def ids(self) -> Collection[str]:
+        """The ids of all members."""
+        return self._members.keys()
+
     def set_protocols(self, member: Member, protocols: Protocols) -> None:
         """The member now supports these."""
         if protocols != member.protocols:
@@ -173,8 +237,10 @@ class MemberTable:
 
     def assign(self, member: Member, assignment: bytes) -> None:
         """The member is to own this."""
+        more = len(assignment) - len(member.assignment)
         member.assignment = assignment
-        self._weigh(member)
+        member.weight += more
+        self.weight += more
 
     def set_deadline(self, member: Member, deadline: float) -> None:
         """The member counts as failed from then on."""
@@ -233,10 +299,18 @@ class MemberTable:
         common = self.common_protocols()
         if not common:
             raise ValueError("the members have no protocol in common")
-        votes = Counter(
-            next(name for name, _ in member.protocols if name in common) for member in self._members.values()
-        )
-        return votes.most_common(1)[0][0]
+        if len(common) == 1:
+            return common.pop()
+        votes = dict.fromkeys(common, 0)
+        firsts: dict[str, None] = {}
+        for member in self._members.values():
+            for name, _ in member.protocols:
+                if name in common:
+                    votes[name] += 1
+                    firsts[name] = None
+                    break
+        # Of equal ones, that for which somebody voted first.
+        return max(firsts, key=votes.__getitem__)
 
     def _weigh(self, member: Member) -> None:
         names = (member.member_id, member.instance_id, member.client_id)

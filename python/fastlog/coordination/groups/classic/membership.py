@@ -6,12 +6,12 @@ import asyncio
 import itertools
 import logging
 import uuid
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fastlog.base.wording import counted
+from fastlog.coordination.groups.answers import Answers
 from fastlog.coordination.groups.classic import joining, rebalance, syncing
 from fastlog.coordination.groups.classic.state import Group, GroupState
 from fastlog.coordination.groups.consumer.state import ConsumerGroup
@@ -20,11 +20,13 @@ from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import encode_group_key, encode_group_value
 from fastlog.coordination.groups.results import (
     JoinAnswer,
+    JoinAnswers,
     JoinRequest,
     JoinResult,
     Now,
     Store,
     SyncAnswer,
+    SyncAnswers,
     SyncRequest,
     SyncResult,
 )
@@ -43,8 +45,8 @@ ThenSync: TypeAlias = Callable[[SyncResult], None]
 """What is called, once, with the outcome of a request. It raises nothing."""
 
 _LOG: Final = logging.getLogger(__name__)
-# Answers of one group that are given before other work of the event loop gets a turn.
-_ANSWERS_PER_TURN: Final = 64
+# Answers that are made when they are known, and not each when it is given.
+_FEW: Final = 16
 _MOST_BYTES_OF_CHARACTER: Final = 4
 
 
@@ -58,12 +60,11 @@ class Membership:
         self._table = table
         self._consumer = consumer
         self._timers = tasks.guard(TIMERS)
-        self._answering = tasks.guard("group-answers")
+        self._answers = Answers(tasks.guard("group-answers"))
         consumer.settle_classic = self.settle
         self._tickets = itertools.count(1)
         self._joins: dict[int, ThenJoin] = {}
         self._syncs: dict[int, ThenSync] = {}
-        self._answers: deque[Callable[[], None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def new_ticket(self) -> int:
@@ -126,8 +127,9 @@ class Membership:
         more = 0
         if isinstance(entry.group, Group) and request.assignments:
             # They take the place of those that members have.
-            given, members = request.assignments, list(entry.group.members)
-            more = sum([len(given.get(one.member_id, b"")) - len(one.assignment) for one in members])
+            given = request.assignments
+            for member in entry.group.members:
+                more += len(given.get(member.member_id, b"")) - len(member.assignment)
         if not self._table.memory.has_room(entry, more):
             then(SyncResult(ErrorCode.UNKNOWN_SERVER_ERROR))
             return
@@ -253,27 +255,27 @@ class Membership:
             return
         for effect in group.take_effects():
             if isinstance(effect, JoinAnswer):
-                self._answer(partial(self._joins.pop(effect.ticket), effect.result))
+                self._answers.give(self._joins.pop(effect.ticket), effect.result)
             elif isinstance(effect, SyncAnswer):
-                self._answer(partial(self._syncs.pop(effect.ticket), effect.result))
-            else:
+                self._answers.give(self._syncs.pop(effect.ticket), effect.result)
+            elif isinstance(effect, Store):
                 self._store(entry, group, effect)
-        self._table.weigh(entry)
+            else:
+                self._answer_each(effect)
+        weight = group.weight
+        if weight != entry.group_weight:
+            entry.group_weight = weight
+            self._table.weigh(entry)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
         arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
 
-    def _answer(self, answer: Callable[[], None]) -> None:
-        if not self._answers:
-            asyncio.get_running_loop().call_soon(self._give_answers)
-        self._answers.append(answer)
-
-    def _give_answers(self) -> None:
-        try:
-            for _ in range(min(len(self._answers), _ANSWERS_PER_TURN)):
-                self._answering(self._answers.popleft())
-        finally:
-            if self._answers:
-                asyncio.get_running_loop().call_soon(self._give_answers)
+    def _answer_each(self, answers: JoinAnswers | SyncAnswers) -> None:
+        waiting: dict[int, Any] = self._joins if isinstance(answers, JoinAnswers) else self._syncs
+        if len(answers.waiting) > _FEW:
+            self._answers.give_each((waiting.pop(answer.ticket), answer.result) for answer in answers.each())
+            return
+        for answer in answers.each():
+            self._answers.give(waiting.pop(answer.ticket), answer.result)
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
@@ -304,10 +306,10 @@ class Membership:
         group = entry.group
         if isinstance(group, ConsumerGroup):
             return
-        before = {member.member_id for member in group.members}
+        before = list(group.members.ids())
         rebalance.on_time(group, self._table.now())
-        lost = before.difference(member.member_id for member in group.members)
-        if lost:
+        if len(before) > len(group.members):
+            lost = [member_id for member_id in before if member_id not in group.members]
             _LOG.info("group %s lost %s: no sign of life in time", group.group_id, ", ".join(lost))
         self.settle(entry)
         # The last id that was given out may have lapsed.

@@ -6,7 +6,7 @@ from typing import Final
 
 from fastlog.coordination.groups.classic.members import Member
 from fastlog.coordination.groups.classic.state import Group, GroupState
-from fastlog.coordination.groups.results import UNKNOWN_MEMBER, JoinResult, Now, SyncResult
+from fastlog.coordination.groups.results import UNKNOWN_MEMBER, JoinAnswers, JoinResult, Now, SyncResult
 from fastlog.errors import ErrorCode
 
 NEW_MEMBER_JOIN_TIMEOUT_MS: Final = 5 * 60 * 1000
@@ -55,9 +55,10 @@ def maybe_complete(group: Group, now: Now) -> None:
 
 def complete(group: Group, now: Now) -> None:
     """Starts the next generation with those who have joined. Static members stay although they have not."""
-    for member in group.members:
-        if member.join_ticket is None and member.instance_id is None:
-            remove(group, member)
+    if not group.members.all_joined():
+        for member in group.members:
+            if member.join_ticket is None and member.instance_id is None:
+                remove(group, member)
     group.initial_wait_ms = None
     if len(group.members) and not group.members.elect_joined_leader():
         # Only static members, and none of them has joined: their sessions decide how long to wait.
@@ -74,11 +75,12 @@ def complete(group: Group, now: Now) -> None:
         return
     group.protocol_name = group.members.select_protocol()
     group.become(GroupState.COMPLETING_REBALANCE, now)
-    for member in group.members:
-        group.answer_join(member, group.joined_members(member.member_id))
-        group.extend(member, now)
-        member.is_new = False
-        group.pending_sync.add(member.member_id)
+    leader = group.members.leader or ""
+    # All of it is of this moment, though answers are given in turns: what comes between them meets a
+    # generation that has begun.
+    told = group.joined_members(leader)
+    group.effects.append(JoinAnswers(group.members.begin_generation(now.monotonic), told))
+    group.pending_sync.update(group.members.ids())
     group.sync_deadline = now.monotonic + group.members.rebalance_timeout_ms() / 1000
 
 

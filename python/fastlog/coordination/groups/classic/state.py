@@ -56,6 +56,7 @@ class Group:
 
     def __init__(self, group_id: str, limits: GroupLimits, now: Now) -> None:
         self.group_id = group_id
+        self._own_weight = GROUP_BYTES + len(group_id)
         self.limits = limits
         self.state = GroupState.EMPTY
         self.state_timestamp_ms: int = now.wall_ms
@@ -107,7 +108,7 @@ class Group:
     @property
     def weight(self) -> int:
         """Bytes of memory that it is reckoned with."""
-        return GROUP_BYTES + len(self.group_id) + self.members.weight + self.pending.weight
+        return self._own_weight + self.members.weight + self.pending.weight
 
     def supports(self, protocol_type: str, names: Collection[str]) -> bool:
         """Whether somebody with these protocols can be a member."""
@@ -208,7 +209,7 @@ class Group:
             protocol_type=self.protocol_type,
             protocol_name=self.protocol_name,
             leader=self.members.leader or "",
-            members=tuple(member.joined(self.protocol_name) for member in self.members) if leads else (),
+            members=self.members.joined(self.protocol_name) if leads else (),
         )
 
     def answer_join(self, member: Member, result: JoinResult) -> None:

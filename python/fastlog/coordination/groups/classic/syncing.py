@@ -10,6 +10,7 @@ from fastlog.coordination.groups.results import (
     Store,
     StoreReason,
     SyncAnswer,
+    SyncAnswers,
     SyncRequest,
     SyncResult,
 )
@@ -54,10 +55,8 @@ def on_stored(group: Group, store: Store, error: ErrorCode, now: Now) -> None:
             return
         assignments = {member.member_id: member.assignment for member in store.record.members}
         group.become(GroupState.STABLE, now)
-        for member in group.members:
-            group.members.assign(member, assignments.get(member.member_id, b""))
-            if group.answer_sync(member, _assigned(group, member.assignment)):
-                group.extend(member, now)
+        waiting = group.members.give_out(assignments, now.monotonic)
+        group.effects.append(SyncAnswers(waiting, group.protocol_type, group.protocol_name))
 
 
 def _assigned(group: Group, assignment: bytes) -> SyncResult:

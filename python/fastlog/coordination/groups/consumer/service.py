@@ -294,7 +294,7 @@ class ConsumerMembership:
 
     def _put_back(self, entry: GroupEntry, former: Group | ConsumerGroup) -> None:
         _LOG.warning("group %s stays what it was: its move cannot be stored", former.group_id)
-        entry.group = former
+        entry.group, entry.group_weight = former, -1
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None
@@ -307,7 +307,7 @@ class ConsumerMembership:
         records: list[KeyValue],
         stay: Callable[[], None] | None = None,
     ) -> Written:
-        entry.group = following
+        entry.group, entry.group_weight = following, -1
         if entry.timer is not None:
             entry.timer.cancel()
             entry.timer = None
