@@ -186,10 +186,9 @@ class Cluster:
         self.append(replica, log)
 
     def end_transaction(self, replica: Partition, log: FakeLog) -> None:
-        """A marker; perhaps of an abort."""
+        """A marker."""
         if replica.is_leader and not replica.offline:
             log.unstable = None
-            log.aborted = [(7, log.log_end_offset)] * self.chance.randint(0, 1)
             self.append(replica, log)
 
     def cut(self, replica: Partition, log: FakeLog) -> None:

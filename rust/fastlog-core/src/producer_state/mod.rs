@@ -45,6 +45,17 @@ pub enum SequenceVerdict {
     },
 }
 
+/// How a batch stands with the verification of its transaction; [`Default`] where that is none of its matters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// It begins a transaction here that its coordinator was not asked about, or whose answer is out of date.
+    pub unverified: bool,
+    /// The lowest first sequence that waits for the coordinator's answer: what lies behind it comes too early.
+    pub lowest_sequence: Option<i32>,
+    /// A producer of which nothing is known here begins with 0 (KAFKA-18202).
+    pub begins_with_zero: bool,
+}
+
 /// A transaction that a marker has just ended in this partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompletedTxn {
@@ -102,7 +113,15 @@ impl ProducerState {
     ///
     /// Batches from clients are checked in full, those of a coordinator (which have no sequence numbers) only
     /// by epoch and transaction, and replicated ones not at all: the leader has judged them.
-    pub fn check(&self, header: &BatchHeader, origin: AppendOrigin) -> Result<SequenceVerdict, Rejection> {
+    ///
+    /// In this order, as in Kafka since 4.2 (KAFKA-19690): a duplicate gets its first answer; a producer that is
+    /// fenced hears that; then verification counts, then the sequence.
+    pub fn check(
+        &self,
+        header: &BatchHeader,
+        origin: AppendOrigin,
+        standing: Standing,
+    ) -> Result<SequenceVerdict, Rejection> {
         if !header.has_producer() || origin == AppendOrigin::Replication {
             return Ok(SequenceVerdict::Append);
         }
@@ -114,6 +133,10 @@ impl ProducerState {
                     self.open.len()
                 );
                 return Err(Rejection::new(ErrorCode::KafkaStorageError, message));
+            }
+            check_verified(header, standing)?;
+            if origin == AppendOrigin::Client {
+                check_beginning(header, standing, false)?;
             }
             return Ok(SequenceVerdict::Append);
         };
@@ -129,7 +152,9 @@ impl ProducerState {
             });
         }
         check_epoch(header, entry.epoch)?;
+        check_verified(header, standing)?;
         if checks_sequence {
+            check_beginning(header, standing, entry.last_batch().is_some())?;
             check_sequence(header, entry)?;
         }
         if entry.txn_first_offset.is_some() && !header.is_transactional() {
@@ -142,19 +167,37 @@ impl ProducerState {
         Ok(SequenceVerdict::Append)
     }
 
-    /// Judges a transaction marker in addition to [`Self::check`]: a coordinator with an older epoch than
-    /// the last one is fenced.
-    pub fn check_marker(&self, header: &BatchHeader, marker: &ControlMarker) -> Result<(), Rejection> {
-        match self.producers.get(&header.producer_id) {
-            Some(entry) if entry.coordinator_epoch > marker.coordinator_epoch => {
-                let message = format!(
-                    "marker for producer {} comes from coordinator epoch {}, the log has seen epoch {}",
-                    header.producer_id, marker.coordinator_epoch, entry.coordinator_epoch
-                );
-                Err(Rejection::new(ErrorCode::TransactionCoordinatorFenced, message))
-            }
-            _ => Ok(()),
+    /// Judges a transaction marker in addition to [`Self::check`]: a coordinator with an older epoch than the last one is
+    /// fenced.
+    ///
+    /// With `raised_epoch` (`transaction.version` 2, KIP-1228) the producer's epoch was raised for this end, so that a
+    /// marker of the known epoch is one that comes late and would end the next transaction (KAFKA-19446). It is no
+    /// more than written again when nothing is open: its answer was lost (KAFKA-19999).
+    pub fn check_marker(
+        &self,
+        header: &BatchHeader,
+        marker: &ControlMarker,
+        raised_epoch: bool,
+    ) -> Result<(), Rejection> {
+        let Some(entry) = self.producers.get(&header.producer_id) else {
+            return Ok(());
+        };
+        let id = header.producer_id;
+        if raised_epoch && header.producer_epoch == entry.epoch && entry.txn_first_offset.is_some() {
+            let message = format!(
+                "marker for producer {id} has the epoch {} of its open transaction",
+                entry.epoch
+            );
+            return Err(Rejection::new(ErrorCode::InvalidProducerEpoch, message));
         }
+        if entry.coordinator_epoch > marker.coordinator_epoch {
+            let message = format!(
+                "marker for producer {id} comes from coordinator epoch {}, the log has seen epoch {}",
+                marker.coordinator_epoch, entry.coordinator_epoch
+            );
+            return Err(Rejection::new(ErrorCode::TransactionCoordinatorFenced, message));
+        }
+        Ok(())
     }
 
     /// Makes room for `count` producers that may be new, so that [`Self::record`] takes no memory: to be called before
@@ -397,6 +440,31 @@ fn check_epoch(header: &BatchHeader, seen: i16) -> Result<(), Rejection> {
         header.producer_id, header.producer_epoch
     );
     Err(Rejection::new(ErrorCode::InvalidProducerEpoch, message))
+}
+
+/// A batch that begins a transaction must be known to its coordinator.
+fn check_verified(header: &BatchHeader, standing: Standing) -> Result<(), Rejection> {
+    if !standing.unverified {
+        return Ok(());
+    }
+    let message = format!(
+        "the partition is not known to be in the transaction of producer {}",
+        header.producer_id
+    );
+    Err(Rejection::new(ErrorCode::InvalidTxnState, message))
+}
+
+/// Sequence rules while the producer's transaction begins.
+fn check_beginning(header: &BatchHeader, standing: Standing, is_known: bool) -> Result<(), Rejection> {
+    let (id, first) = (header.producer_id, header.base_sequence);
+    let message = if standing.begins_with_zero && !is_known && first != 0 {
+        format!("producer {id} begins with sequence {first} instead of 0")
+    } else if standing.lowest_sequence.is_some_and(|lowest| first > lowest) {
+        format!("producer {id} sent sequence {first} before an earlier one was verified")
+    } else {
+        return Ok(());
+    };
+    Err(Rejection::new(ErrorCode::OutOfOrderSequenceNumber, message))
 }
 
 /// Sequence rules for a batch of a known producer that is no duplicate and not of an older epoch.
