@@ -17,6 +17,7 @@ from tests.peers.apache_kafka import (
     CONFIG_COMMAND,
     CONSOLE_CONSUMER,
     DELETE_RECORDS,
+    FEATURE_COMMAND,
     GET_OFFSETS,
     KAFKA_3,
     KAFKA_4,
@@ -212,3 +213,11 @@ def _no_complaint(words: str) -> None:
         "out of order",
     ):
         assert sign.lower() not in words.lower(), words[words.lower().index(sign.lower()) :][:2000]
+
+
+@BOTH
+@pytest.mark.timeout(120)
+def test_features_are_described(version: str, broker: BrokerProcess) -> None:
+    done = JavaTools(version).run(FEATURE_COMMAND, "--bootstrap-server", broker.bootstrap, "describe")
+    (line,) = [line for line in done.stdout.decode().splitlines() if "group.version" in line]
+    assert re.search(r"SupportedMaxVersion: 1\s+FinalizedVersionLevel: 1\s+Epoch: 0", line), line

@@ -17,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.server.fetch.sessions import FIRST_EPOCH, MAX_PARTITIONS, NO_EPOCH
+from fastlog.server.requests import turns
 from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.registry import load_handlers
 from fastlog.wire import APIS, ApiKey, encode_request
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
+from fastlog.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
@@ -40,6 +43,8 @@ SLACK_SECONDS = 0.03
 LONGEST_HOLD = 0.045
 """Twice what is promised, and a little: the clock that is measured here stops late on a busy machine."""
 TRIES = 3
+LARGEST_PIECE = 1 / 13
+"""Of the CPU time of a fetch of all partitions, what may be done in one piece."""
 
 AFTER_IT = encode_request(ApiVersionsRequest(), 0, 2)
 AFTER_IT_ID = struct.pack(">i", 2)
@@ -137,3 +142,27 @@ def test_doubled_elements_cost_twice_and_never_hold_the_loop(measured: Measured,
         problems += [_growth(measured, key, version, path, filling) for filling in FILLINGS]
         problems.append(_hold(measured, key, version, path))
     assert not any(problems), "\n".join(filter(None, problems))
+
+
+def fetch_of_all(epoch: int) -> bytes:
+    """A fetch of as many partitions as one request may have, one of which is there."""
+    rows = [FetchPartition(partition=number, partition_max_bytes=1024) for number in range(MAX_PARTITIONS)]
+    topics = [FetchTopic(topic="known", partitions=rows)]
+    return encode_request(FetchRequest(session_epoch=epoch, topics=topics), 12, 1)
+
+
+@pytest.mark.parametrize("epoch", [NO_EPOCH, FIRST_EPOCH], ids=["no session", "new session"])
+def test_a_fetch_of_all_partitions_is_done_in_lots(
+    measured: Measured, epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With turns that are over at once nothing holds the loop longer than a lot, or than what must be done in
+    one piece: so much of the whole."""
+    frame = fetch_of_all(epoch)
+    measured.cost(frame)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "AT_ONCE_SECONDS", 0.0)
+    shares = []
+    for _ in range(TRIES):
+        whole, held = measured.cost(frame)
+        shares.append(held / whole)
+    assert min(shares) < LARGEST_PIECE, shares

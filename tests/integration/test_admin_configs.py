@@ -297,7 +297,11 @@ def test_what_has_no_effect_is_kept_and_warned_of(
     start_broker: BrokerFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of one broker and of all, over a restart; a plugin's own value may be a secret."""
-    keys = {"leader.replication.throttled.rate": "5", "num.io.threads": "9", "opa.authorizer.url": "http://x"}
+    keys = {
+        "replica.alter.log.dirs.io.max.bytes.per.second": "5",
+        "num.io.threads": "9",
+        "opa.authorizer.url": "http://x",
+    }
     running = start_broker()
     with running.connect() as client:
         make_topic(client, "t")

@@ -13,6 +13,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from fastlog.base.uuids import random_uuid
+from fastlog.coordination.controller.data import Assignment, Leadership
+from fastlog.coordination.znodes import controller_json
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.errors import NoNode
 from fastlog.wire import ApiKey
@@ -82,6 +85,47 @@ def test_the_first_answer_tells_of_the_topics(keeper: KeeperProcess, member: Bro
         (size,) = struct.unpack(">i", client.recv(4, socket.MSG_WAITALL))
         assert b"known" in client.recv(size, socket.MSG_WAITALL)
     assert member.stop(timeout=90) == 0
+
+
+async def _make_topics_that_nobody_has(client: ZkClient) -> None:
+    """Of a broker that is away: one that never had a leader, one that is being deleted."""
+    for name in ("never", "doomed"):
+        topic = controller_json.encode_topic(random_uuid(), {0: Assignment((7,))})
+        await client.create(f"/brokers/topics/{name}", topic)
+    state = controller_json.encode_state(Leadership(-1, 3, (7,)), 1)
+    await client.ensure("/brokers/topics/doomed/partitions/0")
+    await client.create("/brokers/topics/doomed/partitions/0/state", state)
+    await client.create("/admin/delete_topics/doomed")
+
+
+def test_topics_that_no_controller_tells_of_keep_no_client_waiting(
+    keeper: KeeperProcess, tmp_path: Path
+) -> None:
+    def broker(node_id: int) -> BrokerProcess:
+        settings = {
+            "broker.id": str(node_id),
+            "zookeeper.connect": keeper.address,
+            "zookeeper.session.timeout.ms": "120000",
+        }
+        return BrokerProcess(tmp_path / str(node_id), settings=settings)
+
+    with broker(1) as controller:
+        assert _asked_for_metadata(controller)
+        at(keeper.address, _make_topics_that_nobody_has)
+        with broker(2) as member:
+            # It would answer after its session and ten seconds.
+            answer = _asked_for_metadata(member)
+            assert b"never" not in answer
+            assert b"doomed" not in answer
+            assert member.stop(timeout=90) == 0
+        assert controller.stop(timeout=90) == 0
+
+
+def _asked_for_metadata(broker: BrokerProcess) -> bytes:
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=60) as client:
+        client.sendall(struct.pack(">i", len(_METADATA)) + _METADATA)
+        (size,) = struct.unpack(">i", client.recv(4, socket.MSG_WAITALL))
+        return client.recv(size, socket.MSG_WAITALL)
 
 
 def test_it_stops_in_order_while_clients_wait(member: BrokerProcess) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.consistency import check_consistency
 from fastlog.config.definitions import BROKER_KEYS
 from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR
@@ -114,6 +115,8 @@ class BrokerConfig:
     replica_fetch_wait_max_ms: int
     replica_high_watermark_checkpoint_interval_ms: int
     replica_socket_timeout_ms: int
+    replication_quota_window_num: int
+    replication_quota_window_size_seconds: int
 
     log_cleaner_enable: bool
     log_cleaner_threads: int

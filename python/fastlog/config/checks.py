@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.types import Value
 
 __all__ = [

@@ -17,19 +17,9 @@ def check_consistency(layers: Layers) -> None:
     """Raises ConfigError for the first contradiction among the values in force."""
     _check_limits(layers)
     _check_roles(layers)
-    _check_control_plane(layers)
     _check_times(layers)
     _check_consumer_groups(layers)
     _check_cleaner(layers)
-
-
-def _check_control_plane(layers: Layers) -> None:
-    if layers.value("zookeeper.connect") and layers.value("control.plane.listener.name"):
-        raise ConfigError(
-            "control.plane.listener.name",
-            "a listener for the controller alone is not supported in a cluster yet: it reaches this broker "
-            "over inter.broker.listener.name",
-        )
 
 
 def _check_consumer_groups(layers: Layers) -> None:

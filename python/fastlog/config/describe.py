@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.definitions import BROKER_KEYS, key_or_plugins
 from fastlog.config.definitions.of_topics import TOPIC_KEYS

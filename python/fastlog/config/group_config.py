@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Self
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.checks import AtLeast
 from fastlog.config.definitions import find_key
 from fastlog.config.keys import ConfigKey

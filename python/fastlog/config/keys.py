@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.secrets import hide_secrets
 from fastlog.config.checks import Check
 from fastlog.config.types import MASK, ConfigType, Value, format_value, parse_value

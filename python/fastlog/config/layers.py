@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import Any, Final, TypeVar
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.definitions import key_or_plugins, synonyms_of
 from fastlog.config.sources import Settings
 from fastlog.config.types import Value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.layers import Layers
 from fastlog.config.listeners import (
     Endpoint,
@@ -17,6 +18,8 @@ from fastlog.errors import ConfigError
 
 __all__ = ["ListenerConfig", "listener_config"]
 
+_CONTROL_PLANE: Final = "control.plane.listener.name"
+
 
 @dataclass(frozen=True, slots=True)
 class ListenerConfig:
@@ -24,13 +27,20 @@ class ListenerConfig:
 
     An advertised port 0 stands for the port that the listener of that name was given. `closed` are those of
     KRaft and ZooKeeper controllers: they are configured, and fastlog leaves them closed. `inter_broker` is
-    a name.
+    a name, and so is `control_plane`: over it the controller of a cluster and brokers reach each other; None:
+    over the former.
     """
 
     bound: tuple[Endpoint, ...]
     advertised: tuple[Endpoint, ...]
     inter_broker: str
     closed: tuple[Endpoint, ...] = ()
+    control_plane: str | None = None
+
+    @property
+    def among_brokers(self) -> tuple[str, ...]:
+        """The names of those over which brokers ask each other."""
+        return (self.inter_broker, *([] if self.control_plane is None else [self.control_plane]))
 
     def advertised_for(self, name: str) -> Endpoint | None:
         """The advertised endpoint of a listener, or None when it is not advertised."""
@@ -54,13 +64,28 @@ def listener_config(layers: Layers) -> ListenerConfig:
     _check_supported(bound)
     advertised = _advertised(layers, bound, closed_names, protocols)
     closed = tuple(endpoint for endpoint in configured if endpoint.name in closed_names)
-    return ListenerConfig(bound, advertised, _inter_broker(layers, advertised), closed)
+    control_plane = _control_plane(layers) if layers.value("zookeeper.connect") else None
+    if control_plane is not None and [each.name for each in advertised].count(control_plane) == len(
+        advertised
+    ):
+        raise ConfigError(_CONTROL_PLANE, f"{control_plane} is the only listener; clients need one, too")
+    if control_plane is not None and all(each.name != control_plane for each in advertised):
+        raise ConfigError(_CONTROL_PLANE, f"{control_plane} is not an advertised listener")
+    inter_broker = _inter_broker(layers, [each for each in advertised if each.name != control_plane])
+    return ListenerConfig(bound, advertised, inter_broker, closed, control_plane)
+
+
+def _control_plane(layers: Layers) -> str | None:
+    name = (layers.text(_CONTROL_PLANE) or "").strip().upper()
+    if name and name == (layers.text("inter.broker.listener.name") or "").strip().upper():
+        raise ConfigError(_CONTROL_PLANE, f"{name} is inter.broker.listener.name, too: they must differ")
+    return name or None
 
 
 def _names_of_controllers(layers: Layers) -> set[str]:
     names = layers.value("controller.listener.names")
     listed = str(names).split(",") if names else []
-    control_plane = layers.text("control.plane.listener.name")
+    control_plane = None if layers.value("zookeeper.connect") else _control_plane(layers)
     return {name.strip().upper() for name in [*listed, control_plane or ""] if name.strip()}
 
 

@@ -11,11 +11,11 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ConfigError
 
 __all__ = ["Endpoint", "SecurityProtocol", "parse_endpoints", "parse_protocol_map", "with_real_hosts"]

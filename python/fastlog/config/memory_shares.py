@@ -19,8 +19,9 @@ of zstd. Those of up to 8 MiB may be as many as there are threads, a larger one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Self
+
+from fastlog.base.quick_dataclass import dataclass
 
 _PARTS: Final = 32
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.regular_file import read_regular_file
 from fastlog.errors import ConfigError
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.definitions import BROKER_KEYS, can_be_plugins, find_key, key_or_plugins, unknown_key
 from fastlog.config.environment import from_environment, is_for_others, warning_for
 from fastlog.config.keys import Unused

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self, TypedDict
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
 from fastlog.config.definitions.own import DURABILITY
 from fastlog.config.layers import Layers

@@ -8,10 +8,11 @@ costs does not depend on how many topics there are: snapshots share those that a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 
 from fastlog.base.persistent_map import PersistentMap
+from fastlog.base.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class ClusterSnapshot:
     )
     # Overrides of groups, whether or not there is such a group now.
     group_configs: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    # Levels that the cluster has finalized, and the version of what says so; -1 when nothing does.
+    features: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    features_epoch: int = -1
 
 
 class ClusterView:
@@ -127,6 +131,21 @@ class ClusterView:
         """Run-time overrides that hold for one broker: its own over the cluster-wide ones."""
         configs = self._snapshot.broker_configs
         return {**configs.get(None, {}), **configs.get(node_id, {})}
+
+    @property
+    def features(self) -> Mapping[str, int]:
+        """Levels of features that the cluster has finalized (KIP-584)."""
+        return self._snapshot.features
+
+    @property
+    def features_epoch(self) -> int:
+        """Rises with each change of these; -1 while none are known."""
+        return self._snapshot.features_epoch
+
+    def set_features(self, levels: Mapping[str, int], epoch: int) -> None:
+        """Other levels are finalized."""
+        frozen = MappingProxyType(dict(levels))
+        self._publish(replace(self._snapshot, features=frozen, features_epoch=epoch))
 
     def set_identity(self, cluster_id: str, controller_id: int) -> None:
         """Makes cluster and controller known."""

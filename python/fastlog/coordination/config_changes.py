@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.config_ops import apply_ops, check_count
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigOp, ConfigRules

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
@@ -21,13 +21,15 @@ from fastlog.config.listeners import host_and_port
 from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.keeper.journal import KeeperDamaged
 from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
-from fastlog.coordination.keeper.listener import KeeperListener
 from fastlog.coordination.keeper.local import local_connector
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import paths
 from fastlog.coordination.zookeeper.transport import Connector
 from fastlog.errors import FastlogError
 from fastlog.storage.causes import Cause, cause_of
+
+if TYPE_CHECKING:
+    from fastlog.coordination.keeper.listener import KeeperListener
 
 _LOG: Final = logging.getLogger(__name__)
 KEEPER_DIRECTORY: Final = "keeper"
@@ -125,6 +127,8 @@ class EmbeddedKeeper:
         if missing and self._used_before and not has_file and not self._allow_data_loss:
             raise MetadataDamaged(f"{home} knows no cluster, where fastlog has kept topics before. {ADVICE}")
         if self._listen is not None:
+            from fastlog.coordination.keeper.listener import KeeperListener  # seldom wanted
+
             self._listener = KeeperListener(keeper)
             try:
                 await self._listener.open(*self._listen)

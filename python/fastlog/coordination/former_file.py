@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from fastlog.base.regular_file import GIBIBYTE, read_regular_file
-from fastlog.coordination import metadata_format
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged
 
 METADATA_FILE: Final = "fastlog.metadata"
@@ -44,6 +43,8 @@ def read_former_file(directories: Sequence[Path], cluster_id: str) -> ClusterMet
         )
     (path,) = files
     try:
+        from fastlog.coordination import metadata_format  # hardly any start needs it
+
         metadata = metadata_format.decode(read_regular_file(path, GIBIBYTE))
     except OSError as error:
         raise MetadataDamaged(f"cannot read {path}: {error}") from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.cluster_view import TopicState
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.uuids import format_uuid
 from fastlog.base.wording import counted
 from fastlog.coordination.cluster_view import ClusterView

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.uuids import format_uuid, random_uuid
 from fastlog.coordination.store import PartitionRecord, TopicRecord
 from fastlog.coordination.topic_names import (

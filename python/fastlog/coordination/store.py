@@ -22,10 +22,11 @@ conditional `setData` does; `ANY_VERSION` writes unconditionally.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import FastlogError
 
 ANY_VERSION: Final = -1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.uuids import random_uuid
 from fastlog.base.wording import counted
 from fastlog.coordination.assignment import (

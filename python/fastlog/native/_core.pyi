@@ -47,6 +47,8 @@ __all__ = [
     "FencedLeader",
     "FetchPlan",
     "FetchReply",
+    "FetchRowBuilder",
+    "FetchedRows",
     "FileResponse",
     "Frame",
     "FrameError",
@@ -264,11 +266,34 @@ class FetchPlan:
     def session_epoch(self) -> int: ...
     @property
     def rack_id(self) -> str: ...
+    def __len__(self) -> int:
+        """The number of rows."""
+    def part(self, start: int, stop: int) -> list[FetchPlanRow]:
+        """The rows from `start` to `stop`, which may be after the last."""
     @property
     def rows(self) -> list[FetchPlanRow]:
         """One row per partition, in request order. Built anew by each access."""
     @property
     def forgotten(self) -> list[ForgottenPartition]: ...
+
+@final
+class FetchRowBuilder:
+    """Rows for one `IoEngine.fetch` that are handed over in lots: thousands at once would take long."""
+
+    def __new__(cls) -> FetchRowBuilder: ...
+    def add(self, rows: list[FetchRow], start: int) -> None:
+        """Takes over the rows from `start` on; none of them if one has a wrong shape."""
+    def __len__(self) -> int: ...
+
+@final
+class FetchedRows:
+    """What became of each row of a fetch of more than 1024."""
+
+    def part(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """(row, error code, record bytes) of the rows from `start` to `stop`, which may be after the last."""
+    def has_error(self, code: int) -> bool:
+        """Whether that became of any of them."""
+    def __len__(self) -> int: ...
 
 @final
 class FetchReply:
@@ -782,7 +807,7 @@ class IoEngine:
         token: int,
         version: int,
         correlation_id: int,
-        rows: list[FetchRow],
+        rows: list[FetchRow] | FetchRowBuilder,
         *,
         max_bytes: int,
         min_bytes: int,
@@ -793,7 +818,8 @@ class IoEngine:
         hard_max_bytes: bool = False,
         from_files: bool = False,
     ) -> None:
-        """Reads rows in order within `max_bytes` and builds the response. Result: FetchResult.
+        """Reads rows in order within `max_bytes` and builds the response. Result: FetchResult. A builder has
+        no rows left then.
 
         With `from_files` the response is a FileResponse when rows have long stretches of records, but for
         those of a log of which a file could not be read while it was sent.

@@ -5,12 +5,12 @@ the native module made; they keep it alive.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.native import decode_columns
 
 __all__ = ["BytesColumn", "RecordColumns", "decode"]

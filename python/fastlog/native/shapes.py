@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastlog.native._core import Chunk, FastlogNativeError, FileResponse, Log
+    from fastlog.native._core import Chunk, FastlogNativeError, FetchedRows, FileResponse, Log
 
 Cause: TypeAlias = Literal["full", "shortage", "file", "disk"]
 """What a failed system call is about: a full disk and a shortage of the process pass, a file costs its
@@ -88,9 +88,12 @@ whether aborted transactions are told, preferred read replica or -1,
 log or None when there is nothing to read, fetch offset, exclusive upper offset, partition max bytes,
 keep the row in the answer although it is empty)."""
 
-FetchResult: TypeAlias = "tuple[int, Chunk | FileResponse | None, list[tuple[int, int, int]]]"
+FetchOutcomes: TypeAlias = "list[tuple[int, int, int]] | FetchedRows"
+"""Per row of a fetch, in row order: (row, error code, record bytes). FetchedRows when there are many."""
+
+FetchResult: TypeAlias = "tuple[int, Chunk | FileResponse | None, FetchOutcomes]"
 """What `IoEngine.fetch` reports: (record bytes in all, the finished response or None when fewer than
-min_bytes are there, per row in row order (row, error code, record bytes))."""
+min_bytes are there, what became of the rows)."""
 
 FetchReplyRow: TypeAlias = tuple[
     str | None, bytes | None, int, int, int, int, tuple[int, int] | None, tuple[int, int] | None, int

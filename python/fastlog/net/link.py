@@ -6,15 +6,16 @@ version negotiation and its return. Nothing above it would change.
 
 from __future__ import annotations
 
-import ssl
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from fastlog.net.connection import Connection
 from fastlog.net.opening import open_connection
 from fastlog.net.pipeline import MAX_FRAME_BYTES
 from fastlog.net.versions import BrokerVersions, negotiate
 from fastlog.wire import Request, Response, response_type
+
+if TYPE_CHECKING:
+    import ssl
 
 R = TypeVar("R", bound=Response)
 
@@ -70,6 +71,8 @@ async def open_link(
 
 
 def _software_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # not free to import
+
     try:
         return version("fastlog")
     except PackageNotFoundError:  # a source tree that was not installed

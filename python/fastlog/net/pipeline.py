@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import itertools
 import struct
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.native import Frame, FrameError, FrameReader
 from fastlog.net.errors import ClientError, ConnectionFailed, RequestTimedOut
 from fastlog.wire import APIS, ApiKey, Request, encode_request

@@ -17,20 +17,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 from fastlog.net.errors import ClientError, RequestTimedOut, VersionMismatch
-from fastlog.net.link import Link, open_link
-from fastlog.wire import API_VERSIONS, ApiKey, Request, Response
+from fastlog.wire.api_keys import API_VERSIONS, ApiKey
+
+if TYPE_CHECKING:
+    from fastlog.net.link import Link
+    from fastlog.wire import Request, Response
 
 __all__ = ["ControllerLink", "ControllerPlace", "Make"]
 
 AGAIN_SECONDS: Final = 0.1
 """Between two looks who the controller is."""
 
-Make = Callable[[int], Request]
+Make = Callable[[int], "Request"]
 """Makes the request in the version that is spoken with the controller."""
 
 
@@ -51,6 +54,13 @@ class OpenLink(Protocol):
         ...
 
 
+async def _open_link(host: str, port: int, *, client_id: str | None, timeout: float) -> Link:  # noqa: ASYNC109
+    """`OpenLink`. A broker that is its own controller need not load what it takes."""
+    from fastlog.net.link import open_link
+
+    return await open_link(host, port, client_id=client_id, timeout=timeout)
+
+
 class ControllerLink:
     """One for each broker; any number of requests may be under way. Used on the event loop only.
 
@@ -63,7 +73,7 @@ class ControllerLink:
         controller: Callable[[], ControllerPlace | None],
         *,
         local: Callable[[Request], Awaitable[Response]] | None = None,
-        open_link: OpenLink = open_link,
+        open_link: OpenLink = _open_link,
     ) -> None:
         self._node_id: Final = node_id
         self._controller = controller

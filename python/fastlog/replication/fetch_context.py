@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
-from fastlog.net.opening import open_connection
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.replication.partition import PartitionKey
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Connect(Protocol):
 
 async def connect(host: str, port: int, client_id: str, seconds: float) -> LeaderConnection:
     """`Connect` without encryption."""
+    from fastlog.net.opening import open_connection
+
     return await open_connection(host, port, client_id=client_id, timeout=seconds, max_in_flight=1)
 
 

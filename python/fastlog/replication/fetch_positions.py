@@ -31,6 +31,17 @@ _NONE: Final = ErrorCode.NONE.value
 _OUT_OF_RANGE: Final = ErrorCode.OFFSET_OUT_OF_RANGE.value
 _FENCED: Final = ErrorCode.FENCED_LEADER_EPOCH.value
 
+UNHEARD: Final = frozenset(
+    code.value
+    for code in (
+        ErrorCode.UNKNOWN_TOPIC_ID,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.UNKNOWN_LEADER_EPOCH,
+    )
+)
+"""What a leader answers whose LeaderAndIsr comes after that of its follower: in a moment it knows better."""
+
 
 class FetchPosition:
     """One partition in one leader epoch: another epoch gets another position."""
@@ -47,6 +58,7 @@ class FetchPosition:
         "partition",
         "start_over",
         "topic_id",
+        "unheard",
     )
 
     def __init__(self, partition: Partition) -> None:
@@ -67,6 +79,8 @@ class FetchPosition:
         """Whether nothing of it stays, and it begins there."""
         self.lag: int | None = None
         """Records up to the leader's high watermark that are not here, None before its first answer."""
+        self.unheard = 0
+        """How often in a row the leader had not heard yet of what its controller says."""
         if self.last_epoch < 0 and self.offset > partition.high_watermark:
             # Without epochs a divergence cannot be seen: only what is known to be committed stays.
             self.cut_to = partition.high_watermark
@@ -213,6 +227,8 @@ class FetchPositions:
             if position is None or position in seen or not self._is_fetched(position):
                 continue
             seen.add(position)
+            if error not in UNHEARD:
+                position.unheard = 0
             if error == _NONE and diverging is not None:
                 verdicts.diverged.append((position, diverging))
             elif error == _NONE:

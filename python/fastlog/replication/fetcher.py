@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from fastlog.native import FencedLeader, FetchReply, MalformedRequest, StorageEr
 from fastlog.native.shapes import FetchReplyRow, ReplicateResult
 from fastlog.net.errors import ClientError
 from fastlog.replication.fetch_context import FetchContext, LeaderConnection
-from fastlog.replication.fetch_positions import FetchPosition, FetchPositions
+from fastlog.replication.fetch_positions import UNHEARD, FetchPosition, FetchPositions
 from fastlog.replication.fetch_session import Follower
 from fastlog.replication.leader_offsets import ask_ranges
 from fastlog.replication.partition import Partition, PartitionKey
@@ -28,6 +29,9 @@ from fastlog.storage.truncation import Cut, CutOutcome
 _LOG: Final = logging.getLogger(__name__)
 _LINGER_SECONDS: Final = 1.0
 """How long a fetcher without partitions keeps its connection: they come back with the next leader epoch."""
+_FIRST_BACKOFF_SECONDS: Final = 0.01
+_MOST_DOUBLINGS: Final = 20
+_FOREVER_MS: Final = 2**31 - 1
 _NAMED: Final = 5
 """How many partitions one line of the log names."""
 _AGAIN_AT_ONCE: Final = (
@@ -144,7 +148,7 @@ class Fetcher:
         follower = Follower(
             self._context.node_id,
             self._context.broker_epoch(),
-            settings.replica_fetch_wait_max_ms,
+            min(settings.replica_fetch_wait_max_ms, self._ms_to_wake()),
             settings.replica_fetch_min_bytes,
             settings.replica_fetch_response_max_bytes,
             settings.replica_fetch_max_bytes,
@@ -157,6 +161,14 @@ class Fetcher:
         self._is_down = False
         self._context.stats.requests += 1
         return FetchReply.parse(frame, session.version, session.size)
+
+    def _ms_to_wake(self) -> int:
+        """How long the leader may wait so that what is delayed goes on in time."""
+        wake = self.positions.next_wake
+        if wake is None:
+            return _FOREVER_MS
+        # Rounded first: sums of seconds are a hair above what they should be.
+        return max(1, math.ceil(round((wake - self._context.monotonic()) * 1000, 3)))
 
     @property
     def _timeout(self) -> float:
@@ -195,7 +207,10 @@ class Fetcher:
         for code, some in _by_code(verdicts.failed):
             self._fail(ErrorCode.of(code).name, *some)
         for code, some in _by_code(verdicts.delayed):
-            self._delay(ErrorCode.of(code).name, *some)
+            if code in UNHEARD:
+                self._wait_for_leader(ErrorCode.of(code).name, *some)
+            else:
+                self._delay(ErrorCode.of(code).name, *some)
         for position, (epoch, end_offset) in verdicts.diverged:
             position.diverged(epoch, end_offset)
             self.positions.go_on(position)
@@ -355,6 +370,20 @@ class Fetcher:
         return position.partition.high_watermark < before
 
     # -- troubles --------------------
+
+    def _wait_for_leader(self, why: str, *positions: FetchPosition) -> None:
+        """The leader has not heard of its leadership: it is asked again at once, then less and less often."""
+        now, longest = self._context.monotonic(), self._backoff
+        long = []
+        for position in positions:
+            pause = _FIRST_BACKOFF_SECONDS * 2 ** min(position.unheard, _MOST_DOUBLINGS)
+            if pause < longest:
+                position.unheard += 1
+                self.positions.delay(position, now + pause)
+            else:
+                long.append(position)
+        if long:
+            self._delay(why, *long)
 
     def _delay(self, why: str, *positions: FetchPosition) -> None:
         _LOG.info("not fetched from broker %d now: %s: %s", self.leader_id, why, _named(positions))

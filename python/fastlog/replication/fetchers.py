@@ -18,11 +18,11 @@ from fastlog.replication.fetch_context import (
     Throttle,
     connect,
 )
-from fastlog.replication.fetcher import Fetcher
 from fastlog.replication.partition import NO_LEADER, Partition, PartitionKey
 from fastlog.storage.truncation import LogTruncation
 
 if TYPE_CHECKING:
+    from fastlog.replication.fetcher import Fetcher
     from fastlog.replication.watermarks import HighWatermarks
     from fastlog.storage.io import IoLoop
     from fastlog.storage.log_manager import LogManager
@@ -113,6 +113,9 @@ class FetcherManager:
     def _fetcher(self, leader_id: int, index: int) -> Fetcher:
         found = self._fetchers.get((leader_id, index))
         if found is None:
+            # A broker that follows nobody need not load what it takes.
+            from fastlog.replication.fetcher import Fetcher
+
             fetcher = Fetcher(leader_id, index, self._context, self._retired)
             loop = self._tasks.run(f"fetcher-{leader_id}-{index}", fetcher.run)
             found = self._fetchers[leader_id, index] = (fetcher, loop)

@@ -17,11 +17,12 @@ only as long as that set is the current one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 
 

@@ -18,26 +18,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.errors import ErrorCode
 from fastlog.net.errors import ClientError
+from fastlog.replication.broker_epochs import UNKNOWN
 from fastlog.replication.isr import InSyncSet
 from fastlog.replication.partition import Partition, PartitionKey
-from fastlog.wire import ApiKey, Request, Response
-from fastlog.wire.messages.alter_partition import (
-    AlterPartitionData,
-    AlterPartitionDataResponse,
-    AlterPartitionRequest,
-    AlterPartitionResponse,
-    AlterPartitionTopic,
-    BrokerState,
-)
+from fastlog.wire.api_keys import ApiKey
 
 if TYPE_CHECKING:
     from fastlog.replication.controller_link import Make
+    from fastlog.wire import Request, Response
+    from fastlog.wire.messages.alter_partition import (
+        AlterPartitionDataResponse,
+        AlterPartitionRequest,
+        AlterPartitionResponse,
+        AlterPartitionTopic,
+    )
 
 __all__ = ["IsrManager"]
 
@@ -85,7 +85,7 @@ class IsrManager:
     """One for each broker. Used on the event loop only.
 
     `broker_epoch` is that of this broker's registration, -1 while there is none; `max_lag_ms` is
-    `replica.lag.time.max.ms`.
+    `replica.lag.time.max.ms`. `epoch_of` gives the epoch in which another broker has fetched from this one.
     """
 
     def __init__(
@@ -97,7 +97,9 @@ class IsrManager:
         broker_epoch: Callable[[], int],
         max_lag_ms: Callable[[], int],
         tasks: Supervisor,
+        epoch_of: Callable[[int], int] = lambda _: UNKNOWN,
     ) -> None:
+        self._epoch_of = epoch_of
         self._node_id = node_id
         self._controller = controller
         self._partitions = partitions
@@ -200,7 +202,7 @@ class IsrManager:
         by_id = all(proposal.partition.topic_id != _NO_TOPIC_ID for proposal in asked)
 
         def make(version: int) -> Request:
-            return _request(self._node_id, broker_epoch, asked, version)
+            return _request(self._node_id, broker_epoch, asked, version, self._epoch_of)
 
         try:
             answer = cast(
@@ -265,8 +267,20 @@ class IsrManager:
 
 
 def _request(
-    node_id: int, broker_epoch: int, asked: Iterable[_Proposal], version: int
+    node_id: int,
+    broker_epoch: int,
+    asked: Iterable[_Proposal],
+    version: int,
+    epoch_of: Callable[[int], int],
 ) -> AlterPartitionRequest:
+    # With one replica nobody comes or goes.
+    from fastlog.wire.messages.alter_partition import (
+        AlterPartitionData,
+        AlterPartitionRequest,
+        AlterPartitionTopic,
+        BrokerState,
+    )
+
     topics: dict[str, AlterPartitionTopic] = {}
     for proposal in asked:
         partition = proposal.partition
@@ -278,8 +292,12 @@ def _request(
             partition_epoch=proposal.wanted.partition_epoch,
         )
         if version >= _EPOCHS_FROM:
-            # In a cluster on ZooKeeper nobody but the controller knows the epochs of all brokers.
-            row.new_isr_with_epochs = [BrokerState(member) for member in members]
+            # One that has registered anew since it fetched is not in sync (KIP-903). Kafka's leaders name
+            # no epochs on ZooKeeper, and its controller looks at none.
+            row.new_isr_with_epochs = [
+                BrokerState(member, broker_epoch if member == node_id else epoch_of(member))
+                for member in members
+            ]
         else:
             row.new_isr = members
         if name not in topics:

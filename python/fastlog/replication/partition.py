@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 from fastlog.replication.isr import InSyncSet, Refusal, least_in_sync, settled
 from fastlog.replication.progress import Asking, Follower, fallen_behind, high_watermark

@@ -7,9 +7,9 @@ Follows `Replica` and `Partition.maybeIncrementLeaderHW` of Kafka 3.9. Times are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.replication.isr import InSyncSet
 
 UNKNOWN: Final = -1

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from fastlog.base.persistent_map import PersistentMap
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import FastlogError
 from fastlog.native import FastlogNativeError
 from fastlog.replication.partition import PartitionKey

@@ -17,6 +17,7 @@ from fastlog.replication.partition import (
 
 if TYPE_CHECKING:
     from fastlog.native import Log
+    from fastlog.replication.leader_throttle import LeaderThrottle
 
 
 class ReplicaManager:
@@ -41,6 +42,7 @@ class ReplicaManager:
         self._replicas: dict[PartitionKey, Partition] = {}
         self.broker_epochs: Final = BrokerEpochs()
         """Those of the brokers that fetch from this one."""
+        self.leader_throttle: LeaderThrottle | None = None
 
     def __len__(self) -> int:
         return len(self._replicas)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.base.clock import Clock, SystemClock
 from fastlog.base.ending import Ending
@@ -66,16 +66,18 @@ from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
-from fastlog.server.requests.registry import Registry, load_handlers
+from fastlog.server.requests.registry import Registry, served
 from fastlog.server.requests.searches import Searches
 from fastlog.server.requests.transactional import OF_TRANSACTIONS
 from fastlog.server.requests.turns import Turns
 from fastlog.server.topic_parts import TopicParts
-from fastlog.server.transaction_parts import MakeMarkerWriter, transaction_parts
 from fastlog.server.unused_settings import warn_of_unused
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
+
+if TYPE_CHECKING:
+    from fastlog.server.transaction_parts import MakeMarkerWriter
 
 _LOG: Final = logging.getLogger(__name__)
 STOP_MARGIN_SECONDS: Final = 30.0
@@ -121,6 +123,7 @@ class Broker:
         self._observability: Observability | None = None
         self._accepts = False
         self._clean = False
+        self._old_objects = OldObjects(lambda: 0 if self._services is None else self._services.turns.waits)
 
     @property
     def config(self) -> BrokerConfig:
@@ -199,6 +202,9 @@ class Broker:
 
     async def _start(self) -> None:
         config = self.config
+        # Before logs are opened, until they are closed: thousands of them would be looked at in between.
+        self._old_objects.begin()
+        self._call_at_end("old objects", self._old_objects.end)
         low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, self._clock.monotonic)
         low_memory.start()
         self._at_end("the reserve of memory", low_memory.stop)
@@ -257,6 +263,7 @@ class Broker:
             ),
             on_append=news.tell_append,
         )
+        replicas.leader_throttle = following.leader_throttle
         logs.add_failure_callback(take_offline(replicas))
         logs.set_retention_limit(high_watermark_of(replicas))
         logs.set_log_start_hook(cut(replicas))
@@ -284,6 +291,8 @@ class Broker:
         self._at_end("groups", groups.close)
         transactions = None
         if self._marker_writer is not None:
+            from fastlog.server.transaction_parts import transaction_parts  # without a writer there are none
+
             transactions = transaction_parts(
                 node_id=config.node_id,
                 live=live,
@@ -307,6 +316,7 @@ class Broker:
             broker_epoch=source.broker_epoch,
             max_lag_ms=lambda: live.current.replica_lag_time_max_ms,
             tasks=self.tasks,
+            epoch_of=replicas.broker_epochs.of,
         )
         in_sync_sets.start()
         self._at_end("in-sync sets", in_sync_sets.stop)
@@ -335,11 +345,7 @@ class Broker:
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
-            registry=_served(
-                load_handlers(),
-                is_member=source.member is not None,
-                has_transactions=transactions is not None,
-            ),
+            registry=_served(is_member=source.member is not None, has_transactions=transactions is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
             transactions=None if transactions is None else transactions.service,
@@ -368,6 +374,8 @@ class Broker:
         # The controller comes by the same way as clients, who wait until it has.
         await source.settle()
         dispatcher.open()
+        loading = self.tasks.run("handlers", dispatcher.loader.load_rest)
+        self._at_end("loading of handlers", loading.stop)
         observe.health.serving()
 
     def _serve(self, services: BrokerServices, observe: Observability) -> Dispatcher:
@@ -404,17 +412,16 @@ class Broker:
 
         sweeper = self.tasks.repeat("connection-sweeper", sweep, every=SWEEP_SECONDS, first=SWEEP_SECONDS)
         self._at_end("connection sweeper", sweeper.stop)
-        old_objects = OldObjects(lambda: services.turns.waits)
-        old_objects.begin()
-        self._call_at_end("old objects", old_objects.end)
-        check = self.tasks.repeat("old-objects", old_objects.check, every=CHECK_SECONDS, first=CHECK_SECONDS)
+        self._old_objects.started()
+        look = self._old_objects.check
+        check = self.tasks.repeat("old-objects", look, every=CHECK_SECONDS, first=CHECK_SECONDS)
         self._at_end("collection of old objects", check.stop)
         return dispatcher
 
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners
         (protocol,) = (endpoint.protocol for endpoint in listeners.bound if endpoint.name == name)
-        return ListenerIdentity(name, protocol, is_inter_broker=name == listeners.inter_broker)
+        return ListenerIdentity(name, protocol, is_inter_broker=name in listeners.among_brokers)
 
     async def _finish_connections(
         self, table: ConnectionTable, dispatcher: Dispatcher, ending: Ending
@@ -448,12 +455,12 @@ class Broker:
         self._clean = await logs.shutdown(ending)
 
 
-def _served(registry: Registry, *, is_member: bool, has_transactions: bool) -> Registry:
+def _served(*, is_member: bool, has_transactions: bool) -> Registry:
     """What is served and offered: a broker that is alone is asked nothing by others."""
     left_out = (frozenset() if is_member else OF_CLUSTERS) | (
         frozenset() if has_transactions else OF_TRANSACTIONS
     )
-    return {key: entry for key, entry in registry.items() if entry.api_key not in left_out}
+    return {key: entry for key, entry in served().items() if entry.api_key not in left_out}
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

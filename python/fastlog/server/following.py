@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.replication.fetchers import make_fetchers
 from fastlog.replication.follower_throttle import FollowerThrottle
+from fastlog.replication.leader_throttle import LeaderThrottle, ThrottleLimits
 from fastlog.replication.watermarks import HighWatermarks
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _THROTTLED_REPLICAS: Final = "follower.replication.throttled.replicas"
 _THROTTLED_RATE: Final = "follower.replication.throttled.rate"
+_LEADER_REPLICAS: Final = "leader.replication.throttled.replicas"
+_LEADER_RATE: Final = "leader.replication.throttled.rate"
 
 
 class Following:
@@ -66,6 +69,13 @@ class Following:
                 live.current.node_id, self._throttled_replicas, self._throttled_rate, clock.monotonic
             ),
         )
+        self._leader_limits = _leader_limits(live.current)
+        self.leader_throttle: Final = LeaderThrottle(
+            live.current.node_id,
+            lambda topic: self._setting_of(topic, _LEADER_REPLICAS),
+            lambda: self._leader_limits,
+            clock.monotonic,
+        )
         live.on_change(self._reconfigure)
 
     def start(self) -> None:
@@ -82,17 +92,30 @@ class Following:
                 return broker.endpoints.get(listener)
         return None
 
-    def _throttled_replicas(self, topic: str) -> str:
+    def _setting_of(self, topic: str, name: str) -> str:
         state = self._view.topics.get(topic)
-        return "" if state is None else state.configs.get(_THROTTLED_REPLICAS, "")
+        return "" if state is None else state.configs.get(name, "")
+
+    def _throttled_replicas(self, topic: str) -> str:
+        return self._setting_of(topic, _THROTTLED_REPLICAS)
 
     def _throttled_rate(self) -> int | None:
         rate = self._live.current.layers.value(_THROTTLED_RATE)
         return rate if isinstance(rate, int) else None
 
     def _reconfigure(self, before: BrokerConfig, after: BrokerConfig) -> None:
+        self._leader_limits = _leader_limits(after)
         if before.num_replica_fetchers != after.num_replica_fetchers:
             self._tasks.run("resized-fetchers", self._resize)
 
     async def _resize(self) -> None:
         await self.fetchers.resize()
+
+
+def _leader_limits(config: BrokerConfig) -> ThrottleLimits:
+    rate = config.layers.value(_LEADER_RATE)
+    return ThrottleLimits(
+        rate if isinstance(rate, int) else None,
+        config.replication_quota_window_num,
+        config.replication_quota_window_size_seconds,
+    )

@@ -144,7 +144,7 @@ class Membership:
 
     def _controller(self) -> ControllerPlace | None:
         parts, _ = self._parts()
-        return place_of_controller(parts.view, self.config.listeners.inter_broker)
+        return place_of_controller(parts.view, *reversed(self.config.listeners.among_brokers))
 
     async def _ask_here(self, request: Request) -> Response:
         return await ask_here(self.member.controller, request)
@@ -155,6 +155,7 @@ def controller_settings(live: LiveConfig) -> ControllerSettings:
     config = live.current
     return ControllerSettings(
         inter_broker_listener=config.listeners.inter_broker,
+        control_listener=config.listeners.control_plane,
         auto_leader_rebalance_enable=config.auto_leader_rebalance_enable,
         leader_imbalance_check_interval_seconds=config.leader_imbalance_check_interval_seconds,
         leader_imbalance_per_broker_percentage=config.leader_imbalance_per_broker_percentage,

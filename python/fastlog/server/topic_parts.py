@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastlog.base.quick_dataclass import dataclass
+from fastlog.coordination.features import KNOWN
+from fastlog.coordination.znodes import feature_node
 from fastlog.coordination.znodes.node_json import encode_broker
 
 if TYPE_CHECKING:
@@ -35,4 +37,4 @@ def registration_data(parts: TopicParts, clock: Clock) -> bytes:
     info, advertised = parts.info, parts.live.current.listeners.advertised
     protocols = {endpoint.name: endpoint.protocol.value for endpoint in advertised}
     endpoints = [(name, host, port, protocols[name]) for name, (host, port) in info.endpoints.items()]
-    return encode_broker(endpoints, info.rack, clock.now_ms())
+    return encode_broker(endpoints, info.rack, clock.now_ms(), feature_node.registered(KNOWN))

@@ -1,10 +1,11 @@
-"""Says in the log when run-time settings are taken that have no effect here."""
+"""Settings that have no effect here: which of them are set, and a word in the log when more are taken."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Final
 
+from fastlog.config import Source
 from fastlog.config.definitions import key_or_plugins
 
 if TYPE_CHECKING:
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 # A change may bring as many keys as a request holds.
 _MOST_LINES: Final = 20
+
+
+def keys_without_effect(config: BrokerConfig) -> list[str]:
+    """Keys that were set on purpose and have no effect, sorted."""
+    return sorted(
+        name
+        for name, setting in config.layers.settings.values.items()
+        if setting.source is not Source.DEFAULT and key_or_plugins(name).unused is not None
+    )
 
 
 def warn_of_unused(before: BrokerConfig, after: BrokerConfig) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.regular_file import read_regular_file
 from fastlog.storage.partition_dirs import DirectoryKind, parse_name
 from fastlog.storage.partition_metadata import PartitionMetadataDamaged, read_topic_id

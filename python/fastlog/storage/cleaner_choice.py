@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.native import CompactionState
 from fastlog.storage.cleaner_settings import CompactionPolicy
 from fastlog.storage.partitions import OpenPartition

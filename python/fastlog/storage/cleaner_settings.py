@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from fastlog.base.quick_dataclass import dataclass
 
 _UNBOUNDED: Final = 1e300
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.native import CompactionReport
 from fastlog.storage.checkpoints import PartitionKey
 

@@ -7,12 +7,14 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NoReturn
 
 from fastlog.base.ending import Ending
 from fastlog.native import FastlogNativeError, StorageError
 from fastlog.storage.causes import passes
 from fastlog.storage.checkpoints import PartitionKey
+from fastlog.storage.disk_jobs import handed_over, in_turns
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.partitions import OpenPartition
 
@@ -49,11 +51,10 @@ async def close_directory(
     recovery_points: dict[PartitionKey, int] = {}
     log_starts: dict[PartitionKey, int] = {}
     failures = 0
-    loop = asyncio.get_running_loop()
     pool = ThreadPoolExecutor(max_workers=max(_THREADS, threads), thread_name_prefix="fastlog-close")
     try:
-        jobs = [loop.run_in_executor(pool, _close_one, directory, entry) for entry in partitions]
-        for entry, job in zip(partitions, jobs, strict=True):
+        jobs = await handed_over(pool, partitions, partial(_close_one, directory))
+        async for entry, job in in_turns(zip(partitions, jobs, strict=True)):
             try:
                 recovery_points[entry.key], log_starts[entry.key] = await job
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are closed and written down

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Executor
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastlog.base.tasks import outcome_of
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+PER_TURN: Final = 100
+"""Jobs that are handed over, or whose outcomes are taken, before others have a turn: a few milliseconds."""
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
@@ -44,6 +48,26 @@ def in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     remaining = iter(items)
     while some := list(islice(remaining, size)):
         yield some
+
+
+async def handed_over(
+    pool: Executor, items: Iterable[Item], work: Callable[[Item], Outcome]
+) -> list[asyncio.Future[Outcome]]:
+    """Hands `work` for every item to the threads of a pool, with a turn for others after each few."""
+    loop = asyncio.get_running_loop()
+    jobs: list[asyncio.Future[Outcome]] = []
+    for some in in_parts(items, PER_TURN):
+        jobs += [loop.run_in_executor(pool, work, item) for item in some]
+        await asyncio.sleep(0)
+    return jobs
+
+
+async def in_turns(items: Iterable[Item]) -> AsyncIterator[Item]:
+    """The items, with a turn for others after each few, also where nothing that is awaited has to be."""
+    for some in in_parts(items, PER_TURN):
+        for item in some:
+            yield item
+        await asyncio.sleep(0)
 
 
 async def in_parallel(

@@ -7,9 +7,9 @@ The checkpoints are written as at a stop; the mark of a clean stop stays if it w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import FastlogError
 from fastlog.native import FastlogNativeError, Log, LogConfig
 from fastlog.storage.checkpoints import PartitionKey

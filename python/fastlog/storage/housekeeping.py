@@ -10,10 +10,10 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fastlog.base.clock import Clock
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.errors import FastlogError
 from fastlog.native import FastlogNativeError

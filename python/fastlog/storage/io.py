@@ -15,7 +15,17 @@ from typing import Any, Final, TypeVar, cast
 from fastlog.base.histogram import Histogram
 from fastlog.base.tasks import Guard, Supervisor
 from fastlog.errors import ErrorCode, FastlogError
-from fastlog.native import FastlogNativeError, FetchReply, FileResponse, IoEngine, Log, ProducePlan, Socket
+from fastlog.native import (
+    FastlogNativeError,
+    FetchedRows,
+    FetchReply,
+    FetchRowBuilder,
+    FileResponse,
+    IoEngine,
+    Log,
+    ProducePlan,
+    Socket,
+)
 from fastlog.native.shapes import (
     AppendRow,
     FetchResult,
@@ -128,8 +138,9 @@ class IoLoop:
         self,
         version: int,
         correlation_id: int,
-        rows: list[FetchRow],
+        rows: list[FetchRow] | FetchRowBuilder,
         *,
+        logs: list[Log] | None = None,
         max_bytes: int,
         min_bytes: int,
         throttle_ms: int = 0,
@@ -139,9 +150,13 @@ class IoLoop:
         hard_max_bytes: bool = False,
         from_files: bool = False,
     ) -> asyncio.Future[FetchResult]:
-        """Reads rows and builds the response, as `IoEngine.fetch` describes."""
+        """Reads rows and builds the response, as `IoEngine.fetch` describes. `logs` are those of the rows."""
+        if logs is None:
+            logs = (
+                [] if isinstance(rows, FetchRowBuilder) else [row[11] for row in rows if row[11] is not None]
+            )
         return self._submit(
-            [row[11] for row in rows if row[11] is not None],
+            logs,
             self._engine.fetch,
             version,
             correlation_id,
@@ -156,6 +171,10 @@ class IoLoop:
             from_files=from_files,
             reads=True,
         )
+
+    def row_builder(self) -> FetchRowBuilder:
+        """For a fetch of many rows."""
+        return FetchRowBuilder()
 
     def send(self, socket: Socket, response: FileResponse, start: int) -> asyncio.Future[int]:
         """Sends a part of a response, as `IoEngine.send` describes; the result is the position reached."""
@@ -283,5 +302,8 @@ def _has_storage_error(result: object) -> bool:
         # Of a leader's append an error code, of a follower's a word.
         return any(row[0] == _STORAGE_ERROR or row[2] == _STORAGE_TROUBLE for row in result)
     if isinstance(result, tuple):
-        return any(row[1] == _STORAGE_ERROR for row in cast("FetchResult", result)[2])
+        outcomes = cast("FetchResult", result)[2]
+        if isinstance(outcomes, FetchedRows):
+            return outcomes.has_error(_STORAGE_ERROR)
+        return any(row[1] == _STORAGE_ERROR for row in outcomes)
     return False

@@ -230,11 +230,12 @@ class LogManager:
             f"{topic}-{partition} cannot be made: {'; '.join(problems) or 'no log directory is online'}",
         )
 
-    async def delete(self, topic: str, partition: int, topic_id: bytes) -> None:
+    async def delete(self, topic: str, partition: int, topic_id: bytes, *, keep: bool = False) -> None:
         """Takes a partition out of service and its directory out of the way; it is removed later.
 
-        Does nothing when the partition is not here. Raises KafkaError(KAFKA_STORAGE_ERROR) when it cannot be
-        done now, or when a directory is offline that may hold it; the next attempt does all of it again.
+        With `keep` it stays, as a stray one. Does nothing when the partition is not here. Raises
+        KafkaError(KAFKA_STORAGE_ERROR) when it cannot be done now, or when a directory is offline that may
+        hold it; the next attempt does all of it again.
         """
         self._check_not_being_made((topic, partition))
         entry = self.table.get(topic, partition)
@@ -252,7 +253,7 @@ class LogManager:
                     f"{topic}-{partition} may be in a log directory that is offline",
                 )
             return
-        await self._retire(topic, partition, closed)
+        await self._retire(topic, partition, closed, DirectoryKind.STRAY if keep else DirectoryKind.DELETED)
 
     async def set_aside(
         self, path: Path, topic: str, partition: int, kind: DirectoryKind, delay_ms: int = 0
@@ -440,7 +441,7 @@ class LogManager:
         except FastlogNativeError as error:
             _LOG.debug("closing %s before its deletion: %s", entry.log.path, error)
 
-    async def _retire(self, topic: str, partition: int, closed: ClosedPartition) -> None:
+    async def _retire(self, topic: str, partition: int, closed: ClosedPartition, kind: DirectoryKind) -> None:
         if closed.path is None and self.complete:
             # It was looked for everywhere: there is nothing to take away.
             self._forget(topic, partition)
@@ -457,7 +458,7 @@ class LogManager:
                 # Another attempt has done it, and the name may be another partition's by now.
                 return
         try:
-            await self.set_aside(closed.path, topic, partition, DirectoryKind.DELETED, delay_ms)
+            await self.set_aside(closed.path, topic, partition, kind, delay_ms)
         except FileNotFoundError:
             _LOG.warning("%s was already gone when it was to be deleted", closed.path)
         except OSError as error:

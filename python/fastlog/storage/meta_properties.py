@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from fastlog.base.files import write_atomically
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.regular_file import read_regular_file
 from fastlog.base.uuids import format_uuid, parse_uuid, random_uuid
 from fastlog.errors import FastlogError

@@ -11,10 +11,11 @@
 from __future__ import annotations
 
 import re
-import uuid
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from fastlog.base.quick_dataclass import dataclass
+from fastlog.base.uuids import new_uuid
 
 _MAX_NAME_BYTES: Final = 255
 _MAX_PARTITION: Final = 2**31 - 1
@@ -49,7 +50,7 @@ def live_name(topic: str, partition: int) -> str:
 
 def retired_name(topic: str, partition: int, kind: DirectoryKind) -> str:
     """A fresh unique name for a directory that is no longer served. Long topic names are cut."""
-    tail = f"-{partition}.{uuid.uuid4().hex}{kind.value}"
+    tail = f"-{partition}.{new_uuid().hex()}{kind.value}"
     return topic[: _MAX_NAME_BYTES - len(tail)] + tail
 
 

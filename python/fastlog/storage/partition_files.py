@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
 from fastlog.base.files import entries_synced, make_directory
@@ -40,7 +39,7 @@ def make_partition(
     except (OSError, FastlogNativeError):
         if made:
             with contextlib.suppress(OSError):
-                shutil.rmtree(path)
+                _remove(path)
         raise
     return log
 
@@ -68,10 +67,16 @@ def remove_tree(path: Path) -> None:
         if path.is_symlink():
             # What the link leads to is the partition. The link goes last, so that it can be tried again.
             with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(path.resolve())
+                _remove(path.resolve())
             path.unlink()
         else:
-            shutil.rmtree(path)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    from shutil import rmtree  # brings compression along, and a start removes nothing
+
+    rmtree(path)
 
 
 def _check_leftover(path: Path, topic_id: bytes) -> None:

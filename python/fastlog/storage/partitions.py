@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.native import Log, LogConfig
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.log_dir import LogDirectory

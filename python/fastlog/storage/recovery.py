@@ -11,17 +11,19 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Final, Protocol
 
 from fastlog.base.files import entries_synced
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.wording import counted
 from fastlog.errors import FastlogError
 from fastlog.native import FastlogNativeError, Log, LogConfig, StorageError
 from fastlog.storage.adopt import FoundPartition
 from fastlog.storage.causes import Cause, cause_of, passes
 from fastlog.storage.checkpoints import PartitionKey
+from fastlog.storage.disk_jobs import handed_over, in_turns
 from fastlog.storage.log_dir import LogDirectory
 from fastlog.storage.opening_progress import DirectoryProgress
 from fastlog.storage.partition_metadata import write_topic_id
@@ -105,7 +107,6 @@ async def open_directory(
     progress.clean = opened.clean
     _announce(directory, len(openings), opened.clean)
     started = reported = time.monotonic()
-    loop = asyncio.get_running_loop()
     if opened.clean:
         threads = max(threads, _THREADS_WHEN_CLEAN)
     pool = ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="fastlog-open")
@@ -122,8 +123,9 @@ async def open_directory(
             allow_data_loss=allow_data_loss,
             open_log=open_log,
         )
-        jobs = [loop.run_in_executor(pool, _open_noted, progress, opening, open_one) for opening in openings]
-        for done, (opening, job) in enumerate(zip(openings, jobs, strict=True), start=1):
+        jobs = await handed_over(pool, openings, lambda opening: _open_noted(progress, opening, open_one))
+        numbered = enumerate(zip(openings, jobs, strict=True), start=1)
+        async for done, (opening, job) in in_turns(numbered):
             await _collect(opened, opening, job, progress)
             progress.done = done
             if time.monotonic() - reported > _PROGRESS_SECONDS:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.storage.cleaner_settings import CleanerSettings
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import FastlogError
 from fastlog.storage.adopt import FoundPartition, Listing, list_log_directory, report_left_alone
 from fastlog.storage.causes import Cause, cause_of
 from fastlog.storage.checkpoints import PartitionKey
+from fastlog.storage.disk_jobs import in_turns
 from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.log_dir import LogDirectory, LogDirectoryError
 from fastlog.storage.opening_progress import OpeningProgress
@@ -118,7 +120,7 @@ async def open_partitions(
                     opened.postponed.append((found.topic, found.partition))
                     if not result.clean:
                         opened.unclean.add((found.topic, found.partition))
-        for opening, log in result.logs:
+        async for opening, log in in_turns(result.logs):
             found = opening.found
             entry = OpenPartition(
                 found.topic, found.partition, opening.topic_id, log, directory, opening.config, now

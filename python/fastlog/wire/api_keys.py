@@ -7,9 +7,10 @@ the two APIs of KIP-848 are at version 1, as in Kafka 4, and those of transactio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from fastlog.base.quick_dataclass import dataclass
 
 MAX_REQUEST_ELEMENTS: Final = 1 << 16
 """Most array elements of one request, nested ones included: an element may take two bytes on the wire and

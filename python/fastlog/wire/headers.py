@@ -8,9 +8,9 @@ only ControlledShutdown 0 has, ends before the client id. Response header 0: cor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.wire.api_keys import APIS, ApiKey
 from fastlog.wire.errors import MalformedMessage, UnencodableMessage, UnsupportedVersion
 from fastlog.wire.primitives import MAX_STRING, skip_tags

@@ -16,9 +16,9 @@ Versions of a nested struct's fields only say where they differ from the version
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar, cast, overload
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.wire.api_keys import ApiKey
 
 ZERO_UUID: Final = bytes(16)

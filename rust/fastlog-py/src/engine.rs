@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fastlog_core::batch::{BatchBuilder, ControlKind, ControlMarker};
 use fastlog_core::io_engine::{
-    self, AppendContent, AppendJob, AppendRow, Closed, FetchJob, FetchOutcome, FetchRow, Outcome, ProduceJob,
+    self, AppendContent, AppendJob, AppendRow, Closed, FetchJob, FetchOutcome, Outcome, ProduceJob,
     ProduceRowOutcome, ProduceTarget, ReplicateJob, ReplicateOutcome, ReplicateRow, Trouble,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -16,8 +16,9 @@ use pyo3::types::{PyList, PyTuple};
 use crate::buffers::Chunk;
 use crate::codecs::codec_named;
 use crate::errors::{IntoPyResult, failure_to_py, record_error_to_py};
+use crate::fetching::{outcomes, rows_of, size};
 use crate::log::Log;
-use crate::plan::{EndpointTuple, FetchReply, ProducePlan, endpoints, topic_id};
+use crate::plan::{EndpointTuple, FetchReply, ProducePlan, endpoints};
 use crate::sending::{FileResponse, Socket};
 
 /// (key, value) of one record.
@@ -216,7 +217,7 @@ impl IoEngine {
         token: u64,
         version: i16,
         correlation_id: i32,
-        rows: &Bound<'_, PyList>,
+        rows: &Bound<'_, PyAny>,
         max_bytes: i64,
         min_bytes: i64,
         throttle_ms: i32,
@@ -229,7 +230,7 @@ impl IoEngine {
         let job = FetchJob {
             version,
             correlation_id,
-            rows: rows.iter().map(|row| fetch_row(&row)).collect::<PyResult<_>>()?,
+            rows: rows_of(rows)?,
             max_bytes: size(max_bytes),
             min_bytes: size(min_bytes),
             hard_max_bytes,
@@ -264,45 +265,6 @@ fn closed(_: Closed) -> PyErr {
     PyRuntimeError::new_err("the I/O engine is closed")
 }
 
-/// Sizes come from requests, where a client may send a negative one.
-fn size(bytes: i64) -> usize {
-    usize::try_from(bytes).unwrap_or(0)
-}
-
-fn fetch_row(row: &Bound<'_, PyAny>) -> PyResult<FetchRow> {
-    let row = row.cast::<PyTuple>()?;
-    if row.len() != 16 {
-        return Err(PyValueError::new_err(format!(
-            "a fetch row has 16 fields, not {}",
-            row.len()
-        )));
-    }
-    let field = |index| row.get_borrowed_item(index);
-    let log = field(11)?;
-    Ok(FetchRow {
-        topic: field(0)?.extract()?,
-        topic_id: topic_id(field(1)?.extract()?)?,
-        partition: field(2)?.extract()?,
-        error_code: field(3)?.extract()?,
-        high_watermark: field(4)?.extract()?,
-        last_stable_offset: field(5)?.extract()?,
-        log_start_offset: field(6)?.extract()?,
-        diverging_epoch: field(7)?.extract()?,
-        current_leader: field(8)?.extract()?,
-        committed: field(9)?.extract()?,
-        preferred_read_replica: field(10)?.extract()?,
-        log: if log.is_none() {
-            None
-        } else {
-            Some(log.cast::<Log>()?.get().inner().clone())
-        },
-        fetch_offset: field(12)?.extract()?,
-        max_offset: field(13)?.extract()?,
-        partition_max_bytes: size(field(14)?.extract()?),
-        force: field(15)?.extract()?,
-    })
-}
-
 fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>> {
     match outcome {
         Outcome::Produced(rows) => {
@@ -327,11 +289,7 @@ fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>
                     Err(response) => Bound::new(py, FileResponse::new(response)).map(Bound::into_any),
                 })
                 .transpose()?;
-            let rows: Vec<_> = rows
-                .iter()
-                .enumerate()
-                .map(|(index, row)| (index, row.error_code, row.bytes))
-                .collect();
+            let rows = outcomes(py, rows)?;
             Ok((total, chunk, rows).into_pyobject(py)?.into_any())
         }
         // The peer's leaving is no error of ours: a number, as for everything that is sent.

@@ -14,6 +14,7 @@ mod compaction;
 mod config;
 mod engine;
 mod errors;
+mod fetching;
 mod files;
 mod frame;
 mod inspect;
@@ -47,6 +48,8 @@ mod _core {
         CompactionAborted, CorruptLog, FastlogNativeError, FencedLeader, FrameError, MalformedRequest,
         OffsetOutOfRange, RejectedBatch, StorageError, errno_cause,
     };
+    #[pymodule_export]
+    use crate::fetching::{FetchRowBuilder, FetchedRows};
     #[pymodule_export]
     use crate::files::{open_files, set_open_files};
     #[pymodule_export]

@@ -169,6 +169,36 @@ fn row_result(tuple: ResultTuple) -> ProduceRowResult {
 #[derive(Debug)]
 pub struct FetchPlan(wire::FetchPlan);
 
+impl FetchPlan {
+    fn tuples<'py>(&self, py: Python<'py>, rows: &[wire::FetchRow]) -> PyResult<Bound<'py, PyList>> {
+        let tuples = PyList::empty(py);
+        // Sessions keep these numbers, most of which are the same for all partitions: they share one object.
+        let mut shared: Option<(i32, Bound<'py, PyInt>)> = None;
+        for topic in rows.chunk_by(|row, next| row.topic == next.topic) {
+            let (name, id) = topic_objects(py, self.0.topic(topic[0].topic));
+            for row in topic {
+                let bytes = row.partition_max_bytes;
+                let max_bytes = match shared.take() {
+                    Some((known, object)) if known == bytes => object,
+                    _ => PyInt::new(py, bytes),
+                };
+                tuples.append((
+                    &name,
+                    &id,
+                    row.partition,
+                    row.current_leader_epoch,
+                    row.fetch_offset,
+                    row.last_fetched_epoch,
+                    row.log_start_offset,
+                    &max_bytes,
+                ))?;
+                shared = Some((bytes, max_bytes));
+            }
+        }
+        Ok(tuples)
+    }
+}
+
 #[pymethods]
 impl FetchPlan {
     #[staticmethod]
@@ -237,33 +267,19 @@ impl FetchPlan {
         self.0.rack_id()
     }
 
+    fn __len__(&self) -> usize {
+        self.0.rows().len()
+    }
+
     #[getter]
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let rows = PyList::empty(py);
-        // Sessions keep these numbers, most of which are the same for all partitions: they share one object.
-        let mut shared: Option<(i32, Bound<'py, PyInt>)> = None;
-        for topic in self.0.rows().chunk_by(|row, next| row.topic == next.topic) {
-            let (name, id) = topic_objects(py, self.0.topic(topic[0].topic));
-            for row in topic {
-                let bytes = row.partition_max_bytes;
-                let max_bytes = match shared.take() {
-                    Some((known, object)) if known == bytes => object,
-                    _ => PyInt::new(py, bytes),
-                };
-                rows.append((
-                    &name,
-                    &id,
-                    row.partition,
-                    row.current_leader_epoch,
-                    row.fetch_offset,
-                    row.last_fetched_epoch,
-                    row.log_start_offset,
-                    &max_bytes,
-                ))?;
-                shared = Some((bytes, max_bytes));
-            }
-        }
-        Ok(rows)
+        self.tuples(py, self.0.rows())
+    }
+
+    fn part<'py>(&self, py: Python<'py>, start: usize, stop: usize) -> PyResult<Bound<'py, PyList>> {
+        let rows = self.0.rows();
+        let stop = stop.min(rows.len());
+        self.tuples(py, &rows[start.min(stop)..stop])
     }
 
     #[getter]

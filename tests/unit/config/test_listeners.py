@@ -116,6 +116,41 @@ def test_two_networks() -> None:
     assert listeners.inter_broker == "INSIDE"
 
 
+CONTROL = {
+    "zookeeper.connect": "z:2181",
+    "listeners": "CONTROL://:9091,PLAINTEXT://:9092",
+    "listener.security.protocol.map": "CONTROL:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "control.plane.listener.name": "control",
+}
+
+
+def test_a_listener_of_the_controller_is_open_in_a_cluster_alone() -> None:
+    listeners = config_of(CONTROL).listeners
+    assert [endpoint.name for endpoint in listeners.bound] == ["CONTROL", "PLAINTEXT"]
+    assert (listeners.inter_broker, listeners.control_plane) == ("PLAINTEXT", "CONTROL")
+    assert listeners.among_brokers == ("PLAINTEXT", "CONTROL")
+    assert not listeners.closed
+    alone = config_of({key: value for key, value in CONTROL.items() if key != "zookeeper.connect"}).listeners
+    assert [endpoint.name for endpoint in alone.bound] == ["PLAINTEXT"]
+    assert [endpoint.name for endpoint in alone.closed] == ["CONTROL"]
+    assert (alone.control_plane, alone.among_brokers) == (None, ("PLAINTEXT",))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"inter.broker.listener.name": "CONTROL"}, "they must differ"),
+        ({"listeners": "CONTROL://:9091"}, "is the only listener"),
+        ({"control.plane.listener.name": "OTHER"}, "OTHER is not an advertised listener"),
+        ({"advertised.listeners": "PLAINTEXT://a:1"}, "CONTROL is not an advertised listener"),
+        ({"listener.security.protocol.map": "PLAINTEXT:PLAINTEXT"}, "CONTROL"),
+    ],
+)
+def test_a_listener_of_the_controller_that_cannot_be(values: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_of(CONTROL | values)
+
+
 NAMES = {"listeners": "A://:1", "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT"}
 
 

@@ -65,6 +65,19 @@ def test_fetch_plan_by_topic_id() -> None:
     assert plan.forgotten == []
 
 
+def test_rows_of_a_fetch_can_be_had_in_parts() -> None:
+    body = struct.pack(">iiiibii", -1, 500, 1, 1000, 1, 0, -1) + struct.pack(">i", 2)
+    for name in ("t", "u"):
+        body += string(name) + struct.pack(">i", 3)
+        body += b"".join(struct.pack(">iiqqi", number, 4, 100, -1, 64) for number in range(3))
+    plan = FetchPlan.parse(frame(header(1, 11, 77) + body + struct.pack(">i", 0) + string("")))
+    rows = plan.rows
+    assert len(plan) == len(rows) == 6
+    for start in range(8):
+        for stop in range(8):
+            assert plan.part(start, stop) == rows[start:stop]
+
+
 @pytest.mark.parametrize("kind", [ProducePlan, FetchPlan])
 def test_other_requests_are_refused(kind: type[ProducePlan] | type[FetchPlan]) -> None:
     for payload in (header(3, 7, 1), header(0, 2, 1), header(1, 3, 1), header(0, 12, 1), header(1, 18, 1)):

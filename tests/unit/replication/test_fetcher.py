@@ -154,6 +154,35 @@ async def test_what_the_leader_does_not_know_yet_is_asked_for_again_later(code: 
         assert partition.log.log_end_offset == 2
 
 
+@pytest.mark.parametrize("code", [75, 6, 3, 100])
+async def test_a_leader_that_has_not_heard_yet_is_asked_again_in_a_moment_then_less_often(code: int) -> None:
+    async with FollowerWorld() as world:
+        led, partition = world.led(), world.partition()
+        world.led(("t", 1))
+        world.follow(partition)
+        # Of what goes on beside it the leader waits no longer than that.
+        world.follow(world.partition(("t", 1)))
+        pauses, longest = [], world.settings.replica_fetch_wait_max_ms
+        for _ in range(6):
+            led.error = code
+            await world.steps(1)
+            wake = world.fetcher.positions.next_wake
+            assert wake is not None
+            pauses.append(round((wake - world.clock.monotonic()) * 1000))
+            await world.steps(1)
+            assert world.leader.requests[-1][0].max_wait_ms == min(pauses[-1], longest)
+            world.clock.advance(pauses[-1] + 1)
+        assert pauses == [10, 20, 40, *[world.settings.replica_fetch_backoff_ms] * 3]
+        await world.steps(1)
+        led.error = code
+        led.log.append(batch(b"x"), leader_epoch=0)
+        await world.steps(1)
+        wake = world.fetcher.positions.next_wake
+        assert wake is not None
+        assert round((wake - world.clock.monotonic()) * 1000) == 10
+        assert world.leader.requests[-1][0].max_wait_ms == longest
+
+
 async def test_a_fenced_partition_is_given_up_until_another_epoch(caplog: pytest.LogCaptureFixture) -> None:
     async with FollowerWorld() as world:
         led, partition = world.led(), world.partition()

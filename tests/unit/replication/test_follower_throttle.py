@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fastlog.base.clock import ManualClock
-from fastlog.replication.follower_throttle import FollowerThrottle, throttled_partitions
+from fastlog.replication.follower_throttle import FollowerThrottle
+from fastlog.replication.throttled_replicas import throttled_partitions
 from tests.unit.replication.followers import FollowerWorld, batch
 
 

@@ -73,6 +73,7 @@ class World:
             broker_epoch=lambda: self.epoch,
             max_lag_ms=lambda: 10_000_000,
             tasks=self.tasks,
+            epoch_of=self.replicas.broker_epochs.of,
         )
         self.manager.start()
 
@@ -157,7 +158,7 @@ async def test_all_that_is_wanted_goes_into_one_request_while_one_is_under_way(w
     ((topic,), (row,)) = (request.topics, request.topics[0].partitions)
     assert (topic.topic_id, topic.topic_name) == (b"a" * 16, "")
     assert (row.partition_index, row.leader_epoch, row.partition_epoch) == (0, 5, 8)
-    assert [(state.broker_id, state.broker_epoch) for state in row.new_isr_with_epochs] == [(1, -1), (2, -1)]
+    assert [(state.broker_id, state.broker_epoch) for state in row.new_isr_with_epochs] == [(1, 70), (2, -1)]
     others = [world.lead("b", 0), world.lead("b", 1), world.lead("c", 0)]
     for other in others:
         world.catch_up(other)
@@ -273,6 +274,20 @@ async def test_an_answer_of_an_earlier_request_is_not_taken_for_this_one(world: 
     reply.set_result(answer(stored(one, 1, 2, epoch=8)))
     assert await world.quiet()
     assert (one.in_sync, one.isr.is_changing) == ({1, 2}, False)
+
+
+async def test_members_are_named_with_the_epochs_in_which_they_have_fetched(world: World) -> None:
+    """A controller tells by that whether one of them has come back since, with less than it had (KIP-903)."""
+    one = world.lead("a", in_sync=frozenset({1, 3}))
+    for epoch in (40, 41, 40):
+        world.replicas.broker_epochs.admit(2, epoch)
+    world.catch_up(one)
+    request, reply = await world.request()
+    (row,) = request.topics[0].partitions
+    states = [(state.broker_id, state.broker_epoch) for state in row.new_isr_with_epochs]
+    assert states == [(1, 70), (2, 41), (3, -1)]
+    reply.set_result(answer(stored(one, 1, 2, 3)))
+    assert await world.quiet()
 
 
 async def test_members_that_fall_behind_are_to_leave(world: World) -> None:

@@ -28,6 +28,35 @@ TOPICS = [f"t{number}" for number in range(8)]
 KEYS = [(topic, 0) for topic in TOPICS]
 
 
+class FakeBuilder(list[Any]):
+    """As `FetchRowBuilder`; `lots` are the numbers of rows that it got at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lots: list[int] = []
+
+    def add(self, rows: list[Any], start: int) -> None:
+        """As `FetchRowBuilder.add`."""
+        self.lots.append(len(rows) - start)
+        self += rows[start:]
+
+
+class FakeOutcomes:
+    """As `FetchedRows`; `lots` are the numbers of rows that were taken at once."""
+
+    def __init__(self, rows: list[tuple[int, int, int]]) -> None:
+        self.rows = rows
+        self.lots: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, start: int, stop: int) -> list[tuple[int, int, int]]:
+        """As `FetchedRows.part`."""
+        self.lots.append(len(self.rows[start:stop]))
+        return self.rows[start:stop]
+
+
 class Io:
     """Reads at once; the answer is what it says, as text."""
 
@@ -38,8 +67,14 @@ class Io:
         total, said, outcomes = run_job(rows, how["max_bytes"], how["min_bytes"], error_code)
         answer = None if said is None else repr(int(error_code) or said).encode()
         future = asyncio.get_running_loop().create_future()
-        future.set_result((total, answer, outcomes))
+        future.set_result(
+            (total, answer, FakeOutcomes(outcomes) if isinstance(rows, FakeBuilder) else outcomes)
+        )
         return future
+
+    def row_builder(self) -> FakeBuilder:
+        """As `IoLoop.row_builder`."""
+        return FakeBuilder()
 
 
 class Exchange:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fastlog.base.tasks import Supervisor
+from fastlog.native import FetchedRows, IoEngine
 from fastlog.storage.failures import DirectoryFailures
 from fastlog.storage.io import IoClosed, IoLoop
 from fastlog.storage.partitions import PartitionTable
@@ -66,6 +67,20 @@ async def test_failed_logs_are_reported_whatever_the_job(tmp_path: Any, kind: st
     await asyncio.wait([job])
     assert job.exception() is None or kind == "flush"
     assert failed == [bad]
+    await io.close()
+
+
+@pytest.mark.parametrize(("error", "told"), [(56, 1), (0, 0)])
+async def test_failed_logs_are_reported_by_fetches_of_many(tmp_path: Any, error: int, told: int) -> None:
+    failed: list[Any] = []
+    io = IoLoop(IoEngine(1), failed.append)
+    bad = FakeLog(str(tmp_path), None, {})
+    bad.failure = "write: EIO"
+    builder = io.row_builder()
+    builder.add([("t", bytes(16), 0, error, 0, 0, 0, None, None, None, -1, None, 0, 0, 1, False)] * 2000, 0)
+    job = io.fetch(13, 7, builder, logs=[bad], max_bytes=10, min_bytes=0)  # type: ignore[list-item]
+    assert isinstance((await job)[2], FetchedRows)
+    assert failed == told * [bad]
     await io.close()
 
 

@@ -54,11 +54,21 @@ class _Parser(argparse.ArgumentParser):
             stream.flush()
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """One is made for every option. It would ask shutil for the width, which brings compression along."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns
+    except (ValueError, OSError):
+        columns = 0
+    return argparse.HelpFormatter(prog, width=(columns or 80) - 2)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="fastlog-broker",
         description="A Kafka-compatible broker. Without arguments it listens on 127.0.0.1:9092.",
         allow_abbrev=False,
+        formatter_class=_formatter,
     )
     add = parser.add_argument
     add(
@@ -130,7 +140,7 @@ def _obey(options: argparse.Namespace) -> int:
         _say(config_as_json(config) if options.output == "json" else config_as_text(config))
         return 0
     if options.check_config:
-        from fastlog.cli.broker.show_config import keys_without_effect
+        from fastlog.server.unused_settings import keys_without_effect
 
         for note in settings.notes:
             sys.stderr.write(f"warning: {note}\n")
@@ -149,8 +159,8 @@ def _say(text: str) -> None:
 def _run(config: BrokerConfig, read: Callable[[], BrokerConfig]) -> int:
     from fastlog.cli.broker.reloading import reloader
     from fastlog.cli.broker.running import run_broker
-    from fastlog.cli.broker.show_config import keys_without_effect
     from fastlog.cli.logging_setup import set_up_logging
+    from fastlog.server.unused_settings import keys_without_effect
 
     log = set_up_logging(config.log_level, config.log_format)
     log_stray_errors()

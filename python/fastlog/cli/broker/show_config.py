@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config import BROKER_KEYS, BrokerConfig, Source
 from fastlog.config.definitions import key_or_plugins
 
-__all__ = ["config_as_json", "config_as_text", "keys_without_effect"]
+__all__ = ["config_as_json", "config_as_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,6 @@ def config_as_json(config: BrokerConfig) -> str:
     return json.dumps(
         {"keys": keys, "warnings": list(config.layers.settings.notes)}, indent=2, ensure_ascii=False
     )
-
-
-def keys_without_effect(config: BrokerConfig) -> list[str]:
-    """Keys that were set on purpose and have no effect."""
-    return [line.name for line in _lines(config) if line.source is not Source.DEFAULT and line.no_effect]
 
 
 def _remark(line: _Line) -> str:

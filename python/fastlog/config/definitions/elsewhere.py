@@ -146,7 +146,7 @@ KEYS: Final = (
             None,
             "Most bytes a second of throttled replicas.",
             check=AtLeast(0),
-            unused=None if name == "follower.replication.throttled.rate" else Unused.REPLICATION,
+            unused=None if name.endswith(".throttled.rate") else Unused.REPLICATION,
         )
         for name in _THROTTLES
     ),

@@ -56,8 +56,8 @@ KEYS: Final = (
         "control.plane.listener.name",
         STRING,
         None,
-        "Listener kept for the controller in a ZooKeeper cluster. With zookeeper.connect it is refused, "
-        "without fastlog leaves it closed.",
+        "Listener over which the controller of a ZooKeeper cluster reaches brokers, and they it. Without "
+        "zookeeper.connect fastlog leaves it closed.",
         HIGH,
     ),
     ConfigKey(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.checks import (
     GZIP_LEVEL,
     KAFKA_VERSION,

@@ -21,26 +21,26 @@ from fastlog.config.keys import ConfigKey, Unused
 __all__ = ["KEYS"]
 
 KEYS: Final = (
+    ConfigKey(
+        "replication.quota.window.num",
+        INT,
+        "11",
+        "Samples over which the rate of throttled replicas is taken.",
+        LOW,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "replication.quota.window.size.seconds",
+        INT,
+        "1",
+        "Length of such a sample.",
+        LOW,
+        check=AtLeast(1),
+    ),
     *without_effect(
         Unused.QUOTAS,
         ConfigKey("quota.window.num", INT, "11", "Samples kept for client quotas.", LOW, check=AtLeast(1)),
         ConfigKey("quota.window.size.seconds", INT, "1", "Length of such a sample.", LOW, check=AtLeast(1)),
-        ConfigKey(
-            "replication.quota.window.num",
-            INT,
-            "11",
-            "Samples kept for replication quotas.",
-            LOW,
-            check=AtLeast(1),
-        ),
-        ConfigKey(
-            "replication.quota.window.size.seconds",
-            INT,
-            "1",
-            "Length of such a sample.",
-            LOW,
-            check=AtLeast(1),
-        ),
         ConfigKey(
             "alter.log.dirs.replication.quota.window.num",
             INT,

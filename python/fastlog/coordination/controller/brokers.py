@@ -7,9 +7,9 @@ Reassignments and deletions that wait for a broker are not resumed here: see `re
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.controller import partition_machine, replica_machine
 from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.control_batch import ControlBatch

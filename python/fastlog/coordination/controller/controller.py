@@ -31,6 +31,7 @@ from fastlog.coordination.controller import (
     deletion,
     election_events,
     failover,
+    feature_updates,
     reassignment_events,
     requests,
     topic_events,
@@ -68,6 +69,7 @@ from fastlog.wire.messages.partition_admin import (
     ListPartitionReassignmentsRequest,
     ListPartitionReassignmentsResponse,
 )
+from fastlog.wire.messages.update_features import UpdateFeaturesRequest
 
 _LOG: Final = logging.getLogger(__name__)
 _AGAIN_SECONDS: Final = 1.0
@@ -93,7 +95,8 @@ class Controller:
     """Used on the event loop. `start` when the broker is registered; `close`.
 
     `on_session` must be called at each change of the state of `client`'s session. `local` is the broker in
-    this process; `make_link` reaches the others. `settings` is asked each time.
+    this process; `make_link` reaches the others. `settings` is asked each time. `remembered` gives what this
+    broker was told of a partition by the controller before.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Controller:
         tasks: Supervisor,
         *,
         knock: Knock = knock,
+        remembered: failover.Remembered = lambda _key, _topic_id: None,
     ) -> None:
         self.node_id: Final = node_id
         self._client = client
@@ -117,6 +121,7 @@ class Controller:
         self._settings = settings
         self._clock = clock
         self._tasks = tasks
+        self._remembered = remembered
         self._election = Election(client, node_id, clock)
         self._queue = EventQueue(tasks, self._failed)
         self._term: Term | None = None
@@ -229,6 +234,14 @@ class Controller:
             reassignment_events.not_controller_for_list,
         )
 
+    async def update_features(self, request: UpdateFeaturesRequest, version: int) -> feature_updates.Updated:
+        """An operator has features finalized."""
+        return await self._ask(
+            "UpdateFeatures",
+            lambda term: feature_updates.update(term, self._client, request, version),
+            feature_updates.not_controller,
+        )
+
     # -- hints --------------------
 
     def unclean_enabled(self, topic: str | None) -> None:
@@ -246,7 +259,7 @@ class Controller:
         if term is None or not settings.fast_failover or broker_id == self.node_id:
             return
         broker = term.context.brokers.get(broker_id)
-        endpoint = None if broker is None else broker.endpoint(settings.listener)
+        endpoint = None if broker is None else broker.endpoint(*settings.listeners)
         if broker is not None and endpoint is not None:
             self._suspicions.suspect(broker_id, broker.epoch, endpoint.host, endpoint.port)
 
@@ -264,7 +277,7 @@ class Controller:
             return
         term = self._term = self._begin_term()
         try:
-            await failover.take_over(term, self._client, self._clock.monotonic)
+            await failover.take_over(term, self._client, self._clock.monotonic, self._remembered)
         except ControllerMoved:
             raise
         except Exception as error:
@@ -429,10 +442,11 @@ class Controller:
             return LocalLink(self._local)
 
         def address() -> tuple[str, int]:
-            listener = self._settings().listener
-            endpoint = context.brokers.get(broker.id, broker).endpoint(listener)
+            listeners = self._settings().listeners
+            endpoint = context.brokers.get(broker.id, broker).endpoint(*listeners)
             if endpoint is None:
-                raise ConnectionError(f"broker {broker.id} has no listener called {listener}")
+                names = " or ".join(listeners)
+                raise ConnectionError(f"broker {broker.id} has no listener called {names}")
             return endpoint.host, endpoint.port
 
         return self._make_link(broker, address, lambda: self.suspect(broker.id))

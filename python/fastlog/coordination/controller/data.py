@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
 from typing import Final, NamedTuple
 
+from fastlog.base.quick_dataclass import dataclass
+from fastlog.coordination.features import Supported
 from fastlog.replication.partition import PartitionKey
 
 __all__ = [
@@ -41,10 +43,12 @@ class LiveBroker:
     epoch: int
     endpoints: tuple[Endpoint, ...]
     rack: str | None = None
+    features: Mapping[str, Supported] = field(default_factory=dict, compare=False)
 
-    def endpoint(self, listener: str) -> Endpoint | None:
-        """Where that listener is, or None."""
-        return next((endpoint for endpoint in self.endpoints if endpoint.listener == listener), None)
+    def endpoint(self, *listeners: str) -> Endpoint | None:
+        """Where the first of these listeners is that it has, or None."""
+        by_name = {endpoint.listener: endpoint for endpoint in self.endpoints}
+        return next((by_name[listener] for listener in listeners if listener in by_name), None)
 
 
 @dataclass(frozen=True, slots=True)

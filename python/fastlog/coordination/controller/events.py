@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.tasks import Loop, Supervisor
 
 _LOG: Final = logging.getLogger(__name__)

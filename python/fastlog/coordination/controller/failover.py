@@ -18,6 +18,7 @@ from fastlog.coordination.controller import (
     reassignment_events,
     topic_events,
 )
+from fastlog.coordination.controller.data import Leadership, PartitionKey
 from fastlog.coordination.controller.term import Term
 from fastlog.coordination.znodes import node_json, paths
 from fastlog.coordination.zookeeper.client import ZkClient
@@ -26,7 +27,11 @@ from fastlog.coordination.zookeeper.errors import ConnectionLoss, NodeExists
 _LOG: Final = logging.getLogger(__name__)
 
 
-async def take_over(term: Term, client: ZkClient, clock: Callable[[], float]) -> None:
+Remembered = Callable[[PartitionKey, bytes], Leadership | None]
+"""What this broker was last told of a partition of the topic with that id."""
+
+
+async def take_over(term: Term, client: ZkClient, clock: Callable[[], float], remembered: Remembered) -> None:
     """Begins a term. Raises ControllerMoved, StoreError."""
     context = term.context
     started = clock()
@@ -37,6 +42,7 @@ async def take_over(term: Term, client: ZkClient, clock: Callable[[], float]) ->
         context.put_broker(broker)
     keys = await topic_events.load(term, await term.store.topic_names(term.watches.topics))
     await topic_events.load_states(term, keys)
+    await topic_events.bring_back_states(term, keys, remembered)
     for broker in found.values():
         term.open_channel(broker)
     await deletion.load(term)

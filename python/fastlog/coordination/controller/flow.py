@@ -16,9 +16,9 @@ more, say): a flow that is thrown into ends. What was written is in the context 
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.controller.data import Assignment, Leadership
 from fastlog.replication.partition import PartitionKey
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fastlog.base.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +10,8 @@ class ControllerSettings:
     """By Kafka's names, with its defaults; `fast_failover` is `fastlog.controller.fast.failover`.
 
     `inter_broker_listener` is where brokers reach each other, `control_listener` where the controller reaches
-    them (`control.plane.listener.name`; None: at the former).
+    them (`control.plane.listener.name`; None: at the former). A broker that does not have the latter yet, as
+    while the brokers of a cluster are given it one after the other, is reached at the former, too.
     """
 
     inter_broker_listener: str = "PLAINTEXT"
@@ -23,6 +24,8 @@ class ControllerSettings:
     fast_failover: bool = True
 
     @property
-    def listener(self) -> str:
-        """Where the controller reaches brokers."""
-        return self.control_listener or self.inter_broker_listener
+    def listeners(self) -> tuple[str, ...]:
+        """Where the controller reaches brokers: the first that a broker has."""
+        if self.control_listener is None:
+            return (self.inter_broker_listener,)
+        return (self.control_listener, self.inter_broker_listener)

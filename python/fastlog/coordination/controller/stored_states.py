@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.data import Leadership
 from fastlog.coordination.controller.flow import (

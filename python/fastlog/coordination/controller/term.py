@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.controller.channels import Channels, ControlLink
 from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.control_batch import ControlBatch

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from fastlog.base.uuids import random_uuid
 from fastlog.coordination.controller import creation
-from fastlog.coordination.controller.data import PartitionKey
+from fastlog.coordination.controller.data import Leadership, PartitionKey
 from fastlog.coordination.controller.events import Turns
+from fastlog.coordination.controller.stored_states import store
 from fastlog.coordination.controller.term import Term
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import controller_json, paths
@@ -92,6 +93,28 @@ async def load_states(term: Term, keys: Iterable[PartitionKey]) -> None:
     for key, state in (await term.store.states(keys)).items():
         term.context.put_leadership(key, state)
         await turns.step()
+
+
+async def bring_back_states(
+    term: Term, keys: Iterable[PartitionKey], remembered: Callable[[PartitionKey, bytes], Leadership | None]
+) -> None:
+    """States that somebody has removed are made again, as this broker was last told of them.
+
+    Without that the partition would begin anew: in leader epoch 0, which no broker obeys that knows a higher
+    one, and with all replicas taken for in sync.
+    """
+    context = term.context
+    found: dict[PartitionKey, Leadership] = {}
+    turns = Turns()
+    for key in keys:
+        await turns.step()
+        if context.leadership(key) is None:
+            known = remembered(key, context.topic_id(key[0]))
+            if known is not None:
+                found[key] = known.in_next_epoch()
+    stored = await term.run(store(context, found))
+    for key, reason in stored.failed.items():
+        _LOG.error("the state of partition %s-%d is gone: %s", *key, reason)
 
 
 async def _create(term: Term, keys: Collection[PartitionKey]) -> None:

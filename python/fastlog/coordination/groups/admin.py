@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.classic.members import Member
 from fastlog.coordination.groups.classic.state import GroupState
 from fastlog.coordination.groups.consumer.state import ConsumerGroup

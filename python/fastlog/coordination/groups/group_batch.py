@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError
 from fastlog.replication.appender import Batch

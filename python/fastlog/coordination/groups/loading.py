@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.batches import KeyValue
 from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
 from fastlog.coordination.groups.consumer import records as modern_records

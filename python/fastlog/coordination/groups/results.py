@@ -9,10 +9,10 @@ What each request makes is a named tuple: made in half of the time that a frozen
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias, overload
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 
 NO_GENERATION: Final = -1

@@ -11,12 +11,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from fastlog.base.clock import Clock
 from fastlog.base.files import make_directory
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.coordination.keeper import snapshot
 from fastlog.coordination.keeper.changes import Change, Deleted, Entry, SessionClosed, SessionOpened, Started

@@ -28,12 +28,14 @@ _MOST_BLOCKS: Final = 10_000
 _NOBODY: Final = -1
 
 
-def place_of_controller(view: ClusterView, listener: str) -> ControllerPlace | None:
-    """Who the controller is, as it says itself, and where it is reached over a listener."""
+def place_of_controller(view: ClusterView, *listeners: str) -> ControllerPlace | None:
+    """Who the controller is, as it says itself, and where: at the first of these listeners that it has."""
     snapshot = view.snapshot
     for broker in snapshot.brokers:
-        if broker.id == snapshot.controller_id and listener in broker.endpoints:
-            return ControllerPlace(broker.id, *broker.endpoints[listener])
+        if broker.id == snapshot.controller_id:
+            for listener in listeners:
+                if listener in broker.endpoints:
+                    return ControllerPlace(broker.id, *broker.endpoints[listener])
     return None
 
 

@@ -24,6 +24,7 @@ from fastlog.base.tasks import Loop, Supervisor
 from fastlog.coordination.cluster_view import ClusterView
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import Port, knock
+from fastlog.coordination.member.controller_asked import place_of_controller
 from fastlog.coordination.member.view_waits import ViewWaits
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import node_json, paths
@@ -97,10 +98,8 @@ class ControllerWatch:
         settings, controller_id = self._settings(), self._view.controller_id
         if not settings.fast_failover or controller_id in (-1, self._node_id):
             return None
-        for broker in self._view.brokers():
-            if broker.id == controller_id and settings.listener in broker.endpoints:
-                return (controller_id, *broker.endpoints[settings.listener])
-        return None
+        place = place_of_controller(self._view, *settings.listeners)
+        return None if place is None else (controller_id, place.host, place.port)
 
     async def _run(self) -> None:
         while True:

@@ -15,8 +15,9 @@ What is not assigned to this broker any more stays, too: the controller says wha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.uuids import ZERO_UUID, format_uuid
 from fastlog.storage.adopt import FoundPartition
 

@@ -14,7 +14,7 @@ from fastlog.coordination.member.found_logs import FoundLogs, sort_found
 from fastlog.coordination.member.overrides import TopicOverrides
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.store import MetadataDamaged, StoreError
-from fastlog.coordination.znodes import node_json, paths, registration
+from fastlog.coordination.znodes import controller_json, node_json, paths, registration
 from fastlog.coordination.znodes.tree_loading import configs_below
 from fastlog.native import LogConfig
 from fastlog.storage.log_manager import LogManager
@@ -24,6 +24,7 @@ from fastlog.storage.starting import Opened, Preparation
 
 _LOG: Final = logging.getLogger(__name__)
 _TOPICS_AT_ONCE: Final = 1000
+_FIRST_LOOK: Final = 10
 
 
 async def find_identity(
@@ -54,6 +55,31 @@ async def is_empty(tree: MemberTree, node_id: int) -> bool:
 async def has_no_topics(tree: MemberTree) -> bool:
     """Whether there are none in the cluster. Raises StoreError."""
     return not await tree.children(paths.TOPICS)
+
+
+async def has_led_partitions(tree: MemberTree) -> bool:
+    """Whether there is one of which a controller tells: it has a state, and is not being deleted.
+
+    Raises StoreError.
+    """
+    doomed = set(await tree.children(paths.DELETIONS))
+    names = [name for name in await tree.children(paths.TOPICS) if name not in doomed]
+    size, start = _FIRST_LOOK, 0
+    while start < len(names):
+        some = names[start : start + size]
+        numbers = await tree.children_of_all([paths.partitions(name) for name in some])
+        states = [
+            paths.state(name, int(number))
+            for name, found in zip(some, numbers, strict=True)
+            for number in found or ()
+            if number.isdecimal()
+        ]
+        for path, node in zip(states, await tree.read_all(states), strict=True):
+            if node is not None and _is_state(path, node[0]):
+                return True
+        # Nearly always it is one of the first.
+        start, size = start + size, _TOPICS_AT_ONCE
+    return False
 
 
 async def load_configs(tree: MemberTree, view: ClusterView, broker_configs: BrokerConfigs) -> None:
@@ -111,6 +137,18 @@ async def topic_ids(tree: MemberTree) -> dict[str, bytes | None]:
     return found
 
 
+async def topic_id(tree: MemberTree, topic: str) -> bytes | None:
+    """The id that the tree gives a topic, None for none. Raises StoreError."""
+    node = await tree.read(paths.topic(topic))
+    if node is None:
+        return None
+    try:
+        return node_json.decode_topic(paths.topic(topic), node[0]).topic_id
+    except MetadataDamaged as error:
+        _LOG.error("%s", error)
+        return None
+
+
 async def partitions_of(tree: MemberTree, topic: str) -> int:
     """How many partitions the tree gives a topic, 0 for none. Raises StoreError."""
     node = await tree.read(paths.topic(topic))
@@ -121,6 +159,14 @@ async def partitions_of(tree: MemberTree, topic: str) -> int:
     except MetadataDamaged as error:
         _LOG.error("%s", error)
         return 0
+
+
+def _is_state(path: str, data: bytes | None) -> bool:
+    try:
+        controller_json.decode_state(path, data, 0, 0)
+    except MetadataDamaged:
+        return False
+    return True
 
 
 def _report(found: FoundLogs) -> None:

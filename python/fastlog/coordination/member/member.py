@@ -15,15 +15,18 @@ from typing import Final
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.cluster_view import ClusterView, TopicState
+from fastlog.coordination.controller import feature_updates
 from fastlog.coordination.controller.controller import Controller
-from fastlog.coordination.controller.data import LiveBroker
+from fastlog.coordination.controller.data import Leadership, LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import SocketLink
+from fastlog.coordination.features import KNOWN
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
 from fastlog.coordination.member import elections, joining
 from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
 from fastlog.coordination.member.controller_watch import ControllerWatch
+from fastlog.coordination.member.feature_watch import FeatureWatch
 from fastlog.coordination.member.overrides import TopicOverrides
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
@@ -35,11 +38,13 @@ from fastlog.coordination.topic_plan import TopicDefaults
 from fastlog.coordination.znodes import node_json, paths, registration
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
+from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import PartitionHost, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Opened, Preparation
 from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse
+from fastlog.wire.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
 
 _LOG: Final = logging.getLogger(__name__)
 _UNCLEAN: Final = "unclean.leader.election.enable"
@@ -84,6 +89,7 @@ class Member:
             broker_epoch=lambda: self.registration.broker_epoch,
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
+            topic_id_of=self._topic_id_of,
         )
         self.controller: Final = Controller(
             tree.client,
@@ -94,6 +100,7 @@ class Member:
             broker.controller,
             broker.clock,
             broker.tasks,
+            remembered=self._remembered,
         )
         self.topics: Final = MemberTopics(
             broker.view,
@@ -107,6 +114,7 @@ class Member:
             rules=broker.rules,
             guard=broker.tasks.guard("topic-changes"),
         )
+        self._features = FeatureWatch(tree, broker.view, KNOWN, self.topics.waits.changed, broker.tasks)
         self._presence = Presence(tree, self.registration, broker.tasks)
         self._controller_watch = ControllerWatch(
             tree.client,
@@ -119,7 +127,8 @@ class Member:
         )
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
-        self._has_topics = False
+        self._awaits_topics = False
+        """Whether the controller has topics to tell of."""
         self._notifications = [
             ConfigNotifications(tree, parent, self._take, broker.clock, broker.tasks)
             for parent in (paths.CONFIG_CHANGES, paths.GROUP_CONFIG_CHANGES)
@@ -138,8 +147,9 @@ class Member:
     async def announce(self, addresses: Collection[tuple[str, int]]) -> None:
         """Registers with the (host, port) that are advertised. Raises StoreError."""
         await registration.check_addresses(self._tree, self._broker.node_id, addresses)
+        self._features.start()
         await self.registration.register()
-        self._has_topics = not await joining.has_no_topics(self._tree)
+        self._awaits_topics = await joining.has_led_partitions(self._tree)
         self._announced = True
         self.controller.start()
         self._broker.logs.add_failure_callback(self._log_dir_events.callback)
@@ -169,6 +179,14 @@ class Member:
         """An operator wants leaders elected; answered when the own view shows them."""
         return await elections.elect_leaders(self.controller, self._broker.view, self.topics.waits, request)
 
+    async def update_features(self, request: UpdateFeaturesRequest, version: int) -> UpdateFeaturesResponse:
+        """An operator has features finalized; answered when the own view shows it."""
+        response, epoch = await self.controller.update_features(request, version)
+        view, seconds = self._broker.view, max(request.timeout_ms, 0) / 1000
+        if epoch is None or await self.topics.waits.until(lambda: view.features_epoch >= epoch, seconds):
+            return response
+        return feature_updates.failed(request, "it is written, and not to be seen yet")
+
     async def close(self) -> None:
         """Ends the work, and then the session: the registration goes with it."""
         await self.resign()
@@ -176,11 +194,13 @@ class Member:
             await notifications.stop()
         await self._log_dir_events.stop()
         await self._presence.stop()
+        await self._features.stop()
         await self._tree.client.session.close()
 
     def _on_session(self, state: SessionState) -> None:
         self._tree.on_state(state)
         self._presence.on_state(state)
+        self._features.on_state(state)
         if self._announced:
             self.controller.on_session(state)
 
@@ -195,7 +215,8 @@ class Member:
         controller, view = self.controller, self._broker.view
         if not controller.is_active:
             # The first thing that a controller tells all brokers when it has been elected is brokers alone.
-            return view.controller_id >= 0 and (self.receiver.has_heard_of_topics or not self._has_topics)
+            # Topics that never had a leader, or are being deleted, are not told of at all.
+            return view.controller_id >= 0 and (self.receiver.has_heard_of_topics or not self._awaits_topics)
         context = controller.context
         if context is None or view.controller_id != self._broker.node_id:
             return False
@@ -211,6 +232,19 @@ class Member:
 
     def _view_changed(self, changed: Changed) -> None:
         self.topics.view_changed(changed)
+
+    def _remembered(self, key: PartitionKey, topic_id: bytes) -> Leadership | None:
+        """What the last controller has told of a partition."""
+        topic = self._broker.view.topics.get(key[0])
+        if topic is None or topic.topic_id != topic_id or key[1] >= len(topic.partitions):
+            return None
+        known = topic.partitions[key[1]]
+        if known.leader_epoch < 0:
+            return None
+        return Leadership(known.leader, known.leader_epoch, known.isr, partition_epoch=known.partition_epoch)
+
+    async def _topic_id_of(self, topic: str) -> bytes | None:
+        return await joining.topic_id(self._tree, topic)
 
     async def _partitions_of(self, topic: str) -> int:
         return await joining.partitions_of(self._tree, topic)

@@ -19,9 +19,10 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from fastlog.base.uuids import ZERO_UUID
 from fastlog.coordination.cluster_view import ClusterView, PartitionState, TopicState
 from fastlog.coordination.lifecycle import TopicObserver
-from fastlog.coordination.member import assigned, cluster_updates
+from fastlog.coordination.member import assigned, cluster_updates, former_topic
 from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
 from fastlog.errors import ErrorCode
@@ -35,6 +36,7 @@ from fastlog.wire.messages.leader_and_isr import (
     LeaderAndIsrRequest,
     LeaderAndIsrResponse,
     LeaderAndIsrTopicError,
+    LeaderAndIsrTopicState,
 )
 from fastlog.wire.messages.stop_replica import (
     StopReplicaPartitionError,
@@ -57,7 +59,8 @@ class ControlReceiver:
 
     `broker_epoch` gives that of this broker's registration, -1 before it. `on_view` is called when the view
     has changed. `partitions_of` reads how many partitions a topic has: which of them a group is in depends
-    on that, and the controller does not speak of those that never had a leader.
+    on that, and the controller does not speak of those that never had a leader. `topic_id_of` reads the id of
+    a topic.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class ControlReceiver:
         broker_epoch: Callable[[], int],
         on_view: Callable[[cluster_updates.Changed], object],
         partitions_of: Callable[[str], Coroutine[None, None, int]],
+        topic_id_of: Callable[[str], Coroutine[None, None, bytes | None]],
     ) -> None:
         self.controller_epoch = 0
         """The highest that a request has named."""
@@ -86,6 +90,7 @@ class ControlReceiver:
         self._broker_epoch = broker_epoch
         self._on_view = on_view
         self._partitions_of = partitions_of
+        self._topic_id_of = topic_id_of
         self._observer: TopicObserver | None = None
         self._lock = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
@@ -104,6 +109,7 @@ class ControlReceiver:
             ids = {topic.topic_name: topic.topic_id for topic in request.topic_states}
             looked_at = 0
             for topic in request.topic_states:
+                await self._make_room(topic)
                 known = self._reconciler.view.get(topic.topic_name)
                 for partition in topic.partition_states:
                     number = partition.partition_index
@@ -269,6 +275,18 @@ class ControlReceiver:
         outcome = await self._reconciler.apply(before.updated(changed), each_on_its_own=True)
         self._tell(outcome, {(name, number) for name, states in wanted.items() for number in states})
         return self._failed(outcome)
+
+    async def _make_room(self, topic: LeaderAndIsrTopicState) -> None:
+        """A topic of another id that is of this name no more, as the tree has it, is set aside."""
+        name, topic_id = topic.topic_name, topic.topic_id
+        numbers = (partition.partition_index for partition in topic.partition_states)
+        former = former_topic.of(self._reconciler, self._logs, name, topic_id, numbers)
+        if not former or topic_id == ZERO_UUID or await self._topic_id_of(name) != topic_id:
+            return
+        if self._observer is not None:
+            for key in former_topic.assigned_of(self._reconciler, name, topic_id):
+                self._observer.on_partition_resigned(*key)
+        await former_topic.set_aside(self._reconciler, self._logs, name, former)
 
     async def _stop(self, keys: Iterable[PartitionKey]) -> dict[PartitionKey, ErrorCode]:
         """Partitions follow nobody from now on, in the epoch that they are in: their logs stay."""

@@ -14,10 +14,12 @@ comes, the tree is looked at: a topic with the id that was made up for it has be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fastlog.coordination.assignment import Racks
+from fastlog.coordination.cluster_view import TopicState
 from fastlog.coordination.controller.data import Assignment
 from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.tree import LOST, MemberTree
@@ -120,6 +122,28 @@ class TopicWrites:
         outcomes = await asyncio.gather(*map(marked, names))
         self._controller.topics_written()
         return {name: error for name, error in zip(names, outcomes, strict=True) if error is not None}
+
+    async def bring_back(self, topics: Sequence[TopicState]) -> None:
+        """Makes the nodes of topics again that somebody has removed, as they are known here.
+
+        The controller deletes only what has nodes; and what it does not know nobody would delete.
+        """
+        missing = await self.missing([topic.name for topic in topics])
+        if not missing:
+            return
+        fence = await self._fence()
+        for topic in topics:
+            if topic.name in missing:
+                assignments = {
+                    number: Assignment(partition.replicas)
+                    for number, partition in enumerate(topic.partitions)
+                    if partition.replicas
+                }
+                data = controller_json.encode_topic(topic.topic_id, assignments)
+                with contextlib.suppress(NodeExists, *LOST):
+                    await self._write([*fence, Create(paths.topic(topic.name), data)], fence)
+        # Before the mark of the deletion: what is marked and not known is passed over.
+        self._controller.topics_written()
 
     async def gone(self, names: Sequence[str], seconds: float) -> bool:
         """Whether the nodes of topics are removed within so many seconds."""

@@ -180,6 +180,7 @@ class MemberTopics(ConfigChanges):
                 continue
             states[state.name] = state
             outcomes.append(state)
+        await self._writes.bring_back([*states.values()])
         failed: dict[str, KafkaError] = await self._writes.delete([*states])
         going = [state for name, state in states.items() if name not in failed]
         await self.waits.until(lambda: not any(map(self._is_there, going)), seconds)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from fastlog.base.uuids import format_uuid
 from fastlog.coordination.controller.data import Assignment, Endpoint, Leadership, LiveBroker
 from fastlog.coordination.store import MetadataDamaged
-from fastlog.coordination.znodes import node_json
+from fastlog.coordination.znodes import feature_node, node_json
 
 _RECOVERING: Final = 1
 PROTOCOLS: Final[Mapping[str, int]] = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
@@ -94,7 +94,8 @@ def decode_broker(path: str, data: bytes | None, epoch: int) -> LiveBroker:
         texts = [f"PLAINTEXT://{fields.get('host')}:{fields.get('port')}"]
     endpoints = tuple(_endpoint(path, str(text), protocols) for text in texts)
     rack = fields.get("rack")
-    return LiveBroker(broker_id, epoch, endpoints, None if rack is None else str(rack))
+    features = feature_node.supported(path, fields)
+    return LiveBroker(broker_id, epoch, endpoints, None if rack is None else str(rack), features)
 
 
 def encode_reassignments(targets: Mapping[tuple[str, int], Sequence[int]]) -> bytes:

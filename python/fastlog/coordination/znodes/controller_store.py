@@ -30,6 +30,8 @@ _AT_ONCE: Final = 100
 """Nodes that are read, or partitions that are written, before others have a turn of the event loop."""
 _MULTIS_AT_ONCE: Final = 10
 """As Kafka has requests under way (`zookeeper.max.in.flight.requests`)."""
+_MOST_SETS: Final = 500
+"""Of one node in one request, to give it a version."""
 
 T = TypeVar("T")
 
@@ -141,6 +143,11 @@ class ControllerStore:
             await self._write_lots(new, controller_epoch, outcomes)
         stale = [key for key, outcome in outcomes.items() if outcome is None]
         current = await self.states(stale)
+        gone = [
+            w for w in writes if w.expected is not None and outcomes[w.key] is None and w.key not in current
+        ]
+        if gone:
+            outcomes.update(await self._bring_back(gone, controller_epoch))
         return {
             key: Stale(current.get(key)) if outcome is None else outcome for key, outcome in outcomes.items()
         }
@@ -205,6 +212,32 @@ class ControllerStore:
             outcomes.update(await self._write_lot(one, epoch))
 
         await _each([[one] for one in lot], write)
+        return outcomes
+
+    async def _bring_back(
+        self, writes: Sequence[StateWrite], controller_epoch: int
+    ) -> dict[PartitionKey, WriteResult | None]:
+        """Makes nodes again that somebody has removed, of topics that are there still.
+
+        A new node has version 0, and Kafka's brokers take no partition epoch below the one that they know: it
+        is set until it has a higher one.
+        """
+        await self._make_parents([write.key for write in writes])
+        outcomes: dict[PartitionKey, WriteResult | None] = {}
+        for write in writes:
+            path = paths.state(*write.key)
+            data = controller_json.encode_state(write.leadership, controller_epoch)
+            times = min((write.expected or 0) + 1, _MOST_SETS)
+            try:
+                changes = await self._commit([Create(path, data), *[SetData(path, data)] * times])
+            except NodeExists:
+                # Damaged, or made by somebody meanwhile.
+                outcomes[write.key] = None
+            except ZkError as error:
+                outcomes[write.key] = Failed(f"its state node is gone, and cannot be made again: {error}")
+            else:
+                _LOG.warning("the state of partition %s-%d was removed by somebody: it is back", *write.key)
+                outcomes[write.key] = Written(*changes[-1])
         return outcomes
 
     async def _make_parents(self, keys: Sequence[PartitionKey]) -> None:

@@ -155,11 +155,17 @@ def decode_controller(path: str, data: bytes | None) -> int:
     return number(path, load(path, data).get("brokerid"))
 
 
-def encode_broker(endpoints: Sequence[tuple[str, str, int, str]], rack: str | None, now_ms: int) -> bytes:
-    """/brokers/ids/N. `endpoints` are (listener, host, port, security protocol), as they are advertised."""
+def encode_broker(
+    endpoints: Sequence[tuple[str, str, int, str]],
+    rack: str | None,
+    now_ms: int,
+    features: Mapping[str, Mapping[str, int]] | None = None,
+) -> bytes:
+    """/brokers/ids/N. `endpoints` are (listener, host, port, security protocol), as they are advertised;
+    `features` those that can be finalized (`feature_node.registered`)."""
     plain = next((entry for entry in endpoints if entry[3] == "PLAINTEXT"), None)
     fields: dict[str, Any] = {
-        "features": {},
+        "features": features or {},
         "listener_security_protocol_map": {name: protocol for name, _, _, protocol in endpoints},
         "endpoints": [f"{name}://{_bracketed(host)}:{port}" for name, host, port, _ in endpoints],
         "jmx_port": -1,

@@ -20,7 +20,6 @@ from fastlog.coordination.store import (
     StoreError,
     TopicRecord,
 )
-from fastlog.coordination.znodes.still_tree import read_metadata
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -73,6 +72,8 @@ class FormerTree:
         if len(homes) > 1:
             places = ", ".join(map(str, homes))
             raise MetadataDamaged(f"metadata in more than one log directory: {places}. Move the older away")
+        from fastlog.coordination.znodes.still_tree import read_metadata  # hardly any start needs it
+
         found = await asyncio.to_thread(read_metadata, homes[0])
         if found is not None and found.cluster_id != cluster_id:
             raise MetadataDamaged(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.zookeeper.client_session import ZkSession
 from fastlog.coordination.zookeeper.client_watches import Watch
 from fastlog.coordination.zookeeper.codes import CreateMode, OpCode

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastlog.server.fetch.fetched_partition import FetchPartition
     from fastlog.server.fetch.rows import FetchTerms
     from fastlog.server.fetch.sessions import FetchSessionCache
+    from fastlog.wire import Steps
 
 NO_SESSION: Final = 0
 ENDED: Final = -1
@@ -210,6 +211,12 @@ class FetchContext:
         elif session.end_wait in (None, end_wait):
             # None: it waited before it made the session. Another one: the next request waits by now.
             session.end_wait = self.partitions.on_moved = None
+
+    def end_in_steps(self) -> Steps[None]:
+        """As `end`, for many partitions."""
+        if self.session is None and self.partitions is not NOTHING:
+            yield from self.partitions.close_in_steps()
+        self.end()
 
     def end(self) -> None:
         """The answer is made, or nobody waits for it: from now on only a session still keeps partitions."""

@@ -25,6 +25,7 @@ from fastlog.server.fetch.rows import (
     build_rows,
     build_rows_in_steps,
     divergence,
+    is_held,
     problem,
     readable_end,
 )
@@ -33,6 +34,7 @@ from fastlog.server.requests.replica_lookup import leader_endpoints
 from fastlog.server.requests.turns import Abandoned, Pace
 
 if TYPE_CHECKING:
+    from fastlog.native import Chunk, FetchedRows
     from fastlog.native.shapes import FetchResult
     from fastlog.replication.partition import PartitionKey
     from fastlog.server.fetch.fetch_context import FetchContext
@@ -115,7 +117,7 @@ class FetchOperation(Operation):
         if replica is None or problem(replica, entry, self._terms):
             return True
         upper = readable_end(replica, self._terms)
-        readable = upper > entry.fetch_offset
+        readable = upper > entry.fetch_offset and not is_held(self._broker, replica, self._terms.replica)
         if readable and self._min_bytes <= 1:
             return True
         try:
@@ -189,9 +191,7 @@ class FetchOperation(Operation):
             # Partitions that move all the time must not keep the answer from going out.
             self._decide(built, last or self._broker.loop.time() >= self._wait_until)
         except Abandoned:
-            self._end()
-            if not self._exchange.is_lost:
-                self._exchange.close("shutdown")
+            self._abandon()
         except Exception as error:  # noqa: BLE001 - the connection must not hang
             self._fail(error)
 
@@ -262,7 +262,8 @@ class FetchOperation(Operation):
         future = self._broker.io.fetch(
             self._terms.version,
             exchange.correlation_id,
-            built.rows,
+            built.rows if built.builder is None else built.builder,
+            logs=built.logs,
             max_bytes=min(self._max_bytes, self._reserved),
             min_bytes=0 if last else self._min_bytes,
             error_code=error_code,
@@ -275,16 +276,55 @@ class FetchOperation(Operation):
         future.add_done_callback(lambda done: self._on_read(built, error_code, done))
 
     def _on_read(self, built: FetchRows, error_code: int, done: asyncio.Future[FetchResult]) -> None:
-        self._reading = False
         try:
-            self._take_in(built, error_code, done.result())
+            total, chunk, outcomes = done.result()
+            if not isinstance(outcomes, list):
+                self._broker.turns.start(self._take_in_turns(built, error_code, total, chunk, outcomes))
+                return
+            self._reading = False
+            if chunk is not None and not self._exchange.is_lost:
+                self._note_sent(built, outcomes)
+            self._take_in(error_code, total, chunk, _readable(built, outcomes) if chunk is None else {})
         except Exception as error:  # noqa: BLE001 - the connection must not hang
             self._fail(error)
 
-    def _take_in(self, built: FetchRows, error_code: int, result: FetchResult) -> None:
+    async def _take_in_turns(
+        self,
+        built: FetchRows,
+        error_code: int,
+        total: int,
+        chunk: Chunk | FileResponse | None,
+        outcomes: FetchedRows,
+    ) -> None:
+        """Until it is over the memory of the answer is not given back (`_reading`)."""
+        readable: dict[FetchPartition, int] = {}
+        try:
+            pace = Pace(self._broker.turns, self._exchange)
+            for start in range(0, len(outcomes), PARTITIONS_PER_STEP):
+                await pace.pause()
+                some = outcomes.part(start, start + PARTITIONS_PER_STEP)
+                if chunk is None:
+                    readable |= _readable(built, some)
+                else:
+                    self._note_sent(built, some)
+            if chunk is not None:
+                await pace.run(self._context.end_in_steps())
+            self._reading = False
+            self._take_in(error_code, total, chunk, readable)
+        except Abandoned:
+            self._abandon()
+        except Exception as error:  # noqa: BLE001 - the connection must not hang
+            self._fail(error)
+
+    def _take_in(
+        self,
+        error_code: int,
+        total: int,
+        chunk: Chunk | FileResponse | None,
+        readable: dict[FetchPartition, int],
+    ) -> None:
         """Answers with what was read, or waits when that is too little."""
         exchange = self._exchange
-        total, chunk, outcomes = result
         if exchange.is_lost:
             self._give_back()
             return
@@ -295,11 +335,10 @@ class FetchOperation(Operation):
                 self._wants_more = True
                 self._attempt(last=False)
                 return
-            self._wait_unless_moved({built.entries[row]: size for row, _, size in outcomes if size})
+            self._wait_unless_moved(readable)
             return
         if error_code:
             self._broker.metrics.error(exchange.api_key, int(error_code))
-        self._note_sent(built, outcomes)
         in_memory = chunk.memory_bytes if isinstance(chunk, FileResponse) else len(chunk)
         self._broker.metrics.fetch_bytes += total
         surplus = self._reserved - in_memory
@@ -311,6 +350,8 @@ class FetchOperation(Operation):
 
     def _note_sent(self, built: FetchRows, outcomes: list[tuple[int, int, int]]) -> None:
         context = self._context
+        if self._terms.is_follower:
+            self._count_throttled(built, outcomes)
         notes = context.session is not None and context.still_valid()
         for row, error_code, size in outcomes:
             if notes:
@@ -318,6 +359,25 @@ class FetchOperation(Operation):
                 context.sent(built.entries[row], error_code, facts[4], facts[6], size)
             if error_code:
                 self._broker.metrics.error(self._exchange.api_key, error_code)
+
+    def _count_throttled(self, built: FetchRows, outcomes: list[tuple[int, int, int]]) -> None:
+        """What a follower gets of throttled partitions counts, whether it is in sync or not."""
+        throttle = self._broker.replicas.leader_throttle
+        if throttle is None:
+            return
+        size = sum(
+            size
+            for row, _, size in outcomes
+            if size and throttle.covers((built.rows[row][0], built.rows[row][2]))
+        )
+        if size:
+            throttle.sent(size)
+
+    def _abandon(self) -> None:
+        self._reading = False
+        self._end()
+        if not self._exchange.is_lost:
+            self._exchange.close("shutdown")
 
     def _end(self) -> None:
         """The answer is sent, or nobody waits for it any more."""
@@ -344,3 +404,8 @@ class FetchOperation(Operation):
             _LOG.error("a fetch failed", exc_info=error)
         if not self._exchange.is_lost:
             self._exchange.close("failed request", f"FETCH: {code.name}: {error}")
+
+
+def _readable(built: FetchRows, outcomes: list[tuple[int, int, int]]) -> dict[FetchPartition, int]:
+    """The bytes that were found, by partition as far as there are any."""
+    return {built.entries[row]: size for row, _, size in outcomes if size}

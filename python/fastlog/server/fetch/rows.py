@@ -6,6 +6,8 @@
 | a consumer, from version 11 | any replica    | high watermark or last stable offset      |
 | a consumer before that      | the leader     | the same                                  |
 
+A follower that is not in sync reads nothing while the leader's throttle is exhausted (KIP-73).
+
 The result is one row per partition for `IoEngine.fetch`, which reads the records. Errors here end a fetch
 at once: OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER,
 INCONSISTENT_TOPIC_ID, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd topics before version 10). So
@@ -17,9 +19,10 @@ UNKNOWN_TOPIC_OR_PARTITION go out with the answer to the others and end nothing,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 from fastlog.server.fetch.fetched_partition import ZERO_TOPIC_ID, FetchPartition
@@ -27,6 +30,7 @@ from fastlog.server.fetch.nearest import NO_REPLICA, nearer_replica
 from fastlog.server.requests.replica_lookup import current_leader, missing_error
 
 if TYPE_CHECKING:
+    from fastlog.native import FetchRowBuilder, Log
     from fastlog.native.shapes import FetchRow
     from fastlog.replication.partition import Partition
     from fastlog.server.fetch.fetch_context import FetchContext
@@ -77,6 +81,10 @@ class FetchRows:
     """
 
     rows: list[FetchRow] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
+    """Those that are read."""
+    builder: FetchRowBuilder | None = None
+    """Has the same rows when there are many."""
     entries: list[FetchPartition] = field(default_factory=list)
     leaders: list[tuple[int, int]] = field(default_factory=list)
     waits: bool = False
@@ -109,9 +117,12 @@ def build_rows_in_steps(
     """The same for many partitions. Those of the first steps may have moved on by the last."""
     entries = context.due()
     result = _begin(context, entries)
+    builder = result.builder = broker.io.row_builder()
     for start in range(0, len(entries), PARTITIONS_PER_STEP):
         some = entries[start : start + PARTITIONS_PER_STEP]
+        added = len(result.rows)
         _add_rows(result, broker, context, some, terms, watch_readable)
+        builder.add(result.rows, added)
         yield
     context.partitions.trim()
     return result
@@ -236,17 +247,18 @@ def _add_found(
         if diverging == NO_EPOCH_TELLS:
             return ErrorCode.OFFSET_OUT_OF_RANGE
         redirected = diverging is not None
-    is_done = True
+    is_done, held = True, False
     if follower >= 0:
         if diverging is None and interest is not None:
             _note_progress(broker, replica, entry, interest, follower)
         committed = False
         is_done = follower in replica.in_sync
+        held = is_held(broker, replica, follower)
     high_watermark = replica.high_watermark
     log_start = log.log_start_offset
     stable = replica.last_stable_offset()
     upper = replica.end_offset if follower >= 0 else stable if committed else high_watermark
-    readable = offset < upper and not redirected
+    readable = offset < upper and not redirected and not held
     must_tell = entry.must_tell(high_watermark, log_start)
     settled = not (readable or must_tell or redirected)
     if redirected:
@@ -260,6 +272,7 @@ def _add_found(
     if readable:
         result.readable = True
         result.wanted_bytes += max_bytes
+        result.logs.append(log)
     result.entries.append(entry)
     result.rows.append(
         (
@@ -282,6 +295,17 @@ def _add_found(
         )
     )
     return 0
+
+
+def is_held(broker: BrokerServices, replica: Partition, follower: int) -> bool:
+    """Whether a follower (-1: a consumer) is to get no records of a partition now (KIP-73)."""
+    throttle = broker.replicas.leader_throttle
+    return (
+        throttle is not None
+        and follower >= 0
+        and follower not in replica.in_sync
+        and throttle.holds(replica.key)
+    )
 
 
 def _note_progress(

@@ -2,8 +2,8 @@
 
 Versions 0 to 4. A version that is too new is answered by the dispatcher in a version 0 body (KIP-511). From
 3 on the client names its software, which the session keeps; a name that Kafka would not take gets
-INVALID_REQUEST. The one cluster
-feature (KIP-584) is `group.version`: 1 while the consumer protocol of KIP-848 is served.
+INVALID_REQUEST. Features of the cluster (KIP-584) are those of `/feature`, and `group.version`: 1 while the
+consumer protocol of KIP-848 is served.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from fastlog.coordination.features import GROUP_VERSION, KNOWN
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 SOFTWARE_FROM: Final = 3
 _ZERO_FROM: Final = 4
-_GROUP_FEATURE: Final = "group.version"
-_GROUP_LEVEL: Final = 1
 _SOFTWARE: Final = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?", re.ASCII)
 
 
@@ -49,12 +48,21 @@ def handle(ctx: RequestContext, request: ApiVersionsRequest) -> ApiVersionsRespo
         ],
         supported_features=[
             # Clients before version 4 take 0 for a mistake (KAFKA-17011).
-            SupportedFeatureKey(_GROUP_FEATURE, int(ctx.header.api_version < _ZERO_FROM), _GROUP_LEVEL)
+            SupportedFeatureKey(feature.name, int(ctx.header.api_version < _ZERO_FROM), feature.highest)
+            for feature in (GROUP_VERSION, *KNOWN.values())
         ],
-        finalized_features_epoch=0,
-        finalized_features=(
-            [FinalizedFeatureKey(_GROUP_FEATURE, _GROUP_LEVEL, _GROUP_LEVEL)]
-            if ctx.broker.groups.table.serves_consumer_protocol()
-            else []
-        ),
+        # A negative one says that the broker does not know.
+        finalized_features_epoch=max(ctx.broker.cluster.features_epoch, 0),
+        finalized_features=[
+            FinalizedFeatureKey(name, level, level) for name, level in sorted(_finalized(ctx).items())
+        ],
     )
+
+
+def _finalized(ctx: RequestContext) -> dict[str, int]:
+    levels = {
+        name: level for name, level in ctx.broker.cluster.features.items() if name != GROUP_VERSION.name
+    }
+    if ctx.broker.groups.table.serves_consumer_protocol():
+        levels[GROUP_VERSION.name] = GROUP_VERSION.highest
+    return levels

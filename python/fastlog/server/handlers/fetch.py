@@ -31,6 +31,8 @@ from fastlog.wire.messages.fetch import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from fastlog.native import Frame
     from fastlog.native.shapes import FetchPlanRow
     from fastlog.server.fetch.interest import FetchInterest
@@ -54,11 +56,10 @@ def handle(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
         if error:
             _refuse(broker, frame, exchange, error)
             return
-    rows = plan.rows
-    if len(rows) > PARTITIONS_PER_STEP:
-        broker.turns.start(_start_in_turns(broker, exchange, plan, rows))
+    if len(plan) > PARTITIONS_PER_STEP:
+        broker.turns.start(_start_in_turns(broker, exchange, plan))
     else:
-        _start(broker, exchange, plan, rows)
+        _start(broker, exchange, plan, plan.rows)
 
 
 def _replica_error(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) -> ErrorCode:
@@ -70,12 +71,10 @@ def _replica_error(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) 
     return ErrorCode.NONE
 
 
-async def _start_in_turns(
-    broker: BrokerServices, exchange: Exchange, plan: FetchPlan, rows: list[FetchPlanRow]
-) -> None:
+async def _start_in_turns(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) -> None:
     try:
-        partitions = await Pace(broker.turns, exchange).run(broker.fetch_sessions.gather(rows))
-        _start(broker, exchange, plan, rows, partitions)
+        partitions = await Pace(broker.turns, exchange).run(broker.fetch_sessions.gather(_rows(plan)))
+        _start(broker, exchange, plan, (), partitions)
     except Abandoned:
         if not exchange.is_lost:
             exchange.close("shutdown")
@@ -83,11 +82,17 @@ async def _start_in_turns(
         exchange.close("failed request", f"FETCH: {error_code_of(error).name}: {error}")
 
 
+def _rows(plan: FetchPlan) -> Iterator[FetchPlanRow]:
+    """All of them, which are not made all at once."""
+    for start in range(0, len(plan), PARTITIONS_PER_STEP):
+        yield from plan.part(start, start + PARTITIONS_PER_STEP)
+
+
 def _start(
     broker: BrokerServices,
     exchange: Exchange,
     plan: FetchPlan,
-    rows: list[FetchPlanRow],
+    rows: Sequence[FetchPlanRow],
     partitions: FetchInterest | None = None,
 ) -> None:
     context = broker.fetch_sessions.open(

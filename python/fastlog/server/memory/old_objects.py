@@ -51,9 +51,13 @@ class OldObjects:
             OldObjects._usual = gc.get_threshold()
             young, middle, _ = OldObjects._usual
             gc.set_threshold(young, middle, _NEVER)
+        OldObjects._brokers += 1
+
+    def started(self) -> None:
+        """What there is by now stays: thousands of logs, perhaps. Nobody looks at it for a long time."""
+        if OldObjects._brokers == 1:
             gc.freeze()
             OldObjects._in_use = gc.get_freeze_count()
-        OldObjects._brokers += 1
 
     async def check(self) -> None:
         """Collects, unless a long request was worked on since the last time, or there is little to do."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import resource
-from dataclasses import dataclass
 from typing import Final
+
+from fastlog.base.quick_dataclass import dataclass
 
 _LOG: Final = logging.getLogger(__name__)
 

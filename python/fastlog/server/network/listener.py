@@ -6,9 +6,9 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.server.network.connection import Connection
 from fastlog.server.network.connection_host import ConnectionHost
 

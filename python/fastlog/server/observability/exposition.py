@@ -11,11 +11,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from fastlog.base.histogram import Histogram
+from fastlog.base.quick_dataclass import dataclass
 
 __all__ = [
     "Family",

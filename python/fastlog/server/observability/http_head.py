@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+
+from fastlog.base.quick_dataclass import dataclass
 
 __all__ = ["HEAD_END", "MAX_HEAD_BYTES", "HttpRefusal", "HttpRequest", "parse_head"]
 

@@ -13,10 +13,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.server.observability.http_head import (
     HEAD_END,
     MAX_HEAD_BYTES,

@@ -9,25 +9,17 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.config.listeners import host_and_port
 from fastlog.errors import FastlogError
 from fastlog.server.observability.disk_space import DiskSpace
-from fastlog.server.observability.exposition import Family, Format, Renderer, choose_format
-from fastlog.server.observability.group_families import group_families
+from fastlog.server.observability.exposition import Format, Renderer, choose_format
 from fastlog.server.observability.health import Health
 from fastlog.server.observability.http_hosts import KnownHosts, hosts_of
 from fastlog.server.observability.http_server import HttpResponse, HttpServer
-from fastlog.server.observability.kafka_families import kafka_families
 from fastlog.server.observability.loop_lag import LoopLag
 from fastlog.server.observability.metric_sources import Sources
-from fastlog.server.observability.replication_families import replication_families
-from fastlog.server.observability.request_families import memory_families, request_families
-from fastlog.server.observability.runtime_families import process_text, runtime_families
-from fastlog.server.observability.storage_families import partition_families, storage_families
-from fastlog.server.observability.transaction_families import transaction_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +28,7 @@ if TYPE_CHECKING:
     from fastlog.config import BrokerConfig
     from fastlog.replication.fetchers import FetcherManager
     from fastlog.server.network.flow_control import RequestMemory
+    from fastlog.server.observability.exposition import Family
     from fastlog.server.observability.http_head import HttpRequest
     from fastlog.server.requests.context import BrokerServices
     from fastlog.storage.log_manager import LogManager
@@ -66,7 +59,6 @@ class Observability:
         self.address: tuple[str, int] | None = None
         """(host, port) that is served, or None when it is off."""
         self._server: HttpServer | None = None
-        self._version = _installed_version()
         # One of its own: those of the loop may all wait for a disk that hangs.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fastlog-metrics")
 
@@ -128,24 +120,9 @@ class Observability:
 
     def families(self) -> list[Family]:
         """All metrics as of now."""
-        sources = self.sources
-        families = runtime_families(sources, self._version)
-        services = sources.services
-        if services is not None:
-            config = services.config
-            families += request_families(services.metrics)
-            families += memory_families(services, sources.request_memory)
-            families += storage_families(services, sources.disks)
-            if sources.fetchers is not None:
-                families += replication_families(sources.fetchers)
-            families += group_families(services.groups.table)
-            if services.transactions is not None:
-                families += transaction_families(services.transactions, services.clock.now_ms())
-            if config.metrics_per_partition:
-                families += partition_families(services)
-            if config.metrics_kafka_exporter_names:
-                families += kafka_families(services, per_partition=config.metrics_per_partition)
-        return families
+        from fastlog.server.observability.families import families_of  # nobody may ever ask
+
+        return families_of(self.sources)
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
         match request.path:
@@ -158,7 +135,7 @@ class Observability:
             case "/startupz":
                 return _probe(*self.health.startup())
             case "/":
-                page = _INDEX.format(version=self._version).encode()
+                page = await asyncio.get_running_loop().run_in_executor(self._thread, _index)
                 return HttpResponse(HTTPStatus.OK, page, "text/html; charset=utf-8")
         return HttpResponse(HTTPStatus.NOT_FOUND, b"not found; see /\n")
 
@@ -166,7 +143,7 @@ class Observability:
         if self.sources.disks is not None:
             await self.sources.disks.refresh()
         loop = asyncio.get_running_loop()
-        foreign = await loop.run_in_executor(self._thread, process_text, style)
+        foreign = await loop.run_in_executor(self._thread, _process_text, style)
         body = self.sources.renderer.render(self.families(), style, foreign)
         return HttpResponse(HTTPStatus.OK, body, style.value)
 
@@ -176,8 +153,14 @@ def _probe(good: bool, shown: dict[str, Any]) -> HttpResponse:
     return HttpResponse(status, json.dumps(shown).encode() + b"\n", "application/json")
 
 
-def _installed_version() -> str:
-    try:
-        return version("fastlog")
-    except PackageNotFoundError:
-        return "unknown"
+def _process_text(style: Format) -> bytes:
+    """See `process_text`. What else a scrape needs is loaded with it, in the thread that this runs in."""
+    from fastlog.server.observability.families import process_text
+
+    return process_text(style)
+
+
+def _index() -> bytes:
+    from fastlog.server.observability.families import VERSION
+
+    return _INDEX.format(version=VERSION).encode()

@@ -8,14 +8,19 @@ from fastlog.server.observability.exposition import Family, counter, gauge
 
 if TYPE_CHECKING:
     from fastlog.replication.fetchers import FetcherManager
+    from fastlog.replication.leader_throttle import LeaderThrottle
 
 __all__ = ["replication_families"]
 
 
-def replication_families(fetchers: FetcherManager) -> list[Family]:
-    """Totals: of low cardinality. Lag is in records, up to the leader's high watermark."""
+def replication_families(fetchers: FetcherManager, throttle: LeaderThrottle | None) -> list[Family]:
+    """Totals: of low cardinality. Lag is in records, up to the leader's high watermark.
+
+    `throttle` is that of what this broker leads.
+    """
     stats = fetchers.stats
     return [
+        *([] if throttle is None else _throttle_families(throttle)),
         gauge(
             "fastlog_followed_partitions",
             "Partitions that are fetched from their leaders.",
@@ -47,5 +52,20 @@ def replication_families(fetchers: FetcherManager) -> list[Family]:
             "fastlog_follower_connection_failures",
             "Fetches that failed with their connection, and connections that could not be made.",
             lambda: stats.connection_failures,
+        ),
+    ]
+
+
+def _throttle_families(throttle: LeaderThrottle) -> list[Family]:
+    return [
+        counter(
+            "fastlog_leader_throttled_bytes",
+            "Record bytes of throttled partitions that followers got from this broker.",
+            lambda: throttle.bytes,
+        ),
+        counter(
+            "fastlog_leader_throttled_reads",
+            "Looks at a partition of which a follower out of sync got nothing, as the rate was used up.",
+            lambda: throttle.held,
         ),
     ]

@@ -23,6 +23,7 @@ OF_CLUSTERS: Final = frozenset(
         ApiKey.ELECT_LEADERS,
         ApiKey.ALTER_PARTITION_REASSIGNMENTS,
         ApiKey.LIST_PARTITION_REASSIGNMENTS,
+        ApiKey.UPDATE_FEATURES,
     }
 )
 """What a broker that is alone has no use for, and does not offer."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from fastlog.base.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from fastlog.base.clock import Clock

@@ -28,6 +28,7 @@ from fastlog.server.requests.context import RequestContext
 from fastlog.server.requests.early_requests import EarlyRequests
 from fastlog.server.requests.error_answers import error_code_of, error_response
 from fastlog.server.requests.few_elements import has_few_elements
+from fastlog.server.requests.loading import HandlerLoader
 from fastlog.server.requests.logging_limits import LimitedLog
 from fastlog.server.requests.registry import FROM_CONTROLLERS, EncodedResponse
 from fastlog.server.requests.response_errors import Errors, errors_in, errors_in_steps
@@ -71,6 +72,8 @@ class Dispatcher:
         self._early: EarlyRequests | None = EarlyRequests()
         self._services = services
         self._registry = services.registry
+        self.loader = HandlerLoader(services.registry)
+        """Of handlers that have yet to be loaded."""
         self._requests = services.metrics.requests
         self._log = LimitedLog(_LOG, services.clock.monotonic)
 
@@ -90,6 +93,9 @@ class Dispatcher:
             if registration is None:
                 exchange.close("unknown api key", key)
                 return
+            if registration.module is not None:
+                self._services.turns.start(self._load(registration.module, frame, exchange))
+                return
             self._requests[key] += 1
             if not registration.min_version <= exchange.api_version <= registration.max_version:
                 self._refuse_version(registration, exchange)
@@ -101,6 +107,16 @@ class Dispatcher:
                 self._decode_and_handle(registration, frame, exchange)
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail_start(registration, exchange, error)
+
+    async def _load(self, module: str, frame: Frame, exchange: Exchange) -> None:
+        """Takes up a request whose handler has yet to be loaded."""
+        try:
+            await self.loader.load(module)
+        except Exception as error:  # noqa: BLE001 - logged; the next request tries again
+            self._give_up(exchange, error)
+        else:
+            if not exchange.is_lost:
+                self.dispatch(frame, exchange)
 
     def _fail_start(self, registration: Registration | None, exchange: Exchange, error: Exception) -> None:
         if registration is None or registration.frame_handler is None:

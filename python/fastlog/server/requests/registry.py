@@ -3,6 +3,9 @@
     @handles(ApiKey.METADATA)
     async def handle(ctx: RequestContext, request: MetadataRequest) -> MetadataResponse: ...
 
+Handlers and the messages that they import took a third of the time of a start. So `handler_modules` lists
+them, which is all that ApiVersions needs, and `loading` imports them when they are asked for, or later on.
+
 Who asks is in the `Session` of the connection: `ctx.session`, `exchange.session`. Five kinds of handlers.
 None may hold the event loop for as long as a request is large (`turns`):
 
@@ -23,11 +26,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from fastlog.server.requests.handler_modules import HANDLERS
 from fastlog.server.requests.response_errors import Errors
 from fastlog.wire.api_keys import API_VERSIONS, ApiKey
 
@@ -83,7 +86,10 @@ class EncodedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One API: its versions, the largest frame that is looked into, and one of the three callables."""
+    """One API: its versions, the largest frame that is looked into, and one of the three callables.
+
+    While its handler has yet to be loaded there is the name of its module instead of a callable.
+    """
 
     api_key: ApiKey
     min_version: int
@@ -98,6 +104,8 @@ class Registration:
     lets_same: bool = False
     """Whether further requests of this API may start while one of the connection waits (`handles_later`)."""
     frame_handler: FrameHandler | None = None
+    module: str | None = None
+    """Of `fastlog.server.handlers`; None once it is loaded."""
 
     def handle(self, context: RequestContext, request: Request) -> Any:
         """The answer to a decoded request, or what makes it (`is_coroutine`, `is_generator`)."""
@@ -106,8 +114,10 @@ class Registration:
         return self.handler(context, request)
 
 
-Registry = Mapping[int, Registration]
+Registry = dict[int, Registration]
+"""By API key. What is loaded takes the place of what had only a module."""
 
+_PACKAGE: Final = "fastlog.server.handlers"
 _REGISTRATIONS: dict[int, Registration] = {}
 
 
@@ -118,21 +128,17 @@ def decoded_max_bytes(api_key: ApiKey) -> int:
 
 def handles(
     api_key: ApiKey,
-    min_version: int | None = None,
-    max_version: int | None = None,
     *,
     max_bytes: int | None = None,
 ) -> Callable[[H], H]:
-    """Registers a handler of decoded requests. Versions default to all that the codecs know, and the largest
-    frame that is decoded to `decoded_max_bytes`."""
+    """Registers a handler of decoded requests. The largest frame that is decoded defaults to
+    `decoded_max_bytes`."""
 
     def register(function: H) -> H:
-        low, high = _versions(api_key, min_version, max_version)
         _add(
             Registration(
                 api_key,
-                low,
-                high,
+                *API_VERSIONS[api_key],
                 decoded_max_bytes(api_key) if max_bytes is None else max_bytes,
                 handler=function,
                 is_coroutine=inspect.iscoroutinefunction(function),
@@ -146,8 +152,6 @@ def handles(
 
 def handles_later(
     api_key: ApiKey,
-    min_version: int | None = None,
-    max_version: int | None = None,
     *,
     max_bytes: int | None = None,
     oversized: ErrorCode | None = None,
@@ -160,9 +164,15 @@ def handles_later(
     """
 
     def register(function: L) -> L:
-        low, high = _versions(api_key, min_version, max_version)
         most = decoded_max_bytes(api_key) if max_bytes is None else max_bytes
-        later = Registration(api_key, low, high, most, oversized, later_handler=function, lets_same=lets_same)
+        later = Registration(
+            api_key,
+            *API_VERSIONS[api_key],
+            most,
+            oversized,
+            later_handler=function,
+            lets_same=lets_same,
+        )
         _add(later)
         return function
 
@@ -171,32 +181,44 @@ def handles_later(
 
 def handles_frame(
     api_key: ApiKey,
-    min_version: int | None = None,
-    max_version: int | None = None,
     *,
     max_bytes: int = FRAME_MAX_BYTES,
 ) -> Callable[[F], F]:
     """Registers a handler that works on frames; see the module's text."""
 
     def register(function: F) -> F:
-        low, high = _versions(api_key, min_version, max_version)
-        _add(Registration(api_key, low, high, max_bytes, frame_handler=function))
+        _add(Registration(api_key, *API_VERSIONS[api_key], max_bytes, frame_handler=function))
         return function
 
     return register
 
 
+def served() -> Registry:
+    """All APIs, with all versions that the codecs know. No handler is loaded."""
+    return {
+        int(key): Registration(key, *API_VERSIONS[key], decoded_max_bytes(key), module=module)
+        for module, keys in HANDLERS.items()
+        for key in keys
+    }
+
+
+def import_handlers(module: str) -> list[Registration]:
+    """Imports a module of `fastlog.server.handlers`, if nobody has, and returns what it has registered.
+
+    Raises what the import raises (memory may be short, or the disk fail); it can be tried again then.
+    """
+    try:
+        importlib.import_module(f"{_PACKAGE}.{module}")
+    except BaseException:
+        for key in HANDLERS[module]:
+            _REGISTRATIONS.pop(key, None)
+        raise
+    return [_REGISTRATIONS[key] for key in HANDLERS[module]]
+
+
 def load_handlers() -> Registry:
-    """Imports every module of `fastlog.server.handlers` and returns what they registered."""
-    package = importlib.import_module("fastlog.server.handlers")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(_REGISTRATIONS)
-
-
-def _versions(api_key: ApiKey, low: int | None, high: int | None) -> tuple[int, int]:
-    known = API_VERSIONS[api_key]
-    return (known[0] if low is None else low, known[1] if high is None else high)
+    """All APIs with their handlers: imports all that have yet to be."""
+    return {int(entry.api_key): entry for module in HANDLERS for entry in import_handlers(module)}
 
 
 def _add(registration: Registration) -> None:

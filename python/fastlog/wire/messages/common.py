@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.wire.schema import int32, string
 
 UNKNOWN_OPERATIONS: Final = -(2**31)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.wire.api_keys import ApiKey
 from fastlog.wire.schema import Request, Response, array, int8, int16, int32, int64, string
 

@@ -148,18 +148,22 @@ class Cluster(World):
         self.controllers: dict[int, Controller] = {}
         self.links: dict[int, FakeLink] = {}
         self.ports: dict[int, Port] = {}
+        self.remember = False
+        """Whether a new controller asks what its broker was told."""
 
     async def __aexit__(self, *exc: object) -> None:
         for controller in self.controllers.values():
             await controller.close()
         await super().__aexit__(*exc)
 
-    async def broker(self, *ids: int, cutter: Cutter | None = None) -> None:
+    async def broker(
+        self, *ids: int, cutter: Cutter | None = None, features: dict[str, dict[str, int]] | None = None
+    ) -> None:
         """Brokers start, and register."""
         for broker_id in ids:
             self.brokers.setdefault(broker_id, FakeBroker(broker_id))
             self.sessions[broker_id] = client = await self.client(cutter)
-            self.epochs[broker_id] = await register(client, broker_id, port=broker_id)
+            self.epochs[broker_id] = await register(client, broker_id, port=broker_id, features=features)
 
     async def stop(self, broker_id: int) -> None:
         """A broker's session ends; its controller with it."""
@@ -181,6 +185,7 @@ class Cluster(World):
             self.clock,
             self.tasks,
             knock=self._knock,
+            remembered=lambda key, _: self._remembered(broker_id, key),
         )
         client.session.on_state = made.on_session
         made.start()
@@ -237,6 +242,12 @@ class Cluster(World):
         """(leader, in-sync replicas), as they are stored; -9 if there is no state."""
         found = self.state(topic, number)
         return (-9, ()) if found is None else (found.leader, found.isr)
+
+    def _remembered(self, broker_id: int, key: Key) -> Leadership | None:
+        told = self.brokers[broker_id].metadata.get(key) if self.remember else None
+        if told is None:
+            return None
+        return Leadership(told.leader, told.leader_epoch, tuple(told.isr), partition_epoch=told.zk_version)
 
     def _link(self, broker: LiveBroker, address: object, lost: Callable[[], None]) -> FakeLink:
         made = self.links[broker.id] = FakeLink(self.brokers[broker.id], lost)

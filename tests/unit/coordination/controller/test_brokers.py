@@ -183,6 +183,21 @@ def test_a_new_controller_tells_everybody_and_elects() -> None:
     assert world.told_to_lead(KEY)[1].controller_epoch == 5
 
 
+def test_a_new_controller_tells_of_partitions_that_nobody_has() -> None:
+    world = World([1, 2])
+    world.create("t", [1], [2])
+    world.create("never", [1])
+    del world.nodes["never", 0]
+    world.put_state(("t", 1), -1, (2,))
+    world.context.remove_broker(2)
+    world.context.remove_broker(1)
+    world.context.put_broker(live(3, world.next_zxid()))
+    take_over(world)
+    assert {number: world.told_metadata(("t", number))[3].leader for number in (0, 1)} == {0: -1, 1: -1}
+    # Of what never had a leader there is nothing to tell.
+    assert world.told_metadata(("never", 0)) == {}
+
+
 def test_a_new_controller_begins_partitions_that_have_no_state() -> None:
     world = World([1, 2])
     world.create("t", [1, 2])

@@ -59,10 +59,17 @@ class World:
         return path in self.keeper.machine.tree.nodes
 
 
-async def register(client: ZkClient, node_id: int, *, port: int = 1, rack: str | None = None) -> int:
+async def register(
+    client: ZkClient,
+    node_id: int,
+    *,
+    port: int = 1,
+    rack: str | None = None,
+    features: dict[str, dict[str, int]] | None = None,
+) -> int:
     """Makes a broker known; its epoch."""
     path = paths.broker_id(node_id)
-    data = node_json.encode_broker([("PLAINTEXT", f"host{node_id}", port, "PLAINTEXT")], rack, 0)
+    data = node_json.encode_broker([("PLAINTEXT", f"host{node_id}", port, "PLAINTEXT")], rack, 0, features)
     results = await client.multi([Create(path, None, flags=CreateMode.EPHEMERAL), SetData(path, data, 0)])
     stat = results[1].stat
     assert stat is not None

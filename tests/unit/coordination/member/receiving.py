@@ -89,6 +89,8 @@ class Receiving:
         self.broker_epoch = BROKER_EPOCH
         self.changes: list[Changed] = []
         self.partitions = 0
+        self.topic_id: bytes | None = None
+        """What the tree says of each topic."""
         self.receiver = ControlReceiver(
             node_id=ME,
             view=self.view,
@@ -99,11 +101,15 @@ class Receiving:
             broker_epoch=lambda: self.broker_epoch,
             on_view=self.changes.append,
             partitions_of=self._partitions_of,
+            topic_id_of=self._topic_id_of,
         )
         self.receiver.observe(self.observer)
 
     async def _partitions_of(self, topic: str) -> int:
         return self.partitions
+
+    async def _topic_id_of(self, topic: str) -> bytes | None:
+        return self.topic_id
 
     async def start(self) -> None:
         await self.logs.prepare()

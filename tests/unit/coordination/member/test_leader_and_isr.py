@@ -176,3 +176,31 @@ async def test_what_many_topics_ask_for_is_done_in_parts(broker: Receiving) -> N
     assert sizes == [_TOPICS_PER_PART, _TOPICS_PER_PART, 1]
     # All configs at once, before anything is assigned: a failure of that leaves nothing half done.
     assert broker.configs.reads == names
+
+
+async def test_a_topic_whose_nodes_were_removed_makes_room_for_the_next_of_its_name(
+    broker: Receiving,
+) -> None:
+    assert await broker.assign(part(0, ME, 4), part(1, OTHER, 4), part(2, ME, 4)) == {
+        0: NONE,
+        1: NONE,
+        2: NONE,
+    }
+    broker.topic_id = OTHER_ID
+    broker.observer.told.clear()
+    assert await broker.assign(part(0, ME, 0), topic_id=OTHER_ID) == {0: NONE}
+    assert broker.assigned() == {0: (ME, 0)}
+    assert broker.reconciler.view["t"].topic_id == OTHER_ID
+    assert [("resigned", "t", number) for number in range(3)] == broker.observer.told[:3]
+    # What was of the former one is kept.
+    strays = [name for name in broker.directories() if name.endswith("-stray")]
+    assert sorted(name.split(".")[0] for name in strays) == ["t-0", "t-1", "t-2"]
+    assert [name for name in broker.directories() if name not in strays] == ["t-0"]
+
+
+async def test_a_directory_of_a_topic_whose_nodes_were_removed_makes_room_as_well(broker: Receiving) -> None:
+    """It was opened at the start: nothing said that it was of no topic any more."""
+    await broker.logs.create("t", OTHER_ID, 0, broker.logs.settings)  # type: ignore[arg-type]
+    broker.topic_id = ID
+    assert await broker.assign(part(0, ME, 1), topic_id=ID) == {0: NONE}
+    assert len([name for name in broker.directories() if name.endswith("-stray")]) == 1

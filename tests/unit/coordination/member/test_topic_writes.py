@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fastlog.coordination.cluster_view import PartitionState, TopicState
 from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
 from fastlog.coordination.member.topic_writes import TopicWrites
 from fastlog.coordination.member.tree import MemberTree
@@ -201,3 +202,25 @@ async def test_notifications_are_taken_once_each(world: World) -> None:
     await until(lambda: len(taken) == 3)
     assert taken[2] == {("topics", "old")}
     await listening.stop()
+
+
+async def test_nodes_that_somebody_removed_come_back_to_be_deleted(world: World) -> None:
+    controller = Controller()
+    writes = await writes_of(world, controller)
+    partitions = tuple(PartitionState(1, 3, replicas, replicas) for replicas in ((1, 2), (2, 1)))
+    gone = TopicState("t", b"i" * 16, partitions, {})
+    there = replace(TOPIC, name="u")
+    await writes.create([there], fenced=True)
+    hints, before = controller.hints, world.data("/brokers/topics/u")
+    await writes.bring_back([replace(gone, name="u")])
+    assert controller.hints == hints
+    assert world.data("/brokers/topics/u") == before
+    await writes.bring_back([gone])
+    assert controller.hints == hints + 1
+    assert stored(world, "/brokers/topics/t")["partitions"] == {"0": [1, 2], "1": [2, 1]}
+    assert node_json.decode_topic("", world.data("/brokers/topics/t")).topic_id == b"i" * 16
+    controller.is_active = False
+    await world.admin.delete("/brokers/topics/t")
+    with pytest.raises(KafkaError):
+        await writes.bring_back([gone])
+    assert not world.has("/brokers/topics/t")

@@ -24,6 +24,7 @@ from fastlog.server.memory.response_memory import ResponseMemory
 from fastlog.server.network.session import ListenerIdentity, Session
 from fastlog.server.observability.metrics import BrokerMetrics
 from tests.unit.replication.fakes import FakeLog, FakeLoop
+from tests.unit.server.fetch_world import FakeBuilder
 
 ERROR, HIGH_WATERMARK, STABLE, DIVERGING, LEADER, COMMITTED, LOG, UPPER, FORCE = 3, 4, 5, 7, 8, 9, 11, 13, 15
 TOPIC_ID = b"0123456789abcdef"
@@ -41,6 +42,10 @@ class FakeIo:
         self.reads.append((rows, how))
         self.futures.append(asyncio.get_running_loop().create_future())
         return self.futures[-1]
+
+    def row_builder(self) -> FakeBuilder:
+        """As `IoLoop.row_builder`."""
+        return FakeBuilder()
 
 
 class FakeExchange:

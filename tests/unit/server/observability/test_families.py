@@ -51,7 +51,11 @@ def shown(families: list[Family]) -> dict[str, float]:
 def test_replication() -> None:
     stats = FetcherStats(1, 2, 3, 4, 5, {("t", 0): "FENCED_LEADER_EPOCH"})
     fetchers: Any = SimpleNamespace(stats=stats, followed=7, max_lag=lambda: 8)
-    assert shown(replication_families(fetchers)) == {
+    throttle: Any = SimpleNamespace(bytes=9, held=10)
+    assert "fastlog_leader_throttled_bytes_total" not in shown(replication_families(fetchers, None))
+    assert shown(replication_families(fetchers, throttle)) == {
+        "fastlog_leader_throttled_bytes_total": 9,
+        "fastlog_leader_throttled_reads_total": 10,
         "fastlog_followed_partitions": 7,
         "fastlog_follower_failed_partitions": 1,
         "fastlog_follower_max_lag_records": 8,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.results import (
     JoinedMember,
     JoinedMembers,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from fastlog.base.uuids import new_uuid_text
 from fastlog.base.wording import counted
 from fastlog.coordination.groups.answers import Answers
 from fastlog.coordination.groups.classic import joining, rebalance, syncing
@@ -73,7 +73,7 @@ class Membership:
 
     def new_member_id(self, name: str) -> str:
         """An id for a member of which `name` (its instance or client id) is known; a long one is cut."""
-        suffix = f"-{uuid.uuid4()}"
+        suffix = f"-{new_uuid_text()}"
         if len(name) * _MOST_BYTES_OF_CHARACTER + len(suffix) > MAX_STRING:
             name = name.encode()[: MAX_STRING - len(suffix)].decode(errors="ignore")
         return name + suffix

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.consumer.assignors.spec import TopicPartition, by_topic
 from fastlog.coordination.groups.consumer.topics_seen import Topics
 from fastlog.coordination.groups.record_fields import (

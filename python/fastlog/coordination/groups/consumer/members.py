@@ -8,9 +8,10 @@ comparing tells what must be stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.consumer.assignors.spec import TopicPartition
 from fastlog.coordination.groups.results import Protocols
 

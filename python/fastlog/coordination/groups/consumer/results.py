@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.consumer.assignors.spec import TopicPartition
 from fastlog.coordination.groups.consumer.reconciliation import Owned
 from fastlog.errors import ErrorCode

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from fastlog.base.uuids import new_uuid_text
 from fastlog.base.wording import counted
 from fastlog.coordination.groups.classic.state import Group, GroupState
 from fastlog.coordination.groups.consumer import classic_members, leaving, member_heartbeat, migration
@@ -98,7 +98,7 @@ class ConsumerMembership:
             _LOG.info("group %s: %s left with epoch %d", group_id, result.member_id, request.epoch)
         else:
             if not request.member_id:
-                request = replace(request, member_id=str(uuid.uuid4()))
+                request = replace(request, member_id=new_uuid_text())
             before = group.epoch
             member = member_heartbeat.enter(group, request, now, topics)
             if group.epoch != before:

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, IntEnum
 from typing import Any, Final, TypeAlias
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.classic.state import CONSUMER, GroupState
 from fastlog.coordination.groups.consumer.assignors.spec import Assignment, TopicPartition
 from fastlog.coordination.groups.consumer.members import ConsumerMember, Details, MemberState, Position

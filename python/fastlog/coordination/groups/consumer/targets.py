@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.groups.consumer.assignors import ASSIGNORS
 from fastlog.coordination.groups.consumer.assignors.spec import Assignment, MemberSpec
 from fastlog.coordination.groups.consumer.members import ConsumerMember

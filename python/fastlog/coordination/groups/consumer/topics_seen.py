@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -88,4 +87,6 @@ def metadata_hash(names: Subscribed, topics: Topics) -> int:
     ]
     if not lines:
         return 0
+    from hashlib import blake2b  # not free, and not needed for a start
+
     return int.from_bytes(blake2b("".join(lines).encode(), digest_size=8).digest(), "big", signed=True)

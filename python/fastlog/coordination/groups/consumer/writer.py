@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.tasks import Guard, Supervisor
 from fastlog.coordination.groups.consumer.records import encode_key, encode_value
 from fastlog.coordination.groups.consumer.state import Before, ConsumerGroup

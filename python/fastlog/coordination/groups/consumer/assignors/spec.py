@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from fastlog.base.quick_dataclass import dataclass
 
 TopicPartition: TypeAlias = tuple[bytes, int]
 """A topic's id of 16 bytes and the number of a partition."""
