@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from fastlog.coordination.transactions.completions import Marker
+from fastlog.coordination.transactions.verification import Codes
 from fastlog.errors import ErrorCode as E
+from fastlog.server.requests.context import BrokerServices
 from fastlog.wire.messages.group_admin import DeleteGroupsRequest
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
@@ -149,6 +152,37 @@ def test_a_late_batch_is_not_taken_after_its_marker(case: Case) -> None:
     case.ended(identity)
     row = fetched(case.client, case.at)
     assert row.last_stable_offset == row.high_watermark == 1
+
+
+class LateAnswer:
+    """`Verifier` whose answers come when a marker has ended the transaction."""
+
+    def __init__(self, broker: BrokerServices) -> None:
+        assert broker.verifier is not None and broker.marker_writer is not None
+        self._verifier = broker.verifier
+        self._writer = broker.marker_writer
+
+    async def verify(
+        self, name: str, identity: Identity, partitions: frozenset[tuple[str, int]], *, adds: bool = False
+    ) -> Codes:
+        """See `Verifier`."""
+        codes = await self._verifier.verify(name, identity, partitions, adds=adds)
+        marker = Marker(*identity, commits=False, coordinator_epoch=0, partitions=tuple(partitions))
+        await self._writer.write(marker)
+        return codes
+
+
+def test_an_answer_that_is_older_than_a_marker_is_worth_nothing(running: RunningBroker, case: Case) -> None:
+    identity = case.begun()
+    services = running.broker.services
+    verifier, services.verifier = services.verifier, LateAnswer(services)
+    try:
+        assert case.put(identity, 0) == E.INVALID_TXN_STATE
+    finally:
+        services.verifier = verifier
+    row = fetched(case.client, case.at)
+    assert row.last_stable_offset == row.high_watermark == 1
+    assert case.put(identity, 0) == 0
 
 
 def test_fenced_producers_are_told_so(case: Case) -> None:
