@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ LOOPS = {
     "connection-sweeper",
     "directories",
     "disk-reserve",
+    "features",
     "flush",
     "group-loading",
     "high-watermarks",
@@ -33,7 +35,11 @@ LOOPS = {
     "keeper-journal",
     "keeper-sessions",
     "zookeeper-session",
-    "cluster-seat",
+    "config-notifications",
+    "controller",
+    "controller-to-broker-1",
+    "controller-watch",
+    "registration",
     "loop-lag",
     "memory-reserve",
     "memory-return",
@@ -120,8 +126,9 @@ def test_every_loop_comes_back(broker: RunningBroker) -> None:
 
         wait_until(lambda: probe(http, "/readyz")[0] == 200, lambda: str(tasks.failing), seconds=30)
         by_passes = {loop.name for loop in living if loop.passes > passes[loop.name]}
-        bodies = {"cleaner-0", "cluster-seat", "group-loading", "in-sync-sets", "loop-lag", "scrub"}
-        bodies |= {"systemd", "zookeeper-session"}
+        bodies = {"cleaner-0", "group-loading", "in-sync-sets", "loop-lag", "scrub"}
+        bodies |= {"config-notifications", "controller", "controller-to-broker-1", "controller-watch"}
+        bodies |= {"features", "registration", "systemd", "zookeeper-session"}
         assert by_passes == set(expected) - bodies
         assert scrape(http).get("fastlog_background_failing", loop="flush") == 0
         # What the others do shows in what they serve.
@@ -134,4 +141,4 @@ def test_every_loop_comes_back(broker: RunningBroker) -> None:
 
 def test_the_documentation_names_every_loop() -> None:
     text = DOCS.read_text()
-    assert [name for name in LOOPS if f"`{name.replace('-0', '-N')}`" not in text] == []
+    assert [name for name in LOOPS if f"`{re.sub('-[01]$', '-N', name)}`" not in text] == []

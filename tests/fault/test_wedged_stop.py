@@ -14,10 +14,10 @@ import pytest
 
 from fastlog.cli.exit_codes import ExitCode
 from fastlog.coordination.groups.service import GroupService
-from fastlog.coordination.topics import TopicService
+from fastlog.coordination.member.topics import MemberTopics
 from fastlog.replication.purgatory import Purgatory
 from fastlog.server import broker as wiring
-from fastlog.server.lone_broker import LoneBroker
+from fastlog.server.membership import Membership
 from fastlog.server.network.connection_table import ConnectionTable
 from fastlog.server.network.listener import BoundListener
 from fastlog.server.observability.http_service import Observability
@@ -37,8 +37,8 @@ FAILED = "the stop goes on after a failure of: "
 # What waits, by what it is called in the log; True where the mark is on the disk by then.
 WAITS: list[tuple[str, Any, str, bool]] = [
     ("groups", GroupService, "close", False),
-    ("topic changes", TopicService, "close", False),
-    ("metadata", LoneBroker, "close", False),
+    ("topic changes", MemberTopics, "close", False),
+    ("metadata", Membership, "close", False),
     ("compaction", LogCleaner, "stop", False),
     ("background passes", Housekeeping, "stop", False),
     ("I/O threads", IoLoop, "close", True),

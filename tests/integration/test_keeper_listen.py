@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,14 @@ from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import ZkSession
 from fastlog.coordination.zookeeper.codes import CreateMode
 from fastlog.coordination.zookeeper.transport import socket_connector
+from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest
+from tests.harness.batches import batch
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
 from tests.harness.metadata_place import metadata_settings
 from tests.harness.net import free_port
-from tests.integration.requests import metadata
+from tests.harness.waiting import wait_until
+from tests.integration.requests import metadata, produce
 
 pytestmark = pytest.mark.skipif(
     bool(metadata_settings(Path("/"))), reason="the brokers of this run have no keeper of their own"
@@ -89,3 +93,37 @@ def test_an_address_in_use_is_named(tmp_path: Path, broker: BrokerProcess, port:
         second.start()
     assert f"127.0.0.1:{port}" in second.log_text
     assert "Traceback" not in second.log_text
+
+
+def test_another_broker_joins_and_has_replicas(broker: BrokerProcess, port: int, tmp_path: Path) -> None:
+    """Also over a restart of the first, whose keeper the tree is that of."""
+    (tmp_path / "second").mkdir()
+    settings = {"broker.id": "2", "zookeeper.connect": f"127.0.0.1:{port}"}
+    with BrokerProcess(tmp_path / "second", settings=settings) as second:
+
+        def in_sync() -> list[list[int]]:
+            with Link(second.port) as link:
+                answer: Any = link.call(metadata("t", create=False), 9)
+            return [sorted(row.isr_nodes) for row in answer.topics[0].partitions]
+
+        with Link(broker.port) as link:
+            made: Any = link.call(CreateTopicsRequest([CreatableTopic("t", 2, 2)], timeout_ms=30000), 7)
+            assert made.topics[0].error_code == 0
+        wait_until(lambda: in_sync() == [[1, 2], [1, 2]], lambda: str(in_sync()), seconds=60)
+
+        def codes() -> list[int]:
+            """Of a record for each broker, one of which leads: it is acknowledged by both."""
+            found = []
+            for each in (broker, second):
+                with Link(each.port) as link:
+                    answer: Any = link.call(produce("t", batch(b"x"), acks=-1), 8)
+                found.append(answer.responses[0].partition_responses[0].error_code)
+            return found
+
+        wait_until(lambda: 0 in codes(), lambda: str(codes()), seconds=30)
+        broker.kill()
+        broker.start()
+        wait_until(
+            lambda: in_sync() == [[1, 2], [1, 2]], lambda: f"{in_sync()} {second.log_text}", seconds=60
+        )
+        wait_until(lambda: 0 in codes(), lambda: f"{codes()} {broker.log_text}", seconds=30)

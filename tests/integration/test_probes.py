@@ -20,6 +20,7 @@ from fastlog.storage.log_manager import LogManager
 from tests.harness.batches import batch
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.scrape import probe, scrape
+from tests.harness.waiting import wait_until
 from tests.integration.conftest import BrokerFactory
 from tests.integration.requests import fetch, make_topic, produce
 from tests.integration.running import RunningBroker
@@ -136,7 +137,7 @@ def test_a_configured_port_must_be_free(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path / "a", settings={"fastlog.http.port": "0"}) as first:
         (line,) = [text for text in first.log_text.splitlines() if "metrics and health are on" in text]
         port = int(line.rsplit(":", 1)[1])
-        assert probe(port, "/readyz")[0] == 200
+        wait_until(lambda: probe(port, "/readyz")[0] == 200, "the first is not ready", seconds=30)
         second = BrokerProcess(tmp_path / "b", settings={"fastlog.http.port": str(port)})
         with pytest.raises(AssertionError, match="did not start"):
             second.start()

@@ -29,7 +29,7 @@ def test_replicas_stay_where_they_are(tmp_path: Path) -> None:
                 (here, 0, ErrorCode.NONE),
                 (f"{here}/", 0, ErrorCode.NONE),
                 (there, 0, ErrorCode.UNSUPPORTED_VERSION),
-                (there, 7, ErrorCode.REPLICA_NOT_AVAILABLE),
+                (there, 7, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
                 (str(tmp_path), 0, ErrorCode.LOG_DIR_NOT_FOUND),
                 ("", 0, ErrorCode.LOG_DIR_NOT_FOUND),
             ):

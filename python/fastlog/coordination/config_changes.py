@@ -15,13 +15,11 @@ from typing import Final, TypeAlias
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.config_ops import apply_ops, check_count
-from fastlog.coordination.lifecycle import BrokerConfigs, ConfigOp, ConfigRules
+from fastlog.coordination.lifecycle import ConfigOp, ConfigRules
 from fastlog.coordination.serial_changes import SerialChanges
-from fastlog.coordination.store import MetadataStore, StoreError, TopicRecord
-from fastlog.coordination.topic_plan import topic_state
+from fastlog.coordination.store import StoreError, TopicRecord
 from fastlog.coordination.topic_records import TopicRecords
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.replication.reconciler import Reconciler
 
 MAX_GROUPS: Final = 10_000
 MAX_GROUP_BYTES: Final = 1024 * 1024
@@ -151,63 +149,6 @@ class ConfigChanges(ABC):
         self, topics: Mapping[str, TopicRecord], groups: Mapping[str, Configs]
     ) -> dict[tuple[ConfigKind, str | int | None], Exception]:
         """Stores and shows the overrides of topics and groups. Returns whose were not taken."""
-
-
-class StoredConfigChanges(ConfigChanges):
-    """The part of `TopicService` that changes configs: all together, in one write of the store."""
-
-    def __init__(
-        self,
-        store: MetadataStore,
-        view: ClusterView,
-        rules: ConfigRules,
-        reconciler: Reconciler[TopicState],
-        broker_configs: BrokerConfigs,
-        changes: SerialChanges,
-    ) -> None:
-        super().__init__(view, rules, changes)
-        self._store = store
-        self._reconciler = reconciler
-        self._broker_configs = broker_configs
-
-    def _visible(self, topic: TopicState) -> TopicState:
-        """The topic without partitions that are still to be made."""
-        count = len(self._view.topics[topic.name].partitions)
-        return (
-            topic if count == len(topic.partitions) else replace(topic, partitions=topic.partitions[:count])
-        )
-
-    async def _set_broker_configs(self, node_id: int | None, configs: Configs) -> None:
-        await self._store.set_broker_configs(node_id, configs)
-        overrides = {**self._view.snapshot.broker_configs, node_id: configs}
-        self._view.set_broker_configs({key: values for key, values in overrides.items() if values})
-        if node_id in (None, self._reconciler.node_id):
-            self._broker_configs.adopt()
-            # The defaults of topics change with the broker's.
-            await self._reconciler.configure_all()
-
-    async def _set_configs(
-        self, topics: Mapping[str, TopicRecord], groups: Mapping[str, Configs]
-    ) -> dict[tuple[ConfigKind, str | int | None], Exception]:
-        """Stores and shows the overrides of topics and groups, all at once. Returns whose were not taken."""
-        if not topics and not groups:
-            return {}
-        try:
-            records = await self._store.set_configs([*topics.values()], groups)
-        except StoreError as error:
-            failure = _for_client(error)
-            return {
-                **{(ConfigKind.TOPIC, name): failure for name in topics},
-                **{(ConfigKind.GROUP, name): failure for name in groups},
-            }
-        self._records.update((record.name, record) for record in records)
-        states = {record.name: topic_state(record) for record in records}
-        if states:
-            self._view.put_topics([self._visible(state) for state in states.values()])
-        if groups:
-            self._view.put_group_configs(groups)
-        outcome = await self._reconciler.apply(self._reconciler.view.updated(states))
-        return {(ConfigKind.TOPIC, name): error for name, error in outcome.unconfigured.items()}
 
 
 class _NewGroups:

@@ -22,6 +22,7 @@ from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.keeper.journal import KeeperDamaged
 from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
 from fastlog.coordination.keeper.local import local_connector
+from fastlog.coordination.keeper.tree import Tree
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import paths
 from fastlog.coordination.zookeeper.transport import Connector
@@ -88,6 +89,13 @@ class EmbeddedKeeper:
         if self._keeper is None:
             raise RuntimeError("the keeper has not been started")
         return local_connector(self._keeper)
+
+    @property
+    def nodes(self) -> Tree:
+        """The tree itself, to be looked at only. Raises RuntimeError before `start`."""
+        if self._keeper is None:
+            raise RuntimeError("the keeper has not been started")
+        return self._keeper.machine.tree
 
     @property
     def has_room(self) -> bool:

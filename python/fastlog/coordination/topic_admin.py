@@ -1,5 +1,4 @@
-"""What handlers and coordinators ask of whoever changes topics: `TopicService` alone, `MemberTopics` in a
-cluster."""
+"""What handlers and coordinators ask of whoever changes topics (`MemberTopics`)."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from fastlog.errors import KafkaError
 
 
 class TopicAdmin(Protocol):
-    """All methods raise KafkaError for the client to see. `seconds`: how long a change may take to be seen,
-    where others have a part in it."""
+    """All methods raise KafkaError for the client to see. `seconds`: how long a change may take to be
+    seen, where other brokers have a part in it."""
 
     def observe(self, observer: TopicObserver) -> None:
         """Tells `observer` what becomes of topics from now on."""

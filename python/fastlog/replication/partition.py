@@ -181,7 +181,8 @@ class Partition:
         if new_leader:
             # What a former leadership has noted may have been cut since, and a follower has appended more.
             self._appended = self.log.log_end_offset
-            self._written = min(self._written, self._appended)
+            # What it has taken as a follower, or before a crash, was flushed before it leads.
+            self._written = min(max(self._written, self.log.recovery_point), self._appended)
         if new_epoch or new_leader:
             self.epoch_start = self._appended
             now = self._around.now_ms()

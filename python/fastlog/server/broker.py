@@ -39,12 +39,13 @@ from fastlog.server.derived_settings import (
 )
 from fastlog.server.fetch.sessions import FetchSessionCache
 from fastlog.server.following import Following
+from fastlog.server.membership import Membership
 from fastlog.server.memory.answer_memory import AnswerMemory
 from fastlog.server.memory.low_memory import LowMemory
 from fastlog.server.memory.old_objects import CHECK_SECONDS, OldObjects
 from fastlog.server.memory.response_memory import ResponseMemory
 from fastlog.server.memory.work_memory import WorkMemory
-from fastlog.server.metadata_source import MetadataSource, metadata_source
+from fastlog.server.metadata_source import metadata_source
 from fastlog.server.network.connection_host import ConnectionHost
 from fastlog.server.network.connection_table import SWEEP_SECONDS, ConnectionTable
 from fastlog.server.network.descriptors import current_plan
@@ -62,7 +63,6 @@ from fastlog.server.partition_hooks import (
     take_offline,
 )
 from fastlog.server.produce.markers import LeaderMarkers
-from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
@@ -117,7 +117,7 @@ class Broker:
         self._listeners: list[BoundListener] = []
         self._hosts: dict[str, ConnectionHost] = {}
         self._services: BrokerServices | None = None
-        self._source: MetadataSource | None = None
+        self._source: Membership | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
         self._observability: Observability | None = None
@@ -277,7 +277,6 @@ class Broker:
         topics = source.topics(TopicParts(live, info, view, logs, replicas, partitions, configs))
         self._at_end("topic changes", topics.close)
         producer_ids = ProducerIds(source.producer_ids)
-        missing_topics = None if source.member is None else source.member.topics.missing
         groups = GroupService(
             view=view,
             topics=topics,
@@ -286,7 +285,7 @@ class Broker:
             clock=self._clock,
             config=lambda: live.current,
             tasks=self.tasks,
-            missing_topics=missing_topics,
+            missing_topics=source.missing_topics,
         )
         self._at_end("groups", groups.close)
         transactions = None
@@ -303,7 +302,7 @@ class Broker:
                 producer_ids=producer_ids,
                 clock=self._clock,
                 tasks=self.tasks,
-                missing_topics=missing_topics,
+                missing_topics=source.missing_topics,
             )
             self._at_end("transactions", transactions.close)
             logs.add_failure_callback(transactions.take_offline)
@@ -345,7 +344,7 @@ class Broker:
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
             metrics=BrokerMetrics(),
-            registry=_served(is_member=source.member is not None, has_transactions=transactions is not None),
+            registry=_served(has_transactions=transactions is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
             transactions=None if transactions is None else transactions.service,
@@ -355,8 +354,7 @@ class Broker:
         self._services = services
         if transactions is not None and self._marker_writer is not None:
             services.marker_writer = transactions.writer = self._marker_writer(services)
-        if source.member is not None:
-            observe.watch_fetchers(following.fetchers)
+        observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
@@ -431,7 +429,7 @@ class Broker:
         ending.call("finishing connections", table.finish)
         finished = await table.wait_empty(long_requests)
         self.services.turns.close()
-        if not finished and self.services.member is not None:
+        if not finished:
             # What followers have not taken in this time waits for brokers that stop, too, or are dead.
             ending.call("parked requests", self.services.purgatory.end_all)
         if not finished and not await table.wait_empty(seconds - long_requests):
@@ -455,12 +453,13 @@ class Broker:
         self._clean = await logs.shutdown(ending)
 
 
-def _served(*, is_member: bool, has_transactions: bool) -> Registry:
-    """What is served and offered: a broker that is alone is asked nothing by others."""
-    left_out = (frozenset() if is_member else OF_CLUSTERS) | (
-        frozenset() if has_transactions else OF_TRANSACTIONS
-    )
-    return {key: entry for key, entry in served().items() if entry.api_key not in left_out}
+def _served(*, has_transactions: bool) -> Registry:
+    """What is served and offered."""
+    return {
+        key: entry
+        for key, entry in served().items()
+        if has_transactions or entry.api_key not in OF_TRANSACTIONS
+    }
 
 
 def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:

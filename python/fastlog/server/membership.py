@@ -1,4 +1,4 @@
-"""A broker in a cluster of many: its session with ZooKeeper, whose tree it is, and its part as a member."""
+"""A broker's place in its cluster: its session with the keeper of the tree, and its part as a member."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.config import BrokerConfig, ConfigurationRules, LiveConfig
 from fastlog.coordination.controller.settings import ControllerSettings
-from fastlog.coordination.member import joining
+from fastlog.coordination.embedded import EmbeddedKeeper
+from fastlog.coordination.groups.leadership import MissingTopics
 from fastlog.coordination.member.controller_asked import (
     ControllersProducerIds,
     ask_here,
@@ -16,13 +17,10 @@ from fastlog.coordination.member.controller_asked import (
     shut_down_in_order,
 )
 from fastlog.coordination.member.member import Broker, Member
+from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.producer_ids import ProducerIds
-from fastlog.coordination.zookeeper.client import ZkClient
-from fastlog.coordination.zookeeper.client_session import ZkSession
-from fastlog.coordination.zookeeper.connect_string import parse
-from fastlog.coordination.zookeeper.transport import socket_connector
 from fastlog.replication.controller_link import ControllerLink, ControllerPlace
 from fastlog.server.derived_settings import LiveTopicDefaults
 from fastlog.server.topic_parts import TopicParts, registration_data
@@ -34,7 +32,12 @@ _SETTLE_SECONDS: Final = 10.0
 
 
 class Membership:
-    """`MetadataSource` of a member."""
+    """`topics` and `producer_ids`, then `start` when all parts are there, `announce` when connections are
+    about to be accepted, `settle` before clients are served, `leave` before connections are closed, `close`
+    before logs are. Each raises FastlogError.
+
+    `keeper` is the one in this process, if the tree is its; `own` has looked at that.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class Membership:
         preparation: Preparation,
         clock: Clock,
         tasks: Supervisor,
+        keeper: EmbeddedKeeper | None = None,
+        own: OwnTree | None = None,
     ) -> None:
         self.config = config
         self.link = ControllerLink(config.node_id, self._controller, local=self._ask_here)
@@ -53,19 +58,26 @@ class Membership:
         self._preparation = preparation
         self._clock = clock
         self._tasks = tasks
+        self._keeper = keeper
+        self._own = own
         self._made: tuple[TopicParts, Member] | None = None
 
     @property
+    def missing_topics(self) -> MissingTopics | None:
+        """Who tells which topics there are not, where the view does not show all of them from the start."""
+        return self.member.topics.missing if self._own is None else None
+
+    @property
     def member(self) -> Member:
-        """See `MetadataSource.member`."""
+        """What other brokers ask."""
         return self._parts()[1]
 
     def broker_epoch(self) -> int:
-        """See `MetadataSource.broker_epoch`."""
+        """That of this broker's registration, -1 without one."""
         return -1 if self._made is None else self._made[1].registration.broker_epoch
 
     def topics(self, parts: TopicParts) -> MemberTopics:
-        """See `MetadataSource.topics`."""
+        """Who changes topics."""
         broker = Broker(
             node_id=self.config.node_id,
             view=parts.view,
@@ -77,6 +89,7 @@ class Membership:
             rules=ConfigurationRules(lambda: parts.live.current),
             registration=lambda: registration_data(parts, self._clock),
             controller=lambda: controller_settings(parts.live),
+            has_room=lambda: self._keeper is None or self._keeper.has_room,
             clock=self._clock,
             tasks=self._tasks,
         )
@@ -91,29 +104,28 @@ class Membership:
         return member.topics
 
     async def start(self, producer_ids: ProducerIds) -> None:
-        """See `MetadataSource.start`: the logs are open afterwards. Raises FastlogError."""
+        """From prepared log directories to open logs. Raises FastlogError."""
         parts, member = self._parts()
         await parts.logs.confirm_identity(self._cluster_id, self.config.node_id)
         parts.view.set_identity(self._cluster_id, -1)
-        opened = await member.open(self._preparation, parts.configs.log_config_for)
+        opened = await member.open(self._preparation, parts.configs.log_config_for, self._own)
         producer_ids.keep_above(opened.highest_producer_id)
 
     async def announce(self) -> None:
-        """See `MetadataSource.announce`. Raises StoreError."""
+        """Makes this broker known. Raises StoreError."""
         parts, member = self._parts()
         await member.announce(frozenset(parts.info.endpoints.values()))
 
     async def settle(self) -> None:
-        """See `MetadataSource.settle`."""
+        """Waits, within bounds, until the cluster is known here."""
         parts, member = self._parts()
         await member.settle(parts.live.current.zookeeper_session_timeout_ms / 1000 + _SETTLE_SECONDS)
 
-    async def is_first(self) -> bool:
-        """Whether there are no topics in the cluster yet, and no other brokers. Raises StoreError."""
-        return await joining.is_empty(self._tree, self.config.node_id)
-
     async def leave(self) -> None:
-        """See `MetadataSource.leave`: others lead afterwards what they can lead."""
+        """Hands over what others can do: they lead afterwards what they can lead."""
+        if self._is_alone():
+            # It goes on to be the controller for those whose requests are under way.
+            return
         config = self.config if self._made is None else self._made[0].live.current
         # Who has not been told anything by any controller leads nothing, and would not know whom to ask.
         is_known = self._made is not None and self._made[1].receiver.controller_epoch > 0
@@ -130,17 +142,24 @@ class Membership:
             await self._made[1].resign()
 
     async def close(self) -> None:
-        """See `MetadataSource.close`."""
+        """Leaves the cluster, and ends the keeper of this process."""
         await self.link.close()
-        if self._made is None:
-            await self._tree.client.session.close()
-        else:
-            await self._made[1].close()
+        try:
+            if self._made is None:
+                await self._tree.client.session.close()
+            else:
+                await self._made[1].close()
+        finally:
+            if self._keeper is not None:
+                await self._keeper.close()
 
     def _parts(self) -> tuple[TopicParts, Member]:
         if self._made is None:
             raise RuntimeError("topics come first")
         return self._made
+
+    def _is_alone(self) -> bool:
+        return self._made is not None and len(self._made[0].view.brokers()) <= 1
 
     def _controller(self) -> ControllerPlace | None:
         parts, _ = self._parts()
@@ -163,21 +182,3 @@ def controller_settings(live: LiveConfig) -> ControllerSettings:
         delete_topic_enable=config.delete_topic_enable,
         fast_failover=config.controller_fast_failover,
     )
-
-
-async def join(config: BrokerConfig, preparation: Preparation, clock: Clock, tasks: Supervisor) -> Membership:
-    """Begins a session and finds out whose tree it is. Raises InvalidConnectString, StoreError."""
-    address = parse(config.zookeeper_connect or "")
-    wait_ms = config.zookeeper_connection_timeout_ms or config.zookeeper_session_timeout_ms
-    connectors = [socket_connector(host, port) for host, port in address.servers]
-    session = ZkSession(connectors, clock, timeout_ms=config.zookeeper_session_timeout_ms, tasks=tasks)
-    tree = MemberTree(ZkClient(session, address.chroot), wait_seconds=wait_ms / 1000)
-    session.start()
-    try:
-        chosen = config.node_id if config.node_id_is_set else None
-        reserved = config.reserved_broker_max_id if config.broker_id_generation_enable else None
-        cluster_id, node_id = await joining.find_identity(tree, preparation, chosen, reserved)
-    except BaseException:
-        await session.close()
-        raise
-    return Membership(config.with_node_id(node_id), tree, cluster_id, preparation, clock, tasks)

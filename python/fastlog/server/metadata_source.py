@@ -1,102 +1,136 @@
-"""Where this broker's metadata is, and who changes it.
+"""Where this broker's metadata is: in Kafka's znodes, in a tree that a keeper has.
 
-| `zookeeper.connect` | the metadata is in            | who decides                                        |
-|---------------------|-------------------------------|----------------------------------------------------|
-| set                 | the tree of ZooKeeper servers | the cluster's controller                           |
-| not set             | the tree of a keeper here     | this broker, which is alone                        |
+| `zookeeper.connect` | the tree is that of     | this broker is alone in it                   |
+|---------------------|-------------------------|----------------------------------------------|
+| set                 | ZooKeeper servers       | if no other broker is                        |
+| not set             | a keeper in its process | unless others join (`fastlog.keeper.listen`) |
 
-It speaks the same protocol with both trees.
+It is a member of a cluster in both cases, with the same code. What differs is how the keeper is reached, and
+what the start has to do: nobody else could look into the tree while its keeper was away with the broker.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from pathlib import Path
+from typing import Final
 
-from fastlog.coordination.producer_ids import ProducerIdStore
-from fastlog.coordination.topic_admin import TopicAdmin
-from fastlog.replication.controller_link import ControllerLink
-from fastlog.server.lone_broker import has_former, lone_broker, take_over
+from fastlog.base.clock import Clock
+from fastlog.base.tasks import Supervisor
+from fastlog.config import BrokerConfig
+from fastlog.coordination.embedded import EmbeddedKeeper
+from fastlog.coordination.member import joining
+from fastlog.coordination.member.own_tree import OwnTree
+from fastlog.coordination.member.tree import MemberTree
+from fastlog.coordination.znodes.takeover import FormerFile, FormerTree
+from fastlog.coordination.zookeeper.client import ZkClient
+from fastlog.coordination.zookeeper.client_session import ZkSession
+from fastlog.coordination.zookeeper.connect_string import parse
+from fastlog.coordination.zookeeper.transport import socket_connector
+from fastlog.server.membership import Membership
+from fastlog.storage.log_manager import LogManager
+from fastlog.storage.starting import Preparation
 
-if TYPE_CHECKING:
-    from fastlog.base.clock import Clock
-    from fastlog.base.tasks import Supervisor
-    from fastlog.config import BrokerConfig
-    from fastlog.coordination.member.member import Member
-    from fastlog.coordination.producer_ids import ProducerIds
-    from fastlog.server.topic_parts import TopicParts
-    from fastlog.storage.log_manager import LogManager
-    from fastlog.storage.starting import Preparation
-
-
-class MetadataSource(Protocol):
-    """`topics` and `producer_ids`, then `start` when all parts are there, `announce` when connections are
-    about to be accepted, `settle` before clients are served, `leave` before connections are closed, `close`
-    before logs are. Each raises FastlogError."""
-
-    @property
-    def config(self) -> BrokerConfig:
-        """The configuration, with the id of this broker."""
-        ...
-
-    @property
-    def producer_ids(self) -> ProducerIdStore:
-        """Where blocks of producer ids come from."""
-        ...
-
-    @property
-    def member(self) -> Member | None:
-        """What other brokers ask; None where there are no others."""
-        ...
-
-    @property
-    def link(self) -> ControllerLink:
-        """To the controller, if there is one."""
-        ...
-
-    def broker_epoch(self) -> int:
-        """That of this broker's registration, -1 without one."""
-        ...
-
-    def topics(self, parts: TopicParts) -> TopicAdmin:
-        """Who changes topics."""
-        ...
-
-    async def start(self, producer_ids: ProducerIds) -> None:
-        """From prepared log directories to open logs, with their topics where nobody else decides."""
-        ...
-
-    async def announce(self) -> None:
-        """Makes this broker known."""
-        ...
-
-    async def settle(self) -> None:
-        """Waits, within bounds, until the cluster is known here."""
-        ...
-
-    async def leave(self) -> None:
-        """Hands over what others can do."""
-        ...
-
-    async def close(self) -> None:
-        """Waits for a change that is under way, and leaves the cluster."""
-        ...
+_OWN_KEEPER_SECONDS: Final = 2.0
+"""How long requests wait for a keeper of this process: it is there, or will not be again."""
 
 
 async def metadata_source(
     config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
-) -> MetadataSource:
-    """Raises InvalidConnectString, KeeperDamaged, StoreError, StorageError, OSError."""
-    if config.zookeeper_connect:
-        # A broker that is alone need not load what makes one of many.
-        from fastlog.server.membership import join
+) -> Membership:
+    """Begins a session and finds out whose tree it is.
 
-        membership = await join(config, preparation, clock, tasks)
-        try:
-            is_first = bool(preparation.partitions) and await membership.is_first()
-            if is_first or await has_former(logs):
-                await take_over(membership.config, logs, preparation, clock, tasks)
-        except BaseException:
-            await membership.close()
-            raise
-        return membership
-    return await lone_broker(config, logs, preparation, clock, tasks)
+    What this broker alone knows is brought into it first: metadata that it has kept elsewhere, and topics
+    that are in its log directories only. Raises InvalidConnectString, KeeperDamaged, StoreError,
+    IdentityError, StorageError, OSError.
+    """
+    if config.zookeeper_connect:
+        return await _join(config, logs, preparation, clock, tasks)
+    return await _join_own(config, logs, preparation, clock, tasks)
+
+
+async def _join(
+    config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
+) -> Membership:
+    address = parse(config.zookeeper_connect or "")
+    wait_ms = config.zookeeper_connection_timeout_ms or config.zookeeper_session_timeout_ms
+    connectors = [socket_connector(host, port) for host, port in address.servers]
+    session = ZkSession(connectors, clock, timeout_ms=config.zookeeper_session_timeout_ms, tasks=tasks)
+    tree = MemberTree(ZkClient(session, address.chroot), wait_seconds=wait_ms / 1000)
+    session.start()
+    try:
+        chosen = config.node_id if config.node_id_is_set else None
+        reserved = config.reserved_broker_max_id if config.broker_id_generation_enable else None
+        cluster_id, node_id = await joining.find_identity(tree, preparation, chosen, reserved)
+        former = FormerTree(_online(logs))
+        is_first = bool(preparation.partitions) and await joining.is_empty(tree, node_id)
+        if is_first or await asyncio.to_thread(former.is_there):
+            await _adopt(tree, cluster_id, node_id, former, preparation, clock)
+    except BaseException:
+        await session.close()
+        raise
+    return Membership(config.with_node_id(node_id), tree, cluster_id, preparation, clock, tasks)
+
+
+async def _join_own(
+    config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
+) -> Membership:
+    keeper = await _started_keeper(config, logs, preparation, clock, tasks)
+    session = ZkSession(
+        [keeper.connector], clock, timeout_ms=config.zookeeper_session_timeout_ms, tasks=tasks
+    )
+    tree = MemberTree(ZkClient(session), wait_seconds=_OWN_KEEPER_SECONDS)
+    session.start()
+    try:
+        cluster_id, node_id = await joining.find_identity(tree, preparation, config.node_id, None)
+        own = OwnTree(keeper.nodes, tree, node_id)
+        former = FormerFile(_online(logs))
+        if await own.look(preparation) or await asyncio.to_thread(former.is_there):
+            await _adopt(tree, cluster_id, node_id, former, preparation, clock)
+            await own.look(preparation)
+    except BaseException:
+        await session.close()
+        await keeper.close()
+        raise
+    return Membership(config, tree, cluster_id, preparation, clock, tasks, keeper, own)
+
+
+async def _adopt(
+    tree: MemberTree,
+    cluster_id: str,
+    node_id: int,
+    former: FormerFile | FormerTree,
+    preparation: Preparation,
+    clock: Clock,
+) -> None:
+    # Most starts have nothing to do with it.
+    from fastlog.coordination.member.adoption import adopt
+
+    await adopt(tree, cluster_id, node_id, former, preparation.partitions, clock)
+
+
+async def _started_keeper(
+    config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
+) -> EmbeddedKeeper:
+    listen = config.keeper_listen
+    keeper = EmbeddedKeeper(
+        _online(logs),
+        clock,
+        tasks,
+        used_before=preparation.used_before,
+        complete=logs.complete,
+        allow_data_loss=config.allow_data_loss,
+        on_disk_failure=logs.dir_failed,
+        give_room=logs.give_room,
+        listen=None if listen is None else parse(listen).servers[0],
+    )
+    try:
+        await keeper.start()
+    except BaseException:
+        await keeper.close()
+        raise
+    return keeper
+
+
+def _online(logs: LogManager) -> list[Path]:
+    return [directory.path for directory in logs.directories if directory.online]

@@ -62,6 +62,8 @@ class LogDirectory:
         self.checkpointed: set[PartitionKey] = set()
         # Kafka wrote it, or nobody: see "What proves a loss" in docs/storage.md.
         self.adopted = True
+        # It was nobody's when this run began: what was on the disk in its place, if there was one, is gone.
+        self.is_new = False
         # The file of log start offsets is there and whole, and fastlog wrote it.
         self.log_starts_complete = False
         # Offsets of partitions that are not open, as the last run left them or this one has seen them last.
@@ -122,6 +124,7 @@ class LogDirectory:
         """Reads whose the directory is. Raises IdentityError, OSError."""
         self.identity = read_meta_properties(self.path)
         self.adopted = self.identity is None or not self.identity.fastlog
+        self.is_new = self.identity is None
 
     def confirm_identity(self, cluster_id: str, node_id: int) -> None:
         """Checks, completes and writes `meta.properties`. Raises IdentityError, OSError."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -69,9 +69,9 @@ class LogManager:
         self.table: Final = PartitionTable()
         self.failures: Final = DirectoryFailures(self.directories, self.table, on_all_failed)
         self.progress: Final = OpeningProgress()
-        self._retired = RetiredDirectories()
+        self.retired = RetiredDirectories()
         self.housekeeping: Final = Housekeeping(
-            settings, clock, io, self.directories, self.table, self._retired, self.failures, tasks
+            settings, clock, io, self.directories, self.table, self.retired, self.failures, tasks
         )
         self.cleaner: Final = LogCleaner(
             settings.cleaner, clock, self.directories, self.table, self.failures, tasks
@@ -90,6 +90,11 @@ class LogManager:
     def complete(self) -> bool:
         """Whether all directories work, so that a partition that is not found is really not here."""
         return all(directory.online for directory in self.directories)
+
+    @property
+    def may_have_lost_directories(self) -> bool:
+        """Whether one was nobody's when this run began, and losing data is not allowed."""
+        return not self.settings.allow_data_loss and any(entry.is_new for entry in self.directories)
 
     def get(self, topic: str, partition: int) -> Log | None:
         """The open log of a partition, or None (see `offline_reason`)."""
@@ -133,7 +138,7 @@ class LogManager:
         preparation = await starting.prepare(self.directories, self.failures)
         due = self.clock.now_ms() + self.settings.file_delete_delay_ms
         for path in preparation.deleted:
-            self._retired.add(path, due)
+            self.retired.add(path, due)
         return preparation
 
     async def confirm_identity(self, cluster_id: str, node_id: int) -> None:
@@ -173,6 +178,19 @@ class LogManager:
             else "its directory was not found; it may be in a log directory that is offline"
         )
         self.table.add_closed((topic, partition), ClosedPartition(topic_id, reason, None, None))
+
+    async def note_lost(self, partitions: Mapping[PartitionKey, bytes]) -> None:
+        """Notes partitions, with their topics' ids, that were in a directory in whose place is a new one.
+
+        The next run, to which it is not new any more, is to know of it: that is on the disk then.
+        """
+        reason = "it was led before, and a log directory was empty when the broker started"
+        for key, topic_id in partitions.items():
+            self.table.add_closed(key, ClosedPartition(topic_id, reason, None, None))
+            for directory in self.directories:
+                if directory.is_new:
+                    directory.note_former(key, 0, 0)
+        await self.housekeeping.checkpoint()
 
     def note_unusable(self, found: FoundPartition, topic_id: bytes) -> None:
         """Notes a partition whose directory says of itself that something is wrong: KAFKA_STORAGE_ERROR."""
@@ -261,7 +279,7 @@ class LogManager:
         """Retires a partition directory that is not open: deleted (removed after a delay) or stray (kept)."""
         target = await asyncio.to_thread(retire, path, topic, partition, kind)
         if kind is DirectoryKind.DELETED:
-            self._retired.add(target, self.clock.now_ms() + delay_ms)
+            self.retired.add(target, self.clock.now_ms() + delay_ms)
         _LOG.info("renamed %s to %s", path, target.name)
 
     async def update_config(self, topic: str, config: LogConfig) -> None:

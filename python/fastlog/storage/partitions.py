@@ -10,6 +10,7 @@ from fastlog.base.quick_dataclass import dataclass
 from fastlog.native import Log, LogConfig
 from fastlog.storage.checkpoints import PartitionKey
 from fastlog.storage.log_dir import LogDirectory
+from fastlog.storage.partition_dirs import parse_name
 from fastlog.storage.recovery import Opening
 
 
@@ -176,6 +177,11 @@ class RetiredDirectories:
     def due(self, now_ms: int) -> list[Path]:
         """Those whose time has come. Each stays until it is said to be `removed`."""
         return [path for path, due in self._waiting.items() if due <= now_ms]
+
+    def holds(self, topic: str, partition: int) -> bool:
+        """Whether one of them was that partition's: it was deleted a moment ago, be it in the run before."""
+        names = (parse_name(path.name) for path in self._waiting)
+        return any(name is not None and (name.topic, name.partition) == (topic, partition) for name in names)
 
     def removed(self, path: Path) -> None:
         """The directory is gone."""

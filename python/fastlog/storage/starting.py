@@ -51,6 +51,8 @@ class Opened:
     postponed: list[PartitionKey] = field(default_factory=list)
     unclean: set[PartitionKey] = field(default_factory=set)
     highest_producer_id: int = -1
+    is_clean: bool = False
+    """Whether the run before ended cleanly, in all directories that there are."""
 
 
 async def prepare(directories: Sequence[LogDirectory], failures: DirectoryFailures) -> Preparation:
@@ -133,6 +135,7 @@ async def open_partitions(
         if result.failure is not None:
             failures.directory_failed(directory.path, result.failure)
     opened.partitions = [entry.key for entry in table]
+    opened.is_clean = all(result.clean for result in results)
     return opened
 
 

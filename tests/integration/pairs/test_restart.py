@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from fastlog.config import BROKER_KEYS, GROUP_KEYS, TOPIC_KEYS
-from fastlog.coordination.store import TopicRecord
+from fastlog.coordination.member.topics import MemberTopics
+from fastlog.coordination.znodes import paths
 from fastlog.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from fastlog.wire.messages.incremental_alter_configs import (
     AlterableConfig,
@@ -199,15 +200,15 @@ def test_what_another_version_stored_is_kept(memory_path: Path) -> None:
         strange = {"of.the.future": "1"}
         async with World(memory_path, loop) as world:
             await makers.create("t")[0](world, "a")
-            store = world.services.topics._store
+            topics = world.services.topics
+            assert isinstance(topics, MemberTopics)
+            write = topics._writes.set_config
             configs = {**strange, "retention.ms": "soon", "segment.bytes": "1000000"}
-            await store.set_configs(
-                [TopicRecord("t-a", b"", (), configs, version=-1)],
-                {"g-a": {**strange, "consumer.session.timeout.ms": "50000"}},
-            )
-            await store.set_broker_configs(
-                None, {**strange, "log.retention.ms": "soon", "log.segment.bytes": "2000000"}
-            )
+            await write(paths.topic_config("t-a"), configs, (paths.CONFIG_CHANGE, "topics/t-a"))
+            configs = {**strange, "consumer.session.timeout.ms": "50000"}
+            await write(paths.group_config("g-a"), configs, (paths.GROUP_CONFIG_CHANGE, "groups/g-a"))
+            configs = {**strange, "log.retention.ms": "soon", "log.segment.bytes": "2000000"}
+            await write(paths.broker_config(None), configs, (paths.CONFIG_CHANGE, "brokers/<default>"))
         for _ in range(2):
             async with World(memory_path, loop) as world:
                 services = world.services

@@ -1,7 +1,4 @@
-"""A `MetadataStore` for tests: one file, of which the disk's every step can be made to fail.
-
-The file is that of earlier releases, so that this also writes one for those who are to take it over.
-"""
+"""Writes the metadata file of earlier releases, for those who are to take it over."""
 
 from __future__ import annotations
 
@@ -16,15 +13,19 @@ from fastlog.base.uuids import format_uuid, random_uuid
 from fastlog.coordination import metadata_format
 from fastlog.coordination.former_file import METADATA_FILE
 from fastlog.coordination.store import (
-    ANY_VERSION,
     ClusterMetadata,
     PartitionRecord,
     StaleVersion,
     StoreError,
-    TopicExists,
     TopicMissing,
     TopicRecord,
 )
+
+ANY_VERSION = -1
+
+
+class TopicExists(StoreError):
+    """There is one of that name."""
 
 
 class FileMetadata:
@@ -43,7 +44,7 @@ class FileMetadata:
         return metadata_format.decode(self.path.read_bytes())
 
     async def load(self, cluster_id: str | None = None) -> ClusterMetadata:
-        """See `MetadataStore`, as all below."""
+        """Reads it, or begins one."""
         if self.path.exists():
             self._metadata = self.read()
             self._topics = PersistentMap(self._metadata.topics)

@@ -18,15 +18,21 @@ from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.keeper import journal
 from fastlog.coordination.keeper.journal import JOURNAL, WRITTEN, KeeperDamaged
 from fastlog.coordination.keeper.session_expiry import is_local
-from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, StoreError
+from fastlog.coordination.member.joining import find_identity
+from fastlog.coordination.member.tree import MemberTree
+from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, StoreError, TopicRecord
 from fastlog.coordination.znodes import paths
-from fastlog.coordination.znodes.metadata_store import TreeMetadataStore
-from fastlog.coordination.znodes.seat import ClusterSeat
+from fastlog.coordination.znodes.epoch_node import controller_epoch
+from fastlog.coordination.znodes.fenced_tree import FencedTree
+from fastlog.coordination.znodes.node_json import encode_config, encode_producer_ids
+from fastlog.coordination.znodes.registration import Registration
 from fastlog.coordination.znodes.still_tree import read_metadata
-from fastlog.coordination.znodes.takeover import FormerTree
+from fastlog.coordination.znodes.takeover import FormerTree, add_topics
+from fastlog.coordination.znodes.tree_loading import Loaded
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import ZkSession
-from tests.unit.coordination.znodes.world import World, topic
+from fastlog.storage.starting import Preparation
+from tests.unit.coordination.znodes.world import World, said, topic
 
 CLOCK = SystemClock()
 SEGMENT = Path(KEEPER_DIRECTORY, JOURNAL, f"{0:020}.log")
@@ -51,28 +57,34 @@ def keeper(
 
 
 @asynccontextmanager
-async def opened(made: EmbeddedKeeper) -> AsyncIterator[tuple[TreeMetadataStore, ClusterMetadata]]:
+async def opened(made: EmbeddedKeeper) -> AsyncIterator[tuple[MemberTree, ClusterMetadata]]:
     await made.start()
     session = ZkSession([made.connector], CLOCK)
-    seat = ClusterSeat(ZkClient(session), 1, CLOCK, Supervisor(CLOCK.monotonic), wait_seconds=2)
-    session.on_state = seat.on_state
-    store = TreeMetadataStore(seat, CLOCK)
+    tree = MemberTree(ZkClient(session), wait_seconds=2)
+    session.start()
     try:
-        found = await store.load()
-        await seat.register(lambda: b"{}")
-        yield store, found
+        await find_identity(tree, Preparation(None, None, False, True, [], []), 1, None)
+        await Registration(tree, 1, lambda: b"{}", CLOCK).register()
+        yield tree, await said(tree)
     finally:
-        await store.close()
+        await session.close()
         await made.close()
+
+
+async def add(tree: MemberTree, *topics: TopicRecord) -> None:
+    await controller_epoch(tree.client)
+    await add_topics(FencedTree(tree.client, tree), Loaded(), {topic.name: topic for topic in topics}, 1)
 
 
 async def fill(directory: Path) -> ClusterMetadata:
     make_directories(directory)
-    async with opened(keeper(directory, used=False)) as (store, _):
-        await store.create_topics([topic("a", 2, k="v"), topic("b")])
-        await store.set_broker_configs(1, {"k": "v"})
-        await store.set_configs([], {"g/1": {"k": "v"}})
-        await store.allocate_producer_ids(5000)
+    async with opened(keeper(directory, used=False)) as (tree, _):
+        await add(tree, topic("a", 2, k="v"), topic("b"))
+        await tree.ensure(paths.GROUP_CONFIGS)
+        configs = encode_config({"k": "v"})
+        await tree.client.create(paths.broker_config(1), configs)
+        await tree.client.create(paths.group_config("g/1"), configs)
+        await tree.client.set(paths.PRODUCER_IDS, encode_producer_ids(1, 0, 5000))
     async with opened(keeper(directory)) as (_, found):
         return found
 
@@ -105,10 +117,10 @@ async def test_a_tool_reads_what_the_next_start_finds(tmp_path: Path) -> None:
 async def test_a_tool_reads_snapshot_and_journal_together(tmp_path: Path) -> None:
     await fill(tmp_path)
     made = keeper(tmp_path)
-    async with opened(made) as (store, _):
+    async with opened(made) as (tree, _):
         assert made._keeper is not None
         await made._keeper._take_snapshot()
-        await store.create_topics([topic("later")])
+        await add(tree, topic("later"))
     found = read_metadata(tmp_path / KEEPER_DIRECTORY)
     assert found is not None
     assert set(found.topics) == {"a", "b", "later"}
@@ -122,11 +134,11 @@ async def test_a_broken_disk_under_it_takes_the_log_directory_offline(
         raise OSError(error, "no")
 
     failures: list[tuple[Path, str]] = []
-    async with opened(keeper(tmp_path, used=False, failed=lambda *told: failures.append(told))) as (store, _):
-        await store.create_topics([topic("a")])
+    async with opened(keeper(tmp_path, used=False, failed=lambda *told: failures.append(told))) as (tree, _):
+        await add(tree, topic("a"))
         monkeypatch.setattr(journal, "write_durably", fail)
         with pytest.raises(StoreError):
-            await store.create_topics([topic("b")])
+            await add(tree, topic("b"))
         monkeypatch.undo()
     assert [directory for directory, _ in failures] == ([tmp_path] if broken else [])
     async with opened(keeper(tmp_path)) as (_, found):
@@ -198,8 +210,8 @@ async def test_what_is_missing_or_changed_refuses_the_start(
             await made.start()
         await made.close()
     allowed = keeper(tmp_path, allow=True)
-    async with opened(allowed) as (store, _):
-        await store.create_topics([topic("anew")])
+    async with opened(allowed) as (tree, _):
+        await add(tree, topic("anew"))
 
 
 async def test_a_torn_end_is_cut_off(tmp_path: Path) -> None:
@@ -263,9 +275,7 @@ async def test_a_broker_moves_from_its_keeper_to_an_ensemble(tmp_path: Path) -> 
     make_directories(ensemble)
     there = await fill(own)
     async with World(ensemble) as world:
-        store = TreeMetadataStore(world.seat(), CLOCK, FormerTree([own]))
-        taken = await store.load(there.cluster_id)
-        await store.close()
+        taken = await world.adopt(FormerTree([own]), there.cluster_id)
     assert essence(taken) == essence(there)
     assert not (own / KEEPER_DIRECTORY).exists()
     assert (own / MOVED_AWAY).is_dir()

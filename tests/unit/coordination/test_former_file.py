@@ -10,7 +10,6 @@ from fastlog.base.uuids import random_uuid
 from fastlog.coordination.former_file import METADATA_FILE, read_former_file
 from fastlog.coordination.store import MetadataDamaged, PartitionRecord, TopicRecord
 from tests.unit.coordination.file_metadata import FileMetadata
-from tests.unit.coordination.store_contract import check_conditions
 
 PARTITION = PartitionRecord((1,), (1,), 1)
 
@@ -24,12 +23,6 @@ async def written(directory: Path) -> FileMetadata:
     await store.load("mine")
     await store.create_topics([topic("a", 2)])
     return store
-
-
-async def test_the_store_that_tests_have_in_its_place_is_one(tmp_path: Path) -> None:
-    store = FileMetadata(tmp_path)
-    await store.load()
-    await check_conditions(store, topic)
 
 
 async def test_what_it_says_is_read_from_any_log_directory(tmp_path: Path) -> None:

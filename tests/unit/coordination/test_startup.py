@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fastlog.base.uuids import parse_uuid
-from fastlog.coordination.former_file import METADATA_FILE
+from fastlog.coordination.embedded import KEEPER_DIRECTORY
+from fastlog.coordination.keeper.journal import JOURNAL, KeeperDamaged
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import CorruptLog
@@ -91,16 +92,21 @@ async def test_damaged_metadata_stops_the_start_and_touches_no_data(world: World
     await broker.topics.create("t", 2)
     world.opener.logs[str(world.paths[0] / "t-0")].append(b"data")
     await broker.stop()
-    path = world.paths[0] / METADATA_FILE
+    home, away = world.paths[0] / KEEPER_DIRECTORY, world.paths[0].parent / "away"
+    path = home / JOURNAL / f"{0:020}.log"
     good = path.read_bytes()
-    for data in (good[:-1], good.replace(b'"t"', b'"u"'), b"", b"\0" * len(good)):
-        path.write_bytes(data)
-        with pytest.raises(MetadataDamaged):
+    for data in (good[: len(good) // 2], b"", b"\0" * len(good), None):
+        if data is None:
+            path.write_bytes(good)
+            home.rename(away)
+        else:
+            path.write_bytes(data)
+        with pytest.raises((KeeperDamaged, MetadataDamaged)):
             await world.start()
         assert world.directories() == ["t-0", "t-1"]
         assert (world.paths[0] / "t-0" / LOG_FILE).read_bytes() == b"data"
         assert (world.paths[0] / CLEAN_SHUTDOWN_FILE).exists()
-    path.write_bytes(good)
+    away.rename(home)
     again = await world.start()
     assert again.view.topics.keys() == {"t"}
     await again.stop()
@@ -110,7 +116,7 @@ async def test_topics_are_found_again_without_the_metadata_when_asked_to(world: 
     broker = await world.start()
     before = await broker.topics.create("t", 2, configs={"retention.ms": "1"})
     await broker.stop()
-    (world.paths[0] / METADATA_FILE).unlink()
+    shutil.rmtree(world.paths[0] / KEEPER_DIRECTORY)
     again = await world.start(allow_data_loss=True)
     after = again.view.topics["t"]
     assert (after.topic_id, len(after.partitions)) == (before.topic_id, 2)
@@ -133,6 +139,11 @@ async def test_a_lost_directory_is_not_made_again_empty(world: World) -> None:
         await again.lifecycle.lead(again.view.topics["t"], 1)
     assert caught.value.code == ErrorCode.KAFKA_STORAGE_ERROR
     await again.stop()
+    # Meanwhile it has had no leader: that is no reason to forget what was lost.
+    third = await world.start()
+    assert world.directories() == ["t-0"]
+    assert third.lifecycle.led.keys() == {("t", 0)}
+    await third.stop()
     asked = await world.start(allow_data_loss=True)
     assert asked.lifecycle.led.keys() == {("t", 0), ("t", 1)}
     await asked.stop()
@@ -144,7 +155,7 @@ async def test_a_topic_that_lost_directories_can_be_deleted(world: World) -> Non
     await broker.stop()
     shutil.rmtree(world.paths[0] / "t-1")
     again = await world.start()
-    await again.topics.delete("t")
+    await again.delete("t")
     await again.topics.create("t", 1)
     await again.stop()
 
@@ -161,7 +172,7 @@ async def test_a_log_directory_that_is_away_takes_only_its_partitions_along(tmp_
     assert again.lifecycle.led.keys() == {("t", 0), ("t", 2)}
     assert "offline" in (again.logs.offline_reason("t", 1) or "")
     # What may be on the disk that is away is deleted when it is back, and cannot come back to life before.
-    await again.topics.delete("t")
+    await again.delete("t")
     await again.stop()
     world.paths[1].unlink()
     away.rename(world.paths[1])
@@ -193,10 +204,13 @@ async def test_a_partition_without_room_at_the_start_is_served_when_there_is_roo
     world.opener.errors["t-1"] = storage_error("full", no_space=True)
     again = await world.start()
     assert again.lifecycle.led.keys() == {("t", 0)}
-    assert await again.topics.finish_changes() == 1
+    waits = again.member.receiver
+    assert waits.may_try_again
     world.opener.errors.clear()
-    assert await again.topics.finish_changes() == 0
-    assert again.lifecycle.led["t", 1] == (0 if clean else 1)
+    await again.member._ask_again()
+    assert await again.topics.waits.until(lambda: ("t", 1) in again.lifecycle.led, 10)
+    # Without a leader in between it has had other epochs.
+    assert again.lifecycle.led["t", 1] > (0 if clean else 1)
     log: Any = again.logs.get("t", 1)
     assert log.log_end_offset == 4
     assert await again.stop()

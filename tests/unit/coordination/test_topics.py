@@ -1,27 +1,33 @@
-"""Topics over real directories and a real metadata file: create, grow, configure, delete, restart."""
+"""Topics over real directories and a keeper of their own: create, grow, configure, delete, restart."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 from pathlib import Path
 
 import pytest
 
-from fastlog.base.files import write_atomically
 from fastlog.coordination import config_changes, serial_changes
 from fastlog.coordination.cluster_view import TopicState
 from fastlog.coordination.config_changes import ConfigChange, ConfigKind
 from fastlog.coordination.lifecycle import ConfigOp, ConfigOpType
-from fastlog.coordination.topic_plan import MorePartitions
+from fastlog.coordination.topic_plan import MorePartitions, NewTopic
+from fastlog.coordination.znodes import paths
 from fastlog.errors import ErrorCode, KafkaError
-from tests.unit.coordination.world import World, code_of, fail_with
+from tests.unit.coordination.world import Broker, World, code_of
 from tests.unit.storage.fakes import storage_error
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+def full(broker: Broker, is_full: bool = True) -> None:
+    """The disk that the keeper is on has no room for anything new."""
+    broker.topics._writes._has_room = lambda: not is_full
 
 
 async def test_a_topic_is_made_seen_and_there_after_a_restart(world: World) -> None:
@@ -40,7 +46,8 @@ async def test_a_topic_is_made_seen_and_there_after_a_restart(world: World) -> N
 
 async def test_defaults_and_validate_only(world: World) -> None:
     broker = await world.start()
-    state = await broker.topics.create("t", validate_only=True)
+    (state,) = await broker.topics.create_all([NewTopic("t")], validate_only=True)
+    assert isinstance(state, TopicState)
     assert len(state.partitions) == 2
     assert world.directories() == []
     assert "t" not in broker.view.topics
@@ -66,12 +73,12 @@ async def test_a_policy_may_refuse(world: World) -> None:
 async def test_a_deleted_topic_is_gone(world: World, by_id: bool) -> None:
     broker = await world.start()
     state = await broker.topics.create("t", 2)
-    await broker.topics.delete(state.topic_id if by_id else "t")
+    await broker.delete(state.topic_id if by_id else "t")
     assert "t" not in broker.view.topics
     assert broker.view.topic_by_id(state.topic_id) is None
     assert all(name.endswith("-delete") for name in world.directories())
-    assert await code_of(broker.topics.delete("t")) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    assert await code_of(broker.topics.delete(state.topic_id)) is ErrorCode.UNKNOWN_TOPIC_ID
+    assert await code_of(broker.delete("t")) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert await code_of(broker.delete(state.topic_id)) is ErrorCode.UNKNOWN_TOPIC_ID
     again = await broker.topics.create("t", 1)
     assert again.topic_id != state.topic_id
     await broker.stop()
@@ -83,20 +90,20 @@ async def test_a_deleted_topic_is_gone(world: World, by_id: bool) -> None:
 async def test_a_topic_grows(world: World) -> None:
     broker = await world.start()
     await broker.topics.create("t", 1)
-    assert len((await broker.topics.create_partitions("t", 3, validate_only=True)).partitions) == 3
+    assert len((await broker.grow("t", 3, validate_only=True)).partitions) == 1
     assert len(broker.view.topics["t"].partitions) == 1
-    state = await broker.topics.create_partitions("t", 3)
+    state = await broker.grow("t", 3)
     assert len(state.partitions) == 3
     assert world.directories() == ["t-0", "t-1", "t-2"]
-    assert await code_of(broker.topics.create_partitions("t", 3)) is ErrorCode.INVALID_PARTITIONS
-    assert await code_of(broker.topics.create_partitions("u", 3)) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert await code_of(broker.grow("t", 3)) is ErrorCode.INVALID_PARTITIONS
+    assert await code_of(broker.grow("u", 3)) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     await broker.stop()
     again = await world.start()
     assert again.view.topics["t"] == state
     await again.stop()
 
 
-async def test_growth_that_failed_can_be_asked_for_again(world: World) -> None:
+async def test_growth_that_failed_is_tried_again(world: World) -> None:
     broker = await world.start()
     await broker.topics.create("t", 1)
 
@@ -105,11 +112,12 @@ async def test_growth_that_failed_can_be_asked_for_again(world: World) -> None:
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "full")
 
     broker.lifecycle.before = no_room
-    assert await code_of(broker.topics.create_partitions("t", 3)) is ErrorCode.KAFKA_STORAGE_ERROR
-    assert len(broker.view.topics["t"].partitions) == 1
+    assert await code_of(broker.grow("t", 3)) is ErrorCode.KAFKA_STORAGE_ERROR
+    assert world.directories() == ["t-0", "t-1"]
     broker.lifecycle.before = None
-    assert await code_of(broker.topics.create_partitions("t", 2)) is ErrorCode.INVALID_PARTITIONS
-    assert len((await broker.topics.create_partitions("t", 3)).partitions) == 3
+    await broker.member._ask_again()
+    assert await broker.topics.waits.until(lambda: ("t", 2) in broker.lifecycle.led, 10)
+    assert await code_of(broker.grow("t", 3)) is ErrorCode.INVALID_PARTITIONS
     await broker.stop()
 
 
@@ -148,9 +156,11 @@ async def test_broker_configs_are_kept(world: World) -> None:
     bad = [ConfigOp("bad", ConfigOpType.SET, "1")]
     assert await code_of(broker.topics.change_config(ConfigKind.BROKER, 1, bad)) is ErrorCode.INVALID_CONFIG
     every, own = {"retention.ms": "7"}, {"retention.ms": "8"}
-    assert broker.lifecycle.configs == [{None: every}, {None: every, 1: own}]
+    # Notifications tell the broker of its own changes once more.
+    adopted = [configs for configs, _ in itertools.groupby(broker.lifecycle.configs)]
+    assert adopted == [{None: every}, {None: every, 1: own}]
     await broker.topics.change_config(ConfigKind.BROKER, 2, own)
-    assert len(broker.lifecycle.configs) == 2  # another broker's
+    assert all(2 not in configs for configs in broker.lifecycle.configs)  # another broker's
     await broker.stop()
     again = await world.start()
     assert again.view.broker_config_overrides(1) == {"retention.ms": "8"}
@@ -179,19 +189,11 @@ async def test_group_configs_are_kept(world: World) -> None:
     await again.stop()
 
 
-async def test_configs_of_many_resources_are_one_write(world: World) -> None:
+async def test_configs_of_many_resources_each_on_its_own_merits(world: World) -> None:
     broker = await world.start()
     await broker.topics.create("t", 1)
     await broker.topics.create("u", 1)
-    key, writes = "consumer.session.timeout.ms", 0
-    write_file = broker.store.write_file
-
-    def count(path: Path, data: bytes) -> None:
-        nonlocal writes
-        writes += 1
-        write_file(path, data)
-
-    broker.store.write_file = count
+    key = "consumer.session.timeout.ms"
     outcomes = await broker.topics.change_configs(
         [
             ConfigChange(ConfigKind.TOPIC, "t", {"retention.ms": "5"}),
@@ -203,9 +205,8 @@ async def test_configs_of_many_resources_are_one_write(world: World) -> None:
     )
     codes = [outcome.code if isinstance(outcome, KafkaError) else None for outcome in outcomes]
     assert codes == [None, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, None, ErrorCode.INVALID_CONFIG, None]
-    assert writes == 1
-    assert sorted(broker.lifecycle.configs) == [("t", {"retention.ms": "5"}), ("u", {"retention.ms": "6"})]
-    broker.store.write_file = fail_with(errno.ENOSPC)
+    assert broker.lifecycle.configs[:2] == [("t", {"retention.ms": "5"}), ("u", {"retention.ms": "6"})]
+    full(broker)
     outcomes = await broker.topics.change_configs(
         [
             ConfigChange(ConfigKind.TOPIC, "t", {}),
@@ -214,9 +215,7 @@ async def test_configs_of_many_resources_are_one_write(world: World) -> None:
         ]
     )
     codes = [outcome.code if isinstance(outcome, KafkaError) else None for outcome in outcomes]
-    full = ErrorCode.KAFKA_STORAGE_ERROR
-    assert codes == [full, ErrorCode.INVALID_CONFIG, full]
-    broker.store.write_file = write_file
+    assert codes == [ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.INVALID_CONFIG, ErrorCode.KAFKA_STORAGE_ERROR]
     await broker.stop()
     again = await world.start()
     assert again.view.snapshot.group_configs == {"g": {key: "7"}}
@@ -227,33 +226,23 @@ async def test_configs_of_many_resources_are_one_write(world: World) -> None:
     await again.stop()
 
 
-async def test_many_topics_grow_in_one_write(world: World) -> None:
+async def test_many_topics_grow_each_on_its_own_merits(world: World) -> None:
     broker = await world.start()
     await broker.topics.create("t", 1)
     await broker.topics.create("u", 1)
-    writes: list[bytes] = []
-    write_file = broker.store.write_file
-
-    def count(path: Path, data: bytes) -> None:
-        writes.append(data)
-        write_file(path, data)
-
-    broker.store.write_file = count
     wanted = [MorePartitions(name, 3) for name in ("t", "missing", "u")]
     checked = await broker.topics.create_more_partitions(wanted, validate_only=True)
-    assert [getattr(item, "name", None) for item in checked] == ["t", None, "u"] and not writes
+    assert [getattr(item, "name", None) for item in checked] == ["t", None, "u"]
+    assert [len(broker.view.topics[name].partitions) for name in "tu"] == [1, 1]
     grown = await broker.topics.create_more_partitions(wanted)
     assert isinstance(grown[1], KafkaError) and grown[1].code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     assert [grown[0], grown[2]] == [broker.view.topics[name] for name in "tu"]
     assert [len(broker.view.topics[name].partitions) for name in "tu"] == [3, 3]
-    # What is to be, and what is there.
-    assert len(writes) == 2
-    broker.store.write_file = fail_with(errno.ENOSPC)
-    with pytest.raises(KafkaError) as caught:
-        await broker.topics.create_more_partitions([MorePartitions(name, 4) for name in "tu"])
-    assert caught.value.code is ErrorCode.KAFKA_STORAGE_ERROR
+    full(broker)
+    refused = await broker.topics.create_more_partitions([MorePartitions(name, 4) for name in "tu"])
+    codes = [outcome.code for outcome in refused if isinstance(outcome, KafkaError)]
+    assert codes == [ErrorCode.KAFKA_STORAGE_ERROR] * 2
     assert [len(broker.view.topics[name].partitions) for name in "tu"] == [3, 3]
-    broker.store.write_file = write_file
     await broker.stop()
 
 
@@ -299,21 +288,22 @@ async def test_changes_run_one_at_a_time(world: World) -> None:
 async def test_a_request_that_is_cancelled_does_not_stop_half_way(world: World) -> None:
     broker = await world.start()
     task = asyncio.create_task(broker.topics.create("t", 3))
-    await asyncio.sleep(0)
+    while paths.topic("t") not in broker.nodes:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await broker.topics.close()
-    assert len(broker.view.topics["t"].partitions) == 3
+    assert await broker.topics.waits.until(lambda: len(broker.lifecycle.led) == 3, 10)
     await broker.stop()
 
 
 async def test_a_topic_that_cannot_be_stored_does_not_exist(world: World) -> None:
     broker = await world.start()
-    broker.store.write_file = fail_with(errno.ENOSPC)
+    full(broker)
     assert await code_of(broker.topics.create("t")) is ErrorCode.KAFKA_STORAGE_ERROR
     assert world.directories() == []
-    broker.store.write_file = write_atomically
+    assert paths.topic("t") not in broker.nodes
+    full(broker, False)
     await broker.topics.create("t")
     await broker.stop()
 
@@ -335,67 +325,38 @@ async def test_a_creation_that_fails_half_way_is_undone(world: World, error: Exc
     await broker.stop()
 
 
-async def test_a_deletion_for_which_there_is_no_memory_is_finished_later(world: World) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "offline"),
+        storage_error("assigning an epoch: no space", no_space=True),
+    ],
+    ids=["memory", "offline", "native"],
+)
+async def test_a_deletion_that_meets_an_obstacle_is_tried_again(
+    world: World, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serial_changes, "RETRY_SECONDS", 0.01)
     broker = await world.start()
     await broker.topics.create("t", 3)
 
-    def no_memory(step: str, topic: str, partition: int) -> None:
+    def refuse(step: str, topic: str, partition: int) -> None:
         if partition == 1:
-            raise MemoryError
+            raise error
 
-    broker.lifecycle.before = no_memory
-    await broker.topics.delete("t")
+    broker.lifecycle.before = refuse
+    await broker.delete("t")
     assert "t" not in broker.view.topics
+    assert await code_of(broker.topics.create("t")) is ErrorCode.TOPIC_ALREADY_EXISTS
     broker.lifecycle.before = None
-    await broker.topics.finish_changes()
+    assert await broker.topics.waits.until(lambda: paths.topic("t") not in broker.nodes, 10)
     assert all(name.endswith("-delete") for name in world.directories())
     await broker.topics.create("t", 3)
     await broker.stop()
 
 
-async def test_errors_of_the_native_module_are_errors_of_the_disk(world: World) -> None:
-    broker = await world.start()
-
-    def fail(step: str, topic: str, partition: int) -> None:
-        raise storage_error("assigning an epoch: no space", no_space=True)
-
-    broker.lifecycle.before = fail
-    assert await code_of(broker.topics.create("t", 1)) is ErrorCode.KAFKA_STORAGE_ERROR
-    broker.lifecycle.before = None
-    await broker.topics.finish_changes()
-    await broker.topics.create("t", 1)
-    broker.lifecycle.before = fail
-    await broker.topics.delete("t")
-    broker.lifecycle.before = None
-    assert await broker.topics.finish_changes() == 0
-    await broker.stop()
-
-
-async def test_a_deletion_that_meets_an_obstacle_is_tried_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serial_changes, "RETRY_SECONDS", 0.01)
-    broker = await world.start()
-    await broker.topics.create("t", 1)
-
-    def refuse(step: str, topic: str, partition: int) -> None:
-        raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "offline")
-
-    broker.lifecycle.before = refuse
-    await broker.topics.delete("t")
-    assert "t" not in broker.view.topics
-    assert await code_of(broker.topics.create("t")) is ErrorCode.TOPIC_ALREADY_EXISTS
-    assert await broker.topics.finish_changes() == 1
-    broker.lifecycle.before = None
-    for _ in range(1000):
-        if "t" not in broker.store.read().topics:
-            break
-        await asyncio.sleep(0.01)
-    await broker.topics.create("t")
-    await broker.stop()
-
-
-async def test_a_deletion_that_waits_to_be_tried_again_is_tried_before_the_broker_stops(world: World) -> None:
+async def test_a_deletion_that_met_an_obstacle_is_finished_at_the_next_start(world: World) -> None:
     broker = await world.start()
     await broker.topics.create("t", 1)
 
@@ -403,8 +364,9 @@ async def test_a_deletion_that_waits_to_be_tried_again_is_tried_before_the_broke
         raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "no descriptors")
 
     broker.lifecycle.before = refuse
-    await broker.topics.delete("t")
-    broker.lifecycle.before = None
-    await broker.topics.close()
-    assert "t" not in broker.store.read().topics
+    await broker.delete("t")
     await broker.stop()
+    again = await world.start()
+    assert again.view.topics == {}
+    await again.topics.create("t", 2)
+    await again.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,25 @@ from typing import Any
 import pytest
 
 from fastlog.base.clock import ManualClock
+from fastlog.base.tasks import Supervisor
+from fastlog.config import BrokerConfig, Flag, load_settings
 from fastlog.coordination.cluster_view import BrokerInfo, ClusterView, TopicState
+from fastlog.coordination.controller.settings import ControllerSettings
+from fastlog.coordination.embedded import KEEPER_DIRECTORY, EmbeddedKeeper
+from fastlog.coordination.member.controller_asked import ControllersProducerIds, ask_here
+from fastlog.coordination.member.member import Broker as MadeOf
+from fastlog.coordination.member.member import Member
+from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.producer_ids import ProducerIds
-from fastlog.coordination.startup import Coordination, start_topics
-from fastlog.coordination.topics import TopicService
+from fastlog.coordination.topic_plan import MorePartitions
+from fastlog.coordination.znodes.node_json import encode_broker
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.replication.reconciler import Reconciler
+from fastlog.replication.controller_link import ControllerLink, ControllerPlace
+from fastlog.replication.replica_manager import ReplicaManager
+from fastlog.server.metadata_source import metadata_source
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.settings import StorageSettings
-from tests.unit.coordination.file_metadata import FileMetadata
 from tests.unit.storage.fakes import FakeConfig, FakeEngine, LogOpener, flushing
 
 NODE = 1
@@ -102,23 +111,49 @@ class Broker:
     """One run."""
 
     logs: LogManager
-    store: FileMetadata
+    keeper: EmbeddedKeeper
     view: ClusterView
-    topics: TopicService
+    member: Member
     producer_ids: ProducerIds
     lifecycle: Lifecycle
     io: IoLoop
 
+    @property
+    def topics(self) -> MemberTopics:
+        return self.member.topics
+
+    async def delete(self, topic: str | bytes) -> TopicState:
+        """Deletes one topic; raises its error."""
+        (outcome,) = await self.topics.delete_all([topic])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def grow(self, name: str, total: int, *, validate_only: bool = False) -> TopicState:
+        """Lets one topic grow; raises its error."""
+        (outcome,) = await self.topics.create_more_partitions([MorePartitions(name, total)], validate_only)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """The paths that are in the tree."""
+        return self.keeper.nodes.nodes.keys()
+
     async def stop(self) -> bool:
         await self.topics.close()
-        await self.store.close()
+        await self.member.close()
+        await self.keeper.close()
         clean = await self.logs.shutdown()
         await self.io.close()
         return clean
 
     async def crash(self) -> None:
-        """The process is gone: nothing is written any more, the locks are free."""
+        """The process is gone: nothing is written to the logs any more, the locks are free."""
         await self.topics.close()
+        await self.member.close()
+        await self.keeper.close()
         for directory in self.logs.directories:
             directory.close()
         await self.io.close()
@@ -131,43 +166,79 @@ class World:
         self.paths = [root / f"d{index}" for index in range(directories)]
         self.opener = LogOpener()
         self.clock = ManualClock()
-        self.brokers: list[Broker] = []
 
     async def start(self, *, allow_data_loss: bool = False) -> Broker:
         """Starts a broker; when the start is refused the locks are released before it is raised."""
         io = IoLoop(FakeEngine(flushing))  # type: ignore[arg-type]
         settings = StorageSettings(log_dirs=self.paths, allow_data_loss=allow_data_loss)
-        logs = LogManager(settings, self.clock, io, open_log=self.opener)
-        lifecycle = Lifecycle(logs)
+        logs = LogManager(settings, self.clock, io, open_log=self.opener, on_all_failed=lambda _: None)
         try:
-            preparation = await logs.prepare()
-            store = FileMetadata(self.paths[0])
-            view = ClusterView()
-            view.set_brokers((BrokerInfo(NODE, None, {}),))
-            lifecycle.view = view
-            topics = TopicService(
-                store,
-                view,
-                reconciler=Reconciler[TopicState](NODE, lifecycle),
-                broker_configs=lifecycle,
-                defaults=Defaults(),
-                rules=Rules(),
-            )
-            ids = ProducerIds(store)
-            broker = Broker(logs, store, view, topics, ids, lifecycle, io)
-            parts = Coordination(NODE, store, view, topics, ids, lifecycle, lambda *_: FakeConfig())  # type: ignore[arg-type, return-value]
-            await start_topics(parts, logs, preparation)
-            lifecycle.configs.clear()
+            return await self._start(logs, io)
         except BaseException:
             await logs.shutdown()
             await io.close()
             raise
-        self.brokers.append(broker)
-        return broker
+
+    async def _start(self, logs: LogManager, io: IoLoop) -> Broker:
+        preparation = await logs.prepare()
+        config = BrokerConfig.from_settings(
+            load_settings(flags=[Flag("fastlog.allow.data.loss", str(logs.settings.allow_data_loss).lower())])
+        )
+        tasks = Supervisor(self.clock.monotonic)
+        membership = await metadata_source(config, logs, preparation, self.clock, tasks)
+        keeper, own = membership._keeper, membership._own
+        assert keeper is not None
+        member: Member | None = None
+        try:
+            lifecycle = Lifecycle(logs)
+            view = lifecycle.view
+            view.set_brokers((BrokerInfo(NODE, None, {}),))
+            member = Member(
+                MadeOf(
+                    node_id=NODE,
+                    view=view,
+                    logs=logs,
+                    replicas=ReplicaManager(NODE, lambda _: None),
+                    partitions=lifecycle,
+                    broker_configs=lifecycle,
+                    defaults=Defaults(),
+                    rules=Rules(),
+                    registration=lambda: encode_broker([("PLAINTEXT", "127.0.0.1", 9, "PLAINTEXT")], None, 0),
+                    controller=lambda: ControllerSettings("PLAINTEXT"),
+                    has_room=lambda: keeper.has_room,
+                    clock=self.clock,
+                    tasks=tasks,
+                ),
+                membership._tree,
+            )
+            await logs.confirm_identity(membership._cluster_id, NODE)
+            view.set_identity(membership._cluster_id, -1)
+            opened = await member.open(preparation, lambda *_: FakeConfig(), own)  # type: ignore[arg-type]
+            link = ControllerLink(
+                NODE,
+                lambda: ControllerPlace(NODE),
+                local=lambda request: ask_here(member.controller, request),
+            )
+            ids = ProducerIds(ControllersProducerIds(link, NODE, lambda: member.registration.broker_epoch))
+            ids.keep_above(opened.highest_producer_id)
+            await member.announce([("127.0.0.1", 9)])
+            await member.settle(10)
+            lifecycle.configs.clear()
+        except BaseException:
+            await (membership.close() if member is None else member.close())
+            await keeper.close()
+            raise
+        return Broker(logs, keeper, view, member, ids, lifecycle, io)
 
     def directories(self) -> list[str]:
         """Names of the partition directories, over all log directories."""
-        return sorted(entry.name for path in self.paths for entry in path.iterdir() if entry.is_dir())
+        return sorted(
+            entry.name
+            for path in self.paths
+            if path.is_dir()
+            for entry in path.iterdir()
+            if entry.is_dir() and entry.name != KEEPER_DIRECTORY
+        )
 
 
 def fail_with(code: int) -> Any:

@@ -34,8 +34,7 @@ async def elect_leaders(
     A partition that has the wanted leader already gets ELECTION_NOT_NEEDED (`not_needed`), with all
     partitions too. Raises ClientError for the whole call.
     """
-    # All are named here: a broker that is not the controller any more answers "all" with no partition at
-    # all, and so without NOT_CONTROLLER.
+    # All are named here: where there are none, a broker that is not the controller any more could not say so.
     wanted = list(dict.fromkeys(await _all(cluster) if partitions is None else partitions))
     if not wanted:
         return {}

@@ -94,6 +94,8 @@ async def directories_failed(term: Term) -> None:
             hit |= set() if broker_id is None else {broker_id}
     await term.run(brokers.ask_directories(term.context, sorted(hit)))
     await term.store.delete_nodes(nodes)
+    # What could not be deleted may be by now.
+    await deletion.brokers_started(term, hit)
 
 
 async def directories_answered(term: Term, broker_id: int, errors: dict[PartitionKey, int]) -> None:

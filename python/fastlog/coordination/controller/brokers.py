@@ -99,8 +99,14 @@ def directories_answer(
     if not offline and before.isdisjoint(online):
         return []
     context.put_offline_in_directories(broker, (before - online) | offline)
-    failed = [Replica(key, broker) for key in sorted(offline - before)]
-    return (yield from replicas_failed(context, failed)) if failed else []
+    # Whether those of a topic that is being deleted can be, the answer to that says.
+    failed = [Replica(key, broker) for key in sorted(offline - before) if key[0] not in context.deleting]
+    if failed:
+        return (yield from replicas_failed(context, failed))
+    if not before.isdisjoint(online):
+        # They may lead again what nobody leads.
+        yield from partition_machine.pending_to_online(context)
+    return []
 
 
 def ask_directories(context: ControllerContext, brokers: Iterable[int]) -> Flow[None]:

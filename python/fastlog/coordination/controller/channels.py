@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.coordination.controller.channel_queue import ChannelQueue, ControlRequest
+from fastlog.wire import UnencodableMessage
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest, LeaderAndIsrResponse
 from fastlog.wire.messages.stop_replica import StopReplicaRequest, StopReplicaResponse
 from fastlog.wire.messages.update_metadata import UpdateMetadataRequest, UpdateMetadataResponse
@@ -120,14 +121,21 @@ class Channel:
             while (request := self._queue.take()) is None:
                 self._some.clear()
                 await self._some.wait()
-            answer = await self._until_answered(request)
-            self._on_answer(self.broker_id, request, answer)
+            try:
+                answer = await self._until_answered(request)
+            except UnencodableMessage as error:
+                # It would be so the next time, and hold up all that comes after it for ever.
+                _LOG.error("broker %d is not told something that cannot be: %s", self.broker_id, error)
+            else:
+                self._on_answer(self.broker_id, request, answer)
 
     async def _until_answered(self, request: ControlRequest) -> ControlResponse:
         told = False
         while True:
             try:
                 return await self._link.ask(request)
+            except UnencodableMessage:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it was, the broker has to learn of it
                 log = _LOG.debug if told else _LOG.warning
                 log("broker %d does not answer %s: %s", self.broker_id, request.API.name, error)

@@ -134,6 +134,10 @@ class ControllerContext:
             self._names.pop(topic_id, None)
         for names in (self.deleting, self.deletion_started, self.deletion_ineligible):
             names.discard(topic)
+        for broker, keys in self._offline_dirs.items():
+            if any(name == topic for name, _ in keys):
+                # Another topic of this name is none of those.
+                self._offline_dirs[broker] = frozenset(key for key in keys if key[0] != topic)
 
     def topic_id(self, topic: str) -> bytes:
         """The id of a topic, zero if it has none."""

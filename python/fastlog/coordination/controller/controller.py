@@ -47,6 +47,7 @@ from fastlog.coordination.controller.socket_link import knock
 from fastlog.coordination.controller.suspicion import Knock, Suspicions
 from fastlog.coordination.controller.term import Term, TreeWatches
 from fastlog.coordination.store import StoreError
+from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.znodes.controller_store import ControllerStore
 from fastlog.coordination.znodes.fenced_tree import ControllerMoved, FencedTree
 from fastlog.coordination.zookeeper.client import ZkClient
@@ -94,9 +95,10 @@ class Registration(Protocol):
 class Controller:
     """Used on the event loop. `start` when the broker is registered; `close`.
 
-    `on_session` must be called at each change of the state of `client`'s session. `local` is the broker in
-    this process; `make_link` reaches the others. `settings` is asked each time. `remembered` gives what this
-    broker was told of a partition by the controller before.
+    `on_event` is called when an event has been carried out. `on_session` must be called at each change of the
+    state of `client`'s session. `local` is the broker in this process; `make_link` reaches the others.
+    `settings` is asked each time. `remembered` gives what this broker was told of a partition by the former
+    controller.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Controller:
         tasks: Supervisor,
         *,
         knock: Knock = knock,
+        on_event: Callable[[], object] = lambda: None,
         remembered: failover.Remembered = lambda _key, _topic_id: None,
     ) -> None:
         self.node_id: Final = node_id
@@ -123,7 +126,7 @@ class Controller:
         self._tasks = tasks
         self._remembered = remembered
         self._election = Election(client, node_id, clock)
-        self._queue = EventQueue(tasks, self._failed)
+        self._queue = EventQueue(tasks, self._failed, on_event)
         self._term: Term | None = None
         self._suspicions = Suspicions(self._gone, self._back, knock=knock)
         self._timers: set[asyncio.TimerHandle] = set()
@@ -180,6 +183,16 @@ class Controller:
         """What the active controller knows, for metrics: to be read only."""
         return None if self._term is None else self._term.context
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is active, and has decided what its predecessor left undecided."""
+        return self._term is not None and self._term.has_begun and self.is_active
+
+    def is_deleting(self, topic: str) -> bool:
+        """Whether a deletion is under way, and waits for nobody who is away."""
+        context = self.context
+        return context is not None and topic in context.deleting - context.deletion_ineligible
+
     # -- requests: each is answered NOT_CONTROLLER when this broker is not, or ceases to be meanwhile --------
 
     async def alter_partition(self, request: AlterPartitionRequest, version: int) -> AlterPartitionResponse:
@@ -211,7 +224,7 @@ class Controller:
         return await self._ask(
             "ElectLeaders",
             lambda term: election_events.elect(term, request),
-            lambda: election_events.not_controller(request),
+            election_events.not_controller,
         )
 
     async def alter_reassignments(
@@ -284,6 +297,7 @@ class Controller:
             # Another broker may fare better.
             await self._give_up()
             raise StoreError(f"the failover has failed: {error}") from error
+        term.has_begun = True
         self._balance_in(_FIRST_BALANCE_SECONDS)
 
     def _begin_term(self) -> Term:
@@ -338,6 +352,7 @@ class Controller:
             )
             self._later(_AGAIN_SECONDS, lambda: self._queue.put(name, again, once=True))
         else:
+            _LOG.error("%s has failed", name)
             self._tasks.guard("controller-events").failed(error)
 
     def _later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
@@ -416,8 +431,9 @@ class Controller:
         self._suspicions.retain({(broker.id, broker.epoch) for broker in term.context.brokers.values()})
 
     async def _broker_modified(self, term: Term, name: str) -> None:
-        if name.isdecimal():
-            await broker_events.modified(term, int(name))
+        broker_id = broker_id_of(name)
+        if broker_id is not None:
+            await broker_events.modified(term, broker_id)
 
     def _gone(self, broker_id: int, epoch: int) -> None:
         self._put("Suspected", lambda term: broker_events.suspected(term, broker_id, epoch), once=False)

@@ -136,7 +136,8 @@ async def _begin(term: Term, topics: Collection[str]) -> None:
         await turns.step()
         if context.replica_phase(replica) is ReplicaPhase.DELETED:
             continue
-        if context.is_online(replica.broker, replica.key):
+        if replica.broker in context.brokers and replica.broker not in context.shutting_down:
+            # Of a directory that is offline it says so itself; of data that is lost nothing is left.
             there.append(replica)
         else:
             waiting.append(replica)

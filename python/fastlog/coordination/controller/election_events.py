@@ -34,10 +34,12 @@ async def load(term: Term) -> None:
 
 
 async def elect(term: Term, request: ElectLeadersRequest) -> ElectLeadersResponse:
-    """ElectLeaders. Where all partitions are meant, those that need no election are not answered."""
+    """ElectLeaders. Where all partitions are meant, those that need no election are not answered, nor are
+    those of topics that are being deleted.
+    """
     everything = request.topic_partitions is None
     keys: Iterable[PartitionKey] = (
-        list(term.context.partitions())
+        [key for key in term.context.partitions() if key[0] not in term.context.deleting]
         if request.topic_partitions is None
         else dict.fromkeys(
             (row.topic, number) for row in request.topic_partitions for number in row.partitions
@@ -51,16 +53,9 @@ async def elect(term: Term, request: ElectLeadersRequest) -> ElectLeadersRespons
     return _response(results)
 
 
-def not_controller(request: ElectLeadersRequest) -> ElectLeadersResponse:
-    """The answer of a broker that is not the controller: version 0 has no error but that of partitions."""
-    results: Results = {
-        (row.topic, number): (ErrorCode.NOT_CONTROLLER, None)
-        for row in request.topic_partitions or ()
-        for number in row.partitions
-    }
-    response = _response(results)
-    response.error_code = ErrorCode.NOT_CONTROLLER
-    return response
+def not_controller() -> ElectLeadersResponse:
+    """For a broker that is not the controller: what it tells clients it makes of what it knows itself."""
+    return ElectLeadersResponse(error_code=ErrorCode.NOT_CONTROLLER)
 
 
 async def from_tree(term: Term) -> None:

@@ -31,15 +31,20 @@ class _Event:
 
 
 class EventQueue:
-    """Used on the event loop. `on_failure` is awaited with what an event raised, before the next one."""
+    """Used on the event loop. `on_failure` is awaited with what an event raised, before the next one.
+
+    `on_event` is called after each.
+    """
 
     def __init__(
         self,
         tasks: Supervisor,
         on_failure: Callable[[str, Exception], Awaitable[None]],
+        on_event: Callable[[], object] = lambda: None,
     ) -> None:
         self._tasks = tasks
         self._on_failure = on_failure
+        self._on_event = on_event
         self._waiting: deque[_Event] = deque()
         self._names: set[str] = set()
         self._some = asyncio.Event()
@@ -125,6 +130,7 @@ class EventQueue:
                 await self._on_failure(event.name, error)
             finally:
                 self.running = ""
+            self._on_event()
 
 
 class Turns:

@@ -27,6 +27,9 @@ from fastlog.replication.partition import PartitionKey
 
 _LOG: Final = logging.getLogger(__name__)
 
+_MOST_LINES: Final = 20
+"""In the log, of one election: a broker that stays away may have been the only one of thousands."""
+
 Outcomes = dict[PartitionKey, Leadership | str]
 """Of each partition its new leadership, or why it has none."""
 
@@ -77,9 +80,11 @@ def to_online(
     # What is left NEW has failed. What was found to have a state already is elected like the others.
     others = [key for key in valid if context.phase(key) is not PartitionPhase.NEW and key not in outcomes]
     outcomes.update((yield from _elect(context, others, election, batch)))
-    for key, outcome in outcomes.items():
-        if isinstance(outcome, str):
-            _LOG.info("partition %s-%d gets no leader (%s): %s", *key, election.value, outcome)
+    without = [(key, outcome) for key, outcome in outcomes.items() if isinstance(outcome, str)]
+    for key, reason in without[:_MOST_LINES]:
+        _LOG.info("partition %s-%d gets no leader (%s): %s", *key, election.value, reason)
+    if len(without) > _MOST_LINES:
+        _LOG.info("%d more partitions get no leader (%s)", len(without) - _MOST_LINES, election.value)
     yield from send(batch)
     return outcomes
 

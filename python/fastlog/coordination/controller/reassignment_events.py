@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from fastlog.coordination.controller import deletion, reassignment
 from fastlog.coordination.controller.data import PartitionKey
+from fastlog.coordination.controller.events import Turns
 from fastlog.coordination.controller.term import Term
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import controller_json, paths
@@ -29,6 +31,8 @@ from fastlog.wire.messages.partition_admin import (
 
 _LOG: Final = logging.getLogger(__name__)
 
+_MOST_LINES: Final = 20
+"""Of what an old tool has asked for in vain: its node may name many thousands."""
 Targets = Mapping[PartitionKey, Sequence[int] | None]
 
 
@@ -117,8 +121,10 @@ async def from_tree(term: Term) -> None:
         if key not in term.context.reassigning or term.context.assignment(key).target != tuple(target)
     }
     errors = await _move(term, new)
-    for key, error in errors.items():
-        _LOG.error("partition %s-%d is not moved to %s: %s", *key, targets[key], error)
+    for key, error in islice(errors.items(), _MOST_LINES):
+        _LOG.error("partition %s-%d is not moved to %s: %s", *key, list(targets[key])[:20], error)
+    if len(errors) > _MOST_LINES:
+        _LOG.error("%d more partitions are not moved", len(errors) - _MOST_LINES)
     await _forget(term, errors)
     if not targets:
         await term.store.delete_nodes([paths.REASSIGNMENTS])
@@ -129,7 +135,9 @@ async def _move(term: Term, targets: Targets) -> dict[PartitionKey, KafkaError]:
     """Begins moves; gives those that are refused, and why."""
     errors: dict[PartitionKey, KafkaError] = {}
     done: list[PartitionKey] = []
+    turns = Turns()
     for key, target in targets.items():
+        await turns.step()
         try:
             assignment = reassignment.check_reassignment(term.context, key, target)
         except KafkaError as error:
@@ -158,8 +166,8 @@ async def _forget(term: Term, keys: Collection[PartitionKey]) -> None:
     """Takes partitions out of /admin/reassign_partitions; the node goes with the last one."""
     if not keys:
         return
-    asked = await _asked_in_tree(term)
-    left = {key: target for key, target in asked.items() if key not in keys}
+    asked, done = await _asked_in_tree(term), frozenset(keys)
+    left = {key: target for key, target in asked.items() if key not in done}
     if len(left) == len(asked):
         return
     if left:

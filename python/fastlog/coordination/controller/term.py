@@ -73,6 +73,8 @@ class Term:
         self.node_id: Final = node_id
         self.suspects: Final[set[int]] = set()
         """Brokers that are registered, and taken for failed (`suspicion`): they count as shutting down."""
+        self.has_begun = False
+        """Whether the failover is over."""
         self._settings = settings
         self._link_to = link_to
 

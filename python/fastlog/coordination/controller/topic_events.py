@@ -30,6 +30,9 @@ async def load(term: Term, names: Collection[str]) -> list[PartitionKey]:
         if topic_id is None:
             topic_id = random_uuid()
             await term.store.set_topic(name, topic_id, node.assignments)
+        elif (other := term.context.topic_named(topic_id)) not in (None, name):
+            _LOG.error("topic %s is left alone: topic %s has the same id", name, other)
+            continue
         term.context.put_topic(name, topic_id)
         for number, assignment in node.assignments.items():
             term.context.put_assignment((name, number), assignment)

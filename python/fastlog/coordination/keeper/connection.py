@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from fastlog.coordination.keeper.access import Identity, authenticate
 from fastlog.coordination.keeper.keeper import Keeper
@@ -74,14 +74,37 @@ class Wire(Protocol):
         ...
 
 
+class Answer(NamedTuple):
+    """What a packet of an answer would say."""
+
+    xid: int
+    zxid: int
+    outcome: Result | ZkError
+
+
+class DirectWire(Wire, Protocol):
+    """To a client in this process, which takes answers and events as they are."""
+
+    def tell(self, what: Answer | Event) -> None:
+        """Sends one."""
+        ...
+
+
 class KeeperConnection:
     """The server's side of one connection. `identities` is what the wire itself proves: the address.
 
-    `is_local`: it comes from the keeper's own process, and its session ends with that.
+    `is_local`: it comes from the keeper's own process, and its session ends with that. `direct` is the wire
+    if nothing is to be encoded for it but the handshake.
     """
 
     def __init__(
-        self, keeper: Keeper, wire: Wire, identities: list[Identity], *, is_local: bool = False
+        self,
+        keeper: Keeper,
+        wire: Wire,
+        identities: list[Identity],
+        *,
+        is_local: bool = False,
+        direct: DirectWire | None = None,
     ) -> None:
         self.identities = identities
         self.is_local = is_local
@@ -90,6 +113,7 @@ class KeeperConnection:
         self.sent = 0
         self._keeper = keeper
         self._wire = wire
+        self._direct = direct
         self._closed = False
         self._held = False
         self._answers_due = 0
@@ -118,6 +142,20 @@ class KeeperConnection:
             _LOG.exception("a request of %s failed", self._wire.peer)
             self.cut()
 
+    def ask(self, xid: int, request: Request) -> None:
+        """Takes a request of a client in this process, as it is. Never raises."""
+        if self._closed:
+            return
+        if not self._keeper.is_serving or not self.session_id:
+            self.cut()
+            return
+        self.received += 1
+        try:
+            self._carry_out(xid, request.op, request)
+        except Exception:  # noqa: BLE001 - one client's request must not cost the others
+            _LOG.exception("a request of %s failed", self._wire.peer)
+            self.cut()
+
     def lost(self) -> None:
         """The connection is gone."""
         self._closed = True
@@ -129,7 +167,11 @@ class KeeperConnection:
 
     def notify(self, event: Event) -> None:
         """A watch has fired."""
-        self.send(bytes(write_event(event)))
+        direct = self._direct
+        if direct is None:
+            self.send(bytes(write_event(event)))
+        else:
+            self._keeper.after_all(lambda: self._tell(direct, event))
 
     def cut(self) -> None:
         """Ends the connection at once: nothing more is taken of it, also of what has come already.
@@ -147,6 +189,11 @@ class KeeperConnection:
         self._wire.write(packet)
         if self._wire.unsent_bytes > self._keeper.settings.max_unsent_bytes:
             self._refuse("it does not take what it is sent")
+
+    def _tell(self, direct: DirectWire, what: Answer | Event) -> None:
+        if not self._closed:
+            self.sent += 1
+            direct.tell(what)
 
     def _refuse(self, reason: str) -> None:
         _LOG.warning(
@@ -185,8 +232,11 @@ class KeeperConnection:
             self.send(bytes(reply.write()))
 
     def _request(self, reader: Reader) -> None:
-        keeper = self._keeper
         xid, op = reader.int32(), reader.int32()
+        self._carry_out(xid, op, reader)
+
+    def _carry_out(self, xid: int, op: int, asked: Reader | Request) -> None:
+        keeper = self._keeper
         if self.session_id not in keeper.machine.sessions:
             # It ran out; the client learns so when it connects again.
             self.cut()
@@ -198,13 +248,18 @@ class KeeperConnection:
             self._wire.hold(True)
         outcome: Result | ZkError
         try:
-            outcome = self._answer(op, _parsed(op, reader))
+            outcome = self._answer(op, _parsed(op, asked) if isinstance(asked, Reader) else asked)
         except ZkError as error:
             outcome = error
         zxid = 0 if op == OpCode.AUTH else keeper.machine.zxid
-        packet = bytes(write_reply(xid, zxid, op, outcome))
         last = op == OpCode.CLOSE_SESSION or isinstance(outcome, AuthFailed)
-        keeper.after_all(lambda: self._reply(packet, last))
+        direct = self._direct
+        if direct is None:
+            packet = bytes(write_reply(xid, zxid, op, outcome))
+            keeper.after_all(lambda: self._reply(lambda: self._write(packet), last))
+        else:
+            answer = Answer(xid, zxid, outcome)
+            keeper.after_all(lambda: self._reply(lambda: self._tell(direct, answer), last))
 
     def _answer(self, op: int, request: Request | None) -> Result:
         if request is None:
@@ -255,11 +310,12 @@ class KeeperConnection:
             self._refuse("it has more watches than a connection may have")
             raise ZkError("too many watches", ZkCode.THROTTLED)
 
-    def _reply(self, packet: bytes, last: bool) -> None:
+    def _reply(self, say: Callable[[], None], last: bool) -> None:
+        say()
         if last:
-            self._say_and_close(packet)
+            if not self._closed:
+                self._wire.close()
             return
-        self._write(packet)
         self._answers_due -= 1
         if self._held and self._answers_due <= self._keeper.settings.max_unanswered // 2:
             self._held = False

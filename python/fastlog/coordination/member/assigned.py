@@ -4,16 +4,25 @@ Follows `ReplicaManager.becomeLeaderOrFollower` and `stopReplicas` of Kafka 3.9.
 
 | LeaderAndIsr, in this order                      | code                                              |
 |--------------------------------------------------|---------------------------------------------------|
+| no topic can have that name                      | INVALID_TOPIC_EXCEPTION                           |
+| no partition can have that number                | INVALID_PARTITIONS                                |
 | the partition's log directory is offline         | KAFKA_STORAGE_ERROR                               |
 | its directory is of another topic id             | INCONSISTENT_TOPIC_ID                             |
+| the request names that topic with another id,    | INCONSISTENT_TOPIC_ID                             |
+| which is the known one or came first             |                                                   |
 | its leader epoch is not above the known one      | STALE_CONTROLLER_EPOCH                            |
 | this broker is none of the replicas              | UNKNOWN_TOPIC_OR_PARTITION                        |
 | it is not new and not here, but may be in a      | KAFKA_STORAGE_ERROR                               |
 | directory that is offline                        |                                                   |
-| it is not new, was here, and is gone, and this   | KAFKA_STORAGE_ERROR: an empty log in its place    |
-| broker is to lead it                             | would pass lost data off as never written         |
+| it is not new, was here, and is gone, and no     | KAFKA_STORAGE_ERROR: an empty log in its place    |
+| other broker that lives leads it                 | would pass lost data off as never written         |
+| the same, where that it was here is not known,   | KAFKA_STORAGE_ERROR: the disk was replaced, and   |
+| but a log directory is new and the partition's   | followers would cut off all that they have        |
+| state is older than the broker's registration    |                                                   |
 
-The last line is not Kafka's. A follower that has lost its data gets it from its leader.
+The last two are not Kafka's: a follower that has lost its data gets it from its leader. Nor are the first
+two (`possible`), and that on an id that changes in the request: no controller sends such things, and what a
+defective one, or somebody else, sends must not reach another topic, or a place outside the log directories.
 """
 
 from __future__ import annotations
@@ -26,7 +35,9 @@ from fastlog.base.persistent_map import PersistentMap
 from fastlog.coordination.cluster_view import UNKNOWN_PARTITION, PartitionState, TopicState
 from fastlog.coordination.topic_names import is_internal
 from fastlog.errors import ErrorCode
-from fastlog.wire.messages.leader_and_isr import LeaderAndIsrPartitionState
+from fastlog.wire.messages.leader_and_isr import (
+    LeaderAndIsrPartitionState,
+)
 
 ANY_EPOCH: Final = (-2, -1)
 """Leader epochs of a StopReplica that are not compared: the topic is deleted, or the sender knows none."""
@@ -40,18 +51,19 @@ class OnDisk:
     """What is here of a partition: the topic id of its directory (None: there is none).
 
     `offline`: it cannot be used. `is_lost`: it was here once. `may_be_offline`: not all log directories can
-    be looked at.
+    be looked at. `may_be_lost`: one of them is new, and may be there in place of the one that it was in.
     """
 
     topic_id: bytes | None = None
     offline: bool = False
     is_lost: bool = False
     may_be_offline: bool = False
+    may_be_lost: bool = False
 
 
 def known_epoch(topic: TopicState | None, number: int) -> int:
     """The leader epoch in which a partition is assigned to this broker, -1 if it is not."""
-    if topic is None or number >= len(topic.partitions):
+    if topic is None or not 0 <= number < len(topic.partitions):
         return _NO_EPOCH
     return topic.partitions[number].leader_epoch
 
@@ -62,8 +74,14 @@ def assignment_error(
     node_id: int,
     assigned: TopicState | None,
     disk: OnDisk,
+    *,
+    has_source: bool,
 ) -> ErrorCode:
-    """Why a partition of a LeaderAndIsr is not taken, or NONE."""
+    """Why a partition of a LeaderAndIsr is not taken, or NONE.
+
+    `has_source`: another broker leads it, and lives, so that what is not here comes from there. Who follows
+    nobody yet may be the next to lead.
+    """
     if disk.offline:
         return ErrorCode.KAFKA_STORAGE_ERROR
     other_id = assigned is not None and assigned.topic_id != topic_id
@@ -73,10 +91,15 @@ def assignment_error(
         return ErrorCode.STALE_CONTROLLER_EPOCH
     if node_id not in wanted.replicas:
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    is_missed = disk.may_be_offline or (disk.is_lost and wanted.leader == node_id)
+    is_missed = disk.may_be_offline or (disk.is_lost and not has_source)
     if disk.topic_id is None and is_missed and not wanted.is_new:
         return ErrorCode.KAFKA_STORAGE_ERROR
     return ErrorCode.NONE
+
+
+def may_be_lost(wanted: LeaderAndIsrPartitionState, disk: OnDisk, *, has_source: bool) -> bool:
+    """Whether a partition that comes from nobody else may have been here: if it is older than this life."""
+    return disk.topic_id is None and disk.may_be_lost and not wanted.is_new and not has_source
 
 
 def state_of(wanted: LeaderAndIsrPartitionState) -> PartitionState:

@@ -20,6 +20,8 @@ from fastlog.wire.messages.update_metadata import (
 
 DELETED: Final = -2
 """The leader of a partition that is being deleted."""
+_LAST_PORT: Final = 2**16 - 1
+"""Nobody can connect to a higher one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,20 @@ class Changed:
 
 
 def brokers_of(request: UpdateMetadataRequest) -> tuple[BrokerInfo, ...]:
-    """The brokers that are alive, or shutting down."""
-    return tuple(
-        BrokerInfo(
+    """The brokers that are alive, or shutting down, each once."""
+    found = {
+        broker.id_: BrokerInfo(
             id=broker.id_,
             rack=broker.rack,
-            endpoints={entry.listener: (entry.host, entry.port) for entry in broker.endpoints},
+            endpoints={
+                entry.listener: (entry.host, entry.port)
+                for entry in broker.endpoints
+                if 0 <= entry.port <= _LAST_PORT
+            },
         )
         for broker in request.live_brokers
-    )
+    }
+    return tuple(found.values())
 
 
 def is_present(topic: UpdateMetadataTopicState) -> bool:
@@ -50,15 +57,20 @@ def is_present(topic: UpdateMetadataTopicState) -> bool:
 def in_turns(
     topics: Sequence[UpdateMetadataTopicState], partitions: int
 ) -> Iterator[list[UpdateMetadataTopicState]]:
-    """The topics in parts of about so many partitions."""
+    """The topics in parts of about so many partitions, none of which names a topic twice."""
     some: list[UpdateMetadataTopicState] = []
+    names: set[str] = set()
     count = 0
     for topic in topics:
+        if topic.topic_name in names:
+            yield some
+            some, names, count = [], set(), 0
         some.append(topic)
+        names.add(topic.topic_name)
         count += len(topic.partition_states)
         if count >= partitions:
             yield some
-            some, count = [], 0
+            some, names, count = [], set(), 0
     if some:
         yield some
 

@@ -72,7 +72,7 @@ class ConfigNotifications:
             try:
                 await self._look()
             except StoreError as error:
-                _LOG.debug("changes of configs are looked for again: %s", error)
+                _LOG.info("changes of configs are looked for again: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     def _told(self, event: Event) -> None:

@@ -18,6 +18,10 @@ class ControllerHere(Protocol):
         """Its epoch, while it is."""
         ...
 
+    def is_deleting(self, topic: str) -> bool:
+        """Whether it is about to delete a topic, and waits for nobody who is away."""
+        ...
+
     def topics_written(self) -> None:
         """Nodes of topics have changed: it need not wait for its watches to tell."""
         ...

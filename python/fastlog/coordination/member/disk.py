@@ -15,8 +15,12 @@ def on_disk(logs: LogManager, topic: str, partition: int) -> OnDisk:
     if closed is not None and closed.path is not None:
         # What only waits for room on the disk is tried again.
         return OnDisk(closed.topic_id, offline=closed.opening is None)
-    was_here = not logs.settings.allow_data_loss and _was_here(logs, topic, partition)
-    return OnDisk(is_lost=closed is not None or was_here, may_be_offline=not logs.complete)
+    is_missed = not logs.settings.allow_data_loss and was_here(logs, topic, partition)
+    return OnDisk(
+        is_lost=closed is not None or is_missed,
+        may_be_offline=not logs.complete,
+        may_be_lost=logs.may_have_lost_directories,
+    )
 
 
 def directory_id(logs: LogManager, topic: str, partition: int) -> bytes | None:
@@ -38,10 +42,13 @@ def give_up_lost(logs: LogManager, topic: str, partition: int) -> None:
             directory.forget_former((topic, partition))
 
 
-def _was_here(logs: LogManager, topic: str, partition: int) -> bool:
-    """Whether the checkpoints of the run before know the partition."""
+def was_here(logs: LogManager, topic: str, partition: int) -> bool:
+    """Whether the checkpoints of the run before know the partition, other than as one that it has deleted.
+
+    A run that was killed has not taken it out of them; the topic may have been made anew since.
+    """
     key = (topic, partition)
     return any(
         key in directory.former_recovery_points or key in directory.former_log_starts
         for directory in logs.directories
-    )
+    ) and not logs.retired.holds(topic, partition)

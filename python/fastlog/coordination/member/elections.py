@@ -8,7 +8,13 @@ from fastlog.coordination.cluster_view import ClusterView
 from fastlog.coordination.controller.controller import Controller
 from fastlog.coordination.member.view_waits import ViewWaits
 from fastlog.errors import ErrorCode
-from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse, PartitionResult
+from fastlog.wire.messages.partition_admin import (
+    ElectLeadersRequest,
+    ElectLeadersResponse,
+    PartitionResult,
+    ReplicaElectionResult,
+    TopicPartitions,
+)
 
 _MOST_SECONDS: Final = 300.0
 """A client that names a longer time-out has gone by then."""
@@ -19,6 +25,8 @@ async def elect_leaders(
 ) -> ElectLeadersResponse:
     """A code for each partition; REQUEST_TIMED_OUT where the view does not show the new leader in time."""
     response = await controller.elect_leaders(request)
+    if response.error_code == ErrorCode.NOT_CONTROLLER:
+        return _not_controller(request, view)
     context = controller.context
     if context is None:
         return response
@@ -45,3 +53,19 @@ async def elect_leaders(
         for _, row, _ in waiting:
             row.error_code = ErrorCode.REQUEST_TIMED_OUT
     return response
+
+
+def _not_controller(request: ElectLeadersRequest, view: ClusterView) -> ElectLeadersResponse:
+    """As Kafka's brokers say it, of each partition alone; all partitions are those that are known here."""
+    asked = request.topic_partitions
+    if asked is None:
+        asked = [
+            TopicPartitions(name, [*range(len(topic.partitions))]) for name, topic in view.topics.items()
+        ]
+    code = int(ErrorCode.NOT_CONTROLLER)
+    return ElectLeadersResponse(
+        replica_election_results=[
+            ReplicaElectionResult(row.topic, [PartitionResult(number, code) for number in row.partitions])
+            for row in asked
+        ]
+    )

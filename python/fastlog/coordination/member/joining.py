@@ -83,14 +83,18 @@ async def has_led_partitions(tree: MemberTree) -> bool:
 
 
 async def load_configs(tree: MemberTree, view: ClusterView, broker_configs: BrokerConfigs) -> None:
-    """Brings the overrides of brokers and groups into force. Raises StoreError, MetadataDamaged."""
+    """Brings the overrides of brokers and groups into force, those that can be read. Raises StoreError.
+
+    Not to start would leave no way to correct the others.
+    """
     brokers: dict[int | None, Mapping[str, str]] = {}
-    for name, configs in (await configs_below(tree, paths.BROKER_CONFIGS)).items():
+    of_brokers = await configs_below(tree, paths.BROKER_CONFIGS, leave_out_damaged=True)
+    for name, configs in of_brokers.items():
         if name == paths.DEFAULT:
             brokers[None] = configs
         elif name.isascii() and name.isdecimal():
             brokers[int(name)] = configs
-    groups = await configs_below(tree, paths.GROUP_CONFIGS)
+    groups = await configs_below(tree, paths.GROUP_CONFIGS, leave_out_damaged=True)
     view.set_broker_configs({key: values for key, values in brokers.items() if values})
     view.set_group_configs({unquote(name): values for name, values in groups.items() if values})
     broker_configs.adopt()

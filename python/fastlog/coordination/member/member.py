@@ -8,7 +8,7 @@ is told afterwards.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,14 +28,17 @@ from fastlog.coordination.member.config_notifications import ConfigNotifications
 from fastlog.coordination.member.controller_watch import ControllerWatch
 from fastlog.coordination.member.feature_watch import FeatureWatch
 from fastlog.coordination.member.overrides import TopicOverrides
+from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
 from fastlog.coordination.member.topic_writes import TopicWrites
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.member.view_waits import ViewWaits
+from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.topic_plan import TopicDefaults
 from fastlog.coordination.znodes import node_json, paths, registration
+from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
 from fastlog.replication.partition import PartitionKey
@@ -65,6 +68,8 @@ class Broker:
     registration: Callable[[], bytes]
     """What /brokers/ids/N says."""
     controller: Callable[[], ControllerSettings]
+    has_room: Callable[[], bool]
+    """Whether there is room for new metadata, as far as that is known here."""
     clock: Clock
     tasks: Supervisor
 
@@ -89,6 +94,8 @@ class Member:
             broker_epoch=lambda: self.registration.broker_epoch,
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
+            on_failure=lambda: self.topics.retry_later(self._ask_again),
+            made_at=self._made_at,
             topic_id_of=self._topic_id_of,
         )
         self.controller: Final = Controller(
@@ -100,12 +107,13 @@ class Member:
             broker.controller,
             broker.clock,
             broker.tasks,
+            on_event=lambda: self.topics.waits.changed(),
             remembered=self._remembered,
         )
         self.topics: Final = MemberTopics(
             broker.view,
             node_id=broker.node_id,
-            writes=TopicWrites(tree, self.controller),
+            writes=TopicWrites(tree, self.controller, broker.has_room),
             controller=self.controller,
             receiver=self.receiver,
             waits=ViewWaits(),
@@ -136,10 +144,23 @@ class Member:
         tree.client.session.on_state = self._on_session
 
     async def open(
-        self, preparation: Preparation, log_config_for: Callable[[str, Mapping[str, str]], LogConfig]
+        self,
+        preparation: Preparation,
+        log_config_for: Callable[[str, Mapping[str, str]], LogConfig],
+        own: OwnTree | None = None,
     ) -> Opened:
-        """Brings configs into force and opens the logs. Raises StoreError."""
+        """Brings configs into force and opens the logs. `own` is the tree if it is of this process.
+
+        Raises StoreError.
+        """
         await joining.load_configs(self._tree, self._broker.view, self._broker.broker_configs)
+        if own is not None:
+            opened = await own.open(self._broker.logs, self.overrides, log_config_for)
+            put = own.topics()
+            own.forget()
+            self._broker.view.put_topics(put)
+            self.topics.view_changed(Changed(put, []))
+            return opened
         return await joining.open_logs(
             self._tree, self._broker.logs, preparation, self.overrides, log_config_for
         )
@@ -218,7 +239,10 @@ class Member:
             # Topics that never had a leader, or are being deleted, are not told of at all.
             return view.controller_id >= 0 and (self.receiver.has_heard_of_topics or not self._awaits_topics)
         context = controller.context
-        if context is None or view.controller_id != self._broker.node_id:
+        if context is None or not controller.has_begun or view.controller_id != self._broker.node_id:
+            return False
+        # Who asked for a deletion before a crash may ask for a topic of that name now.
+        if any(controller.is_deleting(name) for name in context.deleting):
             return False
         for (name, number), leadership in context.leaderships.items():
             topic = view.topics.get(name)
@@ -228,10 +252,16 @@ class Member:
                 or topic.partitions[number].leader_epoch < leadership.leader_epoch
             ):
                 return False
-        return True
+        topics = (view.topics.get(name) for name in context.topics)
+        return all(topic is None or self.receiver.has_taken(topic) for topic in topics)
 
     def _view_changed(self, changed: Changed) -> None:
         self.topics.view_changed(changed)
+
+    async def _ask_again(self) -> None:
+        """What met an obstacle is tried again: the controller says once more what this broker is to lead."""
+        if self._announced and self.receiver.may_try_again:
+            await self._log_dir_events.tell()
 
     def _remembered(self, key: PartitionKey, topic_id: bytes) -> Leadership | None:
         """What the last controller has told of a partition."""
@@ -249,6 +279,10 @@ class Member:
     async def _partitions_of(self, topic: str) -> int:
         return await joining.partitions_of(self._tree, topic)
 
+    async def _made_at(self, keys: Sequence[PartitionKey]) -> Mapping[PartitionKey, int]:
+        made = await self._tree.made_at([paths.state(*key) for key in keys])
+        return {key: zxid for key, zxid in zip(keys, made, strict=True) if zxid is not None}
+
     async def _take(self, changed: set[Entity]) -> None:
         """Reads what has changed anew, and brings it into force. Raises StoreError."""
         names = [name for kind, name in changed if kind == "topics"]
@@ -259,13 +293,18 @@ class Member:
                 if configs.get(_UNCLEAN) == "true":
                     self.controller.unclean_enabled(name)
         for kind, name in sorted(changed):
-            if kind == "brokers" and (name == paths.DEFAULT or name.isdecimal()):
-                node_id = None if name == paths.DEFAULT else int(name)
-                configs = await self._read(paths.broker_config(node_id))
-                await self.topics.take_broker_configs(node_id, configs)
-            elif kind == "groups":
-                self._broker.view.put_group_configs({name: await self._read(paths.group_config(name))})
+            node_id = broker_id_of(name)
+            if kind == "brokers" and (name == paths.DEFAULT or node_id is not None):
+                if (values := await self._read(paths.broker_config(node_id))) is not None:
+                    await self.topics.take_broker_configs(node_id, values)
+            elif kind == "groups" and (values := await self._read(paths.group_config(name))) is not None:
+                self._broker.view.put_group_configs({name: values})
 
-    async def _read(self, path: str) -> dict[str, str]:
+    async def _read(self, path: str) -> dict[str, str] | None:
+        """The overrides in a node; None where it is damaged: they stay as they were. Raises StoreError."""
         node = await self._tree.read(path)
-        return {} if node is None else node_json.decode_config(path, node[0])
+        try:
+            return {} if node is None else node_json.decode_config(path, node[0])
+        except MetadataDamaged as error:
+            _LOG.error("settings stay as they were: %s", error)
+            return None

@@ -36,6 +36,10 @@ class TopicOverrides:
         known = self._known.get(name)
         return NONE if known is None else known[1]
 
+    def know(self, topics: Mapping[str, tuple[bytes, Overrides]]) -> None:
+        """Takes those of topics, with their ids, that were read elsewhere."""
+        self._known.update(topics)
+
     async def need(self, topics: Mapping[str, bytes]) -> None:
         """Reads those of topics (name and id) that are not known. Raises StoreError."""
         missing = [

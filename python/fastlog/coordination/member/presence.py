@@ -83,13 +83,14 @@ class LogDirEvents:
         """For `LogManager.add_failure_callback`."""
 
         def failed(path: Path, reason: str, partitions: Sequence[tuple[str, int]]) -> None:
-            task = asyncio.ensure_future(self._tell())
+            task = asyncio.ensure_future(self.tell())
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
         return failed
 
-    async def _tell(self) -> None:
+    async def tell(self) -> None:
+        """Returns when it is told."""
         while True:
             try:
                 # Once too often does no harm.

@@ -15,27 +15,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from fastlog.base.uuids import ZERO_UUID
 from fastlog.coordination.cluster_view import ClusterView, PartitionState, TopicState
+from fastlog.coordination.controller.events import Turns
 from fastlog.coordination.lifecycle import TopicObserver
 from fastlog.coordination.member import assigned, cluster_updates, former_topic
 from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
+from fastlog.coordination.member.obstacles import Obstacles
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
-from fastlog.errors import ErrorCode
+from fastlog.coordination.member.possible import Possible
+from fastlog.coordination.member.sorted_out import SortedOut, refusal
+from fastlog.errors import ErrorCode, FastlogError
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import FAILURES, PARALLEL_PARTITIONS, Outcome, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.disk_jobs import in_parallel, in_parts
 from fastlog.storage.log_manager import LogManager
 from fastlog.wire.messages.leader_and_isr import (
-    LeaderAndIsrPartitionError,
+    LeaderAndIsrPartitionState,
     LeaderAndIsrRequest,
     LeaderAndIsrResponse,
-    LeaderAndIsrTopicError,
     LeaderAndIsrTopicState,
 )
 from fastlog.wire.messages.stop_replica import (
@@ -43,7 +46,11 @@ from fastlog.wire.messages.stop_replica import (
     StopReplicaRequest,
     StopReplicaResponse,
 )
-from fastlog.wire.messages.update_metadata import UpdateMetadataRequest, UpdateMetadataResponse
+from fastlog.wire.messages.update_metadata import (
+    UpdateMetadataRequest,
+    UpdateMetadataResponse,
+    UpdateMetadataTopicState,
+)
 
 _LOG: Final = logging.getLogger(__name__)
 _PARTITIONS_PER_TURN: Final = 200
@@ -58,9 +65,10 @@ class ControlReceiver:
     """Used on the event loop, by the controller's connection or by the controller in this process.
 
     `broker_epoch` gives that of this broker's registration, -1 before it. `on_view` is called when the view
-    has changed. `partitions_of` reads how many partitions a topic has: which of them a group is in depends
-    on that, and the controller does not speak of those that never had a leader. `topic_id_of` reads the id of
-    a topic.
+    has changed, or partitions here. `partitions_of` reads how many partitions a topic has: which of them a
+    group is in depends on that, and the controller does not speak of those that never had a leader.
+    `made_at` reads when partitions were led for the first time, as the zxid of that; `topic_id_of` reads the
+    id of a topic. `on_failure` is called when partitions could not be had.
     """
 
     def __init__(
@@ -75,7 +83,9 @@ class ControlReceiver:
         broker_epoch: Callable[[], int],
         on_view: Callable[[cluster_updates.Changed], object],
         partitions_of: Callable[[str], Coroutine[None, None, int]],
+        made_at: Callable[[Sequence[PartitionKey]], Coroutine[None, None, Mapping[PartitionKey, int]]],
         topic_id_of: Callable[[str], Coroutine[None, None, bytes | None]],
+        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self.controller_epoch = 0
         """The highest that a request has named."""
@@ -90,8 +100,12 @@ class ControlReceiver:
         self._broker_epoch = broker_epoch
         self._on_view = on_view
         self._partitions_of = partitions_of
+        self._made_at = made_at
         self._topic_id_of = topic_id_of
         self._observer: TopicObserver | None = None
+        self._obstacles = Obstacles(logs, on_failure)
+        self._under_way: set[str] = set()
+        """Topics whose partitions are being brought to new states."""
         self._lock = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
 
@@ -103,49 +117,17 @@ class ControlReceiver:
         """Leads and follows as the controller says; a code for each partition. Raises StoreError."""
         async with self._lock:
             if error := self._refused(request):
-                return LeaderAndIsrResponse(error_code=int(error))
-            codes: dict[PartitionKey, ErrorCode] = {}
-            wanted: dict[str, dict[int, PartitionState]] = {}
-            ids = {topic.topic_name: topic.topic_id for topic in request.topic_states}
-            looked_at = 0
-            for topic in request.topic_states:
-                await self._make_room(topic)
-                known = self._reconciler.view.get(topic.topic_name)
-                for partition in topic.partition_states:
-                    number = partition.partition_index
-                    disk = on_disk(self._logs, topic.topic_name, number)
-                    code = assigned.assignment_error(partition, topic.topic_id, self._node_id, known, disk)
-                    codes[topic.topic_name, number] = code
-                    if code is ErrorCode.NONE:
-                        if partition.leader != self._node_id:
-                            give_up_lost(self._logs, topic.topic_name, number)
-                        state = assigned.state_of(partition)
-                        wanted.setdefault(topic.topic_name, {})[number] = state
-                    elif disk.is_lost and code is ErrorCode.KAFKA_STORAGE_ERROR:
-                        self._note_lost(topic.topic_name, number, topic.topic_id)
-                    looked_at += 1
-                    if not looked_at % _PARTITIONS_PER_TURN:
-                        await asyncio.sleep(0)
+                return await refusal(request, error)
+            found = await self._sort_out(request)
+            if found.suspects:
+                await self._find_lost(found)
             # Of all, first: what has been assigned when this fails would be refused as old the next time.
-            await self._overrides.need({name: ids[name] for name in wanted})
-            for some in in_parts(wanted.items(), _TOPICS_PER_PART):
-                codes |= await self._assign(ids, dict(some))
+            await self._overrides.need({name: found.ids[name] for name in found.wanted})
+            for some in in_parts(found.wanted.items(), _TOPICS_PER_PART):
+                found.codes |= await self._assign(found.ids, dict(some))
                 await asyncio.sleep(0)
-            return LeaderAndIsrResponse(
-                topics=[
-                    LeaderAndIsrTopicError(
-                        topic.topic_id,
-                        [
-                            LeaderAndIsrPartitionError(
-                                partition_index=part.partition_index,
-                                error_code=int(codes[topic.topic_name, part.partition_index]),
-                            )
-                            for part in topic.partition_states
-                        ],
-                    )
-                    for topic in request.topic_states
-                ]
-            )
+            self._on_view(cluster_updates.Changed([], []))
+            return await found.answer(request)
 
     async def update_metadata(self, request: UpdateMetadataRequest) -> UpdateMetadataResponse:
         """Shows the cluster as the controller sees it. Raises StoreError."""
@@ -155,7 +137,8 @@ class ControlReceiver:
             self._view.set_controller(request.controller_id)
             self._view.set_brokers(cluster_updates.brokers_of(request))
             gone: list[TopicState] = []
-            for some in cluster_updates.in_turns(request.topic_states, _PARTITIONS_PER_TURN):
+            topics = await self._possible(request)
+            for some in cluster_updates.in_turns(topics, _PARTITIONS_PER_TURN):
                 present = {
                     topic.topic_name: topic.topic_id for topic in some if cluster_updates.is_present(topic)
                 }
@@ -171,7 +154,7 @@ class ControlReceiver:
                 self.has_heard_of_topics = True
                 self._on_view(changed)
                 await asyncio.sleep(0)
-            if not request.topic_states:
+            if not topics:
                 self._on_view(cluster_updates.Changed([], []))
             if gone and self._observer is not None:
                 await self._forget_deleted(self._observer, gone)
@@ -236,6 +219,30 @@ class ControlReceiver:
         async with self._lock:
             await self._reconciler.configure_all()
 
+    def why_not_led(self, topic: str) -> Exception | None:
+        """What kept this broker from leading, or following, a partition of a topic as it was told to."""
+        return next(iter(self._obstacles.of(topic).values()), None)
+
+    def has_taken(self, topic: TopicState) -> bool:
+        """Whether this broker leads what the view says that it leads of a topic, or has met an obstacle.
+
+        The view may be told first.
+        """
+        if topic.name in self._under_way:
+            return False
+        here, failures = self._reconciler.view.get(topic.name), self._obstacles.of(topic.name)
+        return all(
+            partition.leader != self._node_id
+            or number in failures
+            or assigned.known_epoch(here, number) >= partition.leader_epoch
+            for number, partition in enumerate(topic.partitions)
+        )
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether there are such partitions, or some not deleted, whose log directories are not offline."""
+        return self._obstacles.may_try_again
+
     async def close(self) -> None:
         """Waits for what is under way."""
         async with self._lock:
@@ -246,6 +253,105 @@ class ControlReceiver:
         for index, topic in enumerate(topics):
             if topic.internal and topic.name not in self._view.topics:
                 topics[index] = cluster_updates.padded(topic, await self._partitions_of(topic.name))
+
+    async def _sort_out(self, request: LeaderAndIsrRequest) -> SortedOut:
+        """What of a request counts, and why the rest does not."""
+        others = {leader.broker_id for leader in request.live_leaders} - {self._node_id}
+        found = SortedOut()
+        possible, turns = Possible(), Turns(_PARTITIONS_PER_TURN)
+        for topic in request.topic_states:
+            known = self._reconciler.view.get(topic.topic_name)
+            numbers = (partition.partition_index for partition in topic.partition_states)
+            error = possible.problem(topic.topic_name, numbers, known)
+            if error is ErrorCode.NONE and topic.topic_name not in found.ids:
+                await self._make_room(topic)
+                known = self._reconciler.view.get(topic.topic_name)
+            if error is ErrorCode.NONE and not found.is_of(topic, known):
+                error = ErrorCode.INCONSISTENT_TOPIC_ID
+            found.refused.append(error)
+            if error is not ErrorCode.NONE:
+                self._log_refused(request.controller_id, topic.topic_name, error)
+                continue
+            for partition in topic.partition_states:
+                self._sort_in(found, topic, partition, known, has_source=partition.leader in others)
+                await turns.step()
+        return found
+
+    def _sort_in(
+        self,
+        found: SortedOut,
+        topic: LeaderAndIsrTopicState,
+        partition: LeaderAndIsrPartitionState,
+        known: TopicState | None,
+        *,
+        has_source: bool,
+    ) -> None:
+        name, number = topic.topic_name, partition.partition_index
+        disk = on_disk(self._logs, name, number)
+        code = assigned.assignment_error(
+            partition, topic.topic_id, self._node_id, known, disk, has_source=has_source
+        )
+        if code is ErrorCode.NONE:
+            states = found.wanted.setdefault(name, {})
+            if number in states and states[number].leader_epoch > partition.leader_epoch:
+                # The request names it twice.
+                return
+            if has_source:
+                give_up_lost(self._logs, name, number)
+            states[number] = assigned.state_of(partition)
+            if assigned.may_be_lost(partition, disk, has_source=has_source):
+                found.suspects.append((name, number))
+        elif code is ErrorCode.KAFKA_STORAGE_ERROR:
+            if disk.is_lost:
+                self._note_lost(name, number, topic.topic_id)
+            self._obstacles.note_refused(name, number)
+        found.codes[name, number] = code
+
+    async def _find_lost(self, found: SortedOut) -> None:
+        """Whether partitions that are not here were led before this life of the broker. Raises StoreError.
+
+        One that was made in it, by a controller that died before it could say that it is new, has nothing
+        that could be lost.
+        """
+        made = await self._made_at(found.suspects)
+        lost = {
+            (name, number): found.ids[name]
+            for name, number in found.suspects
+            if 0 < made.get((name, number), 0) < self._broker_epoch()
+        }
+        if not lost:
+            return
+        for name, number in lost:
+            found.wanted[name].pop(number, None)
+            found.codes[name, number] = ErrorCode.KAFKA_STORAGE_ERROR
+            self._obstacles.note_refused(name, number)
+        await self._logs.note_lost(lost)
+        _LOG.error(
+            "%d partitions stay offline, among them %s: they were led before, and a log directory was empty "
+            "when this broker started. Bring its directory back; or have others lead them (elect --unclean), "
+            "and start this broker again; or start it with --allow-data-loss to begin them anew, empty",
+            len(lost),
+            ", ".join(f"{name}-{number}" for name, number in list(lost)[:10]),
+        )
+
+    async def _possible(self, request: UpdateMetadataRequest) -> list[UpdateMetadataTopicState]:
+        """Topics without those that cannot be: views have no place for them."""
+        possible, turns = Possible(), Turns(_PARTITIONS_PER_TURN)
+        found: list[UpdateMetadataTopicState] = []
+        for topic in request.topic_states:
+            numbers = (partition.partition_index for partition in topic.partition_states)
+            error = possible.problem(topic.topic_name, numbers, self._view.topics.get(topic.topic_name))
+            if error is ErrorCode.NONE:
+                found.append(topic)
+            else:
+                self._log_refused(request.controller_id, topic.topic_name, error)
+            await turns.step()
+        return found
+
+    @staticmethod
+    def _log_refused(controller_id: int, topic: str, error: ErrorCode) -> None:
+        name = ascii(topic)[:300]
+        _LOG.warning("what controller %d says of topic %s is refused: %s", controller_id, name, error.name)
 
     def _refused(
         self, request: LeaderAndIsrRequest | UpdateMetadataRequest | StopReplicaRequest
@@ -272,8 +378,14 @@ class ControlReceiver:
             changed[name] = assigned.with_partitions(
                 before.get(name), name, ids[name], states, self._overrides.get(name)
             )
-        outcome = await self._reconciler.apply(before.updated(changed), each_on_its_own=True)
-        self._tell(outcome, {(name, number) for name, states in wanted.items() for number in states})
+        self._under_way.update(changed)
+        try:
+            outcome = await self._reconciler.apply(before.updated(changed), each_on_its_own=True)
+        finally:
+            self._under_way.difference_update(changed)
+        keys = {(name, number) for name, states in wanted.items() for number in states}
+        self._tell(outcome, keys)
+        self._obstacles.note(keys, outcome)
         return self._failed(outcome)
 
     async def _make_room(self, topic: LeaderAndIsrTopicState) -> None:
@@ -308,7 +420,7 @@ class ControlReceiver:
         self._tell(outcome, stopped)
         return self._failed(outcome)
 
-    async def _delete(self, keys: Iterable[PartitionKey]) -> dict[PartitionKey, ErrorCode]:
+    async def _delete(self, keys: Sequence[PartitionKey]) -> dict[PartitionKey, ErrorCode]:
         view = self._reconciler.view
         numbers: defaultdict[str, set[int]] = defaultdict(set)
         leftovers: list[PartitionKey] = []
@@ -327,6 +439,7 @@ class ControlReceiver:
         view = view.without(name for name, topic in after.items() if topic is None)
         outcome = await self._reconciler.delete(view, gone)
         failed = self._failed(outcome)
+        self._obstacles.note(keys, Outcome())
 
         async def remove(key: PartitionKey) -> None:
             topic_id = directory_id(self._logs, *key)
@@ -338,6 +451,7 @@ class ControlReceiver:
                     failed[key] = ErrorCode.KAFKA_STORAGE_ERROR
 
         await in_parallel(PARALLEL_PARTITIONS, leftovers, remove)
+        self._obstacles.note_deletions(keys, failed)
         return failed
 
     def _tell(self, outcome: Outcome, changed: set[PartitionKey]) -> None:
@@ -374,6 +488,9 @@ class ControlReceiver:
             for topic in gone:
                 try:
                     await observer.on_topic_deleted(topic)
+                except FastlogError as error:
+                    # As at a stop: whoever reads the groups next finds that it is another topic.
+                    _LOG.warning("what groups have of topic %s stays: %s", topic.name, error)
                 except Exception:  # noqa: BLE001 - the topic is gone, whatever is left of it elsewhere
                     _LOG.exception("what groups have of topic %s stays", topic.name)
 

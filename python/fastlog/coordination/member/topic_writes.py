@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from fastlog.coordination.assignment import Racks
@@ -33,18 +33,24 @@ from fastlog.coordination.zookeeper.requests import Check, Create, Delete, SetDa
 from fastlog.errors import ErrorCode, KafkaError
 
 _TRIES: Final = 5
-_LOOK_SECONDS: Final = 0.02
 _TOPICS_AT_ONCE: Final = 500
 
 Part = Check | Create | Delete | SetData
 
 
 class TopicWrites:
-    """Used on the event loop; topics are independent of each other. All methods raise KafkaError."""
+    """Used on the event loop; topics are independent of each other. All methods raise KafkaError.
 
-    def __init__(self, tree: MemberTree, controller: ControllerHere) -> None:
+    While `has_room` says that there is none, nothing new is stored. What ends a change that is stored still
+    is, and topics can be deleted.
+    """
+
+    def __init__(
+        self, tree: MemberTree, controller: ControllerHere, has_room: Callable[[], bool] = lambda: True
+    ) -> None:
         self._tree = tree
         self._controller = controller
+        self._has_room = has_room
 
     async def create(self, topics: Sequence[TopicRecord], *, fenced: bool) -> dict[str, KafkaError]:
         """Makes topics; returns why some could not be made: TOPIC_ALREADY_EXISTS, NOT_CONTROLLER,
@@ -57,6 +63,7 @@ class TopicWrites:
                 return error
             return None
 
+        self._check_room()
         fence = await self._fence() if fenced else []
         outcomes = await asyncio.gather(*map(made, topics))
         self._controller.topics_written()
@@ -70,6 +77,7 @@ class TopicWrites:
         Errors: UNKNOWN_TOPIC_OR_PARTITION, REASSIGNMENT_IN_PROGRESS, NOT_CONTROLLER, those of
         `plan_more_partitions`.
         """
+        self._check_room()
         for _ in range(_TRIES):
             fence = await self._fence()
             path = paths.topic(wanted.name)
@@ -123,6 +131,13 @@ class TopicWrites:
         self._controller.topics_written()
         return {name: error for name, error in zip(names, outcomes, strict=True) if error is not None}
 
+    async def is_being_deleted(self, name: str) -> bool:
+        """Whether the controller is to delete a topic, or does so: no broker shows it any more then."""
+        if topic_name_problem(name) is not None:
+            return False
+        (node,) = await self._read(paths.deletion(name))
+        return node is not None
+
     async def bring_back(self, topics: Sequence[TopicState]) -> None:
         """Makes the nodes of topics again that somebody has removed, as they are known here.
 
@@ -145,15 +160,6 @@ class TopicWrites:
         # Before the mark of the deletion: what is marked and not known is passed over.
         self._controller.topics_written()
 
-    async def gone(self, names: Sequence[str], seconds: float) -> bool:
-        """Whether the nodes of topics are removed within so many seconds."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while any(node is not None for node in await self._read(*map(paths.topic, names))):
-            if asyncio.get_running_loop().time() >= deadline:
-                return False
-            await asyncio.sleep(_LOOK_SECONDS)
-        return True
-
     async def missing(self, names: Sequence[str]) -> set[str]:
         """Which of these topics have no node."""
         # What is no name of a topic cannot be asked for.
@@ -173,6 +179,7 @@ class TopicWrites:
         `notify` is (start of the notification's path, entity's path). As in Kafka it needs a controller;
         for what Kafka does not have (`checked` false) it does not.
         """
+        self._check_room()
         change = Create(
             notify[0], node_json.encode_config_change(notify[1]), flags=CreateMode.PERSISTENT_SEQUENTIAL
         )
@@ -214,6 +221,10 @@ class TopicWrites:
                 continue
             return
         raise _storage_error("the connection to ZooKeeper breaks again and again")
+
+    def _check_room(self) -> None:
+        if not self._has_room():
+            raise _storage_error("the disk that the metadata is on is full")
 
     async def _fence(self) -> list[Part]:
         """What a write of the controller begins with. Raises KafkaError(NOT_CONTROLLER)."""

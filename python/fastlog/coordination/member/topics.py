@@ -8,8 +8,8 @@ those that come into being by being asked for, as well as configs, by any broker
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 from fastlog.base.tasks import Guard
 from fastlog.coordination.cluster_view import ClusterView, TopicState
@@ -37,9 +37,8 @@ from fastlog.errors import ErrorCode, KafkaError
 _LOG: Final = logging.getLogger(__name__)
 _ASKED_FOR_SECONDS: Final = 10.0
 """How long who asks for a topic waits for it to be led, before it is told to ask again: many partitions
-take seconds, and the broker with a tree of its own waits for them, too."""
+take seconds."""
 _DEFAULT_SECONDS: Final = 30.0
-_NAME_FREE_SECONDS: Final = 1.0
 _TERM_SECONDS: Final = 5.0
 
 
@@ -70,6 +69,8 @@ class MemberTopics(ConfigChanges):
         self._broker_configs = broker_configs
         self._defaults = defaults
         self._policy = policy
+        self._deleting: set[str] = set()
+        """Topics that requests which are under way have had deleted."""
 
     def view_changed(self, changed: Changed) -> None:
         """The view shows other topics now."""
@@ -115,6 +116,7 @@ class MemberTopics(ConfigChanges):
         INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
         INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, INVALID_REQUEST, POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
         """
+        seconds = self._patience(seconds)
         await self._check_controller(seconds)
         planned = self._plan(topics)
         if validate_only:
@@ -135,13 +137,16 @@ class MemberTopics(ConfigChanges):
         validate_only: bool = False,
         seconds: float = _DEFAULT_SECONDS,
     ) -> list[TopicState | Exception]:
-        """Lets topics grow, none of which stands twice. Errors: see `TopicWrites.grow`, REQUEST_TIMED_OUT."""
+        """Lets topics grow, none of which stands twice. Errors: those of `_growing` and
+        `TopicWrites.grow`, REQUEST_TIMED_OUT.
+        """
+        seconds = self._patience(seconds)
         await self._check_controller(seconds)
         outcomes: list[TopicState | Exception] = []
         totals: dict[str, int] = {}
         for item in wanted:
             try:
-                topic = self._find(item.name)
+                topic = await self._growing(item.name)
                 totals[item.name] = await self._writes.grow(item, self._view.racks(), store=not validate_only)
             except Exception as error:  # noqa: BLE001 - it is the topic's own
                 outcomes.append(error)
@@ -159,6 +164,16 @@ class MemberTopics(ConfigChanges):
             for outcome in outcomes
         ]
 
+    async def _growing(self, name: str) -> TopicState:
+        """A topic that is to grow. Raises KafkaError(UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION)."""
+        try:
+            return self._find(name)
+        except KafkaError:
+            if await self._writes.is_being_deleted(name):
+                text = f"topic '{name}' is being deleted"
+                raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, text) from None
+            raise
+
     async def delete_all(
         self, topics: Sequence[str | bytes], seconds: float = _DEFAULT_SECONDS
     ) -> list[TopicState | Exception]:
@@ -167,6 +182,7 @@ class MemberTopics(ConfigChanges):
         Errors: NOT_CONTROLLER, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, REQUEST_TIMED_OUT (it will be
         deleted), KAFKA_STORAGE_ERROR.
         """
+        seconds = self._patience(seconds)
         await self._check_controller(seconds)
         outcomes: list[TopicState | Exception] = []
         states: dict[str, TopicState] = {}
@@ -181,13 +197,30 @@ class MemberTopics(ConfigChanges):
             states[state.name] = state
             outcomes.append(state)
         await self._writes.bring_back([*states.values()])
-        failed: dict[str, KafkaError] = await self._writes.delete([*states])
-        going = [state for name, state in states.items() if name not in failed]
-        await self.waits.until(lambda: not any(map(self._is_there, going)), seconds)
-        # The name is free when the controller has removed the nodes, which is a moment later.
-        await self._writes.gone([state.name for state in going], min(seconds, _NAME_FREE_SECONDS))
+        asked = states.keys() - self._deleting
+        self._deleting |= asked
+        try:
+            failed: dict[str, KafkaError] = await self._writes.delete(sorted(asked))
+            going = [state for name, state in states.items() if name not in failed]
+            # The name is free when the controller has removed the nodes, which is a moment later.
+            await self.waits.until(
+                lambda: (
+                    not any(
+                        self._is_there(topic) or self._controller.is_deleting(topic.name) for topic in going
+                    )
+                ),
+                seconds,
+            )
+        finally:
+            self._deleting -= asked
         late = KafkaError(ErrorCode.REQUEST_TIMED_OUT, "the topic is being deleted")
-        failed |= {state.name: late for state in going if self._is_there(state)}
+        for state in going:
+            is_over = self._controller.is_active and not self._controller.is_deleting(state.name)
+            if self._is_there(state) or not is_over:
+                failed[state.name] = late
+            elif state.name not in asked:
+                # Another request has deleted it.
+                failed[state.name] = unknown_topic(state.name)
         return [
             failed.get(outcome.name, outcome) if isinstance(outcome, TopicState) else outcome
             for outcome in outcomes
@@ -201,11 +234,19 @@ class MemberTopics(ConfigChanges):
             _LOG.warning("whether topics that are not to be seen exist is not known: %s", error)
             return set()
 
+    def retry_later(self, action: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Starts `action` after a while, unless one is waiting already."""
+        self._changes.retry_later(action)
+
     async def close(self) -> None:
         """Waits for changes that are under way."""
         self.waits.close()
         await self._changes.close()
         await self._receiver.close()
+
+    def _patience(self, seconds: float) -> float:
+        """How long a change may take: where no other broker has a part in it, it is awaited in any case."""
+        return seconds if len(self._view.brokers()) > 1 else max(seconds, _DEFAULT_SECONDS)
 
     async def _check_controller(self, seconds: float) -> None:
         """Between two terms of this broker, with a new session, it is waited for the next one."""
@@ -233,12 +274,42 @@ class MemberTopics(ConfigChanges):
             ),
             seconds,
         )
+        failed |= await self._undo({name: record.topic_id for name, record in made.items()})
         return [
             item
             if isinstance(item, KafkaError)
             else failed.get(item.name) or self._outcome(item.name, item.topic_id, len(item.partitions), late)
             for item in planned
         ]
+
+    async def _undo(self, made: Mapping[str, bytes]) -> dict[str, KafkaError]:
+        """Deletes topics (names and ids) of which this broker was to lead what it cannot store; says why.
+
+        Their client is told that there is none, so there must not be one later either.
+        """
+        failed: dict[str, KafkaError] = {}
+        topics: list[TopicState] = []
+        for name, topic_id in made.items():
+            topic = self._view.topics.get(name)
+            reason = self._receiver.why_not_led(name)
+            if reason is not None and topic is not None and topic.topic_id == topic_id:
+                failed[name] = KafkaError(
+                    ErrorCode.KAFKA_STORAGE_ERROR, f"topic '{name}' cannot be stored: {reason}"
+                )
+                topics.append(topic)
+        if topics:
+            refused = await self._writes.delete([topic.name for topic in topics])
+            await self.waits.until(
+                lambda: (
+                    not any(
+                        self._is_there(topic) or self._controller.is_deleting(topic.name)
+                        for topic in topics
+                        if topic.name not in refused
+                    )
+                ),
+                _DEFAULT_SECONDS,
+            )
+        return failed
 
     def _outcome(
         self,
@@ -247,18 +318,23 @@ class MemberTopics(ConfigChanges):
         partitions: int,
         late: ErrorCode = ErrorCode.REQUEST_TIMED_OUT,
     ) -> TopicState | KafkaError:
+        if (reason := self._receiver.why_not_led(name)) is not None:
+            return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"topic '{name}' cannot be stored: {reason}")
         if self._is_led(name, topic_id, partitions):
             return self._view.topics[name]
         return KafkaError(late, f"topic '{name}' is stored, but not all of its partitions are led yet")
 
     def _is_led(self, name: str, topic_id: bytes | None, partitions: int) -> bool:
-        """Whether the view shows so many partitions of the topic with their leaders."""
+        """Whether the view shows so many partitions of the topic with their leaders, or one cannot be led."""
         topic = self._view.topics.get(name)
+        if topic is not None and topic_id in (None, topic.topic_id) and self._receiver.why_not_led(name):
+            return True
         return (
             topic is not None
             and topic_id in (None, topic.topic_id)
             and len(topic.partitions) >= partitions
             and all(partition.leader >= 0 for partition in topic.partitions)
+            and self._receiver.has_taken(topic)
         )
 
     def _is_there(self, topic: TopicState) -> bool:

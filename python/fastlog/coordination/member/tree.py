@@ -79,6 +79,14 @@ class MemberTree:
         await self.connected()
         return await self._reads.read_all(wanted)
 
+    async def made_at(self, wanted: Sequence[str]) -> list[int | None]:
+        """The zxids at which nodes were made; None for one that is missing. Raises StoreError."""
+        await self.connected()
+        return [
+            None if node is None or node.stat is None else node.stat.czxid
+            for node in await self._reads.nodes(wanted)
+        ]
+
     async def children(self, path: str) -> list[str]:
         """Names of the children, in order; none of a node that is missing. Raises StoreError."""
         await self.connected()

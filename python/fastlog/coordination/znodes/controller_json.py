@@ -6,6 +6,7 @@ go, and a leader that may be recovering.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,12 @@ _RECOVERING: Final = 1
 PROTOCOLS: Final[Mapping[str, int]] = {"PLAINTEXT": 0, "SSL": 1, "SASL_PLAINTEXT": 2, "SASL_SSL": 3}
 """`SecurityProtocol`: the numbers by the names."""
 _OFFLINE_DIR: Final = 1
+_ID: Final = re.compile(r"0|[1-9][0-9]{0,9}")
+_LAST_ID: Final = 2**31 - 1
+_LAST_EPOCH: Final = 2**31 - 1
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_LAST_PORT: Final = 2**16 - 1
+_LONGEST_TEXT: Final = 2**15 - 1
 
 
 class TopicNode(NamedTuple):
@@ -50,7 +57,10 @@ def decode_topic(path: str, data: bytes | None) -> TopicNode:
     return TopicNode(
         found.topic_id,
         {
-            number: Assignment(replicas, found.adding.get(number, ()), found.removing.get(number, ()))
+            # A broker that is named twice has one replica all the same.
+            number: Assignment(
+                tuple(dict.fromkeys(replicas)), found.adding.get(number, ()), found.removing.get(number, ())
+            )
             for number, replicas in enumerate(found.replicas)
         },
     )
@@ -71,8 +81,13 @@ def encode_state(state: Leadership, controller_epoch: int) -> bytes:
 
 
 def decode_state(path: str, data: bytes | None, version: int, zxid: int) -> Leadership:
-    """The same, read; `version` and `zxid` are those of the node's data. Raises MetadataDamaged."""
+    """The same, read; `version` and `zxid` are those of the node's data. Raises MetadataDamaged.
+
+    A state in the last epoch that there is can have no successor.
+    """
     fields = node_json.load(path, data)
+    if fields.get("leader_epoch") == _LAST_EPOCH:
+        raise MetadataDamaged(f"{path}: there is no leader epoch after {_LAST_EPOCH}")
     return Leadership(
         leader=node_json.number(path, fields.get("leader")),
         leader_epoch=node_json.number(path, fields.get("leader_epoch")),
@@ -85,17 +100,31 @@ def decode_state(path: str, data: bytes | None, version: int, zxid: int) -> Lead
 
 
 def decode_broker(path: str, data: bytes | None, epoch: int) -> LiveBroker:
-    """/brokers/ids/N; `epoch` is the czxid. Versions before 4 say no more than host and port."""
+    """/brokers/ids/N; `epoch` is the czxid. Versions before 4 say no more than host and port.
+
+    Raises MetadataDamaged, also for what no request can carry: all brokers are told of each other.
+    """
+    broker_id = broker_id_of(path.rpartition("/")[2])
+    if broker_id is None:
+        raise MetadataDamaged(f"{path[:200]} is of no broker")
     fields = node_json.load(path, data)
-    broker_id = int(path.rpartition("/")[2])
     protocols = fields.get("listener_security_protocol_map") or {}
+    if not isinstance(protocols, dict):
+        raise MetadataDamaged(f"{path}: the listeners' protocols are not an object")
     texts = fields.get("endpoints")
     if not isinstance(texts, list):
         texts = [f"PLAINTEXT://{fields.get('host')}:{fields.get('port')}"]
     endpoints = tuple(_endpoint(path, str(text), protocols) for text in texts)
     rack = fields.get("rack")
-    features = feature_node.supported(path, fields)
-    return LiveBroker(broker_id, epoch, endpoints, None if rack is None else str(rack), features)
+    text = None if rack is None else _short(path, str(rack))
+    return LiveBroker(broker_id, epoch, endpoints, text, feature_node.supported(path, fields))
+
+
+def broker_id_of(name: str) -> int | None:
+    """The id in the name of a node below /brokers/ids; None where it is none."""
+    if _ID.fullmatch(name) is None or (number := int(name)) > _LAST_ID:
+        return None
+    return number
 
 
 def encode_reassignments(targets: Mapping[tuple[str, int], Sequence[int]]) -> bytes:
@@ -140,9 +169,15 @@ def _rows(path: str, data: bytes | None) -> list[tuple[str, int, Mapping[str, An
 def _endpoint(path: str, text: str, protocols: Mapping[str, Any]) -> Endpoint:
     listener, separator, address = text.partition("://")
     host, colon, port = address.rpartition(":")
-    if not separator or not colon or not port.isdecimal():
+    if not separator or not colon or _PORT.fullmatch(port) is None or int(port) > _LAST_PORT:
         raise MetadataDamaged(f"{path}: {text[:100]!r} is no endpoint")
     protocol = str(protocols.get(listener, listener))
     if protocol not in PROTOCOLS:
         raise MetadataDamaged(f"{path}: {protocol[:50]!r} is no security protocol")
-    return Endpoint(listener, host.strip("[]"), int(port), PROTOCOLS[protocol])
+    return Endpoint(_short(path, listener), _short(path, host.strip("[]")), int(port), PROTOCOLS[protocol])
+
+
+def _short(path: str, text: str) -> str:
+    if len(text.encode("utf-8")) > _LONGEST_TEXT:
+        raise MetadataDamaged(f"{path}: {text[:100]!r} and so on is longer than {_LONGEST_TEXT} bytes")
+    return text

@@ -66,9 +66,10 @@ class ControllerStore:
 
     async def brokers(self, watch: Watch | None = None, each: Watch | None = None) -> dict[int, LiveBroker]:
         """All that are registered. `watch` is told when one comes or goes, `each` when one changes."""
-        names = [name for name in await self._tree.children(paths.BROKER_IDS, watch) if name.isdecimal()]
-        found = await self._tree.nodes([paths.broker_id(int(name)) for name in names], each)
-        brokers = [_broker(int(name), node) for name, node in zip(names, found, strict=True)]
+        names = await self._tree.children(paths.BROKER_IDS, watch)
+        ids = [number for name in names if (number := controller_json.broker_id_of(name)) is not None]
+        found = await self._tree.nodes([paths.broker_id(number) for number in ids], each)
+        brokers = [_broker(number, node) for number, node in zip(ids, found, strict=True)]
         return {broker.id: broker for broker in brokers if broker is not None}
 
     async def topic_names(self, watch: Watch | None = None) -> list[str]:
@@ -258,13 +259,13 @@ class ControllerStore:
     async def _delete_lot(self, parts: Sequence[Part]) -> None:
         try:
             await self._commit(parts)
-        except NoNode:
+        except (NoNode, NotEmpty) as error:
             if len(parts) > 1:
                 # In their order: children go before their parents.
                 for part in parts:
                     await self._delete_lot([part])
-        except NotEmpty as error:
-            _LOG.warning("a node is not removed: %s", error)
+            elif isinstance(error, NotEmpty):
+                _LOG.warning("a node is not removed: %s", error)
 
     async def _commit(self, parts: Sequence[Part]) -> list[Change]:
         """Raises ZkError as well, where a part cannot be."""

@@ -1,4 +1,4 @@
-"""Carries out changes of nodes, and says what kept one from it in the words of `MetadataStore`."""
+"""Carries out changes of nodes, and says what kept one from it in the words of `store`."""
 
 from __future__ import annotations
 

@@ -29,9 +29,12 @@ def dump(value: Mapping[str, Any]) -> bytes:
 
 
 def load(path: str, data: bytes | None) -> dict[str, Any]:
-    """The JSON object of a node. Raises MetadataDamaged."""
+    """The JSON object of a node, with texts that are Unicode. Raises MetadataDamaged."""
     try:
         value = json.loads(data or b"")
+        if data is not None and b"\\u" in data:
+            # What is escaped may be half a character, which nothing can be sent with, or logged.
+            dump(value)
     except (ValueError, RecursionError) as error:
         raise MetadataDamaged(f"{path} holds no JSON: {error}") from None
     if not isinstance(value, dict):

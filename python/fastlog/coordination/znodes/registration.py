@@ -40,6 +40,8 @@ _LOG: Final = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 0.25
 FORMER_LIFE_SECONDS: Final = 45.0
 """How long a session of this broker that was killed may live on: servers grant 40 s unless told otherwise."""
+_SESSIONS: Final = 1.5
+"""And how many sessions that has to be at the least."""
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _LOST: Final = (ConnectionLoss, SessionExpired)
 
@@ -133,7 +135,13 @@ async def check_addresses(tree: NodeTree, node_id: int, own: Collection[tuple[st
     for name, node in zip(others, nodes, strict=True):
         if node is None or node[0] is None:
             continue
-        for endpoint in decode_broker(paths.broker_id(int(name)), node[0], 0).endpoints:
+        try:
+            endpoints = decode_broker(paths.broker_id(int(name)), node[0], 0).endpoints
+        except MetadataDamaged as error:
+            # It is no broker to anybody.
+            _LOG.error("a broker's addresses are not looked at: %s", error)
+            continue
+        for endpoint in endpoints:
             if (endpoint.host, endpoint.port) in own:
                 raise StoreError(
                     f"{endpoint.host}:{endpoint.port} is advertised by broker {name} already: see "
@@ -151,7 +159,7 @@ class Registration:
         data: Callable[[], bytes],
         clock: Clock,
         *,
-        former_life_seconds: float = FORMER_LIFE_SECONDS,
+        former_life_seconds: float | None = None,
     ) -> None:
         self.node_id: Final = node_id
         self.broker_epoch = -1
@@ -172,7 +180,12 @@ class Registration:
             await self._register_in_session()
 
     async def _register_in_session(self) -> None:
-        deadline = self._clock.monotonic() + self._former_life_seconds
+        seconds = self._former_life_seconds
+        if seconds is None:
+            # The former life had one like this, which may be longer than the usual ones.
+            session_seconds = self._tree.client.session.timeout_ms / 1000
+            seconds = max(FORMER_LIFE_SECONDS, _SESSIONS * session_seconds)
+        deadline = self._clock.monotonic() + seconds
         told = False
         while True:
             await self._tree.connected()

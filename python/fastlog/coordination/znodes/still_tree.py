@@ -7,7 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
-from fastlog.coordination.keeper.offline import read_tree
 from fastlog.coordination.keeper.tree import Tree
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged
 from fastlog.coordination.znodes import node_json, paths
@@ -40,6 +39,8 @@ def read_metadata(directory: Path) -> ClusterMetadata | None:
 
     Nothing is changed. Blocks. Raises KeeperDamaged, MetadataDamaged.
     """
+    from fastlog.coordination.keeper.offline import read_tree  # a start has no need of it
+
     reading = _read(StillTree(read_tree(directory)))
     try:
         # It never waits for anything: a loop is not needed.

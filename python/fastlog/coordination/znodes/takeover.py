@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from fastlog.base.files import entries_synced
 from fastlog.coordination.embedded import KEEPER_DIRECTORY, MOVED_AWAY
 from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER, former_files, read_former_file
-from fastlog.coordination.store import (
-    ANY_VERSION,
-    ClusterMetadata,
-    MetadataDamaged,
-    MetadataStore,
-    StoreError,
-    TopicRecord,
-)
+from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, StoreError, TopicRecord
+from fastlog.coordination.znodes import node_json, paths
+from fastlog.coordination.znodes.fenced_tree import FencedTree, Part, in_lots
+from fastlog.coordination.znodes.node_changes import commit
+from fastlog.coordination.znodes.still_tree import read_metadata
+from fastlog.coordination.znodes.tree_loading import Loaded, Versions, load
+from fastlog.coordination.zookeeper.requests import Create, SetData
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -72,7 +70,6 @@ class FormerTree:
         if len(homes) > 1:
             places = ", ".join(map(str, homes))
             raise MetadataDamaged(f"metadata in more than one log directory: {places}. Move the older away")
-        from fastlog.coordination.znodes.still_tree import read_metadata  # hardly any start needs it
 
         found = await asyncio.to_thread(read_metadata, homes[0])
         if found is not None and found.cluster_id != cluster_id:
@@ -105,46 +102,96 @@ class FormerTree:
             _LOG.info("%s is in the ZooKeeper tree now, and kept as %s", home, MOVED_AWAY)
 
 
-async def take_over(tree: MetadataStore, stored: ClusterMetadata, former: ClusterMetadata) -> ClusterMetadata:
-    """Adds to the tree what is not there yet; gives all of it. May be called again after a crash.
+async def take_over(tree: FencedTree, former: ClusterMetadata, node_id: int, epoch: int) -> None:
+    """Adds to the tree what is not there yet; `epoch` is that of the controller, which this broker is.
 
-    The cluster ids must be equal. Raises StoreError; MetadataDamaged when the tree has what no take-over of
-    this file can have left there: both have been in force, and which of them is right is not for us to say.
+    May be called again after a crash. The cluster ids must be equal. Raises StoreError; MetadataDamaged when
+    the tree has what no take-over of this file can have left there: both have been in force, and which of
+    them is right is not for us to say.
     """
+    stored = await load(tree)
     _check_agreement(stored, former)
-    topics = dict(stored.topics)
-    for name, topic in former.topics.items():
-        made = topics.get(name)
-        if made is None:
-            (made,) = await tree.create_topics([_as_new(topic)])
-        # A crash may have come between any two of these.
-        if made.materialised < topic.materialised:
-            states = dict(enumerate(topic.partitions[: topic.materialised]))
-            made = (await tree.set_leadership({name: states}))[name]
-        if topic.deleting and not made.deleting:
-            (made,) = await tree.mark_deleting([replace(made, version=ANY_VERSION)])
-        topics[name] = made
-    brokers = dict(stored.broker_configs)
-    for node_id, configs in former.broker_configs.items():
-        if node_id not in brokers:
-            await tree.set_broker_configs(node_id, configs)
-            brokers[node_id] = configs
-    missing = {
-        key: configs for key, configs in former.group_configs.items() if key not in stored.group_configs
+    await add_topics(tree, stored, former.topics, epoch)
+    configs = {
+        paths.broker_config(of): values
+        for of, values in former.broker_configs.items()
+        if of not in stored.broker_configs
     }
-    if missing:
-        await tree.set_configs([], missing)
-    groups = {**stored.group_configs, **missing}
-    following = stored.next_producer_id
-    if following < former.next_producer_id:
-        await tree.allocate_producer_ids(1, at_least=former.next_producer_id - 1)
-        following = former.next_producer_id
-    return replace(
-        stored, topics=topics, broker_configs=brokers, group_configs=groups, next_producer_id=following
+    groups = {
+        paths.group_config(of): values
+        for of, values in former.group_configs.items()
+        if of not in stored.group_configs
+    }
+    if groups:
+        await tree.ensure(paths.GROUP_CONFIGS)
+    wanted = {path: node_json.encode_config(values) for path, values in (configs | groups).items()}
+    data, _ = await tree.read(paths.PRODUCER_IDS)
+    if node_json.decode_next_producer_id(paths.PRODUCER_IDS, data) < former.next_producer_id:
+        block = node_json.encode_producer_ids(node_id, former.next_producer_id - 1, 1)
+        wanted[paths.PRODUCER_IDS] = block
+    await _put(tree, wanted)
+
+
+async def add_topics(tree: FencedTree, stored: Loaded, topics: Mapping[str, TopicRecord], epoch: int) -> None:
+    """Adds what the tree has not of these topics: themselves, partitions, states, and marks of deletion.
+
+    A topic comes before its states, so that many of them need not be one request: who goes on after a crash
+    finds what is missing. Raises StoreError.
+    """
+    missing = [name for name in topics if name not in stored.topics]
+    # Overrides that a deleted topic has left: the new one has its own.
+    await _put(
+        tree,
+        {paths.topic_config(name): node_json.encode_config(topics[name].configs) for name in missing},
+        {
+            paths.topic_config(name): Create(
+                paths.topic(name), node_json.encode_topic(topics[name].topic_id, topics[name].partitions)
+            )
+            for name in missing
+        },
     )
+    groups: list[Sequence[Part]] = []
+    for name, topic in topics.items():
+        there, versions = stored.topics.get(name), stored.versions.get(name) or Versions(0)
+        if there is not None and len(topic.partitions) > len(there.partitions):
+            data = node_json.encode_topic(topic.topic_id, topic.partitions)
+            groups.append([SetData(paths.topic(name), data, versions.topic)])
+        for number in range(topic.materialised):
+            if number >= len(versions.states) or versions.states[number] is None:
+                data = node_json.encode_state(topic.partitions[number], epoch)
+                groups.append(state_parts(name, number, data, versions))
+        if topic.deleting and (there is None or not there.deleting):
+            groups.append([Create(paths.deletion(name))])
+    for lot in in_lots(groups):
+        await commit(tree, lot)
 
 
-def _check_agreement(stored: ClusterMetadata, former: ClusterMetadata) -> None:
+def state_parts(name: str, number: int, data: bytes, versions: Versions) -> list[Part]:
+    """What makes the state of a partition that has none; `versions` knows the parents then."""
+    parts: list[Part] = []
+    if versions.parents is None:
+        parts.append(Create(paths.partitions(name)))
+        versions.parents = set()
+    if number not in versions.parents:
+        parts.append(Create(paths.partition(name, number)))
+        versions.parents.add(number)
+    return [*parts, Create(paths.state(name, number), data)]
+
+
+async def _put(
+    tree: FencedTree, wanted: Mapping[str, bytes], beside: Mapping[str, Part] | None = None
+) -> None:
+    """Makes or replaces nodes; some together with something else."""
+    found = await tree.read_all([*wanted])
+    groups: list[Sequence[Part]] = []
+    for (path, data), node in zip(wanted.items(), found, strict=True):
+        part: Part = Create(path, data) if node is None else SetData(path, data, node[1])
+        groups.append([part] if beside is None else [part, beside[path]])
+    for lot in in_lots(groups):
+        await commit(tree, lot)
+
+
+def _check_agreement(stored: Loaded, former: ClusterMetadata) -> None:
     kinds: list[tuple[str, Mapping[Any, object], Mapping[Any, object]]] = [
         ("topic", _essence(stored), _essence(former)),
         ("the settings of broker", stored.broker_configs, former.broker_configs),
@@ -161,12 +208,8 @@ def _check_agreement(stored: ClusterMetadata, former: ClusterMetadata) -> None:
                 )
 
 
-def _essence(metadata: ClusterMetadata) -> dict[str, object]:
+def _essence(metadata: ClusterMetadata | Loaded) -> dict[str, object]:
     return {
         name: (topic.topic_id, [partition.replicas for partition in topic.partitions], dict(topic.configs))
         for name, topic in metadata.topics.items()
     }
-
-
-def _as_new(topic: TopicRecord) -> TopicRecord:
-    return replace(topic, materialised=0, deleting=False, version=0)

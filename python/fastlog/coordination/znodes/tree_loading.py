@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from urllib.parse import unquote
 
 from fastlog.base.uuids import random_uuid
-from fastlog.coordination.store import PartitionRecord, TopicRecord
+from fastlog.coordination.store import MetadataDamaged, PartitionRecord, TopicRecord
 from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.coordination.znodes import node_json, paths
 
@@ -158,12 +158,22 @@ def _partition(
     return PartitionRecord(replicas=replicas, isr=replicas, leader=leader)
 
 
-async def configs_below(tree: ReadableTree, parent: str) -> dict[str, Mapping[str, str]]:
-    """The overrides of all entities whose nodes are below `parent`, by the nodes' names."""
+async def configs_below(
+    tree: ReadableTree, parent: str, *, leave_out_damaged: bool = False
+) -> dict[str, Mapping[str, str]]:
+    """The overrides of all entities whose nodes are below `parent`, by the nodes' names.
+
+    Raises MetadataDamaged for one that cannot be read, unless these are left out.
+    """
     names = await tree.children(parent)
     found = await tree.read_all([f"{parent}/{name}" for name in names])
-    return {
-        name: MappingProxyType(node_json.decode_config(f"{parent}/{name}", node[0]))
-        for name, node in zip(names, found, strict=True)
-        if node is not None
-    }
+    configs: dict[str, Mapping[str, str]] = {}
+    for name, node in zip(names, found, strict=True):
+        try:
+            if node is not None:
+                configs[name] = MappingProxyType(node_json.decode_config(f"{parent}/{name}", node[0]))
+        except MetadataDamaged as error:
+            if not leave_out_damaged:
+                raise
+            _LOG.error("settings are left out: %s", error)
+    return configs

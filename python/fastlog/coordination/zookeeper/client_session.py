@@ -43,7 +43,7 @@ from fastlog.coordination.zookeeper.replies import (
     read_result,
 )
 from fastlog.coordination.zookeeper.requests import Auth, Bare, Read, Request, write_request
-from fastlog.coordination.zookeeper.transport import Connector, Transport
+from fastlog.coordination.zookeeper.transport import Connector, DirectTransport, Transport
 
 _LOG: Final = logging.getLogger(__name__)
 _LEAST_PAUSE: Final = 0.05
@@ -79,6 +79,7 @@ class _Link:
         self.handshake: asyncio.Future[ConnectReply] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
         self.transport: Transport | None = None
+        self.direct: DirectTransport | None = None
         self._session = session
 
     def packet_received(self, packet: bytes) -> None:
@@ -92,6 +93,19 @@ class _Link:
                 self.handshake.set_result(ConnectReply.read(Reader(packet)))
         except MalformedPacket as error:
             self.end(f"the server does not follow the protocol: {error}")
+
+    def answered(self, xid: int, zxid: int, outcome: Result | ZkError) -> None:
+        """See `DirectReceiver`."""
+        if not self.lost.done():
+            try:
+                self._session.take_answer(xid, zxid, outcome)
+            except MalformedPacket as error:
+                self.end(f"the server does not follow the protocol: {error}")
+
+    def notified(self, event: Event) -> None:
+        """See `DirectReceiver`."""
+        if not self.lost.done():
+            self._session.take_event(event)
 
     def transport_lost(self, reason: str) -> None:
         """See `Receiver`."""
@@ -230,6 +244,7 @@ class ZkSession:
         try:
             async with asyncio.timeout(self.timeout_ms / 1000 / servers):
                 link.transport = await connector(link)
+                link.direct = link.transport if isinstance(link.transport, DirectTransport) else None
                 reply = await self._shake_hands(link)
         except (OSError, TimeoutError) as error:
             _LOG.debug("no connection to a ZooKeeper server: %s", error)
@@ -301,13 +316,27 @@ class ZkSession:
 
     def take_packet(self, reader: Reader) -> None:
         """Takes a packet of the server, after the handshake. Raises MalformedPacket."""
-        self._heard_at = self._clock.monotonic()
         xid, zxid, code = read_header(reader)
+        if xid == Xid.EVENT:
+            self.take_event(read_event(reader))
+        else:
+            self._take(xid, zxid, code, reader)
+
+    def take_event(self, event: Event) -> None:
+        """A watch has fired."""
+        self._heard_at = self._clock.monotonic()
+        for watch in self.watches.take(event.type, event.path):
+            _call(watch, event)
+
+    def take_answer(self, xid: int, zxid: int, outcome: Result | ZkError) -> None:
+        """Takes an answer that is no packet. Raises MalformedPacket when it is not due."""
+        self._take(xid, zxid, outcome.code if isinstance(outcome, ZkError) else ZkCode.OK, outcome)
+
+    def _take(self, xid: int, zxid: int, code: int, answer: Reader | Result | ZkError) -> None:
+        self._heard_at = self._clock.monotonic()
         if zxid > 0:
             self.last_zxid = max(self.last_zxid, zxid)
-        if xid == Xid.EVENT:
-            self._fire(read_event(reader))
-        elif xid == Xid.PING:
+        if xid == Xid.PING:
             self._lease_until = max(self._lease_until, self._pinged_at + self.timeout_ms / 1000)
         elif xid == Xid.AUTH:
             if code == ZkCode.AUTH_FAILED:
@@ -315,14 +344,18 @@ class ZkSession:
                 self._connected.set()
                 self._drop("the server did not accept the credentials")
         elif xid != Xid.SET_WATCHES:
-            self._answer(xid, code, reader)
+            self._answer(xid, code, answer)
 
-    def _answer(self, xid: int, code: int, reader: Reader) -> None:
+    def _answer(self, xid: int, code: int, answer: Reader | Result | ZkError) -> None:
         if not self._waiting or self._waiting[0].xid != xid:
             raise MalformedPacket(f"an answer to request {xid}, which is not due")
         waiting = self._waiting[0]
         # One that cannot be read ends the connection, and fails like those after it.
-        result = read_result(waiting.request, reader) if code == ZkCode.OK else NOTHING
+        result = NOTHING
+        if isinstance(answer, Result):
+            result = answer
+        elif isinstance(answer, Reader) and code == ZkCode.OK:
+            result = read_result(waiting.request, answer)
         self._waiting.popleft()
         self._lease_until = max(self._lease_until, waiting.sent_at + self.timeout_ms / 1000)
         request, watch = waiting.request, waiting.watch
@@ -337,10 +370,6 @@ class ZkSession:
             _fail(waiting.answer, NoNode(getattr(request, "path", "")))
         else:
             _fail(waiting.answer, error_of(code, f"{request.op.name} {getattr(request, 'path', '')}"))
-
-    def _fire(self, event: Event) -> None:
-        for watch in self.watches.take(event.type, event.path):
-            _call(watch, event)
 
     def _expire(self, reason: str) -> None:
         _LOG.warning("the session %#x has expired: %s", self.session_id, reason)
@@ -362,7 +391,11 @@ class ZkSession:
             self.on_state(state)
 
     def _send(self, xid: int, request: Request) -> None:
-        if self._link is not None and self._link.transport is not None:
+        if self._link is None or self._link.transport is None:
+            return
+        if self._link.direct is not None:
+            self._link.direct.ask(xid, request)
+        else:
             self._link.transport.write(write_request(xid, request))
 
     def _drop(self, reason: str, kind: type[ConnectionLoss] | type[SessionExpired] = ConnectionLoss) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
+from fastlog.coordination.zookeeper.errors import ZkError
 from fastlog.coordination.zookeeper.jute import framed
+from fastlog.coordination.zookeeper.replies import Event, Result
+from fastlog.coordination.zookeeper.requests import Request
 
 _LENGTH_BYTES: Final = 4
 MAX_PACKET_BYTES: Final = 64 * 1024 * 1024
@@ -38,7 +41,29 @@ class Transport(Protocol):
         ...
 
 
-Connector: TypeAlias = Callable[[Receiver], Awaitable[Transport]]
+@runtime_checkable
+class DirectTransport(Transport, Protocol):
+    """A connection to a server in this process, which takes requests as they are, and answers so
+    (`DirectReceiver`): nothing is encoded. Only the packets of the handshake are."""
+
+    def ask(self, xid: int, request: Request) -> None:
+        """Sends a request. Does nothing on a connection that is gone."""
+        ...
+
+
+class DirectReceiver(Receiver, Protocol):
+    """Who is told of answers that are no packets."""
+
+    def answered(self, xid: int, zxid: int, outcome: Result | ZkError) -> None:
+        """A request has its result, or has failed."""
+        ...
+
+    def notified(self, event: Event) -> None:
+        """A watch has fired."""
+        ...
+
+
+Connector: TypeAlias = Callable[[DirectReceiver], Awaitable[Transport]]
 """Makes a connection to one server. Raises OSError."""
 
 

@@ -4,7 +4,8 @@
 |--------------------------------------------------|-----------------------|
 | a directory that is none of this broker's        | LOG_DIR_NOT_FOUND     |
 | one that is offline, or a partition that is      | KAFKA_STORAGE_ERROR   |
-| a partition of which this broker has no replica  | REPLICA_NOT_AVAILABLE |
+| a partition that there is not                    | UNKNOWN_TOPIC_OR_...  |
+| one of which this broker has no replica          | REPLICA_NOT_AVAILABLE |
 | one that is in that directory already            | none: nothing to do   |
 | a move                                           | UNSUPPORTED_VERSION   |
 
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from fastlog.errors import ErrorCode
 from fastlog.server.memory.answer_memory import ROW_BYTES
 from fastlog.server.requests.registry import handles
+from fastlog.server.requests.replica_lookup import missing_error
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.alter_replica_log_dirs import (
     AlterReplicaLogDirPartitionResult,
@@ -68,5 +70,7 @@ def _error(broker: BrokerServices, directory: LogDirectory | None, topic: str, p
         return ErrorCode.KAFKA_STORAGE_ERROR
     entry = broker.logs.table.get(topic, partition)
     if entry is None:
-        return ErrorCode.REPLICA_NOT_AVAILABLE
+        error = missing_error(broker, topic, partition)
+        is_elsewhere = error is ErrorCode.NOT_LEADER_OR_FOLLOWER
+        return ErrorCode.REPLICA_NOT_AVAILABLE if is_elsewhere else error
     return ErrorCode.NONE if entry.directory is directory else ErrorCode.UNSUPPORTED_VERSION

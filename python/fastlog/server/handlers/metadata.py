@@ -13,6 +13,8 @@ asked for by id.
 | LEADER_NOT_AVAILABLE       | per partition: no leader, it is dead, its log is offline, or (before version |
 |                            | 6) it lacks the listener                                                     |
 | LISTENER_NOT_FOUND         | per partition, from version 6 on: the leader lacks the client's listener     |
+| REPLICA_NOT_AVAILABLE      | per partition, in version 0 alone: replicas are left out which are dead, or  |
+|                            | lack the listener                                                            |
 | others                     | why auto-creation failed: INVALID_REPLICATION_FACTOR, POLICY_VIOLATION, ...  |
 | INVALID_REQUEST            | for all topics: an id or a null name before version 12                       |
 """
@@ -68,6 +70,8 @@ class _Asker:
     reachable: frozenset[int]
     unreachable: ErrorCode
     operations: int
+    leaves_out: bool
+    """Whether replicas that it cannot reach are left out, which is an error then: in version 0."""
 
 
 @handles(ApiKey.METADATA)
@@ -195,7 +199,7 @@ def _answer(
         else ErrorCode.LEADER_NOT_AVAILABLE
     )
     operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else UNKNOWN_OPERATIONS
-    asker = _Asker(ctx.broker, reachable, unreachable, operations)
+    asker = _Asker(ctx.broker, reachable, unreachable, operations, version == 0)
     of_ids = yield from pace.weigh(_by_id(snapshot, ids, asker), _STEP_BYTES)
     of_names = yield from pace.weigh(_by_name(snapshot, names, failures, asker), _STEP_BYTES)
     wants_cluster = request.include_cluster_authorized_operations and version <= _ALL_OPERATIONS_UNTIL
@@ -288,13 +292,18 @@ def _partition(topic: TopicState, index: int, asker: _Asker) -> MetadataResponse
     elif state.leader not in asker.reachable:
         is_alive = asker.broker.cluster.is_alive(state.leader)
         code = asker.unreachable if is_alive else ErrorCode.LEADER_NOT_AVAILABLE
+    leader, replicas, isr = -1 if code else state.leader, list(state.replicas), list(state.isr)
+    if asker.leaves_out:
+        replicas, isr = ([node for node in nodes if node in asker.reachable] for nodes in (replicas, isr))
+        if not code and len(replicas) + len(isr) < len(state.replicas) + len(state.isr):
+            code = ErrorCode.REPLICA_NOT_AVAILABLE
     return MetadataResponsePartition(
         error_code=int(code),
         partition_index=index,
-        leader_id=-1 if code else state.leader,
+        leader_id=leader,
         leader_epoch=state.leader_epoch,
-        replica_nodes=list(state.replicas),
-        isr_nodes=list(state.isr),
+        replica_nodes=replicas,
+        isr_nodes=isr,
         offline_replicas=[
             node
             for node in state.replicas

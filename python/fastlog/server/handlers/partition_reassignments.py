@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.partition_admin import (
@@ -40,6 +39,4 @@ async def listed(
 
 
 def _controller(ctx: RequestContext) -> Controller:
-    if ctx.broker.member is None:
-        raise KafkaError(ErrorCode.NOT_CONTROLLER)
     return ctx.broker.member.controller

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
@@ -20,6 +19,4 @@ if TYPE_CHECKING:
 @handles(ApiKey.UPDATE_FEATURES)
 async def handle(ctx: RequestContext, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse:
     """A code for each feature."""
-    if ctx.broker.member is None:
-        raise KafkaError(ErrorCode.NOT_CONTROLLER)
     return await ctx.broker.member.update_features(request, ctx.header.api_version)

@@ -124,7 +124,8 @@ class ProduceOperation(Append):
         elif self._plan.transactional_id is None and self._plan.is_transactional:
             # Without the id nobody would ever end the transaction, and `read_committed` consumers would stop.
             whole = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        if self.acks not in _ACKS:
+        bad_acks = self.acks not in _ACKS
+        if bad_acks:
             common = ErrorCode.INVALID_REQUIRED_ACKS
         for topic, partition, size in rows:
             replica = broker.replicas.get(topic, partition)
@@ -132,6 +133,8 @@ class ProduceOperation(Append):
                 error: int = whole
             elif replica is None:
                 error = missing_error(broker, topic, partition)
+                if bad_acks and error != ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+                    error = common
             else:
                 error = common
                 if not error and replica.settings.internal:

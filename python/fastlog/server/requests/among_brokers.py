@@ -26,11 +26,11 @@ OF_CLUSTERS: Final = frozenset(
         ApiKey.UPDATE_FEATURES,
     }
 )
-"""What a broker that is alone has no use for, and does not offer."""
+"""What a broker that is alone has no use for."""
 
 
 def member_of(ctx: RequestContext) -> Member | ErrorCode:
     """The member that a request of another broker is for, or why it is not taken."""
-    if ctx.broker.member is None or not ctx.session.listener.is_inter_broker:
+    if not ctx.session.listener.is_inter_broker:
         return ErrorCode.CLUSTER_AUTHORIZATION_FAILED
     return ctx.broker.member

@@ -59,14 +59,13 @@ class BrokerServices:
     registry: Registry
     turns: Turns
     searches: Searches
+    member: Member
     transactions: TransactionService | None = None
     """None: they are not offered, and the two that follow are not there either."""
     verifier: Verifier | None = None
     """What Produce and TxnOffsetCommit ask before they take what is transactional."""
     marker_writer: MarkerWriter | None = None
     """Who writes markers to the partitions that this broker leads."""
-    member: Member | None = None
-    """None: this broker is alone, with a keeper of its own."""
 
     @property
     def config(self) -> BrokerConfig:

@@ -1,5 +1,7 @@
 //! What is remembered of one producer (Kafka: `ProducerStateEntry`).
 
+use crate::batch::BatchHeader;
+
 /// How many batches a producer may have in flight, so that many are remembered for duplicates.
 pub(super) const BATCHES_KEPT: usize = 5;
 
@@ -20,6 +22,15 @@ pub(super) struct BatchMetadata {
 }
 
 impl BatchMetadata {
+    pub fn of(header: &BatchHeader) -> Self {
+        Self {
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+
     /// Sequence numbers wrap from 2^31-1 to 0, so the first one may be larger than the last one.
     pub fn first_sequence(&self) -> i32 {
         self.last_sequence.wrapping_sub(self.offset_delta) & i32::MAX
@@ -89,6 +100,17 @@ impl Entry {
         }
         self.batches[usize::from(self.len)] = batch;
         self.len += 1;
+    }
+
+    /// Takes in a batch from before the last one, and after all others.
+    pub fn recall(&mut self, batch: BatchMetadata) {
+        if let Some(last) = self.last_batch().copied()
+            && batch.last_offset < last.first_offset()
+        {
+            self.len -= 1;
+            self.push(batch);
+            self.push(last);
+        }
     }
 
     /// The remembered batch with exactly these sequence numbers.

@@ -259,12 +259,7 @@ impl ProducerState {
             return None;
         }
         let Some(marker) = control else {
-            entry.push(BatchMetadata {
-                last_sequence: header.last_sequence(),
-                last_offset: header.last_offset(),
-                offset_delta: header.last_offset_delta,
-                timestamp: header.max_timestamp,
-            });
+            entry.push(BatchMetadata::of(header));
             if header.is_transactional() && entry.txn_first_offset.is_none() {
                 entry.txn_first_offset = Some(header.base_offset);
                 self.open.insert(header.base_offset, header.producer_id);
@@ -282,6 +277,18 @@ impl ProducerState {
             aborted: marker.kind == ControlKind::Abort,
             last_stable_offset: oldest_open.unwrap_or(header.next_offset()),
         })
+    }
+
+    /// Takes note of a batch from before the last one of its producer, which is all that a snapshot has: those that are
+    /// recalled come in the order of the log.
+    pub fn recall(&mut self, header: &BatchHeader) {
+        if header.has_producer()
+            && !header.is_control()
+            && let Some(entry) = self.producers.get_mut(&header.producer_id)
+            && entry.epoch == header.producer_epoch
+        {
+            entry.recall(BatchMetadata::of(header));
+        }
     }
 
     /// Forgets the producers that have been silent for the expiration time and have no open transaction;

@@ -77,6 +77,42 @@ fn duplicates_get_their_first_answer_even_after_a_crash() {
     assert!(send(&log, 6).unwrap().duplicate);
 }
 
+/// A snapshot has the last batch of a producer alone, and any of five may come again.
+#[test]
+fn what_was_under_way_at_a_clean_stop_is_known_after_it() {
+    for rolled in [false, true] {
+        let (dir, log) = opened(&config());
+        let send = |log: &PartitionLog, id, sequence| {
+            log.append(&produced(id, 0, sequence, false), 0, AppendOptions::default())
+        };
+        for sequence in (0..14).step_by(2) {
+            for id in [7, 8] {
+                send(&log, id, sequence).unwrap();
+            }
+        }
+        if rolled {
+            log.roll().unwrap();
+        }
+        let end = log.log_end_offset();
+        log.close().unwrap();
+        let (log, _) = dir.open(&config(), clean(end));
+        for sequence in (4..14).step_by(2) {
+            for id in [7, 8] {
+                let again = send(&log, id, sequence).unwrap();
+                let first = i64::from(sequence) * 2 + (id - 7) * 2;
+                assert_eq!((again.first_offset, again.duplicate), (first, true));
+            }
+        }
+        match send(&log, 7, 2) {
+            Err(AppendError::Rejected(rejection)) => {
+                assert_eq!(rejection.code, ErrorCode::OutOfOrderSequenceNumber);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(send(&log, 7, 14).unwrap().first_offset, end);
+    }
+}
+
 #[test]
 fn transactions_hold_the_last_stable_offset() {
     let (dir, log) = opened(&config());

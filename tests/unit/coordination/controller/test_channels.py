@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.controller.channel_queue import ControlRequest
 from fastlog.coordination.controller.channels import Channels, ControlResponse, LocalLink
+from fastlog.coordination.controller.socket_link import VERSIONS
+from fastlog.wire import encode_request
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest, LeaderAndIsrResponse
 from fastlog.wire.messages.stop_replica import StopReplicaRequest, StopReplicaResponse
 from fastlog.wire.messages.update_metadata import UpdateMetadataRequest, UpdateMetadataResponse
@@ -128,3 +132,20 @@ async def test_the_broker_in_this_process_ends_what_it_has_begun() -> None:
     slow.let.set()
     await closing
     assert slow.ended == 1
+
+
+async def test_what_cannot_be_encoded_does_not_hold_up_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    class Encoding(Link):
+        async def ask(self, request: ControlRequest) -> ControlResponse:
+            encode_request(request, VERSIONS[request.API], 1, "controller")
+            return await super().ask(request)
+
+    answered: list[str] = []
+    channels = Channels(lambda _, request, __: answered.append(request.API.name), Supervisor())
+    channels.open(1, 7, Encoding())
+    assert channels.send(1, UpdateMetadataRequest(broker_epoch=7, controller_epoch=2**31))
+    assert channels.send(1, StopReplicaRequest(broker_epoch=7))
+    await until(lambda: answered)
+    assert answered == ["STOP_REPLICA"]
+    assert "broker 1 is not told something that cannot be: UpdateMetadataRequest" in caplog.text
+    await channels.close()

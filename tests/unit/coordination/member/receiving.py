@@ -11,12 +11,14 @@ from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.overrides import TopicOverrides
 from fastlog.coordination.member.receiver import ControlReceiver
 from fastlog.errors import ErrorCode
+from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.settings import StorageSettings
 from fastlog.wire.messages.leader_and_isr import (
+    LeaderAndIsrLiveLeader,
     LeaderAndIsrPartitionState,
     LeaderAndIsrRequest,
     LeaderAndIsrTopicState,
@@ -89,6 +91,8 @@ class Receiving:
         self.broker_epoch = BROKER_EPOCH
         self.changes: list[Changed] = []
         self.partitions = 0
+        self.made_at = BROKER_EPOCH + 1
+        """When all partitions were led for the first time."""
         self.topic_id: bytes | None = None
         """What the tree says of each topic."""
         self.receiver = ControlReceiver(
@@ -101,12 +105,16 @@ class Receiving:
             broker_epoch=lambda: self.broker_epoch,
             on_view=self.changes.append,
             partitions_of=self._partitions_of,
+            made_at=self._made_at,
             topic_id_of=self._topic_id_of,
         )
         self.receiver.observe(self.observer)
 
     async def _partitions_of(self, topic: str) -> int:
         return self.partitions
+
+    async def _made_at(self, keys: Sequence[PartitionKey]) -> Mapping[PartitionKey, int]:
+        return dict.fromkeys(keys, self.made_at)
 
     async def _topic_id_of(self, topic: str) -> bytes | None:
         return self.topic_id
@@ -127,14 +135,16 @@ class Receiving:
         topic_id: bytes = ID,
         controller_epoch: int = 1,
         broker_epoch: int = BROKER_EPOCH,
+        live: Sequence[int] = (OTHER,),
     ) -> ErrorCode | dict[int, ErrorCode]:
-        """LeaderAndIsr; the error of the whole, or the code of each partition."""
+        """LeaderAndIsr; the error of the whole, or the code of each partition. `live`: leaders that are."""
         answer = await self.receiver.leader_and_isr(
             LeaderAndIsrRequest(
                 controller_id=OTHER,
                 controller_epoch=controller_epoch,
                 broker_epoch=broker_epoch,
                 topic_states=[LeaderAndIsrTopicState(topic, topic_id, [*partitions])],
+                live_leaders=[LeaderAndIsrLiveLeader(node, "host", 1) for node in live],
             )
         )
         if answer.error_code:

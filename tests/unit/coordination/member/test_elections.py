@@ -15,6 +15,7 @@ from fastlog.wire.messages.partition_admin import (
     ElectLeadersResponse,
     PartitionResult,
     ReplicaElectionResult,
+    TopicPartitions,
 )
 
 
@@ -62,3 +63,22 @@ async def test_what_is_not_shown_in_time_is_told_so() -> None:
 
 async def test_a_topic_that_is_deleted_meanwhile_is_not_waited_for() -> None:
     assert await elected(ClusterView(), ViewWaits(), 30_000) == [0, 0, ErrorCode.ELECTION_NOT_NEEDED]
+
+
+async def test_who_is_not_the_controller_says_so_of_each_partition() -> None:
+    """No error of the whole, which version 0 has no place for; all partitions are those of the view."""
+
+    class Other(Controller):
+        async def elect_leaders(self, _: ElectLeadersRequest) -> ElectLeadersResponse:
+            return ElectLeadersResponse(error_code=ErrorCode.NOT_CONTROLLER)
+
+    controller: Any = Other()
+    view = ClusterView()
+    show(view, 4, 4)
+    for asked, numbers in ((None, [0, 1]), ([TopicPartitions("t", [1, 7])], [1, 7])):
+        answer = await elect_leaders(controller, view, ViewWaits(), ElectLeadersRequest(0, asked))
+        assert answer.error_code == 0
+        (topic,) = answer.replica_election_results
+        assert [(row.partition_id, row.error_code) for row in topic.partition_result] == [
+            (number, ErrorCode.NOT_CONTROLLER) for number in numbers
+        ]

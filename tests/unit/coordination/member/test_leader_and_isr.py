@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,10 @@ async def test_a_leader_that_has_lost_its_data_does_not_begin_anew(tmp_path: Pat
         0: offline,
         1: NONE,
     }
+    assert broker.logs.offline_reason("t", 0) is not None
+    # It is not led by anybody, and this broker alone may: what it said before must not be forgotten.
+    unled = replace(part(0, -1, 4, is_new=False), isr=[ME])
+    assert await broker.assign(unled) == {0: offline}
     assert broker.logs.offline_reason("t", 0) is not None
     # A follower gets it from its leader.
     assert broker.directories() == ["t-1"]

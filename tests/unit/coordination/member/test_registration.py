@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.base.clock import ManualClock
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.store import MetadataDamaged, StoreError
 from fastlog.coordination.znodes import paths, registration
@@ -69,10 +70,40 @@ async def test_another_broker_of_this_id_is_waited_for_and_then_given_up(tmp_pat
         assert await me.is_current()
 
 
+@pytest.mark.parametrize(("session_ms", "looks"), [(18_000, 2), (120_000, 6)])
+async def test_a_former_life_may_have_had_a_long_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, session_ms: int, looks: int
+) -> None:
+    monkeypatch.setattr(registration, "_PAUSE_SECONDS", 0)
+    async with World(tmp_path) as world:
+        await register(await world.client(), 1)
+        client = await world.client()
+        client.session.timeout_ms = session_ms
+        clock = ManualClock()
+        seen = 0
+
+        def data() -> bytes:
+            # Half a minute passes with each look.
+            nonlocal seen
+            seen += 1
+            clock.advance(31_000)
+            return b"me"
+
+        with pytest.raises(StoreError, match=r"another broker with this broker\.id runs"):
+            await Registration(tree_of(client), 1, data, clock).register()
+        assert seen == looks
+
+
 async def test_an_address_is_one_brokers(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         other, tree = await world.client(), tree_of(await world.client())
         await register(other, 2, port=9)
+        await registration.check_addresses(tree, 1, {("host2", 8), ("host1", 9)})
+        with pytest.raises(StoreError, match="host2:9 is advertised by broker 2"):
+            await registration.check_addresses(tree, 1, {("host2", 9)})
+        # One that is damaged is nobody's, and keeps nobody from starting.
+        await other.create(paths.broker_id(3), b"{")
+        await other.create(paths.broker_id(4), b'{"endpoints":["PLAINTEXT://host2:99999"]}')
         await registration.check_addresses(tree, 1, {("host2", 8), ("host1", 9)})
         with pytest.raises(StoreError, match="host2:9 is advertised by broker 2"):
             await registration.check_addresses(tree, 1, {("host2", 9)})

@@ -1,4 +1,4 @@
-"""A keeper in this process, and metadata stores over it whose connections can be made to break."""
+"""A keeper in this process, and connections to it that can be made to break."""
 
 from __future__ import annotations
 
@@ -10,13 +10,32 @@ from fastlog.base.tasks import Supervisor
 from fastlog.base.uuids import random_uuid
 from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
 from fastlog.coordination.keeper.local import local_connector
-from fastlog.coordination.store import PartitionRecord, TopicRecord
-from fastlog.coordination.znodes.metadata_store import TreeMetadataStore
-from fastlog.coordination.znodes.seat import ClusterSeat
-from fastlog.coordination.znodes.takeover import FormerFile
+from fastlog.coordination.member.adoption import adopt
+from fastlog.coordination.member.joining import find_identity
+from fastlog.coordination.member.tree import MemberTree
+from fastlog.coordination.store import ClusterMetadata, PartitionRecord, TopicRecord
+from fastlog.coordination.znodes import paths
+from fastlog.coordination.znodes.node_json import decode_cluster_id, decode_next_producer_id
+from fastlog.coordination.znodes.takeover import FormerFile, FormerTree
+from fastlog.coordination.znodes.tree_loading import load
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import ZkSession
 from fastlog.coordination.zookeeper.transport import Receiver, Transport
+from fastlog.storage.starting import Preparation
+
+
+async def said(tree: MemberTree) -> ClusterMetadata:
+    """All that a tree says."""
+    loaded = await load(tree)
+    ids, block = await tree.read_all([paths.CLUSTER_ID, paths.PRODUCER_IDS])
+    return ClusterMetadata(
+        cluster_id=decode_cluster_id(paths.CLUSTER_ID, None if ids is None else ids[0]),
+        topics=loaded.topics,
+        broker_configs=loaded.broker_configs,
+        next_producer_id=decode_next_producer_id(paths.PRODUCER_IDS, None if block is None else block[0]),
+        group_configs=loaded.group_configs,
+    )
+
 
 PARTITION = PartitionRecord((1,), (1,), 1)
 
@@ -67,6 +86,12 @@ class _Link:
     def transport_lost(self, reason: str) -> None:
         self._receiver.transport_lost(reason)
 
+    def answered(self, xid: int, zxid: int, outcome: object) -> None:
+        raise AssertionError("only packets pass here")
+
+    def notified(self, event: object) -> None:
+        raise AssertionError("only packets pass here")
+
     def write(self, packet: bytes | bytearray) -> None:
         if self.transport is None:
             return
@@ -96,25 +121,27 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         await self.keeper.stop()
 
-    def store(self, cutter: Cutter | None = None, *, former: Path | None = None) -> TreeMetadataStore:
-        """A store that is not loaded yet."""
-        return TreeMetadataStore(
-            self.seat(cutter), self.clock, None if former is None else FormerFile([former])
-        )
-
-    def seat(
-        self, cutter: Cutter | None = None, node_id: int = 1, *, own_keeper: bool = False
-    ) -> ClusterSeat:
+    def tree(self, cutter: Cutter | None = None) -> MemberTree:
+        """The cluster's tree, in a session of its own that has begun."""
         session = ZkSession(
             [cutter or local_connector(self.keeper, outlives=True)],
             self.clock,
             timeout_ms=2000,
             tasks=self.tasks,
         )
-        client = ZkClient(session, "/kafka")
-        seat = ClusterSeat(client, node_id, self.clock, self.tasks, wait_seconds=2, own_keeper=own_keeper)
-        session.on_state = seat.on_state
-        return seat
+        session.start()
+        return MemberTree(ZkClient(session, "/kafka"), wait_seconds=2)
+
+    async def adopt(self, former: FormerFile | FormerTree, cluster_id: str) -> ClusterMetadata:
+        """Has the metadata taken into the tree; gives what that says then."""
+        tree = self.tree()
+        try:
+            prepared = Preparation(cluster_id, 1, True, True, [], [])
+            assert await find_identity(tree, prepared, 1, None) == (cluster_id, 1)
+            await adopt(tree, cluster_id, 1, former, [], self.clock)
+            return await said(tree)
+        finally:
+            await tree.client.session.close()
 
     def nodes(self) -> dict[str, bytes | None]:
         """All nodes of the cluster, with their data."""
