@@ -9,6 +9,9 @@ mod entry;
 mod snapshot;
 #[cfg(test)]
 mod snapshot_tests;
+mod standing;
+#[cfg(test)]
+mod standing_tests;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +23,10 @@ use crate::compaction::LastRecord;
 use crate::env::FileSystem;
 use crate::error::{Error, ErrorCode, Result};
 use entry::{BatchMetadata, Entry, NO_EPOCH};
+use standing::{check_beginning, check_verified};
 
 pub use snapshot::{delete_snapshots_after, delete_snapshots_before, snapshot_offsets, snapshot_path};
+pub use standing::Standing;
 
 /// How many producers a partition remembers. Their ids are the clients' choice, so there has to be an end to it: some
 /// 20 MB. Beyond that those that were silent for longest are forgotten, as if they had expired.
@@ -43,17 +48,6 @@ pub enum SequenceVerdict {
         /// Largest timestamp of the earlier append.
         timestamp: i64,
     },
-}
-
-/// How a batch stands with the verification of its transaction; [`Default`] where that is none of its matters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// It begins a transaction here that its coordinator was not asked about, or whose answer is out of date.
-    pub unverified: bool,
-    /// The lowest first sequence that waits for the coordinator's answer: what lies behind it comes too early.
-    pub lowest_sequence: Option<i32>,
-    /// A producer of which nothing is known here begins with 0 (KAFKA-18202).
-    pub begins_with_zero: bool,
 }
 
 /// A transaction that a marker has just ended in this partition.
@@ -447,31 +441,6 @@ fn check_epoch(header: &BatchHeader, seen: i16) -> Result<(), Rejection> {
         header.producer_id, header.producer_epoch
     );
     Err(Rejection::new(ErrorCode::InvalidProducerEpoch, message))
-}
-
-/// A batch that begins a transaction must be known to its coordinator.
-fn check_verified(header: &BatchHeader, standing: Standing) -> Result<(), Rejection> {
-    if !standing.unverified {
-        return Ok(());
-    }
-    let message = format!(
-        "the partition is not known to be in the transaction of producer {}",
-        header.producer_id
-    );
-    Err(Rejection::new(ErrorCode::InvalidTxnState, message))
-}
-
-/// Sequence rules while the producer's transaction begins.
-fn check_beginning(header: &BatchHeader, standing: Standing, is_known: bool) -> Result<(), Rejection> {
-    let (id, first) = (header.producer_id, header.base_sequence);
-    let message = if standing.begins_with_zero && !is_known && first != 0 {
-        format!("producer {id} begins with sequence {first} instead of 0")
-    } else if standing.lowest_sequence.is_some_and(|lowest| first > lowest) {
-        format!("producer {id} sent sequence {first} before an earlier one was verified")
-    } else {
-        return Ok(());
-    };
-    Err(Rejection::new(ErrorCode::OutOfOrderSequenceNumber, message))
 }
 
 /// Sequence rules for a batch of a known producer that is no duplicate and not of an older epoch.
