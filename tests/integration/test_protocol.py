@@ -25,7 +25,7 @@ def test_api_versions_lists_what_is_served(client: RawClient, version: int) -> N
     answer = client.ask(request, version)
     assert answer.error_code == 0
     served = {entry.api_key: (entry.min_version, entry.max_version) for entry in answer.api_keys}
-    assert served[ApiKey.PRODUCE] == (0, 11)
+    assert served[ApiKey.PRODUCE] == (0, 12)
     assert served[ApiKey.FETCH] == (0, 17)
     assert served[ApiKey.METADATA] == (0, 12)
 

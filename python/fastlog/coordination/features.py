@@ -25,6 +25,7 @@ from fastlog.errors import ErrorCode, KafkaError
 __all__ = [
     "GROUP_VERSION",
     "KNOWN",
+    "TRANSACTION_VERSION",
     "Feature",
     "FeatureUpdate",
     "Levels",
@@ -53,7 +54,10 @@ class Feature:
 
 
 GROUP_VERSION: Final = Feature("group.version", 1)
-KNOWN: Final[Mapping[str, Feature]] = MappingProxyType({})
+TRANSACTION_VERSION: Final = Feature("transaction.version", 2)
+"""2: the end of a transaction raises its producer's epoch (KIP-890); clients begin to use it when it is
+finalized. The broker takes both protocols whatever is."""
+KNOWN: Final[Mapping[str, Feature]] = MappingProxyType({TRANSACTION_VERSION.name: TRANSACTION_VERSION})
 """By name: what can be finalized."""
 
 

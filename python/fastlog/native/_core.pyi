@@ -32,6 +32,7 @@ from fastlog.native.shapes import (
     ScrubPosition,
     SegmentRow,
     TimestampOffset,
+    TransactionalBatch,
 )
 
 __all__ = [
@@ -213,6 +214,9 @@ class ProducePlan:
     @property
     def is_transactional(self) -> bool:
         """Whether the first batch of any row says that it belongs to a transaction."""
+    @property
+    def transactional_batches(self) -> list[TransactionalBatch]:
+        """The first batches of rows that say so."""
     @property
     def version(self) -> int: ...
     @property
@@ -715,6 +719,15 @@ class Log:
     def last_stable_offset(self, high_watermark: int) -> int: ...
     def aborted_transactions(self, lo: int, hi: int) -> list[tuple[int, int]]:
         """(producer id, first offset) of the aborted transactions that touch offsets [lo, hi)."""
+    def begin_verification(
+        self, producer_id: int, epoch: int, sequence: int, *, raises_epoch: bool
+    ) -> int | None:
+        """The guard with which a transactional batch may be appended once the coordinator has said yes; None
+        when its transaction is open, so that nobody needs to be asked. Does not wait for writes.
+
+        `sequence` is the batch's first one; `raises_epoch` tells that its producer's epoch rises with each
+        transaction (`transaction.version` 2). Raises FastlogNativeError when too many are under way.
+        """
     def active_producers(self, above: int = ..., most: int = ...) -> list[ActiveProducer]:
         """The first `most` producers whose ids are larger than `above`, by id; all of them by default. Waits
         for the writer of the log."""
@@ -752,9 +765,18 @@ class IoEngine:
     def close(self) -> None:
         """Runs what was submitted, then joins the threads. Results can still be drained afterwards."""
     def produce(
-        self, token: int, plan: ProducePlan, targets: list[Log | int], leader_epochs: list[int]
+        self,
+        token: int,
+        plan: ProducePlan,
+        targets: list[Log | int],
+        leader_epochs: list[int],
+        guards: dict[int, int] | None = None,
     ) -> None:
         """Appends the rows of a plan: a Log takes the row's records, an error code is passed through.
+
+        `guards` has, by row, what `Log.begin_verification` gave, 0 for None: a transactional batch is taken
+        if its transaction is open, or with the guard that is in force, and is INVALID_TXN_STATE otherwise.
+        Rows without one are taken as they are.
 
         Result: list[ProduceResult] in row order. A row of an epoch that is over is NOT_LEADER_OR_FOLLOWER.
         """

@@ -34,8 +34,19 @@ current leader as (id, epoch))."""
 KeyValue: TypeAlias = tuple[bytes | None, bytes | None]
 """Key and value of one record."""
 
-AppendRow: TypeAlias = "tuple[Log, int, Sequence[KeyValue]]"
-"""What `IoEngine.append` takes per batch: (log, leader epoch, records)."""
+TransactionalBatch: TypeAlias = tuple[int, int, int, int]
+"""The first batch of a row of a Produce request that belongs to a transaction: (row, producer id, producer
+epoch, base sequence)."""
+
+AppendTransaction: TypeAlias = tuple[int, int, int | tuple[bool, int, int] | None]
+"""The transaction of a batch of the broker's own: (producer id, producer epoch, what the batch is to it).
+
+Either its records are part of it, with the guard that `Log.begin_verification` gave (0 for none, None where
+nobody verifies); or it is the marker that ends it: (whether it commits, epoch of its coordinator,
+`transaction.version`), and there are no records."""
+
+AppendRow: TypeAlias = "tuple[Log, int, Sequence[KeyValue], AppendTransaction | None]"
+"""What `IoEngine.append` takes per batch: (log, leader epoch, records, transaction)."""
 
 ProduceResult: TypeAlias = tuple[int, int, int, int, RecordErrors | None, str | None, int]
 """What `IoEngine.produce` and `append` report per row, in row order:
@@ -62,7 +73,7 @@ FetchRow: TypeAlias = tuple[
     int,
     tuple[int, int] | None,
     tuple[int, int] | None,
-    list[tuple[int, int]] | None,
+    bool,
     int,
     "Log | None",
     int,
@@ -73,7 +84,7 @@ FetchRow: TypeAlias = tuple[
 """One partition that `IoEngine.fetch` reads and answers:
 (topic, topic id of 16 bytes, partition, error code, high watermark, last stable offset, log start offset,
 diverging epoch as (epoch, end offset), current leader as (id, epoch),
-aborted transactions as (producer id, first offset), preferred read replica or -1,
+whether aborted transactions are told, preferred read replica or -1,
 log or None when there is nothing to read, fetch offset, exclusive upper offset, partition max bytes,
 keep the row in the answer although it is empty)."""
 

@@ -27,7 +27,7 @@ from fastlog.replication.purgatory import TURN_SECONDS, Operation, Purgatory
 
 if TYPE_CHECKING:
     from fastlog.native import Log, ProducePlan
-    from fastlog.native.shapes import AppendRow, KeyValue, ProduceResult
+    from fastlog.native.shapes import AppendRow, AppendTransaction, KeyValue, ProduceResult
     from fastlog.replication.committer import GroupCommitter
     from fastlog.replication.partition import Partition, PartitionKey
 
@@ -41,9 +41,13 @@ class AppendJobs(Protocol):
     """The native I/O (`IoLoop`)."""
 
     def produce(
-        self, plan: ProducePlan, targets: list[Log | int], leader_epochs: list[int]
+        self,
+        plan: ProducePlan,
+        targets: list[Log | int],
+        leader_epochs: list[int],
+        guards: dict[int, int] | None = None,
     ) -> asyncio.Future[list[ProduceResult]]:
-        """Appends the rows of a request where they are: in its frame."""
+        """Appends the rows of a request where they are: in its frame. `guards`: see `IoEngine.produce`."""
         ...
 
     def append(
@@ -67,7 +71,7 @@ class Appender:
         """Appends the rows of a request; `append` has one for each of them. What goes wrong it is told."""
         try:
             if any(append.replicas):
-                done = self._jobs.produce(plan, append.targets, append.epochs)
+                done = self._jobs.produce(plan, append.targets, append.epochs, append.guards)
                 done.add_done_callback(append.on_done)
             else:
                 append.end_refused()
@@ -90,7 +94,7 @@ class Appender:
                     batch.failed(error)
             else:
                 let_in.append(batch)
-                rows.append((replica.log, batch.epochs[0], batch.records))
+                rows.append((replica.log, batch.epochs[0], batch.records, batch.transaction))
         if not rows:
             return
         try:
@@ -115,6 +119,7 @@ class Append(Operation):
         "_waiting",
         "acks",
         "epochs",
+        "guards",
         "replicas",
         "results",
         "targets",
@@ -130,6 +135,8 @@ class Append(Operation):
         """By row; None for a row that is refused."""
         self.epochs: list[int] = []
         """The leader epoch in which each row was let in."""
+        self.guards: dict[int, int] | None = None
+        """By row, for those whose transaction was verified: see `IoEngine.produce`."""
         self.targets: list[Log | int] = []
         """The log that a row goes to, or the error code of one that is refused."""
         self.results: list[ProduceResult] = []
@@ -163,6 +170,10 @@ class Append(Operation):
             self.replicas.append(replica)
             self.epochs.append(replica.leader_epoch)
             self.targets.append(replica.log)
+
+    def refuse(self, row: int, error: int) -> None:
+        """Ends a row with an error that was let in before."""
+        self.replicas[row], self.epochs[row], self.targets[row] = None, -1, int(error)
 
     def end_refused(self) -> None:
         """Ends an append of which no row was let in."""
@@ -240,15 +251,21 @@ class Append(Operation):
 
 
 class Batch(Append):
-    """Records of the broker's own for one partition: one row."""
+    """Records of the broker's own for one partition, or the marker of a transaction: one row."""
 
-    __slots__ = ("records", "timeout_ms")
+    __slots__ = ("records", "timeout_ms", "transaction")
 
     def __init__(
-        self, appender: Appender, replica: Partition | None, records: Sequence[KeyValue], timeout_ms: int
+        self,
+        appender: Appender,
+        replica: Partition | None,
+        records: Sequence[KeyValue],
+        timeout_ms: int,
+        transaction: AppendTransaction | None = None,
     ) -> None:
         super().__init__(appender, ACKS_ALL)
         self.records = records
+        self.transaction = transaction
         self.timeout_ms = timeout_ms
         self.add(replica, 0 if replica is not None else ErrorCode.NOT_LEADER_OR_FOLLOWER)
 

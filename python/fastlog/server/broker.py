@@ -62,6 +62,7 @@ from fastlog.server.partition_hooks import (
     resign_groups,
     take_offline,
 )
+from fastlog.server.produce.markers import LeaderMarkers
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.metadata_cache import MetadataCache
@@ -95,7 +96,7 @@ class Broker:
     """One broker on one event loop: `start`, then `stop`; afterwards it is of no more use.
 
     `on_all_directories_failed` is called when no log directory is left; by default the process ends.
-    `marker_writer` makes what writes markers of transactions, which are not offered without it.
+    `marker_writer` makes what writes markers of transactions; with None these are not offered.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Broker:
         clock: Clock | None = None,
         *,
         on_all_directories_failed: Callable[[str], None] = halt,
-        marker_writer: MakeMarkerWriter | None = None,
+        marker_writer: MakeMarkerWriter | None = LeaderMarkers,
     ) -> None:
         self._live_config = LiveConfig(config)
         self._clock = clock or SystemClock()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from fastlog.coordination.features import TRANSACTION_VERSION
 from fastlog.coordination.transactions.completions import MarkerTarget, MarkerWriter
 from fastlog.coordination.transactions.marker_targets import LocalTarget, RemoteTarget
 from fastlog.coordination.transactions.markers import MissingTopics
@@ -93,6 +94,7 @@ def transaction_parts(
         tasks=tasks,
         target_of=target_of,
         missing_topics=missing_topics,
+        level=lambda: view.features.get(TRANSACTION_VERSION.name, 0),
     )
     verifier = CoordinatorVerifier(node_id=node_id, view=view, service=service, address=address)
     parts = TransactionParts(service, verifier)

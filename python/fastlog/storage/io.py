@@ -97,10 +97,15 @@ class IoLoop:
             self._room.forget(log)
 
     def produce(
-        self, plan: ProducePlan, targets: list[Log | int], leader_epochs: list[int]
+        self,
+        plan: ProducePlan,
+        targets: list[Log | int],
+        leader_epochs: list[int],
+        guards: dict[int, int] | None = None,
     ) -> asyncio.Future[list[ProduceResult]]:
-        """Appends the rows of `plan`; the results come in row order, errors as codes in the rows."""
-        return self._submit(targets, self._engine.produce, plan, targets, leader_epochs)
+        """Appends the rows of `plan`; the results come in row order, errors as codes in the rows. `guards`
+        of transactional rows: see `IoEngine.produce`."""
+        return self._submit(targets, self._engine.produce, plan, targets, leader_epochs, guards)
 
     def append(
         self, rows: list[AppendRow], *, timestamp_ms: int, codec: str

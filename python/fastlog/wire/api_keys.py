@@ -119,7 +119,7 @@ class Api:
 
 
 APIS: dict[ApiKey, Api] = {
-    ApiKey.PRODUCE: Api("Produce", 11, 9, "produce"),
+    ApiKey.PRODUCE: Api("Produce", 12, 9, "produce"),
     ApiKey.FETCH: Api("Fetch", 17, 12, "fetch"),
     ApiKey.LIST_OFFSETS: Api("ListOffsets", 9, 6, "offsets"),
     ApiKey.METADATA: Api("Metadata", 12, 9, "metadata"),

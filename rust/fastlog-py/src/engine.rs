@@ -1,11 +1,12 @@
 //! `IoEngine`: jobs in, tuples out. The worker threads hold no Python object and never take the GIL.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use fastlog_core::batch::BatchBuilder;
+use fastlog_core::batch::{BatchBuilder, ControlKind, ControlMarker};
 use fastlog_core::io_engine::{
-    self, AppendJob, AppendRow, Closed, FetchJob, FetchOutcome, Outcome, ProduceJob, ProduceRowOutcome,
-    ProduceTarget, ReplicateJob, ReplicateOutcome, ReplicateRow, Trouble,
+    self, AppendContent, AppendJob, AppendRow, Closed, FetchJob, FetchOutcome, Outcome, ProduceJob,
+    ProduceRowOutcome, ProduceTarget, ReplicateJob, ReplicateOutcome, ReplicateRow, Trouble,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -22,6 +23,24 @@ use crate::sending::{FileResponse, Socket};
 
 /// (key, value) of one record.
 type KeyValue = (Option<PyBackedBytes>, Option<PyBackedBytes>);
+
+/// The transaction that a row of `append` belongs to; see `AppendTransaction` in shapes.py.
+type TransactionTuple = (i64, i16, Stage);
+
+/// (log, leader epoch, records, transaction).
+type AppendTuple<'py> = (Bound<'py, Log>, i32, Vec<KeyValue>, Option<TransactionTuple>);
+
+/// The first `transaction.version` in which the end of a transaction raises its producer's epoch.
+const RAISES_EPOCH: i16 = 2;
+
+/// What a row does with its transaction.
+#[derive(FromPyObject)]
+enum Stage {
+    /// It ends it: whether it commits, epoch of the coordinator, `transaction.version`.
+    End((bool, i32, i16)),
+    /// Its records are part of it; the guard with which it may begin.
+    Part(Option<u64>),
+}
 
 /// Native threads that read, append and flush without ever taking the GIL.
 #[pyclass(frozen, module = "fastlog.native._core")]
@@ -51,26 +70,32 @@ impl IoEngine {
         py.detach(|| self.0.close());
     }
 
+    #[pyo3(signature = (token, plan, targets, leader_epochs, guards=None))]
     fn produce(
         &self,
         token: u64,
         plan: &ProducePlan,
         targets: &Bound<'_, PyList>,
         leader_epochs: Vec<i32>,
+        guards: Option<HashMap<usize, u64>>,
     ) -> PyResult<()> {
         let rows = plan.inner().rows().len();
         if targets.len() != rows || leader_epochs.len() != rows {
             return Err(PyValueError::new_err(format!("the plan has {rows} rows")));
         }
-        let target = |(target, epoch): (Bound<'_, PyAny>, i32)| {
+        let target = |(row, (target, epoch)): (usize, (Bound<'_, PyAny>, i32))| {
             Ok(match target.cast::<Log>() {
-                Ok(log) => ProduceTarget::Append(log.get().inner().clone(), epoch),
+                Ok(log) => {
+                    let guard = guards.as_ref().and_then(|guards| guards.get(&row).copied());
+                    ProduceTarget::Append(log.get().inner().clone(), epoch, guard)
+                }
                 Err(_) => ProduceTarget::Refuse(target.extract()?),
             })
         };
         let targets = targets
             .iter()
             .zip(leader_epochs)
+            .enumerate()
             .map(target)
             .collect::<PyResult<_>>()?;
         let job = ProduceJob {
@@ -85,22 +110,44 @@ impl IoEngine {
         &self,
         py: Python<'_>,
         token: u64,
-        rows: Vec<(Bound<'_, Log>, i32, Vec<KeyValue>)>,
+        rows: Vec<AppendTuple<'_>>,
         timestamp_ms: i64,
         codec: &str,
     ) -> PyResult<()> {
         let codec = codec_named(codec)?;
-        let row = |(log, leader_epoch, records): (Bound<'_, Log>, i32, Vec<KeyValue>)| {
+        let row = |(log, leader_epoch, records, transaction): AppendTuple<'_>| {
             let mut batch = BatchBuilder::new(codec);
             for (key, value) in &records {
                 batch
                     .append(timestamp_ms, key.as_deref(), value.as_deref(), [])
                     .into_py_result(py)?;
             }
+            let content = match transaction {
+                None => AppendContent::Records(batch),
+                Some((id, epoch, Stage::Part(guard))) => {
+                    AppendContent::Transactional(batch.producer(id, epoch, -1), guard)
+                }
+                Some((id, epoch, Stage::End((commits, coordinator_epoch, version)))) => {
+                    let kind = if commits {
+                        ControlKind::Commit
+                    } else {
+                        ControlKind::Abort
+                    };
+                    AppendContent::Marker {
+                        marker: ControlMarker {
+                            kind,
+                            coordinator_epoch,
+                        },
+                        producer: (id, epoch),
+                        raised_epoch: version >= RAISES_EPOCH,
+                        timestamp_ms,
+                    }
+                }
+            };
             Ok(AppendRow {
                 log: log.get().inner().clone(),
                 leader_epoch,
-                batch,
+                content,
             })
         };
         let job = AppendJob {

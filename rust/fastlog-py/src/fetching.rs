@@ -134,7 +134,7 @@ fn fetch_row(row: &Bound<'_, PyAny>) -> PyResult<FetchRow> {
         log_start_offset: field(6)?.extract()?,
         diverging_epoch: field(7)?.extract()?,
         current_leader: field(8)?.extract()?,
-        aborted: field(9)?.extract()?,
+        committed: field(9)?.extract()?,
         preferred_read_replica: field(10)?.extract()?,
         log: if log.is_none() {
             None

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use fastlog_core::log::{ScrubPosition, TimestampOffset};
+use fastlog_core::log::{ScrubPosition, TimestampOffset, VerifiedBatch};
 use fastlog_core::{
     AppendError, AppendInfo as CoreInfo, AppendOptions, CompactionOptions, OpenOptions, PartitionLog,
     RecoveryReport, SystemClock,
@@ -423,6 +423,24 @@ impl Log {
             .into_iter()
             .map(|txn| (txn.producer_id, txn.first_offset))
             .collect()
+    }
+
+    #[pyo3(signature = (producer_id, epoch, sequence, *, raises_epoch))]
+    fn begin_verification(
+        &self,
+        py: Python<'_>,
+        producer_id: i64,
+        epoch: i16,
+        sequence: i32,
+        raises_epoch: bool,
+    ) -> PyResult<Option<u64>> {
+        let batch = VerifiedBatch {
+            producer_id,
+            epoch,
+            sequence,
+            raises_epoch,
+        };
+        self.detached(py, |log| log.begin_verification(&batch))
     }
 
     #[pyo3(signature = (above=i64::MIN, most=usize::MAX))]

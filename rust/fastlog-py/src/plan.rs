@@ -41,7 +41,7 @@ pub fn endpoints(tuples: Vec<EndpointTuple>) -> Vec<NodeEndpoint> {
     tuples.into_iter().map(endpoint).collect()
 }
 
-/// A Produce request of versions 3 to 11 as flat rows; the records stay in the frame.
+/// A Produce request of versions 3 to 12 as flat rows; the records stay in the frame.
 #[pyclass(frozen, module = "fastlog.native._core")]
 #[derive(Debug)]
 pub struct ProducePlan(Arc<wire::ProducePlan>);
@@ -84,6 +84,21 @@ impl ProducePlan {
     #[getter]
     fn is_transactional(&self) -> bool {
         self.0.is_transactional()
+    }
+
+    #[getter]
+    fn transactional_batches(&self) -> Vec<(usize, i64, i16, i32)> {
+        self.0
+            .transactional_batches()
+            .map(|(row, header)| {
+                (
+                    row,
+                    header.producer_id,
+                    header.producer_epoch,
+                    header.base_sequence,
+                )
+            })
+            .collect()
     }
 
     #[getter]

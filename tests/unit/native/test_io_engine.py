@@ -80,7 +80,7 @@ def row(log: Log | None, offset: int = 0, **changes: object) -> FetchRow:
         "log_start_offset": 0,
         "diverging_epoch": None,
         "current_leader": None,
-        "aborted": None,
+        "committed": False,
         "preferred_read_replica": -1,
         "log": log,
         "fetch_offset": offset,

@@ -15,7 +15,6 @@ class FakeLog:
         self.recovery_point = written
         self.unstable: int | None = None
         self.epochs: list[tuple[int, int]] = []
-        self.aborted: list[tuple[int, int]] = []
         self.bytes_per_record = 100
         self.at_hand = True
         self.active_base = 0
@@ -29,10 +28,6 @@ class FakeLog:
     def last_stable_offset(self, high_watermark: int) -> int:
         """The high watermark, or an open transaction's start."""
         return high_watermark if self.unstable is None else min(self.unstable, high_watermark)
-
-    def aborted_transactions(self, lo: int, hi: int) -> list[tuple[int, int]]:
-        """As set."""
-        return self.aborted
 
     def available_bytes(self, offset: int, max_offset: int) -> int | None:
         """Every record has the same size; None while the index is not `at_hand`."""

@@ -31,8 +31,14 @@ class HeldJobs:
         self.holds = False
         self._held: list[Callable[[], None]] = []
 
-    def produce(self, plan: ProducePlan, targets: list[Log | int], leader_epochs: list[int]) -> Any:
-        return self._start(lambda: self._io.produce(plan, targets, leader_epochs))
+    def produce(
+        self,
+        plan: ProducePlan,
+        targets: list[Log | int],
+        leader_epochs: list[int],
+        guards: dict[int, int] | None = None,
+    ) -> Any:
+        return self._start(lambda: self._io.produce(plan, targets, leader_epochs, guards))
 
     def append(self, rows: list[AppendRow], *, timestamp_ms: int, codec: str) -> Any:
         return self._start(lambda: self._io.append(rows, timestamp_ms=timestamp_ms, codec=codec))

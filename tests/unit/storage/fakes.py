@@ -179,7 +179,7 @@ class FakeEngine:
         if self._auto is not None:
             self.finish(token, self._auto(kind, args))
 
-    def produce(self, token: int, plan: Any, targets: Any, epochs: Any) -> None:
+    def produce(self, token: int, plan: Any, targets: Any, epochs: Any, guards: Any = None) -> None:
         self._submit("produce", token, plan, targets, epochs)
 
     def fetch(self, token: int, version: int, correlation_id: int, rows: Any, **options: Any) -> None:

@@ -20,7 +20,7 @@ ROW_FAILED = (56, -1, -1, -1, None, "broken", -1)
 
 
 def row(log: Any) -> Any:
-    return ("t", bytes(16), 0, 0, 0, 0, 0, None, None, None, -1, log, 0, 0, 100, False)
+    return ("t", bytes(16), 0, 0, 0, 0, 0, None, None, False, -1, log, 0, 0, 100, False)
 
 
 async def test_results_reach_the_right_caller() -> None:
@@ -77,7 +77,7 @@ async def test_failed_logs_are_reported_by_fetches_of_many(tmp_path: Any, error:
     bad = FakeLog(str(tmp_path), None, {})
     bad.failure = "write: EIO"
     builder = io.row_builder()
-    builder.add([("t", bytes(16), 0, error, 0, 0, 0, None, None, None, -1, None, 0, 0, 1, False)] * 2000, 0)
+    builder.add([("t", bytes(16), 0, error, 0, 0, 0, None, None, False, -1, None, 0, 0, 1, False)] * 2000, 0)
     job = io.fetch(13, 7, builder, logs=[bad], max_bytes=10, min_bytes=0)  # type: ignore[list-item]
     assert isinstance((await job)[2], FetchedRows)
     assert failed == told * [bad]

@@ -83,8 +83,8 @@ async def test_a_log_whose_recovery_point_cannot_be_lowered_is_not_cut(tmp_path:
 async def test_appends_under_way_come_first_and_reads_do_not_matter(tmp_path: Path) -> None:
     async with FollowingBroker(1, [tmp_path]) as broker:
         log = await filled(broker, 0)
-        rows = [("t", ID, 0, 0, 0, 0, 0, None, None, None, -1, log, 0, 10, 100, True)]
-        append = broker.io.append([(log, 3, [(None, b"late")])], timestamp_ms=1, codec="none")
+        rows = [("t", ID, 0, 0, 0, 0, 0, None, None, False, -1, log, 0, 10, 100, True)]
+        append = broker.io.append([(log, 3, [(None, b"late")], None)], timestamp_ms=1, codec="none")
         read = broker.io.fetch(13, 1, rows, max_bytes=100, min_bytes=0)
         order: list[str] = []
         append.add_done_callback(lambda _: order.append("append"))

@@ -177,6 +177,11 @@ class Commits:
         entry = self._table.get(group_id)
         return {} if entry is None or entry.group.state is GroupState.DEAD else entry.offsets.committed
 
+    def unstable(self, group_id: str) -> set[TopicPartition]:
+        """Partitions whose offset a transaction that is open may change (KIP-447)."""
+        entry = self._table.get(group_id)
+        return set() if entry is None else entry.offsets.transactional.partitions()
+
     async def delete(
         self, group_id: str, partitions: Mapping[TopicPartition, object]
     ) -> tuple[ErrorCode, dict[TopicPartition, ErrorCode]]:

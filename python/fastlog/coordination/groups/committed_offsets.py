@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from fastlog.coordination.groups.classic.state import CONSUMER, Group, GroupState
 from fastlog.coordination.groups.consumer.state import ConsumerGroup
+from fastlog.coordination.groups.pending_offsets import PendingOffsets
 from fastlog.coordination.groups.subscriptions import subscribed_topics
 from fastlog.coordination.groups.weight import Weighed, offset_weight
 
@@ -62,9 +63,13 @@ class GroupOffsets:
         self._committed = _WeighedOffsets(committed)
         self._pending: list[_Change] = []
         """Changes on their way to the log, in the order in which they will be there."""
+        self.transactional: Final = PendingOffsets()
+        """Those of transactions that have not ended."""
 
     def __bool__(self) -> bool:
         """Whether there are any, now or when all that is on its way is in the log."""
+        if self.transactional:
+            return True
         going = sum([len(change.partitions) for change in self._pending if change.commits is None])
         if len(self._committed) > going:
             return True
@@ -73,7 +78,7 @@ class GroupOffsets:
     @property
     def weight(self) -> int:
         """Bytes of memory that they are reckoned with."""
-        return self._committed.weight
+        return self._committed.weight + self.transactional.weight
 
     @property
     def committed(self) -> Mapping[TopicPartition, CommittedOffset]:
@@ -96,8 +101,10 @@ class GroupOffsets:
     def touched(self, topic: str | None = None) -> list[TopicPartition]:
         """Partitions (of one topic) with an offset in the log, or with one that is on its way there."""
         known = (self._committed, *(change.commits for change in self._pending if change.commits))
-        keys = (key for partitions in known for key in partitions)
-        return sorted({key for key in keys if topic is None or key[0] == topic})
+        keys = {key for partitions in known for key in partitions if topic is None or key[0] == topic}
+        if self.transactional:
+            keys.update(key for key in self.transactional.partitions() if topic is None or key[0] == topic)
+        return sorted(keys)
 
     def touched_of(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         """Those of `partitions` that `touched` has."""
@@ -105,8 +112,9 @@ class GroupOffsets:
         return [key for key in partitions if key in self._committed or key in coming]
 
     def _coming(self) -> set[TopicPartition]:
-        """Partitions with a commit on its way to the log."""
-        return set().union(*(change.commits for change in self._pending if change.commits))
+        """Partitions with a commit on its way to the log, or one of a transaction that is open."""
+        coming = set().union(*(change.commits for change in self._pending if change.commits))
+        return coming | self.transactional.partitions() if self.transactional else coming
 
     def begin(self, commits: Mapping[TopicPartition, CommittedOffset]) -> _Change:
         """Commits are on their way to the log."""
@@ -123,14 +131,21 @@ class GroupOffsets:
             return
         if change.commits is not None:
             self._committed.update(change.commits)
+            self.transactional.overtake(change.partitions)
             return
         for partition in change.partitions:
             self._committed.pop(partition, None)
+        self.transactional.drop(change.partitions)
+
+    def settle(self, producer_id: int, *, commits: bool) -> None:
+        """The marker of a producer's transaction is in the log."""
+        self._committed.update(self.transactional.settle(producer_id, commits=commits))
 
     def inherit(self, former: GroupOffsets) -> None:
         """Takes over what a group of the same name keeps: it could not be removed before this one came."""
         for partition, committed in former.committed.items():
             self._committed.setdefault(partition, committed)
+        self.transactional.inherit(former.transactional)
 
     def _begin(self, change: _Change) -> _Change:
         self._pending.append(change)
@@ -158,10 +173,10 @@ class GroupOffsets:
         if rule is None:
             return []
         left = self._committed if among is not None else self.left()
-        if among is not None and self._pending:
+        if (among is not None and self._pending) or self.transactional:
             # An offset that is about to change is looked at when it has.
-            coming = self._coming()
-            among = [key for key in among if key not in coming]
+            coming = self.transactional.partitions() if among is None else self._coming()
+            among = [key for key in (left if among is None else among) if key not in coming]
         return [
             partition
             for partition in (left if among is None else among)

@@ -13,7 +13,7 @@ from fastlog.replication.appender import Batch
 if TYPE_CHECKING:
     from fastlog.coordination.groups.batches import KeyValue
     from fastlog.coordination.groups.group_log import GroupLog
-    from fastlog.native.shapes import ProduceResult
+    from fastlog.native.shapes import AppendTransaction, ProduceResult
     from fastlog.replication.partition import Partition
 
 TOO_LARGE: Final = (ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE)
@@ -52,6 +52,8 @@ class Entry:
     """Whether the records may go into several batches, next to each other."""
     at_once: int | None = None
     """So many of them are tried in a batch that they share with no others: the topic has refused more."""
+    transaction: AppendTransaction | None = None
+    """The transaction that they belong to, or that ends with them."""
     is_partly_written: bool = False
     told: bool = False
     """Whether `then` was called."""
@@ -72,7 +74,7 @@ class GroupBatch(Batch):
             records = first.records
         else:
             records = [record for entry in entries for record in entry.records]
-        super().__init__(log.appender, replica, records, timeout_ms)
+        super().__init__(log.appender, replica, records, timeout_ms, first.transaction)
         self._log = log
         self.partition = partition
         self._entries = entries

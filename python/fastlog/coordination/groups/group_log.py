@@ -21,6 +21,7 @@ from fastlog.errors import ErrorCode, KafkaError
 if TYPE_CHECKING:
     from fastlog.base.clock import Clock
     from fastlog.config import BrokerConfig
+    from fastlog.native.shapes import AppendTransaction
     from fastlog.replication.appender import Appender
     from fastlog.replication.partition import Partition
     from fastlog.replication.replica_manager import ReplicaManager
@@ -81,16 +82,23 @@ class GroupLog:
         return done
 
     def write(
-        self, partition: int, records: Sequence[KeyValue], then: Then, *, divisible: bool = False
+        self,
+        partition: int,
+        records: Sequence[KeyValue],
+        then: Then,
+        *,
+        divisible: bool = False,
+        transaction: AppendTransaction | None = None,
     ) -> None:
         """The same with a callback, which comes in the order of the log for each partition.
 
         `divisible` records are cut into smaller batches when the topic refuses one; a failure may then have
-        let some of them through, and is NotAcknowledged.
+        let some of them through, and is NotAcknowledged. What belongs to a `transaction`, or ends it, has a
+        batch of its own.
         """
         size = sum([len(key) + len(value or b"") for key, value in records])
         replica, epoch = self._leadership(partition)
-        entry = Entry(records, size, then, replica, epoch, divisible)
+        entry = Entry(records, size, then, replica, epoch, divisible, transaction=transaction)
         queue = self._queues.get(partition)
         if queue is None:
             self._queues[partition] = deque((entry,))
@@ -198,11 +206,12 @@ class GroupLog:
                 # Another log may have taken the place of theirs, whose groups are none of theirs.
                 late.append(queue.popleft())
                 continue
-            if entries and (entry.at_once is not None or entry.size > room):
+            is_alone = entry.at_once is not None or entry.transaction is not None
+            if entries and (is_alone or entry.size > room):
                 break
             entries.append(queue.popleft())
             room -= entry.size
-            if entry.at_once is not None:
+            if is_alone:
                 break
         if not queue:
             del self._queues[partition]

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.groups.consumer.service import ConsumerMembership
     from fastlog.coordination.groups.group_log import GroupLog
     from fastlog.coordination.groups.removal import Removals
+    from fastlog.coordination.groups.transactional_commits import TransactionalCommits
     from fastlog.replication.replica_manager import ReplicaManager
 
 MissingTopics = Callable[[Sequence[str]], Coroutine[None, None, set[str]]]
@@ -67,6 +68,7 @@ class GroupLeadership:
         membership: Membership,
         consumer: ConsumerMembership,
         removals: Removals,
+        transactional: TransactionalCommits,
         config: Callable[[], BrokerConfig],
         tasks: Supervisor,
         missing_topics: MissingTopics | None = None,
@@ -79,6 +81,7 @@ class GroupLeadership:
         self._membership = membership
         self._consumer = consumer
         self._removals = removals
+        self._transactional = transactional
         self._config = config
         self._work: deque[tuple[int, Election | None]] = deque()
         """Partitions to be read, or (None) to be forgotten."""
@@ -187,6 +190,7 @@ class GroupLeadership:
 
     async def _forget(self, partition: int) -> None:
         """Answers who waits in groups of a leadership that has ended, and drops them."""
+        self._transactional.forget(partition)
         for index, entry in enumerate(self._table, start=1):
             if entry.partition == partition:
                 self._consumer.writer.drop(entry.group.group_id)
@@ -236,10 +240,13 @@ class GroupLeadership:
             entry = GroupEntry(
                 self._restored(group_id, loaded), partition, GroupOffsets(loaded.offsets.get(group_id))
             )
+            for producer_id, offsets in loaded.pending.get(group_id, {}).items():
+                entry.offsets.transactional.restore(producer_id, offsets)
+                self._transactional.note(partition, producer_id, group_id)
             self._table.put(entry)
-            gone = [
-                key for key in entry.offsets.committed if not self._is_same_topic(election, key[0], untold)
-            ]
+            offsets_of = entry.offsets
+            known = offsets_of.touched() if offsets_of.transactional else offsets_of.committed
+            gone = [key for key in known if not self._is_same_topic(election, key[0], untold)]
             if gone:
                 lost += len(gone)
                 await self._forget_offsets(entry, gone)
@@ -286,6 +293,8 @@ class GroupLeadership:
         if self._missing_topics is None:
             return set()
         names = {topic for offsets in loaded.offsets.values() for topic, _ in offsets}
+        for producers in loaded.pending.values():
+            names.update(topic for offsets in producers.values() for topic, _ in offsets)
         unseen = [name for name in names if name not in self._view.topics]
         return set(unseen) - await self._missing_topics(unseen)
 

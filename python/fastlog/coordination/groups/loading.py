@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -22,10 +22,11 @@ from fastlog.coordination.groups.records import (
     encode_offset_key,
 )
 from fastlog.coordination.groups.results import StoredGroup
-from fastlog.coordination.groups.transactional_offsets import LatestRecords
+from fastlog.coordination.groups.transactional_offsets import LatestRecords, PlacedValue
 from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
+    from fastlog.coordination.groups.pending_offsets import Placed
     from fastlog.native import Log
 
 _LOG: Final = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class LoadedPartition:
     groups: dict[str, StoredGroup] = field(default_factory=dict)
     consumers: dict[str, StoredConsumerGroup] = field(default_factory=dict)
     offsets: dict[str, dict[TopicPartition, CommittedOffset]] = field(default_factory=dict)
+    pending: dict[str, dict[int, dict[TopicPartition, Placed]]] = field(default_factory=dict)
+    """By group and producer id, offsets of transactions that are open, each with its place in the log."""
     records: int = 0
     skipped: int = 0
     """Records that are of no known kind or cannot be read."""
@@ -48,7 +51,7 @@ class LoadedPartition:
 
     def group_ids(self) -> set[str]:
         """Every group with a record."""
-        return {*self.groups, *self.consumers, *self.offsets}
+        return {*self.groups, *self.consumers, *self.offsets, *self.pending}
 
     def apply(self, records: Iterable[KeyValue]) -> None:
         """Takes records in, in the order of the log."""
@@ -64,6 +67,20 @@ class LoadedPartition:
                     self.skipped += 1
             except BadGroupRecord as error:
                 # One record that makes no sense must not keep thousands of groups from their offsets.
+                self.skipped += 1
+                _LOG.warning("a record of the groups' topic is left out: %s", error)
+
+    def apply_pending(self, producer_id: int, records: Mapping[bytes, PlacedValue]) -> None:
+        """Takes in what a transaction has written that is open."""
+        for key, (value, place) in records.items():
+            try:
+                parsed = decode_key(key)
+                if value is None or parsed is None or isinstance(parsed, GroupKey):
+                    self.skipped += 1
+                    continue
+                offsets = self.pending.setdefault(parsed.group, {}).setdefault(producer_id, {})
+                offsets[parsed.topic, parsed.partition] = decode_offset_value(value), place
+            except BadGroupRecord as error:
                 self.skipped += 1
                 _LOG.warning("a record of the groups' topic is left out: %s", error)
 
@@ -134,5 +151,7 @@ def load_partition(log: Log, end_offset: int, read_bytes: int) -> LoadedPartitio
             raise FastlogError(f"no whole batch at offset {offset} of {log.path}")
         offset = next_offset
     loaded.apply(latest.values.items())
+    for producer_id, records in latest.open.items():
+        loaded.apply_pending(producer_id, records)
     loaded.records = total
     return loaded

@@ -15,6 +15,7 @@ from fastlog.coordination.groups.group_log import GroupLog
 from fastlog.coordination.groups.leadership import GroupLeadership, MissingTopics
 from fastlog.coordination.groups.removal import Removals
 from fastlog.coordination.groups.table import GroupTable
+from fastlog.coordination.groups.transactional_commits import TransactionalCommits
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
 
@@ -57,6 +58,7 @@ class GroupService:
         self.membership = Membership(self.table, self.consumer, tasks)
         removals = Removals(self.table, self._log, self.consumer.writer)
         self.commits = Commits(self.table, self._log, removals, tasks)
+        self.transactional = TransactionalCommits(self.table, self._log)
         self.admin = GroupAdmin(self.table, removals)
         self._leadership = GroupLeadership(
             view=view,
@@ -66,6 +68,7 @@ class GroupService:
             membership=self.membership,
             consumer=self.consumer,
             removals=removals,
+            transactional=self.transactional,
             config=config,
             tasks=tasks,
             missing_topics=missing_topics,

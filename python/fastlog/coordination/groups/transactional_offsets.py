@@ -1,8 +1,10 @@
-"""Offsets that were committed in transactions, as a log adopted from Kafka may have them.
+"""Offsets that were committed in transactions, as they are read in the log.
 
-Records of a transaction count when its commit marker comes, and never when an abort marker or nothing comes.
-A later commit from outside of the transaction goes before them, as in Kafka's `OffsetMetadataManager`. The
-header of a batch tells what it is (attributes: bit 4 transactional, bit 5 control). The only record of a
+Records of a transaction count when its commit marker comes, unless something that counts was committed behind
+them meanwhile, and never when an abort marker comes; those of transactions without a marker stay open
+(`fastlog.coordination.groups.pending_offsets` has the same rules for what is written).
+
+The header of a batch tells what it is (attributes: bit 4 transactional, bit 5 control). The only record of a
 control batch has the type of the marker in its key: int16 version, int16 type (0: abort, 1: commit).
 """
 
@@ -27,6 +29,8 @@ _MARKER: Final = Struct(">hh")
 _COMMIT: Final = 1
 
 Latest = dict[bytes, bytes | None]
+PlacedValue = tuple[bytes | None, int]
+"""A value, and the place of its record: a number that rises along the log. Below 0: overtaken."""
 
 
 class LatestRecords:
@@ -34,15 +38,18 @@ class LatestRecords:
 
     def __init__(self) -> None:
         self.values: Latest = {}
-        self._open: dict[int, Latest] = {}
+        self.open: dict[int, dict[bytes, PlacedValue]] = {}
         """By producer id, what transactions have written that have not ended yet."""
+        self._place = 0
+        self._latest: dict[bytes, int] = {}
+        """Places of what counts, of keys that were written while a transaction was open."""
 
     def take(self, data: bytes) -> tuple[int, int]:
         """Takes in all whole batches; (number of records, offset after the last of these batches or -1).
 
         Raises FastlogError and FastlogNativeError for what cannot be read.
         """
-        if not self._open and not any(attributes & _TRANSACTIONAL for _, _, attributes in _batches(data)):
+        if not self.open and not any(attributes & _TRANSACTIONAL for _, _, attributes in _batches(data)):
             return take_latest(data, self.values)
         count, next_offset = 0, -1
         for start, end, attributes in _batches(data):
@@ -50,18 +57,40 @@ class LatestRecords:
             records, next_offset = read_records(batch)
             count += len(records)
             (producer_id,) = _PRODUCER.unpack_from(batch)
+            self._place += 1
             if not attributes & _TRANSACTIONAL:
-                for pending in self._open.values():
-                    for key, _ in records:
-                        pending.pop(key, None)
-                _put(self.values, dict(records))
+                self._overtake(dict(records))
             elif attributes & _CONTROL:
-                pending = self._open.pop(producer_id, {})
-                if _is_commit(batch):
-                    _put(self.values, pending)
+                self._end(producer_id, commits=_is_commit(batch))
             else:
-                _put(self._open.setdefault(producer_id, {}), dict(records))
+                placed = {key: (value, self._place) for key, value in records}
+                self.open.setdefault(producer_id, {}).update(placed)
         return count, next_offset
+
+    def _overtake(self, records: Latest) -> None:
+        _put(self.values, records)
+        if not self.open:
+            return
+        for key, value in records.items():
+            self._latest[key] = self._place
+            for pending in self.open.values():
+                if value is None:
+                    pending.pop(key, None)
+                elif key in pending:
+                    pending[key] = pending[key][0], -1
+
+    def _end(self, producer_id: int, *, commits: bool) -> None:
+        pending = self.open.pop(producer_id, {})
+        if commits:
+            for key, (value, place) in pending.items():
+                if place > self._latest.get(key, 0):
+                    self._latest[key] = place
+                    _put(self.values, {key: value})
+                    for other in self.open.values():
+                        if key in other and other[key][1] < place:
+                            other[key] = other[key][0], -1
+        if not self.open:
+            self._latest.clear()
 
 
 def _put(latest: Latest, records: Latest) -> None:

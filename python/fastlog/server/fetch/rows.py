@@ -259,9 +259,6 @@ def _add_found(
     stable = replica.last_stable_offset()
     upper = replica.end_offset if follower >= 0 else stable if committed else high_watermark
     readable = offset < upper and not redirected and not held
-    aborted: list[tuple[int, int]] | None = None
-    if committed:
-        aborted = log.aborted_transactions(offset, upper) if readable else []
     must_tell = entry.must_tell(high_watermark, log_start)
     settled = not (readable or must_tell or redirected)
     if redirected:
@@ -288,7 +285,7 @@ def _add_found(
             log_start,
             diverging,
             None,
-            aborted,
+            committed,
             nearer,
             log if readable else None,
             offset,
@@ -352,7 +349,7 @@ def _add_error(
             _UNKNOWN,
             None,
             leader,
-            None,
+            False,
             -1,
             None,
             entry.fetch_offset,

@@ -1,9 +1,9 @@
 """OffsetCommit (8): positions of a group, remembered when they are in the log. Versions 0 to 9.
 
 A partition that does not exist gets UNKNOWN_TOPIC_OR_PARTITION, a text that is longer than
-offset.metadata.max.bytes (`_length` counts as Kafka does) OFFSET_METADATA_TOO_LARGE; the other offsets are
-committed all the same. Version 1 brings a time of its own, versions 2 to 4 a time of retention. Version 0 has
-no generation: it is a commit from outside of the group (Kafka kept these in ZooKeeper, and refuses them
+offset.metadata.max.bytes (`text_length` counts as Kafka does) OFFSET_METADATA_TOO_LARGE; the other offsets
+are committed all the same. Version 1 brings a time of its own, versions 2 to 4 a time of retention. Version 0
+has no generation: it is a commit from outside of the group (Kafka kept these in ZooKeeper, and refuses them
 without one). Members of the consumer protocol need version 9, which knows member epochs.
 """
 
@@ -72,7 +72,7 @@ class _Offsets:
                 self.refused[name, index] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
                 continue
             if text:
-                if _length(text) > self._limit:
+                if text_length(text) > self._limit:
                     self.refused[name, index] = ErrorCode.OFFSET_METADATA_TOO_LARGE
                     continue
                 self.weight += len(text)
@@ -169,7 +169,7 @@ def _answer(request: OffsetCommitRequest, offsets: _Offsets, error: int) -> Step
     return answer
 
 
-def _length(text: str) -> int:
+def text_length(text: str) -> int:
     """Java's String.length: UTF-16 units, so that a character beyond the basic plane counts twice."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 

@@ -6,6 +6,9 @@ group are on every partition up to version 1, at the top from 2 on, with the gro
 members say who they are and in which epoch; one that does not know its epoch in a consumer group gets
 UNKNOWN_MEMBER_ID or STALE_MEMBER_EPOCH.
 
+With `require_stable` (from 7 on, KIP-447) a partition whose offset an open transaction may change has offset
+-1 and UNSTABLE_OFFSET_COMMIT: who reads what transactions have committed comes again.
+
 A partition that a request names twice is told once, as Kafka does: metadata is a thousand times longer than
 the number that asks for it. So is one that is asked for again with the group named again.
 """
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 _TOP_LEVEL_ERROR_FROM: Final = 2
 _GROUPS_FROM: Final = 8
 _NOTHING: Final = CommittedOffset(offset=-1, leader_epoch=-1, metadata="", commit_timestamp_ms=-1)
+_STABLE: Final[frozenset[TopicPartition]] = frozenset()
+_UNSTABLE: Final = int(ErrorCode.UNSTABLE_OFFSET_COMMIT)
 
 _FEW: Final = 32
 """So many partitions and topics of a group are told at once."""
@@ -60,11 +65,11 @@ def handle(
 ) -> OffsetFetchResponse | Steps[OffsetFetchResponse]:
     """Answers from memory: at once if it is little."""
     if ctx.header.api_version < _GROUPS_FROM:
-        return _little(ctx, request) or _single(ctx, request.group_id, request.topics)
+        return _little(ctx, request) or _single(ctx, request.group_id, request.topics, request.require_stable)
     if len(request.groups) == 1:
         (group,) = request.groups
         error = ctx.broker.groups.commits.error(group.group_id, group.member_id, group.member_epoch)
-        answer = _little_of_group(ctx, group, error)
+        answer = _little_of_group(ctx, group, error, request.require_stable)
         if answer is not None:
             return OffsetFetchResponse(groups=[answer])
     return _several(ctx, request)
@@ -75,6 +80,8 @@ def _little(ctx: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResp
     commits = ctx.broker.groups.commits
     if commits.error(request.group_id) is not ErrorCode.NONE:
         return None
+    if request.require_stable and commits.unstable(request.group_id):
+        return None
     rows = _few(commits.fetch(request.group_id), request.topics, OffsetFetchResponsePartition)
     if rows is None:
         return None
@@ -82,11 +89,13 @@ def _little(ctx: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResp
 
 
 def _little_of_group(
-    ctx: RequestContext, group: OffsetFetchRequestGroup, error: ErrorCode
+    ctx: RequestContext, group: OffsetFetchRequestGroup, error: ErrorCode, require_stable: bool
 ) -> OffsetFetchResponseGroup | None:
     """The answer for one group of several; None when it is not certain to be small."""
     if error is not ErrorCode.NONE:
         return OffsetFetchResponseGroup(group.group_id, [], int(error))
+    if require_stable and ctx.broker.groups.commits.unstable(group.group_id):
+        return None
     committed = ctx.broker.groups.commits.fetch(group.group_id)
     rows = _few(committed, group.topics, OffsetFetchResponsePartitions)
     if rows is None:
@@ -132,7 +141,7 @@ def _several(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFe
         if group_id in told_whole:
             continue
         error = ctx.broker.groups.commits.error(group_id, group.member_id, group.member_epoch)
-        little = _little_of_group(ctx, group, error) if named_once else None
+        little = _little_of_group(ctx, group, error, request.require_stable) if named_once else None
         if little is not None:
             response.groups.append(little)
             continue
@@ -140,26 +149,35 @@ def _several(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFe
             told_whole.add(group_id)
         is_first = group_id not in told_of
         told = told_of.setdefault(group_id, {})
-        answer = yield from _group(ctx, group_id, group.topics, error, told)
+        answer = yield from _group(ctx, group_id, group.topics, error, told, request.require_stable)
         if is_first or answer.topics or answer.error_code:
             response.groups.append(answer)
     return response
 
 
 def _group(
-    ctx: RequestContext, group_id: str, asked: Asked, error: ErrorCode, told: Told
+    ctx: RequestContext,
+    group_id: str,
+    asked: Asked,
+    error: ErrorCode,
+    told: Told,
+    require_stable: bool,
 ) -> Steps[OffsetFetchResponseGroup]:
     answer = OffsetFetchResponseGroup(group_id, [], int(error))
     if error is not ErrorCode.NONE:
         return answer
-    committed, wanted = yield from _wanted(ctx.broker.groups.commits.fetch(group_id), asked, told)
+    commits = ctx.broker.groups.commits
+    unstable = commits.unstable(group_id) if require_stable else _STABLE
+    committed, wanted = yield from _wanted(commits.fetch(group_id), asked, told)
     for name, indexes in wanted:
         topic = OffsetFetchResponseTopics(name)
         answer.topics.append(topic)
         for index in indexes:
-            found = committed.get((name, index), _NOTHING)
+            is_unstable = (name, index) in unstable
+            found = _NOTHING if is_unstable else committed.get((name, index), _NOTHING)
+            code = _UNSTABLE if is_unstable else 0
             topic.partitions.append(
-                OffsetFetchResponsePartitions(index, found.offset, found.leader_epoch, found.metadata, 0)
+                OffsetFetchResponsePartitions(index, found.offset, found.leader_epoch, found.metadata, code)
             )
             if not len(topic.partitions) % _LOT:
                 yield
@@ -167,23 +185,26 @@ def _group(
     return answer
 
 
-def _single(ctx: RequestContext, group_id: str, asked: Asked) -> Steps[OffsetFetchResponse]:
+def _single(
+    ctx: RequestContext, group_id: str, asked: Asked, require_stable: bool
+) -> Steps[OffsetFetchResponse]:
     error = ctx.broker.groups.commits.error(group_id)
     failed = error is not ErrorCode.NONE
     if failed and ctx.header.api_version >= _TOP_LEVEL_ERROR_FROM:
         return OffsetFetchResponse(error_code=int(error))
     offsets = {} if failed else ctx.broker.groups.commits.fetch(group_id)
+    unstable = ctx.broker.groups.commits.unstable(group_id) if require_stable and not failed else _STABLE
     committed, wanted = yield from _wanted(offsets, asked, {})
     answer = OffsetFetchResponse()
     for name, indexes in wanted:
         topic = OffsetFetchResponseTopic(name)
         answer.topics.append(topic)
         for index in indexes:
-            found = committed.get((name, index), _NOTHING)
+            is_unstable = (name, index) in unstable
+            found = _NOTHING if is_unstable else committed.get((name, index), _NOTHING)
+            code = _UNSTABLE if is_unstable else int(error)
             topic.partitions.append(
-                OffsetFetchResponsePartition(
-                    index, found.offset, found.leader_epoch, found.metadata, int(error)
-                )
+                OffsetFetchResponsePartition(index, found.offset, found.leader_epoch, found.metadata, code)
             )
             if not len(topic.partitions) % _LOT:
                 yield

@@ -1,15 +1,17 @@
 """Produce (0): producers append record batches.
 
-Versions 3 to 11. Versions 0 to 2 carry record formats that are no longer taken; they are advertised because
+Versions 3 to 12. Versions 0 to 2 carry record formats that are no longer taken; they are advertised because
 librdkafka before 2.11.1 turns compression off when the lowest version is not 0, and are answered with
 UNSUPPORTED_VERSION per partition. From 5 on the log start offset is answered, from 8 on record errors, from
 10 on the current leader (KIP-951).
 
-acks=0 has no response: an error closes the connection. Requests with a transactional id get
-INVALID_TXN_STATE: there is no transaction coordinator yet, so no transaction can be open; the code is fatal
-for the transaction and says nothing false about permissions. Batches of a transaction in a request without a
-transactional id cost the whole request TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as in `KafkaApis`: nothing
-transactional gets into a log.
+acks=0 has no response: an error closes the connection.
+
+Batches of a transaction need the request's transactional id, without which all of it gets
+TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as in `KafkaApis`; two producers in one request get
+INVALID_PRODUCER_ID_MAPPING. They are taken when the coordinator knows the partition to be in the transaction
+(KIP-890): else INVALID_TXN_STATE, from 11 on TRANSACTION_ABORTABLE; from 12 on the broker adds the partition
+itself. Where no transactions are offered, requests with an id get INVALID_TXN_STATE.
 """
 
 from __future__ import annotations

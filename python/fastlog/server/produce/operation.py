@@ -3,6 +3,9 @@
 Append and wait are those of `fastlog.replication.appender`; here is what concerns the client: what it may not
 write, that its connection's next request may start when offsets are fixed, and the answer.
 
+Rows of a transaction are verified in between (`fastlog.server.produce.verification`); the next request of the
+connection waits for that, as for the append.
+
 Verdicts and results of very many partitions are gone through in several turns of the event loop.
 """
 
@@ -14,12 +17,20 @@ from typing import TYPE_CHECKING, Final
 from fastlog.errors import ErrorCode
 from fastlog.replication.appender import Append
 from fastlog.server.produce.refusals import note_refusals
+from fastlog.server.produce.verification import ADDS_FROM, Verification, identity_of
 from fastlog.server.requests.error_answers import error_code_of
 from fastlog.server.requests.replica_lookup import current_leader, leader_endpoints, missing_error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastlog.native import ProducePlan
-    from fastlog.native.shapes import ProducePlanRow, ProduceResponseRow, ProduceResult
+    from fastlog.native.shapes import (
+        ProducePlanRow,
+        ProduceResponseRow,
+        ProduceResult,
+        TransactionalBatch,
+    )
     from fastlog.server.network.exchange import Exchange
     from fastlog.server.requests.context import BrokerServices
 
@@ -50,7 +61,7 @@ class ProduceOperation(Append):
             self._broker.turns.start(self._start_in_turns(rows))
         else:
             self._decide(rows)
-            self._appender.produce(self, self._plan)
+            self._go_on()
 
     async def _start_in_turns(self, rows: list[ProducePlanRow]) -> None:
         turns = self._broker.turns
@@ -60,6 +71,47 @@ class ProduceOperation(Append):
                 self._decide(rows[first : first + _AT_ONCE])
                 if turns.over():
                     await turns.wait()
+            self._go_on()
+        except Exception as error:  # noqa: BLE001 - the producer must get an answer
+            self.failed(error)
+
+    def _go_on(self) -> None:
+        """Appends; before that, has the coordinator of its transaction asked where that is needed."""
+        plan, broker = self._plan, self._broker
+        name = plan.transactional_id
+        if name is None or broker.verifier is None or not (batches := plan.transactional_batches):
+            self._appender.produce(self, plan)
+            return
+        identity = identity_of(batches)
+        is_verified = plan.version >= ADDS_FROM or broker.config.transaction_partition_verification_enable
+        if identity is None:
+            for row in range(len(self.targets)):
+                self.refuse(row, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
+        elif is_verified:
+            verification = Verification(broker, self, plan, name)
+            if len(batches) > _AT_ONCE:
+                broker.turns.start(self._verify(verification, identity, batches))
+                return
+            for batch in batches:
+                verification.begin(batch)
+            self.guards = verification.guards
+            if verification.has_to_ask:
+                broker.turns.start(self._verify(verification, identity, ()))
+                return
+        self._appender.produce(self, plan)
+
+    async def _verify(
+        self, verification: Verification, identity: tuple[int, int], batches: Sequence[TransactionalBatch]
+    ) -> None:
+        turns = self._broker.turns
+        try:
+            for number, batch in enumerate(batches, start=1):
+                verification.begin(batch)
+                if not number % _AT_ONCE and turns.over():
+                    await turns.wait()
+            self.guards = verification.guards
+            if verification.has_to_ask:
+                await verification.ask(identity)
             self._appender.produce(self, self._plan)
         except Exception as error:  # noqa: BLE001 - the producer must get an answer
             self.failed(error)
@@ -67,9 +119,9 @@ class ProduceOperation(Append):
     def _decide(self, rows: list[ProducePlanRow]) -> None:
         broker = self._broker
         whole = common = 0
-        if self._plan.transactional_id is not None:
+        if self._plan.transactional_id is not None and broker.verifier is None:
             common = ErrorCode.INVALID_TXN_STATE
-        elif self._plan.is_transactional:
+        elif self._plan.transactional_id is None and self._plan.is_transactional:
             # Without the id nobody would ever end the transaction, and `read_committed` consumers would stop.
             whole = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         bad_acks = self.acks not in _ACKS

@@ -63,6 +63,7 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     ),
     "stop_replica": (ApiKey.STOP_REPLICA,),
     "sync_group": (ApiKey.SYNC_GROUP,),
+    "txn_offset_commit": (ApiKey.TXN_OFFSET_COMMIT,),
     "update_features": (ApiKey.UPDATE_FEATURES,),
     "update_metadata": (ApiKey.UPDATE_METADATA,),
     "write_txn_markers": (ApiKey.WRITE_TXN_MARKERS,),

@@ -16,6 +16,7 @@ OF_TRANSACTIONS: Final = frozenset(
         ApiKey.ADD_PARTITIONS_TO_TXN,
         ApiKey.ADD_OFFSETS_TO_TXN,
         ApiKey.END_TXN,
+        ApiKey.TXN_OFFSET_COMMIT,
         ApiKey.WRITE_TXN_MARKERS,
         ApiKey.DESCRIBE_TRANSACTIONS,
         ApiKey.LIST_TRANSACTIONS,

@@ -78,6 +78,11 @@ impl OffsetIndex {
         self.first_after(|entry| entry.offset < offset)
     }
 
+    /// The first entry whose position is at least `position`.
+    pub fn ceiling_position(&self, position: u32) -> Result<Option<OffsetPosition>> {
+        self.first_after(|entry| entry.position < position)
+    }
+
     /// The last entry whose position is at most `position`.
     pub fn floor_position(&self, position: u32) -> Result<Option<OffsetPosition>> {
         self.last_where(|entry| entry.position <= position)

@@ -1,22 +1,42 @@
-//! Appending records that the broker itself writes: they become a batch here, off the event loop.
+//! Appending what the broker itself writes: records and markers become a batch here, off the event loop.
 
 use std::sync::Arc;
 
 use super::catch;
 use super::outcome::Outcome;
 use super::produce::ProduceRowOutcome;
-use crate::batch::BatchBuilder;
+use crate::batch::{AppendOrigin, BatchBuilder, ControlMarker};
 use crate::log::{AppendError, AppendInfo, AppendOptions, PartitionLog};
 
-/// Records of one partition that share a batch.
+/// What becomes one batch.
+#[derive(Debug)]
+pub enum AppendContent {
+    /// Records; compressed and checked by the job.
+    Records(BatchBuilder),
+    /// Records that belong to a transaction, with the guard of [`AppendOptions`]. Their builder names the producer.
+    Transactional(BatchBuilder, Option<u64>),
+    /// The end of a producer's transaction.
+    Marker {
+        /// How it ends.
+        marker: ControlMarker,
+        /// Producer id and epoch.
+        producer: (i64, i16),
+        /// See [`AppendOptions`].
+        raised_epoch: bool,
+        /// The marker's time, ms.
+        timestamp_ms: i64,
+    },
+}
+
+/// One batch of one partition.
 #[derive(Debug)]
 pub struct AppendRow {
-    /// Where they go.
+    /// Where it goes.
     pub log: Arc<PartitionLog>,
     /// The leader epoch in which that was decided.
     pub leader_epoch: i32,
-    /// The records; compressed and checked by the job.
-    pub batch: BatchBuilder,
+    /// What is in it.
+    pub content: AppendContent,
 }
 
 /// Rows that are appended one after the other.
@@ -40,8 +60,32 @@ impl AppendJob {
 
 impl AppendRow {
     fn append(self) -> Result<AppendInfo, AppendError> {
-        let batch = self.batch.build()?;
-        self.log
-            .append(&batch, self.leader_epoch, AppendOptions::default())
+        let by_coordinator = AppendOptions {
+            origin: AppendOrigin::Coordinator,
+            ..AppendOptions::default()
+        };
+        let (batch, options) = match self.content {
+            AppendContent::Records(batch) => (batch.build()?, AppendOptions::default()),
+            AppendContent::Transactional(batch, guard) => (
+                batch.transactional().build()?,
+                AppendOptions {
+                    guard,
+                    ..by_coordinator
+                },
+            ),
+            AppendContent::Marker {
+                marker,
+                producer: (id, epoch),
+                raised_epoch,
+                timestamp_ms,
+            } => (
+                marker.to_batch(timestamp_ms, id, epoch)?,
+                AppendOptions {
+                    raised_epoch,
+                    ..by_coordinator
+                },
+            ),
+        };
+        self.log.append(&batch, self.leader_epoch, options)
     }
 }

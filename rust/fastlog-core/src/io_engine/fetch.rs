@@ -31,8 +31,8 @@ pub struct FetchRow {
     pub diverging_epoch: Option<(i32, i64)>,
     /// Leader id and epoch, for clients that asked the wrong broker.
     pub current_leader: Option<(i32, i32)>,
-    /// Producer id and first offset of the aborted transactions in range; `None` for `read_uncommitted`.
-    pub aborted: Option<Vec<(i64, i64)>>,
+    /// Whether the answer lists the aborted transactions among what was read: for `read_committed`.
+    pub committed: bool,
     /// The replica that the consumer should fetch from, -1 for none.
     pub preferred_read_replica: i32,
     /// What to read; `None` when there is nothing to read.
@@ -102,6 +102,8 @@ pub struct FetchOutcome {
 struct Found {
     error_code: i16,
     slice: Option<ReadSlice>,
+    /// Producer id and first offset of the aborted transactions that touch the slice.
+    aborted: Vec<(i64, i64)>,
 }
 
 impl Found {
@@ -109,6 +111,7 @@ impl Found {
         Self {
             error_code,
             slice: None,
+            aborted: Vec::new(),
         }
     }
 
@@ -169,6 +172,7 @@ impl FetchJob {
                 Some(log) => match log.read(row.fetch_offset, max_bytes, row.max_offset, min_one_batch) {
                     Ok(slice) => Found {
                         error_code: 0,
+                        aborted: row.aborted(log, &slice),
                         slice: Some(slice),
                     },
                     Err(error) => Found::error(error.code().code()),
@@ -204,7 +208,9 @@ impl FetchJob {
                 .filter(|(_, (row, found))| {
                     row.force || row.redirects() || found.error_code != 0 || found.len() > 0
                 })
-                .map(|(index, (row, found))| (index, row.answer(self.records(found, &deferred))))
+                .map(|(index, (row, found))| {
+                    (index, row.answer(self.records(found, &deferred), &found.aborted))
+                })
                 .unzip();
             let answer = FetchAnswer {
                 throttle_ms: self.throttle_ms,
@@ -262,7 +268,23 @@ impl FetchRow {
         self.diverging_epoch.is_some() || self.preferred_read_replica >= 0
     }
 
-    fn answer<'a>(&'a self, records: Records<'a>) -> FetchRowAnswer<'a, Source<'a>> {
+    /// The aborted transactions that the reader of `slice` has to leave out (Kafka: `LocalLog.collectAbortedTransactions`).
+    fn aborted(&self, log: &PartitionLog, slice: &ReadSlice) -> Vec<(i64, i64)> {
+        if !self.committed || slice.len == 0 {
+            return Vec::new();
+        }
+        let aborted = log.aborted_transactions(self.fetch_offset, slice.upper_offset);
+        aborted
+            .iter()
+            .map(|txn| (txn.producer_id, txn.first_offset))
+            .collect()
+    }
+
+    fn answer<'a>(
+        &'a self,
+        records: Records<'a>,
+        aborted: &'a [(i64, i64)],
+    ) -> FetchRowAnswer<'a, Source<'a>> {
         FetchRowAnswer {
             topic: &self.topic,
             topic_id: self.topic_id,
@@ -274,7 +296,7 @@ impl FetchRow {
             diverging_epoch: self.diverging_epoch,
             current_leader: self.current_leader,
             snapshot_id: None,
-            aborted: self.aborted.as_deref(),
+            aborted: self.committed.then_some(aborted),
             preferred_read_replica: self.preferred_read_replica,
             records: records.slice.map(|slice| Source {
                 slice,

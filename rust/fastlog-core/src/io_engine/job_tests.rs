@@ -44,7 +44,7 @@ fn plan(rows: &[&[u8]]) -> Arc<ProducePlan> {
 fn produce(plan: &Arc<ProducePlan>, logs: &[&Arc<PartitionLog>]) -> Vec<ProduceRowOutcome> {
     let targets = logs
         .iter()
-        .map(|log| ProduceTarget::Append(Arc::clone(log), 0))
+        .map(|log| ProduceTarget::Append(Arc::clone(log), 0, None))
         .collect();
     match (ProduceJob {
         plan: Arc::clone(plan),
@@ -68,7 +68,7 @@ fn fetch_row(log: &Arc<PartitionLog>, partition: i32) -> FetchRow {
         log_start_offset: 0,
         diverging_epoch: None,
         current_leader: None,
-        aborted: None,
+        committed: false,
         preferred_read_replica: -1,
         log: Some(Arc::clone(log)),
         fetch_offset: 0,
@@ -201,7 +201,7 @@ fn appends_of_many_jobs_to_one_log_do_not_block_the_pool() {
     let plan = plan(&[&batch(10)]);
     for token in 0..200 {
         let log = if token % 20 == 0 { &other } else { &busy };
-        let targets = vec![ProduceTarget::Append(Arc::clone(log), 0)];
+        let targets = vec![ProduceTarget::Append(Arc::clone(log), 0, None)];
         let job = ProduceJob {
             plan: Arc::clone(&plan),
             targets,
@@ -329,7 +329,7 @@ fn rows_of_an_append_share_nothing_but_the_job() {
         AppendRow {
             log: Arc::clone(log),
             leader_epoch: 3,
-            batch,
+            content: AppendContent::Records(batch),
         }
     };
     let job = AppendJob {

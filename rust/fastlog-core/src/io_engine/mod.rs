@@ -32,7 +32,7 @@ use std::sync::Arc;
 use completions::CompletionQueue;
 use pool::WorkerPool;
 
-pub use append::{AppendJob, AppendRow};
+pub use append::{AppendContent, AppendJob, AppendRow};
 pub use committer::{Committer, Durable};
 pub use fetch::{FetchJob, FetchOutcome, FetchRow, FetchedRow};
 pub use outcome::{Completion, Failure, Outcome};

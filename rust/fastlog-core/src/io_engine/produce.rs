@@ -18,8 +18,8 @@ const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 /// What was decided about one row.
 #[derive(Debug, Clone)]
 pub enum ProduceTarget {
-    /// Append it to this log, as the leader of this epoch.
-    Append(Arc<PartitionLog>, i32),
+    /// Append it to this log, as the leader of this epoch, with this guard (see [`AppendOptions`]).
+    Append(Arc<PartitionLog>, i32, Option<u64>),
     /// Answer it with this error code and append nothing.
     Refuse(i16),
 }
@@ -59,16 +59,18 @@ impl ProduceJob {
         let options = AppendOptions {
             zstd_allowed: self.plan.version() >= ZSTD_SINCE,
             origin: AppendOrigin::Client,
+            ..AppendOptions::default()
         };
         let outcomes = self.plan.rows().iter().zip(&self.targets).map(|(row, target)| {
-            let (log, leader_epoch) = match target {
-                ProduceTarget::Append(log, leader_epoch) => (log, *leader_epoch),
+            let (log, leader_epoch, guard) = match target {
+                ProduceTarget::Append(log, leader_epoch, guard) => (log, *leader_epoch, *guard),
                 ProduceTarget::Refuse(code) => return ProduceRowOutcome::error(*code, None),
             };
             let Some(records) = self.plan.records(row) else {
                 let message = "the request has no records for the partition";
                 return ProduceRowOutcome::error(ErrorCode::InvalidRecord.code(), Some(message.to_owned()));
             };
+            let options = AppendOptions { guard, ..options };
             match catch(|| log.append(records, leader_epoch, options)) {
                 Ok(Ok(info)) => ProduceRowOutcome::from(info),
                 Ok(Err(error)) => ProduceRowOutcome::from(error),

@@ -46,6 +46,7 @@ fn response_of(directory: &tempfile::TempDir, failed: &Arc<AtomicBool>) -> (Resp
             position: position as u64,
             len,
             first_offset: 0,
+            upper_offset: 1,
             goes_on: false,
             send_failed: Arc::clone(failed),
         };

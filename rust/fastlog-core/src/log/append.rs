@@ -19,6 +19,11 @@ pub struct AppendOptions {
     pub zstd_allowed: bool,
     /// Who appends.
     pub origin: AppendOrigin,
+    /// The guard of [`PartitionLog::begin_verification`], 0 where it gave none: a transactional batch is taken if its
+    /// transaction is open, or with the guard that is in force. `None` takes it without verification.
+    pub guard: Option<u64>,
+    /// The marker's transaction was one of `transaction.version` 2: its producer's epoch was raised for this end.
+    pub raised_epoch: bool,
 }
 
 impl Default for AppendOptions {
@@ -26,6 +31,8 @@ impl Default for AppendOptions {
         Self {
             zstd_allowed: true,
             origin: AppendOrigin::Client,
+            guard: None,
+            raised_epoch: false,
         }
     }
 }
@@ -93,11 +100,12 @@ impl PartitionLog {
         let mut guard = self.settled_writer()?;
         let writer = &mut *guard;
         writer.pass_fence(leader_epoch)?;
+        let standing = lock(&self.stability).standing(&batch.info, options.guard);
         if let SequenceVerdict::Duplicate {
             first_offset,
             last_offset,
             timestamp,
-        } = writer.producers.check(&batch.info, options.origin)?
+        } = writer.producers.check(&batch.info, options.origin, standing)?
         {
             let promised = writer.flush_promised_below > last_offset;
             drop(guard);
@@ -118,7 +126,9 @@ impl PartitionLog {
             return Ok(info);
         }
         if let Some(marker) = &marker {
-            writer.producers.check_marker(&batch.info, marker)?;
+            writer
+                .producers
+                .check_marker(&batch.info, marker, options.raised_epoch)?;
         }
         if batch.info.has_producer() {
             writer.producers.make_room(1)?;

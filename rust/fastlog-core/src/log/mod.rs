@@ -35,6 +35,7 @@ mod stability;
 mod swaps;
 mod timestamps;
 mod truncate;
+mod verification;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
@@ -56,6 +57,7 @@ pub use retention::{DeletedSegment, DeletionReason};
 pub use segments::SegmentInfo;
 pub use soundness::{ScrubPosition, Scrubbed};
 pub use timestamps::TimestampOffset;
+pub use verification::VerifiedBatch;
 
 /// The log of one partition. Shared freely between threads.
 #[derive(Debug)]
@@ -201,6 +203,8 @@ impl PartitionLog {
 
     /// Forgets producers that have been silent for longer than `producer.id.expiration.ms`; returns how many.
     pub fn expire_producers(&self, now_ms: i64) -> usize {
+        let expiration_ms = self.config().producer_id_expiration_ms;
+        lock(&self.stability).verifications.expire(now_ms, expiration_ms);
         lock(&self.writer).producers.expire(now_ms)
     }
 

@@ -8,7 +8,7 @@ use super::segments::holding;
 use crate::cause::Cause;
 use crate::env::File;
 use crate::error::{Error, Result};
-use crate::segment::{Located, Segment};
+use crate::segment::{Extent, Located, Segment};
 
 /// A stretch of one segment file: whole batches, but for the last one, which may be cut.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct ReadSlice {
     pub len: usize,
     /// Offset of the first record, which may be below the asked offset; the asked one when `len` is 0.
     pub first_offset: i64,
+    /// What was read ends at or before this offset: exact where a segment ends, else as far as the index tells.
+    pub upper_offset: i64,
     /// The read may go on in a later segment: how many bytes are left in this one says little.
     pub goes_on: bool,
     /// Set once a file of the log could not be read while it was sent. From then on its records are better read into
@@ -99,6 +101,7 @@ impl PartitionLog {
             position: segment.extent().size,
             len: 0,
             first_offset: offset,
+            upper_offset: offset,
             goes_on: false,
             send_failed: Arc::clone(&self.send_failed),
         })
@@ -184,6 +187,7 @@ fn plan(
         } else {
             first.header.base_offset
         },
+        upper_offset: offset,
         goes_on: false,
         send_failed: Arc::clone(send_failed),
     };
@@ -197,5 +201,25 @@ fn plan(
     } else {
         segment.end_below(limit, first, first.position + wanted, extent)?
     };
-    Ok(Some((slice((end - first.position).min(wanted) as usize), first)))
+    let len = (end - first.position).min(wanted);
+    let upper_offset = upper_offset(segment, first.position + len, extent).min(limit);
+    let slice = slice(len as usize);
+    Ok(Some((
+        ReadSlice {
+            upper_offset,
+            ..slice
+        },
+        first,
+    )))
+}
+
+/// An offset that everything before `position` lies below. An index that cannot be read costs precision alone.
+fn upper_offset(segment: &Segment, position: u64, extent: Extent) -> i64 {
+    let behind = match u32::try_from(position) {
+        Ok(position) if u64::from(position) < extent.size => {
+            segment.offset_index().ceiling_position(position).ok().flatten()
+        }
+        _ => None,
+    };
+    behind.map_or(extent.next_offset, |entry| entry.offset)
 }

@@ -6,18 +6,21 @@
 use std::collections::BTreeMap;
 
 use super::segments::holding;
+use super::verification::Verifications;
 use super::{PartitionLog, lock};
 use crate::batch::BatchHeader;
-use crate::producer_state::{CompletedTxn, ProducerState};
+use crate::producer_state::{CompletedTxn, ProducerState, Standing};
 use crate::txn_index::AbortedTxn;
 
 /// Transactions that are not settled.
 #[derive(Debug, Default)]
 pub(super) struct Stability {
-    /// Open ones: producer id to first offset.
-    open: BTreeMap<i64, i64>,
+    /// Open ones: producer id to first offset and epoch.
+    open: BTreeMap<i64, (i64, i16)>,
     /// Ended ones whose marker is not known to be below the high watermark: first offset to marker offset.
     unreplicated: BTreeMap<i64, i64>,
+    /// Those that may begin.
+    pub verifications: Verifications,
 }
 
 impl Stability {
@@ -27,23 +30,40 @@ impl Stability {
             .active()
             .into_iter()
             .filter(|producer| producer.txn_start_offset >= 0)
-            .map(|producer| (producer.producer_id, producer.txn_start_offset))
+            .map(|producer| (producer.producer_id, (producer.txn_start_offset, producer.epoch)))
             .collect();
         Self {
             open,
-            unreplicated: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
     /// Takes note of a batch that was appended, and of the transaction that it ended.
     pub fn note(&mut self, header: &BatchHeader, completed: Option<&CompletedTxn>) {
+        if header.is_transactional() {
+            self.verifications.end(header.producer_id);
+        }
         if let Some(completed) = completed {
             self.open.remove(&completed.producer_id);
             self.unreplicated
                 .insert(completed.first_offset, completed.last_offset);
         } else if header.is_transactional() && header.has_producer() && !header.is_control() {
-            self.open.entry(header.producer_id).or_insert(header.base_offset);
+            let entry = self.open.entry(header.producer_id);
+            entry.or_insert((header.base_offset, 0)).1 = header.producer_epoch;
         }
+    }
+
+    /// Whether a transaction of this producer is open, in this epoch.
+    pub fn is_open(&self, producer_id: i64, epoch: i16) -> bool {
+        self.open
+            .get(&producer_id)
+            .is_some_and(|(_, open)| *open == epoch)
+    }
+
+    /// How a batch with this guard stands.
+    pub fn standing(&self, header: &BatchHeader, guard: Option<u64>) -> Standing {
+        let is_open = self.is_open(header.producer_id, header.producer_epoch);
+        self.verifications.standing(header, guard, is_open)
     }
 
     /// The end of what is settled below `limit`.
@@ -51,6 +71,7 @@ impl Stability {
         let unreplicated = self.unreplicated.iter().filter(|(_, marker)| **marker >= limit);
         self.open
             .values()
+            .map(|(first, _)| first)
             .chain(unreplicated.map(|(first, _)| first))
             .fold(limit, |settled, first| settled.min(*first))
     }
@@ -58,7 +79,7 @@ impl Stability {
     /// The end of what is settled below `high_watermark`, which also replicates the markers below it.
     pub fn last_stable_offset(&mut self, high_watermark: i64) -> i64 {
         self.unreplicated.retain(|_, marker| *marker >= high_watermark);
-        let open = self.open.values().copied().min();
+        let open = self.open.values().map(|(first, _)| *first).min();
         let unreplicated = self.unreplicated.keys().next().copied();
         open.into_iter()
             .chain(unreplicated)

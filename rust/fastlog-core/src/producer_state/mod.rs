@@ -9,6 +9,9 @@ mod entry;
 mod snapshot;
 #[cfg(test)]
 mod snapshot_tests;
+mod standing;
+#[cfg(test)]
+mod standing_tests;
 #[cfg(test)]
 mod tests;
 
@@ -20,8 +23,10 @@ use crate::compaction::LastRecord;
 use crate::env::FileSystem;
 use crate::error::{Error, ErrorCode, Result};
 use entry::{BatchMetadata, Entry, NO_EPOCH};
+use standing::{check_beginning, check_verified};
 
 pub use snapshot::{delete_snapshots_after, delete_snapshots_before, snapshot_offsets, snapshot_path};
+pub use standing::Standing;
 
 /// How many producers a partition remembers. Their ids are the clients' choice, so there has to be an end to it: some
 /// 20 MB. Beyond that those that were silent for longest are forgotten, as if they had expired.
@@ -102,7 +107,15 @@ impl ProducerState {
     ///
     /// Batches from clients are checked in full, those of a coordinator (which have no sequence numbers) only
     /// by epoch and transaction, and replicated ones not at all: the leader has judged them.
-    pub fn check(&self, header: &BatchHeader, origin: AppendOrigin) -> Result<SequenceVerdict, Rejection> {
+    ///
+    /// In this order, as in Kafka since 4.2 (KAFKA-19690): a duplicate gets its first answer; a producer that is
+    /// fenced hears that; then verification counts, then the sequence.
+    pub fn check(
+        &self,
+        header: &BatchHeader,
+        origin: AppendOrigin,
+        standing: Standing,
+    ) -> Result<SequenceVerdict, Rejection> {
         if !header.has_producer() || origin == AppendOrigin::Replication {
             return Ok(SequenceVerdict::Append);
         }
@@ -114,6 +127,10 @@ impl ProducerState {
                     self.open.len()
                 );
                 return Err(Rejection::new(ErrorCode::KafkaStorageError, message));
+            }
+            check_verified(header, standing)?;
+            if origin == AppendOrigin::Client {
+                check_beginning(header, standing, false)?;
             }
             return Ok(SequenceVerdict::Append);
         };
@@ -129,7 +146,9 @@ impl ProducerState {
             });
         }
         check_epoch(header, entry.epoch)?;
+        check_verified(header, standing)?;
         if checks_sequence {
+            check_beginning(header, standing, entry.last_batch().is_some())?;
             check_sequence(header, entry)?;
         }
         if entry.txn_first_offset.is_some() && !header.is_transactional() {
@@ -142,19 +161,37 @@ impl ProducerState {
         Ok(SequenceVerdict::Append)
     }
 
-    /// Judges a transaction marker in addition to [`Self::check`]: a coordinator with an older epoch than
-    /// the last one is fenced.
-    pub fn check_marker(&self, header: &BatchHeader, marker: &ControlMarker) -> Result<(), Rejection> {
-        match self.producers.get(&header.producer_id) {
-            Some(entry) if entry.coordinator_epoch > marker.coordinator_epoch => {
-                let message = format!(
-                    "marker for producer {} comes from coordinator epoch {}, the log has seen epoch {}",
-                    header.producer_id, marker.coordinator_epoch, entry.coordinator_epoch
-                );
-                Err(Rejection::new(ErrorCode::TransactionCoordinatorFenced, message))
-            }
-            _ => Ok(()),
+    /// Judges a transaction marker in addition to [`Self::check`]: a coordinator with an older epoch than the last one is
+    /// fenced.
+    ///
+    /// With `raised_epoch` (`transaction.version` 2, KIP-1228) the producer's epoch was raised for this end, so that a
+    /// marker of the known epoch is one that comes late and would end the next transaction (KAFKA-19446). It is no
+    /// more than written again when nothing is open: its answer was lost (KAFKA-19999).
+    pub fn check_marker(
+        &self,
+        header: &BatchHeader,
+        marker: &ControlMarker,
+        raised_epoch: bool,
+    ) -> Result<(), Rejection> {
+        let Some(entry) = self.producers.get(&header.producer_id) else {
+            return Ok(());
+        };
+        let id = header.producer_id;
+        if raised_epoch && header.producer_epoch == entry.epoch && entry.txn_first_offset.is_some() {
+            let message = format!(
+                "marker for producer {id} has the epoch {} of its open transaction",
+                entry.epoch
+            );
+            return Err(Rejection::new(ErrorCode::InvalidProducerEpoch, message));
         }
+        if entry.coordinator_epoch > marker.coordinator_epoch {
+            let message = format!(
+                "marker for producer {id} comes from coordinator epoch {}, the log has seen epoch {}",
+                marker.coordinator_epoch, entry.coordinator_epoch
+            );
+            return Err(Rejection::new(ErrorCode::TransactionCoordinatorFenced, message));
+        }
+        Ok(())
     }
 
     /// Makes room for `count` producers that may be new, so that [`Self::record`] takes no memory: to be called before

@@ -57,7 +57,7 @@ pub(super) fn marker(kind: ControlKind, coordinator_epoch: i32) -> ControlMarker
 /// Checks and, when it is new, records.
 pub(super) fn produce(state: &mut ProducerState, header: &BatchHeader) -> Result<SequenceVerdict, ErrorCode> {
     let verdict = state
-        .check(header, AppendOrigin::Client)
+        .check(header, AppendOrigin::Client, Standing::default())
         .map_err(|rejection| rejection.code)?;
     if verdict == SequenceVerdict::Append {
         assert_eq!(state.record(header, None), None);
@@ -95,20 +95,20 @@ fn an_unknown_producer_may_start_anywhere() {
 fn an_epoch_below_none_is_old_for_every_producer() {
     for origin in [AppendOrigin::Client, AppendOrigin::Coordinator] {
         for epoch in [-2, -5, i16::MIN] {
-            let refused = state().check(&batch(7, epoch, 0, 1, 0), origin);
+            let refused = state().check(&batch(7, epoch, 0, 1, 0), origin, Standing::default());
             let code = refused.map_err(|rejection| rejection.code);
             assert_eq!(code, Err(ErrorCode::InvalidProducerEpoch), "{epoch}");
         }
         for epoch in [-1, 0, i16::MAX] {
-            let verdict = state().check(&batch(7, epoch, 0, 1, 0), origin);
+            let verdict = state().check(&batch(7, epoch, 0, 1, 0), origin, Standing::default());
             assert_eq!(verdict, Ok(SequenceVerdict::Append), "{epoch}");
         }
     }
     // What a leader took is taken; without a producer id an epoch says nothing.
     let (replicated, plain) = (batch(7, -5, 0, 1, 0), batch(-1, -5, -1, 1, 0));
-    let verdict = state().check(&replicated, AppendOrigin::Replication);
+    let verdict = state().check(&replicated, AppendOrigin::Replication, Standing::default());
     assert_eq!(verdict, Ok(SequenceVerdict::Append));
-    let verdict = state().check(&plain, AppendOrigin::Client);
+    let verdict = state().check(&plain, AppendOrigin::Client, Standing::default());
     assert_eq!(verdict, Ok(SequenceVerdict::Append));
 }
 
@@ -218,15 +218,21 @@ fn origins_are_checked_to_different_depths() {
     produce(&mut state, &batch(7, 4, 0, 5, 0)).unwrap();
     let mut old = batch(7, 3, 99, 1, 5);
     assert_eq!(
-        state.check(&old, AppendOrigin::Replication).unwrap(),
+        state
+            .check(&old, AppendOrigin::Replication, Standing::default())
+            .unwrap(),
         SequenceVerdict::Append
     );
-    let rejected = state.check(&old, AppendOrigin::Coordinator).unwrap_err();
+    let rejected = state
+        .check(&old, AppendOrigin::Coordinator, Standing::default())
+        .unwrap_err();
     assert_eq!(rejected.code, ErrorCode::InvalidProducerEpoch);
     assert!(rejected.message.contains("epoch 3"), "{}", rejected.message);
     old.producer_epoch = 4;
     assert_eq!(
-        state.check(&old, AppendOrigin::Coordinator).unwrap(),
+        state
+            .check(&old, AppendOrigin::Coordinator, Standing::default())
+            .unwrap(),
         SequenceVerdict::Append
     );
     // What the leader accepted is taken over, even when the epoch falls.
@@ -244,13 +250,15 @@ fn transactions_end_with_their_marker() {
     assert_eq!(state.active()[0].txn_start_offset, 10);
 
     let outside = state
-        .check(&batch(1, 0, 10, 1, 25), AppendOrigin::Client)
+        .check(&batch(1, 0, 10, 1, 25), AppendOrigin::Client, Standing::default())
         .unwrap_err();
     assert_eq!(outside.code, ErrorCode::InvalidTxnState);
 
     let header = marker_batch(1, 0, 25);
     assert_eq!(
-        state.check(&header, AppendOrigin::Coordinator).unwrap(),
+        state
+            .check(&header, AppendOrigin::Coordinator, Standing::default())
+            .unwrap(),
         SequenceVerdict::Append
     );
     let completed = state.record(&header, Some(marker(ControlKind::Abort, 3)));
@@ -311,14 +319,14 @@ fn older_coordinators_are_fenced() {
     let header = marker_batch(1, 0, 0);
     state.record(&header, Some(marker(ControlKind::Commit, 4)));
     let old = marker(ControlKind::Commit, 3);
-    let rejected = state.check_marker(&header, &old).unwrap_err();
+    let rejected = state.check_marker(&header, &old, false).unwrap_err();
     assert_eq!(rejected.code, ErrorCode::TransactionCoordinatorFenced);
     assert!(
         state
-            .check_marker(&header, &marker(ControlKind::Abort, 4))
+            .check_marker(&header, &marker(ControlKind::Abort, 4), false)
             .is_ok()
     );
-    assert!(state.check_marker(&marker_batch(2, 0, 0), &old).is_ok());
+    assert!(state.check_marker(&marker_batch(2, 0, 0), &old, false).is_ok());
 }
 
 #[test]
@@ -444,7 +452,7 @@ proptest! {
             header.attributes = attributes;
             header.last_offset_delta = delta;
             header.max_timestamp = time;
-            let _ = state.check(&header, AppendOrigin::Client);
+            let _ = state.check(&header, AppendOrigin::Client, Standing::default());
             let control = if header.is_control() { Some(marker(ControlKind::Abort, 1)) } else { None };
             state.record(&header, control);
             if !stay {

@@ -11,7 +11,7 @@
 //! | - - index | i32 | 0+ |
 //! | - - records | nullable records | 0+ |
 //!
-//! Flexible from version 9; no tagged fields are known.
+//! Version 12 says that the partitions may join the transaction (KIP-890). Flexible from version 9; no tagged fields are known.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -48,7 +48,7 @@ pub struct ProducePlan {
 
 impl ProducePlan {
     /// The versions that can be parsed. Older ones carry message formats that are not served.
-    pub const VERSIONS: RangeInclusive<i16> = 3..=11;
+    pub const VERSIONS: RangeInclusive<i16> = 3..=12;
 
     /// Parses a whole request, header included.
     ///
@@ -140,10 +140,14 @@ impl ProducePlan {
 
     /// Whether the first batch of any row says that it belongs to a transaction.
     pub fn is_transactional(&self) -> bool {
-        self.rows.iter().any(|row| {
-            self.records(row)
-                .and_then(|records| BatchHeader::parse(records).ok())
-                .is_some_and(|header| header.magic == MAGIC_V2 && header.is_transactional())
+        self.transactional_batches().next().is_some()
+    }
+
+    /// The first batches of rows that belong to a transaction, with the positions of their rows.
+    pub fn transactional_batches(&self) -> impl Iterator<Item = (usize, BatchHeader)> {
+        self.rows.iter().enumerate().filter_map(|(position, row)| {
+            let header = BatchHeader::parse(self.records(row)?).ok()?;
+            (header.magic == MAGIC_V2 && header.is_transactional()).then_some((position, header))
         })
     }
 

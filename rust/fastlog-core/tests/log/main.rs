@@ -20,4 +20,5 @@ mod shortages;
 mod snapshots;
 mod swap_damage;
 mod times;
+mod verification;
 mod waiting;

@@ -26,6 +26,7 @@ fn marker(log: &PartitionLog, kind: ControlKind, id: i64, epoch: i16) -> i64 {
     let options = AppendOptions {
         zstd_allowed: true,
         origin: AppendOrigin::Coordinator,
+        ..AppendOptions::default()
     };
     log.append(&bytes, 0, options).unwrap().first_offset
 }

@@ -76,7 +76,7 @@ class FakeJobs:
         done = loop.create_future()
 
         def run() -> None:
-            done.set_result([log.append(records) for log, _, records in rows])  # type: ignore[call-overload]
+            done.set_result([log.append(records) for log, _, records, _ in rows])  # type: ignore[call-overload]
 
         if self.held is None:
             loop.call_soon(run)

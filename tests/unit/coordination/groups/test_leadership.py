@@ -15,6 +15,7 @@ from fastlog.coordination.groups import leadership
 from fastlog.coordination.groups.leadership import GroupLeadership
 from fastlog.coordination.groups.loading import LoadedPartition
 from fastlog.coordination.groups.table import GroupTable
+from fastlog.coordination.groups.transactional_commits import TransactionalCommits
 from fastlog.errors import FastlogError
 
 
@@ -55,6 +56,7 @@ class World:
             membership=unused,
             consumer=unused,
             removals=unused,
+            transactional=TransactionalCommits(self.table, self.log),
             config=lambda: config,
             tasks=self.tasks,
         )

@@ -18,7 +18,7 @@ from fastlog.server.requests.replica_lookup import current_leader, missing_error
 
 Said = tuple[str, int, int, int, int, int, Any, Any, Any, int]
 """What an answer says of one partition: (topic, partition, error, high watermark, last stable offset,
-log start offset, divergence, leader, aborted transactions, bytes)."""
+log start offset, divergence, leader, whether aborted transactions are told, bytes)."""
 
 _LED_ELSEWHERE = (ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH)
 _UNENDING = (ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
@@ -31,7 +31,7 @@ def run_job(
     left, first_whole, more_to_say = max_bytes, True, bool(error_code) or not rows
     outcomes, said = [], []
     for index, row in enumerate(rows):
-        (topic, _, partition, error, high, stable, start, diverging, leader, aborted) = row[:10]
+        (topic, _, partition, error, high, stable, start, diverging, leader, committed) = row[:10]
         log, offset, upper, most, force = row[11:]
         size = 0
         if log is not None:
@@ -45,7 +45,9 @@ def run_job(
         more_to_say |= diverging is not None
         outcomes.append((index, int(error), size))
         if force or error or size or diverging is not None:
-            said.append((topic, partition, int(error), high, stable, start, diverging, leader, aborted, size))
+            said.append(
+                (topic, partition, int(error), high, stable, start, diverging, leader, committed, size)
+            )
     total = sum(size for _, _, size in outcomes)
     return total, said if total >= min_bytes or more_to_say else None, outcomes
 
@@ -174,11 +176,8 @@ class FullLook:
             upper = replica.end_offset
         readable = offset < upper and diverging is None
         look.readable |= readable
-        aborted = None
-        if committed:
-            aborted = replica.log.aborted_transactions(offset, upper) if readable else []
         force = not self.incremental or diverging is not None or (high, start) != entry.told
-        known = (name, replica.topic_id, partition, 0, high, stable, start, diverging, None, aborted, -1)
+        known = (name, replica.topic_id, partition, 0, high, stable, start, diverging, None, committed, -1)
         return (*known, replica.log if readable else None, offset, upper, max(most, 0), force)
 
     def _find(self, row: FetchPlanRow) -> tuple[str, Partition | None, int]:
@@ -212,7 +211,7 @@ class FullLook:
             leader = current_leader(self._broker, name, partition)
         if error == ErrorCode.KAFKA_STORAGE_ERROR and self._terms.version < 6:
             error = ErrorCode.NOT_LEADER_OR_FOLLOWER
-        unknown = (name, topic_id, partition, int(error), -1, -1, -1, None, leader, None, -1, None)
+        unknown = (name, topic_id, partition, int(error), -1, -1, -1, None, leader, False, -1, None)
         return (*unknown, offset, offset, 0, True)
 
 

@@ -26,7 +26,7 @@ from fastlog.server.observability.metrics import BrokerMetrics
 from tests.unit.replication.fakes import FakeLog, FakeLoop
 from tests.unit.server.fetch_world import FakeBuilder
 
-ERROR, HIGH_WATERMARK, STABLE, DIVERGING, LEADER, ABORTED, LOG, UPPER, FORCE = 3, 4, 5, 7, 8, 9, 11, 13, 15
+ERROR, HIGH_WATERMARK, STABLE, DIVERGING, LEADER, COMMITTED, LOG, UPPER, FORCE = 3, 4, 5, 7, 8, 9, 11, 13, 15
 TOPIC_ID = b"0123456789abcdef"
 
 
@@ -169,15 +169,15 @@ def test_consumers_read_up_to_the_high_watermark() -> None:
     assert (beyond[ERROR], beyond[LOG]) == (0, None)
 
 
-def test_read_committed_stops_at_the_last_stable_offset_and_lists_aborts() -> None:
+def test_read_committed_stops_at_the_last_stable_offset_and_has_aborts_listed() -> None:
     log = FakeLog(end=10)
-    log.unstable, log.aborted = 6, [(77, 2)]
+    log.unstable = 6
     world = World(log)
     plain = world.row(asked())
-    assert (plain[UPPER], plain[STABLE], plain[ABORTED]) == (10, 6, None)
+    assert (plain[UPPER], plain[STABLE], plain[COMMITTED]) == (10, 6, False)
     committed = world.row(asked(), isolation=1)
-    assert (committed[UPPER], committed[ABORTED]) == (6, [(77, 2)])
-    assert world.row(asked(offset=8), isolation=1)[ABORTED] == []
+    assert (committed[UPPER], committed[COMMITTED]) == (6, True)
+    assert world.row(asked(offset=8), isolation=1)[COMMITTED]
 
 
 @pytest.mark.parametrize(
@@ -297,8 +297,8 @@ async def test_files_of_one_partition_that_cannot_be_read_fail_it_alone() -> Non
         error.code = int(ErrorCode.CORRUPT_MESSAGE)
         raise error
 
-    log.aborted_transactions = broken  # type: ignore[method-assign]
-    row = world.row(asked(), isolation=1)
+    log.end_offset_for_epoch = broken  # type: ignore[method-assign]
+    row = world.row(asked(last_epoch=0))
     assert (row[ERROR], row[LOG], row[FORCE]) == (ErrorCode.CORRUPT_MESSAGE, None, True)
     assert world.row(asked(), isolation=0)[ERROR] == 0
     # Whoever appends is not to hear of it, and the fetch that waits is to look again.

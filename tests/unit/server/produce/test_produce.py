@@ -108,6 +108,7 @@ class World:
                 metrics=BrokerMetrics(),
                 logs=SimpleNamespace(offline_reason=lambda topic, partition: None),
                 clock=SimpleNamespace(monotonic=lambda: 0.0),
+                verifier=None,
             ),
         )
 
@@ -123,7 +124,9 @@ class World:
             settings=settings,
         )
 
-    def _produce(self, plan: Any, targets: list[Any], epochs: list[int]) -> asyncio.Future[Any]:
+    def _produce(
+        self, plan: Any, targets: list[Any], epochs: list[int], guards: Any = None
+    ) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()
         self.appends.append((targets, future))
         return future

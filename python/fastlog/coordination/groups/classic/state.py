@@ -183,6 +183,17 @@ class Group:
         self.extend(member, now)
         return ErrorCode.NONE
 
+    def transactional_commit_error(
+        self, member_id: str, instance_id: str | None, generation: int
+    ) -> ErrorCode:
+        """The same for a commit in a transaction, which is no sign of life (Kafka:
+        `validateOffsetCommit`). Whoever names nothing of itself may: clients before version 3."""
+        if self.state is GroupState.DEAD:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        if generation < 0 and (self.state is GroupState.EMPTY or (not member_id and instance_id is None)):
+            return ErrorCode.NONE
+        return self.request_error(member_id, instance_id, generation)
+
     # -- steps that the other files share --------------------
 
     def become(self, state: GroupState, now: Now) -> None:

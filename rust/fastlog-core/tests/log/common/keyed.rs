@@ -82,6 +82,7 @@ pub fn end(log: &PartitionLog, id: i64, kind: ControlKind, timestamp: i64) -> i6
     let options = AppendOptions {
         zstd_allowed: true,
         origin: AppendOrigin::Coordinator,
+        ..AppendOptions::default()
     };
     let bytes = marker.to_batch(timestamp, id, 0).unwrap();
     log.append(&bytes, 0, options).unwrap().first_offset

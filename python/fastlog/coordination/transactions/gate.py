@@ -1,0 +1,91 @@
+"""A leader's way to the coordinator: may these partitions take records of this transaction (KIP-890)?
+
+CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, every 20 ms for 100 ms: the
+transaction before is being completed (Kafka: `add.partitions.to.txn.retry.backoff[.max].ms`). Other codes are
+passed on.
+
+What the codes become for producers is in `producer_code`, for commits of offsets in `commit_code`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from fastlog.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from fastlog.coordination.transactions.state import TopicPartition
+    from fastlog.coordination.transactions.verdicts import Identity
+    from fastlog.coordination.transactions.verification import Codes, Verifier
+
+_AGAIN_SECONDS: Final = 0.02
+_LOOKS: Final = 6
+"""The first one and those of 100 ms."""
+
+_FOR_PRODUCERS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
+    {
+        ErrorCode.PRODUCER_FENCED: ErrorCode.INVALID_PRODUCER_EPOCH,
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS: ErrorCode.NOT_ENOUGH_REPLICAS,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE: ErrorCode.NOT_ENOUGH_REPLICAS,
+        ErrorCode.NOT_COORDINATOR: ErrorCode.NOT_ENOUGH_REPLICAS,
+        ErrorCode.NETWORK_EXCEPTION: ErrorCode.NOT_ENOUGH_REPLICAS,
+        ErrorCode.CLUSTER_AUTHORIZATION_FAILED: ErrorCode.INVALID_TXN_STATE,
+    }
+)
+_FOR_COMMITS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
+    {
+        ErrorCode.NETWORK_EXCEPTION: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.REQUEST_TIMED_OUT: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_LEADER_OR_FOLLOWER: ErrorCode.NOT_COORDINATOR,
+        ErrorCode.KAFKA_STORAGE_ERROR: ErrorCode.NOT_COORDINATOR,
+        ErrorCode.CLUSTER_AUTHORIZATION_FAILED: ErrorCode.INVALID_TXN_STATE,
+    }
+)
+_ABORTABLE_PRODUCE_FROM: Final = 11
+_ABORTABLE_COMMIT_FROM: Final = 4
+
+
+async def ask(
+    verifier: Verifier,
+    transactional_id: str,
+    identity: Identity,
+    begin: Callable[[], frozenset[TopicPartition]],
+    *,
+    adds: bool,
+) -> Codes:
+    """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
+
+    `begin` begins the verification in the logs, and says which partitions need it. It is called anew each
+    time that the coordinator is asked: the marker of the transaction before ends what was begun.
+    """
+    looks = _LOOKS if adds else 1
+    while True:
+        looks -= 1
+        partitions = begin()
+        codes: Codes = {}
+        if partitions:
+            codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
+        if not looks or ErrorCode.CONCURRENT_TRANSACTIONS not in codes.values():
+            return codes
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def producer_code(code: ErrorCode, version: int, *, adds: bool) -> ErrorCode:
+    """What a producer is told, in that version of Produce. NOT_ENOUGH_REPLICAS has it try again."""
+    if code is ErrorCode.CONCURRENT_TRANSACTIONS:
+        return code if adds else ErrorCode.NOT_ENOUGH_REPLICAS
+    if code is ErrorCode.TRANSACTION_ABORTABLE and version < _ABORTABLE_PRODUCE_FROM:
+        return ErrorCode.INVALID_TXN_STATE
+    return _FOR_PRODUCERS.get(code, code)
+
+
+def commit_code(code: ErrorCode, version: int) -> ErrorCode:
+    """What a client is told, in that version of TxnOffsetCommit."""
+    if code is ErrorCode.TRANSACTION_ABORTABLE and version < _ABORTABLE_COMMIT_FROM:
+        return ErrorCode.INVALID_TXN_STATE
+    return _FOR_COMMITS.get(code, code)
