@@ -37,7 +37,7 @@ class GroupEntry:
     group: Group | ConsumerGroup
     partition: int
     offsets: GroupOffsets = field(default_factory=GroupOffsets)
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.Handle | None = None
     timer_at: float = 0.0
     """The deadline that the timer was set for, on the broker's monotonic clock."""
     is_held: bool = False
@@ -187,14 +187,14 @@ class GroupTable:
         """The group, or None."""
         return self._groups.get(group_id)
 
-    def get_or_add(self, group_id: str) -> GroupEntry:
+    def get_or_add(self, group_id: str, now: Now | None = None) -> GroupEntry:
         """The group; a new and empty one when there is none. Only after `error` said NONE."""
         entry = self._groups.get(group_id)
         if entry is None:
             partition = self.partition(group_id)
             if partition is None:
                 raise LookupError(f"group {group_id!r} has no partition")
-            entry = GroupEntry(Group(group_id, self.limits(), self.now()), partition)
+            entry = GroupEntry(Group(group_id, self.limits(), now or self.now()), partition)
             self.put(entry)
         return entry
 
@@ -205,10 +205,9 @@ class GroupTable:
 
     def weigh(self, entry: GroupEntry) -> None:
         """The group has changed; nothing is done about one that is gone."""
-        if entry.group.weight + entry.offsets.weight != entry.weighed and (
-            self._groups.get(entry.group.group_id) is entry
-        ):
-            self.memory.weigh(entry)
+        weight = entry.group.weight + entry.offsets.weight
+        if weight != entry.weighed and self._groups.get(entry.group.group_id) is entry:
+            self.memory.set_weight(entry, weight)
 
     def remove_unused(self, entry: GroupEntry) -> None:
         """Forgets a group that was made for a request which was refused: nothing is stored of it."""

@@ -120,7 +120,10 @@ class GroupMemory:
 
     def weigh(self, entry: WeighedEntry) -> None:
         """Something of the group has changed."""
-        weight = entry.weight()
+        self.set_weight(entry, entry.weight())
+
+    def set_weight(self, entry: WeighedEntry, weight: int) -> None:
+        """The same when it is known what the group weighs now."""
         self.used += weight - entry.weighed
         entry.weighed = weight
 
@@ -138,7 +141,7 @@ class GroupMemory:
         if more <= 0:
             return True
         before = 0 if entry is None else entry.weighed
-        limit = self.limit
+        limit = self._limit()
         return before + more <= limit // _GROUPS_PER_SHARE and self.used + more <= limit
 
     def has_room_for_member(self, entry: WeighedEntry | None, weight: int, before: int = 0) -> bool:
@@ -148,15 +151,25 @@ class GroupMemory:
         """
         if weight <= before:
             return True
-        return weight <= self.limit // _MEMBERS_PER_SHARE and self.has_room(entry, weight - before)
+        limit, more = self._limit(), weight - before
+        return (
+            weight <= limit // _MEMBERS_PER_SHARE
+            and (more if entry is None else entry.weighed + more) <= limit // _GROUPS_PER_SHARE
+            and self.used + more <= limit
+        )
 
 
 def member_weight(names: Iterable[str | None], protocols: Protocols, assignment: bytes = b"") -> int:
     """A member with these ids and names."""
-    weight = MEMBER_BYTES + len(assignment)
+    weight = MEMBER_BYTES + len(assignment) + _protocols_weight(protocols)
     for name in names:
         if name:
             weight += len(name)
+    return weight
+
+
+def _protocols_weight(protocols: Protocols) -> int:
+    weight = 0
     for protocol, metadata in protocols:
         small = len(metadata) <= SMALL_METADATA
         more = _small_metadata_weight(metadata) if small else _metadata_weight(metadata)
@@ -176,8 +189,10 @@ _small_metadata_weight: Final = lru_cache(maxsize=1024)(_metadata_weight)
 def join_weight(request: JoinRequest) -> int:
     """The member that a JoinGroup request makes."""
     member_id = request.member_id or request.new_member_id
-    names = (member_id, member_id, request.instance_id, request.client_id, request.protocol_type)
-    return member_weight(names, request.protocols)
+    weight = MEMBER_BYTES + 2 * len(member_id) + len(request.client_id) + len(request.protocol_type)
+    if request.instance_id:
+        weight += len(request.instance_id)
+    return weight + _protocols_weight(request.protocols)
 
 
 def consumer_member_weight(member_id: str, member: ConsumerMember) -> int:

@@ -47,6 +47,8 @@ _UNSTABLE: Final = int(ErrorCode.UNSTABLE_OFFSET_COMMIT)
 
 _FEW: Final = 32
 """So many partitions and topics of a group are told at once."""
+_ROWS_PER_STEP: Final = 2 * _FEW
+"""Small groups are told together: most answers are made before they need turns."""
 _AT_ONCE: Final = 256
 _LOT: Final = 32
 """Partitions between two moments at which others may go first: each takes a microsecond or two."""
@@ -135,15 +137,22 @@ def _several(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFe
     told_of: dict[str, Told] = {}
     told_whole: set[str] = set()
     named_once = len({group.group_id for group in request.groups}) == len(request.groups)
+    rows = 0
+    yield
     for group in request.groups:
-        yield
+        if rows >= _ROWS_PER_STEP:
+            rows = 0
+            yield
         group_id = group.group_id
         if group_id in told_whole:
             continue
         error = ctx.broker.groups.commits.error(group_id, group.member_id, group.member_epoch)
         little = _little_of_group(ctx, group, error, request.require_stable) if named_once else None
+        rows += 1
         if little is not None:
             response.groups.append(little)
+            for topic in little.topics:
+                rows += 1 + len(topic.partitions)
             continue
         if error is ErrorCode.NONE and group.topics is None:
             told_whole.add(group_id)

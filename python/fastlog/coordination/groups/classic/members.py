@@ -223,6 +223,13 @@ class MemberTable:
         self.weight += grown
         return waiting
 
+    def growth(self, assignments: Mapping[str, bytes]) -> int:
+        """By how many bytes all would grow with what is theirs of `assignments`."""
+        given, more = assignments.get, 0
+        for member_id, member in self._members.items():
+            more += len(given(member_id, b"")) - len(member.assignment)
+        return more
+
     def ids(self) -> Collection[str]:
         """The ids of all members."""
         return self._members.keys()
@@ -256,8 +263,11 @@ class MemberTable:
 
     def find_soonest(self, others: Iterable[float]) -> None:
         """Looks at the deadlines of all members, and `others`. Only this lets `soonest` move on."""
-        mine = (member.deadline for member in self._members.values() if member.deadline is not None)
-        self.soonest = min(min(mine, default=math.inf), min(others, default=math.inf))
+        soonest = min(others, default=math.inf)
+        for member in self._members.values():
+            if member.deadline is not None and member.deadline < soonest:
+                soonest = member.deadline
+        self.soonest = soonest
 
     def elect_joined_leader(self) -> bool:
         """Sees to it that the leader is one that has joined; False when nobody has."""
@@ -280,7 +290,7 @@ class MemberTable:
 
     def rebalance_timeout_ms(self) -> int:
         """The longest of all members."""
-        return max((member.rebalance_timeout_ms for member in self._members.values()), default=0)
+        return max([member.rebalance_timeout_ms for member in self._members.values()], default=0)
 
     def common_protocols(self) -> set[str]:
         """Protocols that all members support; none of no members."""
@@ -314,7 +324,7 @@ class MemberTable:
         return max(firsts, key=votes.__getitem__)
 
     def _weigh(self, member: Member) -> None:
-        names = (member.member_id, member.instance_id, member.client_id)
+        names = member.member_id, member.instance_id, member.client_id
         weight = member_weight(names, member.protocols, member.assignment)
         self.weight += weight - member.weight
         member.weight = weight

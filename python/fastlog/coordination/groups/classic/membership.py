@@ -94,7 +94,8 @@ class Membership:
         if not self._has_room(group_id, request):
             then(JoinResult(ErrorCode.GROUP_MAX_SIZE_REACHED, request.member_id))
             return
-        entry = self._table.get_or_add(group_id)
+        now = self._table.now()
+        entry = self._table.get_or_add(group_id, now)
         group = entry.group
         if isinstance(group, ConsumerGroup):
             if group.members:
@@ -106,7 +107,6 @@ class Membership:
             group = self._consumer.make_classic(entry, group)
         group.limits = limits
         self._joins[request.ticket] = then
-        now = self._table.now()
         joining.join(group, request, now)
         self.settle(entry, now)
         self._table.remove_unused(entry)
@@ -127,10 +127,8 @@ class Membership:
         more = 0
         if isinstance(entry.group, Group) and request.assignments:
             # They take the place of those that members have.
-            given = request.assignments
-            for member in entry.group.members:
-                more += len(given.get(member.member_id, b"")) - len(member.assignment)
-        if not self._table.memory.has_room(entry, more):
+            more = entry.group.members.growth(request.assignments)
+        if more > 0 and not self._table.memory.has_room(entry, more):
             then(SyncResult(ErrorCode.UNKNOWN_SERVER_ERROR))
             return
         if isinstance(entry.group, ConsumerGroup):
@@ -171,7 +169,7 @@ class Membership:
             return ErrorCode.NONE, self._consumer.leave(entry, entry.group, members)
         now = self._table.now()
         codes = [rebalance.leave(entry.group, *identity, now) for identity in members]
-        self.settle(entry)
+        self.settle(entry, now)
         self._table.remove_unused(entry)
         return ErrorCode.NONE, codes
 
@@ -272,10 +270,10 @@ class Membership:
     def _answer_each(self, answers: JoinAnswers | SyncAnswers) -> None:
         waiting: dict[int, Any] = self._joins if isinstance(answers, JoinAnswers) else self._syncs
         if len(answers.waiting) > _FEW:
-            self._answers.give_each((waiting.pop(answer.ticket), answer.result) for answer in answers.each())
+            self._answers.give_each((waiting.pop(ticket), result) for ticket, result in answers.each())
             return
-        for answer in answers.each():
-            self._answers.give(waiting.pop(answer.ticket), answer.result)
+        for ticket, result in answers.each():
+            self._answers.give(waiting.pop(ticket), result)
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
@@ -291,15 +289,17 @@ class Membership:
         except BadGroupRecord:
             self._on_stored(entry, group, store, ErrorCode.INVALID_REQUEST)
             return
-        done = self._consumer.writer.submit(entry, [record])
-        done.add_done_callback(lambda done: self._on_stored(entry, group, store, _code_of(done)))
+        self._consumer.writer.write(
+            entry, [record], lambda error: self._on_stored(entry, group, store, _code_of(error))
+        )
 
     def _on_stored(self, entry: GroupEntry, group: Group, store: Store, error: ErrorCode) -> None:
         if error is not ErrorCode.NONE:
             _LOG.warning("group %s could not be stored: %s", group.group_id, error.name)
         if entry.group is group:
-            syncing.on_stored(group, store, error, self._table.now())
-            self.settle(entry)
+            now = self._table.now()
+            syncing.on_stored(group, store, error, now)
+            self.settle(entry, now)
 
     def _on_timer(self, entry: GroupEntry) -> None:
         entry.timer = None
@@ -307,11 +307,12 @@ class Membership:
         if isinstance(group, ConsumerGroup):
             return
         before = list(group.members.ids())
-        rebalance.on_time(group, self._table.now())
+        now = self._table.now()
+        rebalance.on_time(group, now)
         if len(before) > len(group.members):
             lost = [member_id for member_id in before if member_id not in group.members]
             _LOG.info("group %s lost %s: no sign of life in time", group.group_id, ", ".join(lost))
-        self.settle(entry)
+        self.settle(entry, now)
         # The last id that was given out may have lapsed.
         self._table.remove_unused(entry)
 
@@ -323,12 +324,11 @@ def _code_of_failure(error: Exception, group: ConsumerGroup) -> ErrorCode:
     return ErrorCode.UNKNOWN_SERVER_ERROR
 
 
-def _code_of(done: asyncio.Future[None]) -> ErrorCode:
-    if done.cancelled():
-        return ErrorCode.COORDINATOR_NOT_AVAILABLE
-    error = done.exception()
+def _code_of(error: BaseException | None) -> ErrorCode:
     if error is None:
         return ErrorCode.NONE
+    if isinstance(error, asyncio.CancelledError):
+        return ErrorCode.COORDINATOR_NOT_AVAILABLE
     if isinstance(error, KafkaError) and error.code not in TOO_LARGE:
         return error.code
     return ErrorCode.UNKNOWN_SERVER_ERROR
