@@ -187,15 +187,17 @@ class GroupTable:
         """The group, or None."""
         return self._groups.get(group_id)
 
-    def get_or_add(self, group_id: str, now: Now | None = None) -> GroupEntry:
+    def get_or_add(self, group_id: str) -> GroupEntry:
         """The group; a new and empty one when there is none. Only after `error` said NONE."""
-        entry = self._groups.get(group_id)
-        if entry is None:
-            partition = self.partition(group_id)
-            if partition is None:
-                raise LookupError(f"group {group_id!r} has no partition")
-            entry = GroupEntry(Group(group_id, self.limits(), now or self.now()), partition)
-            self.put(entry)
+        return self._groups.get(group_id) or self.add(group_id, self.limits(), self.now())
+
+    def add(self, group_id: str, limits: GroupLimits, now: Now) -> GroupEntry:
+        """A new and empty group. Only after `error` said NONE."""
+        partition = self.partition(group_id)
+        if partition is None:
+            raise LookupError(f"group {group_id!r} has no partition")
+        entry = GroupEntry(Group(group_id, limits, now), partition)
+        self.put(entry)
         return entry
 
     def put(self, entry: GroupEntry) -> None:
@@ -203,9 +205,10 @@ class GroupTable:
         self._groups[entry.group.group_id] = entry
         self.memory.weigh(entry)
 
-    def weigh(self, entry: GroupEntry) -> None:
-        """The group has changed; nothing is done about one that is gone."""
-        weight = entry.group.weight + entry.offsets.weight
+    def weigh(self, entry: GroupEntry, group_weight: int | None = None) -> None:
+        """The group has changed, and weighs so much without its offsets; nothing is done about one that is
+        gone."""
+        weight = (entry.group.weight if group_weight is None else group_weight) + entry.offsets.weight
         if weight != entry.weighed and self._groups.get(entry.group.group_id) is entry:
             self.memory.set_weight(entry, weight)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from fastlog.coordination.groups.subscribed_names import SMALL_METADATA, claimed_names
+from fastlog.coordination.groups.subscribed_names import claimed_names, is_small
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
@@ -161,20 +161,23 @@ class GroupMemory:
 
 def member_weight(names: Iterable[str | None], protocols: Protocols, assignment: bytes = b"") -> int:
     """A member with these ids and names."""
-    weight = MEMBER_BYTES + len(assignment) + _protocols_weight(protocols)
+    weight = MEMBER_BYTES + len(assignment) + protocols_weight(protocols)
     for name in names:
         if name:
             weight += len(name)
     return weight
 
 
-def _protocols_weight(protocols: Protocols) -> int:
-    weight = 0
-    for protocol, metadata in protocols:
-        small = len(metadata) <= SMALL_METADATA
-        more = _small_metadata_weight(metadata) if small else _metadata_weight(metadata)
-        weight += _ENTRY_BYTES + len(protocol) + more
-    return weight
+def protocols_weight(protocols: Protocols) -> int:
+    """The protocols of a member with their metadata."""
+    return _small_weight(protocols) if is_small(protocols) else _weight(protocols)
+
+
+def _weight(protocols: Protocols) -> int:
+    return sum([_ENTRY_BYTES + len(name) + _metadata_weight(metadata) for name, metadata in protocols])
+
+
+_small_weight: Final = lru_cache(maxsize=1024)(_weight)
 
 
 def _metadata_weight(metadata: bytes) -> int:
@@ -183,16 +186,13 @@ def _metadata_weight(metadata: bytes) -> int:
     return len(metadata) + names * _NAME_BYTES + min(len(metadata), names * _LONG_NAME_BYTES)
 
 
-_small_metadata_weight: Final = lru_cache(maxsize=1024)(_metadata_weight)
-
-
 def join_weight(request: JoinRequest) -> int:
     """The member that a JoinGroup request makes."""
     member_id = request.member_id or request.new_member_id
     weight = MEMBER_BYTES + 2 * len(member_id) + len(request.client_id) + len(request.protocol_type)
     if request.instance_id:
         weight += len(request.instance_id)
-    return weight + _protocols_weight(request.protocols)
+    return weight + protocols_weight(request.protocols)
 
 
 def consumer_member_weight(member_id: str, member: ConsumerMember) -> int:

@@ -86,16 +86,18 @@ class Membership:
             limits.min_session_timeout_ms <= request.session_timeout_ms <= limits.max_session_timeout_ms
         ):
             error = ErrorCode.INVALID_SESSION_TIMEOUT
-        if error is ErrorCode.NONE and request.member_id and self._table.get(group_id) is None:
+        entry = self._table.get(group_id)
+        if error is ErrorCode.NONE and request.member_id and entry is None:
             error = ErrorCode.UNKNOWN_MEMBER_ID
         if error is not ErrorCode.NONE:
             then(JoinResult(error, request.member_id))
             return
-        if not self._has_room(group_id, request):
+        if not self._has_room(entry, request):
             then(JoinResult(ErrorCode.GROUP_MAX_SIZE_REACHED, request.member_id))
             return
         now = self._table.now()
-        entry = self._table.get_or_add(group_id, now)
+        if entry is None:
+            entry = self._table.add(group_id, limits, now)
         group = entry.group
         if isinstance(group, ConsumerGroup):
             if group.members:
@@ -109,7 +111,8 @@ class Membership:
         self._joins[request.ticket] = then
         joining.join(group, request, now)
         self.settle(entry, now)
-        self._table.remove_unused(entry)
+        if group.state is GroupState.EMPTY:
+            self._table.remove_unused(entry)
 
     def sync(self, group_id: str, request: SyncRequest, then: ThenSync) -> None:
         """Calls `then` when the assignment is stored, or the request is refused."""
@@ -189,9 +192,8 @@ class Membership:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _has_room(self, group_id: str, request: JoinRequest) -> bool:
+    def _has_room(self, entry: GroupEntry | None, request: JoinRequest) -> bool:
         """Whether there is memory for the member that the request makes, or changes."""
-        entry = self._table.get(group_id)
         group = None if entry is None else entry.group
         member = None
         if isinstance(group, Group):
@@ -263,7 +265,7 @@ class Membership:
         weight = group.weight
         if weight != entry.group_weight:
             entry.group_weight = weight
-            self._table.weigh(entry)
+            self._table.weigh(entry, weight)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
         arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
 
