@@ -47,9 +47,7 @@ _STABLE: Final[frozenset[TopicPartition]] = frozenset()
 _UNSTABLE: Final = int(ErrorCode.UNSTABLE_OFFSET_COMMIT)
 
 _FEW: Final = 32
-"""So many partitions and topics of a group are told at once."""
-_SMALL_ROWS: Final = 320
-"""So many partitions, topics and groups of an answer without errors are told at once."""
+"""So many partitions and topics of a group, and so many groups, are told at once."""
 _METADATA_PER_ROW: Final = 64
 """Bytes of metadata that count as one more row."""
 _AT_ONCE: Final = 256
@@ -80,32 +78,26 @@ def _little_of_groups(ctx: RequestContext, request: OffsetFetchRequest) -> Small
     if len(groups) > _FEW or (len(groups) > 1 and len({group.group_id for group in groups}) < len(groups)):
         return None
     answers: list[OffsetFetchResponseGroup] = []
-    commits, rows = ctx.broker.groups.commits, 0
+    commits, require_stable = ctx.broker.groups.commits, request.require_stable
     for group in groups:
-        error = commits.error(group.group_id, group.member_id, group.member_epoch)
-        if error is not ErrorCode.NONE:
+        group_id = group.group_id
+        committed = commits.served(group_id, group.member_id, group.member_epoch)
+        if committed is None or (require_stable and commits.unstable(group_id)):
             return None
-        answer = _little_of_group(commits, group, error, request.require_stable)
-        if answer is None:
+        topics = _few(committed, group.topics, OffsetFetchResponseTopics, OffsetFetchResponsePartitions)
+        if topics is None:
             return None
-        answers.append(answer)
-        rows += 1
-        for topic in answer.topics:
-            rows += 1 + len(topic.partitions)
-        if rows > _SMALL_ROWS:
-            return None
+        answers.append(OffsetFetchResponseGroup(group_id, topics, 0))
     return SmallResponse(OffsetFetchResponse(groups=answers))
 
 
 def _little(ctx: RequestContext, request: OffsetFetchRequest) -> SmallResponse | None:
     """The answer in versions for one group; None when it is not certain to be small."""
     commits = ctx.broker.groups.commits
-    if commits.error(request.group_id) is not ErrorCode.NONE:
+    committed = commits.served(request.group_id)
+    if committed is None or (request.require_stable and commits.unstable(request.group_id)):
         return None
-    if request.require_stable and commits.unstable(request.group_id):
-        return None
-    committed, asked = commits.fetch(request.group_id), request.topics
-    topics = _few(committed, asked, OffsetFetchResponseTopic, OffsetFetchResponsePartition)
+    topics = _few(committed, request.topics, OffsetFetchResponseTopic, OffsetFetchResponsePartition)
     return None if topics is None else SmallResponse(OffsetFetchResponse(topics=topics))
 
 

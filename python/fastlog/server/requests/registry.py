@@ -81,8 +81,7 @@ F = TypeVar("F", bound=FrameHandler)
 class SmallResponse:
     """A response that is known to be small, with all that it holds, and the codes in it: encoded at once.
 
-    "Small" is up to a few hundred elements and some ten thousand bytes, which take a quarter of a
-    millisecond.
+    "Small" is up to a thousand elements and a hundred thousand bytes, which take half a millisecond.
     """
 
     response: Response

@@ -290,7 +290,11 @@ class MemberTable:
 
     def rebalance_timeout_ms(self) -> int:
         """The longest of all members."""
-        return max([member.rebalance_timeout_ms for member in self._members.values()], default=0)
+        longest = 0
+        for member in self._members.values():
+            if member.rebalance_timeout_ms > longest:
+                longest = member.rebalance_timeout_ms
+        return longest
 
     def common_protocols(self) -> set[str]:
         """Protocols that all members support; none of no members."""
@@ -331,9 +335,11 @@ class MemberTable:
 
     def _count(self, protocols: Protocols, step: int) -> None:
         # A protocol counts once even if a member names it twice.
-        for name in {name for name, _ in protocols}:
-            count = self._supporters[name] + step
+        supporters = self._supporters
+        names = {name for name, _ in protocols} if len(protocols) > 1 else [name for name, _ in protocols]
+        for name in names:
+            count = supporters.get(name, 0) + step
             if count:
-                self._supporters[name] = count
+                supporters[name] = count
             else:
-                del self._supporters[name]
+                del supporters[name]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from fastlog.base.frequent_log import FrequentLog
 from fastlog.base.uuids import new_uuid_text
 from fastlog.base.wording import counted
 from fastlog.coordination.groups.answers import Answers
@@ -62,6 +63,8 @@ class Membership:
         self._timers = tasks.guard(TIMERS)
         self._answers = Answers(tasks.guard("group-answers"))
         consumer.settle_classic = self.settle
+        self._generation_log = FrequentLog(_LOG, "group %s, generation %d: %s, led by %s")
+        self._empty_log = FrequentLog(_LOG, "group %s is empty in generation %d")
         self._tickets = itertools.count(1)
         self._joins: dict[int, ThenJoin] = {}
         self._syncs: dict[int, ThenSync] = {}
@@ -199,7 +202,8 @@ class Membership:
         if isinstance(group, Group):
             # A static member comes back without its id.
             former = group.members.static_id(request.instance_id) if request.instance_id else None
-            member = group.members.get(former or request.member_id)
+            known = former or request.member_id
+            member = group.members.get(known) if known else None
         memory = self._table.memory
         if member is None:
             return memory.has_room_for_member(entry, join_weight(request))
@@ -279,13 +283,10 @@ class Membership:
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
-            _LOG.info("group %s is empty in generation %d", group.group_id, store.generation)
+            self._empty_log.info(group.group_id, store.generation)
         else:
             members = counted(len(store.record.members), "member")
-            _LOG.info(
-                "group %s, generation %d: %s, led by %s",
-                *(group.group_id, store.generation, members, store.record.leader),
-            )
+            self._generation_log.info(group.group_id, store.generation, members, store.record.leader)
         try:
             record = (encode_group_key(group.group_id), encode_group_value(store.record))
         except BadGroupRecord:
@@ -315,8 +316,9 @@ class Membership:
             lost = [member_id for member_id in before if member_id not in group.members]
             _LOG.info("group %s lost %s: no sign of life in time", group.group_id, ", ".join(lost))
         self.settle(entry, now)
-        # The last id that was given out may have lapsed.
-        self._table.remove_unused(entry)
+        if group.state is GroupState.EMPTY:
+            # The last id that was given out may have lapsed.
+            self._table.remove_unused(entry)
 
 
 def _code_of_failure(error: Exception, group: ConsumerGroup) -> ErrorCode:
