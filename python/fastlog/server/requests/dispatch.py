@@ -259,12 +259,14 @@ class Dispatcher:
         errors: Errors | None = None,
     ) -> None:
         try:
+            if errors is not None:
+                # Nearly all are small, and to ask whether one is a generator takes longer than this.
+                small: Any = response
+                encoded = encode_response(small, exchange.api_version, exchange.correlation_id)
+                self._reply(exchange, encoded, errors)
+                return
             if isinstance(response, Generator):
                 self._begin(registration, exchange, Pace(self._services.turns, exchange), response)
-                return
-            if errors is not None:
-                encoded = encode_response(response, exchange.api_version, exchange.correlation_id)
-                self._reply(exchange, encoded, errors)
                 return
             if has_few_elements(response):
                 self._answer(exchange, response)
