@@ -109,6 +109,7 @@ class Member:
             broker.tasks,
             on_event=lambda: self.topics.waits.changed(),
             remembered=self._remembered,
+            acquainted=lambda: [known.id for known in broker.view.snapshot.brokers],
         )
         self.topics: Final = MemberTopics(
             broker.view,
@@ -127,7 +128,6 @@ class Member:
         self._controller_watch = ControllerWatch(
             tree.client,
             broker.node_id,
-            broker.view,
             self.topics.waits,
             self.controller,
             broker.controller,
