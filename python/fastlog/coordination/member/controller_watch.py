@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol
 
 from fastlog.base.tasks import Loop, Supervisor
@@ -46,6 +46,10 @@ _ELECTION_SECONDS: Final = 2.0
 
 Seat = tuple[int, int]
 """The controller's node id, and the session that it has the seat in."""
+
+
+Connect = Callable[[str, int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Opens a connection to host and port; raises OSError."""
 
 
 class Target(NamedTuple):
@@ -85,6 +89,7 @@ class ControllerWatch:
         tasks: Supervisor,
         *,
         knock: Knock = knock,
+        connect: Connect = asyncio.open_connection,
     ) -> None:
         self._client = client
         self._node_id = node_id
@@ -93,6 +98,7 @@ class ControllerWatch:
         self._settings = settings
         self._tasks = tasks
         self._knock = knock
+        self._connect = connect
         self._loop: Loop | None = None
 
     def start(self) -> None:
@@ -157,7 +163,7 @@ class ControllerWatch:
         """Keeps a connection until it breaks, or another one has the seat; False if none could be made."""
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                reader, writer = await asyncio.open_connection(target.host, target.port)
+                reader, writer = await self._connect(target.host, target.port)
         except (OSError, TimeoutError):
             return False
         try:
