@@ -8,8 +8,9 @@ looks at that port too, since the dead broker is registered still and leads part
 
 What has accepted a connection once is missed from then on, as long as it has the seat: a port that still
 answers in the moment of the death (sockets are closed one after the other), a look that takes too long on a
-busy machine, or a removal that fails, is followed by the next one. A controller that has not been reached yet
-is not missed: Kafka's are elected before they listen.
+busy machine, or a removal that fails, is followed by the next one. So is one missed that served before it was
+elected, as the former controller has told this broker. Another one that has not been reached yet is not
+missed: Kafka's are elected before they listen.
 
 It is safe if the controller lives: all that it writes is fenced by /controller_epoch, which the next one has
 raised. /controller is removed only if it is that broker's, in the same session, and no election came in
@@ -23,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from fastlog.base.tasks import Loop, Supervisor
@@ -76,7 +78,8 @@ class Elected(Protocol):
 class ControllerWatch:
     """Used on the event loop. `start` when the member is registered, `stop` before its session ends.
 
-    `waits` is told whenever the seat may be another one's.
+    `waits` is told whenever the seat may be another one's. `has_served` says whether another controller has
+    told this broker of one with that id.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class ControllerWatch:
         settings: Callable[[], ControllerSettings],
         tasks: Supervisor,
         *,
+        has_served: Callable[[int], bool] = lambda _: False,
         knock: Knock = knock,
         connect: Connect = asyncio.open_connection,
     ) -> None:
@@ -97,6 +101,7 @@ class ControllerWatch:
         self._controller = controller
         self._settings = settings
         self._tasks = tasks
+        self._has_served = has_served
         self._knock = knock
         self._connect = connect
         self._loop: Loop | None = None
@@ -140,7 +145,7 @@ class ControllerWatch:
 
     async def _watch(self, target: Target) -> None:
         """Returns when another one has the seat, or it is to be found anew where this one listens."""
-        is_met = is_told = False
+        is_met, is_told = self._has_served(target.seat[0]), False
         pauses = Backoff()
         while self._seat() == target.seat:
             if await self._meet(target):
@@ -156,8 +161,9 @@ class ControllerWatch:
                 if self._seat() == target.seat:
                     await self._replace(target, is_told=is_told)
                     is_told = True
-            if self._seat() == target.seat:
-                await asyncio.sleep(pauses.next())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pauses.next()):
+                    await self._another(target.seat)
 
     async def _meet(self, target: Target) -> bool:
         """Keeps a connection until it breaks, or another one has the seat; False if none could be made."""

@@ -132,6 +132,7 @@ class Member:
             self.controller,
             broker.controller,
             broker.tasks,
+            has_served=self._has_served,
         )
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
@@ -272,6 +273,11 @@ class Member:
         if known.leader_epoch < 0:
             return None
         return Leadership(known.leader, known.leader_epoch, known.isr, partition_epoch=known.partition_epoch)
+
+    def _has_served(self, broker_id: int) -> bool:
+        """Whether a controller, another broker than this one, has told of it."""
+        known = self._broker.view.snapshot
+        return known.controller_id != broker_id and any(told.id == broker_id for told in known.brokers)
 
     async def _topic_id_of(self, topic: str) -> bytes | None:
         return await joining.topic_id(self._tree, topic)

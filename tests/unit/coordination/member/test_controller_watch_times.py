@@ -50,6 +50,8 @@ class World:
         self.readers: list[asyncio.StreamReader] = []
         self.tries: list[float] = []
         self.suspected: list[int] = []
+        self.served: set[int] = set()
+        """Of whom broker 1 was told."""
         self.seat = (2, _SESSION)
         self.waits = ViewWaits()
         self.removed_at: float | None = None
@@ -104,7 +106,7 @@ class World:
             raise ConnectionLoss
         del self.nodes[paths.CONTROLLER]
         self.removed_at = asyncio.get_running_loop().time()
-        self.elected(3, 5)
+        self.elected(self.seat[0] + 1, 5)
 
     def elected(self, broker_id: int, session: int) -> None:
         self.seat = (broker_id, session)
@@ -125,6 +127,7 @@ def watched(story: Callable[[World], Awaitable[None]]) -> World:
         tasks = Supervisor()
         watch = ControllerWatch(
             *(client, 1, world.waits, world, ControllerSettings, tasks),
+            has_served=lambda broker_id: broker_id in world.served,
             knock=world.knock,
             connect=world.connect,
         )
@@ -267,5 +270,36 @@ def test_the_next_one_is_watched_at_once() -> None:
         world.die()
         await asyncio.sleep(0.2)
         assert world.removed_at is not None
+
+    watched(story)
+
+
+def test_one_that_dies_as_soon_as_it_is_elected_is_missed_if_it_has_served_before() -> None:
+    async def story(world: World) -> None:
+        world.served = {2, 3}
+        await asyncio.sleep(1)
+        world.nodes[paths.broker_id(3)] = world.nodes[paths.broker_id(2)]
+        world.die()
+        # Nobody has a connection to the next one, which listens no more.
+        await asyncio.sleep(0.2)
+        assert world.suspected == [2, 3]
+        assert world.seat[0] == 4
+
+    watched(story)
+
+
+def test_the_next_one_is_met_without_a_pause() -> None:
+    async def story(world: World) -> None:
+        await asyncio.sleep(1)
+        world.nodes[paths.broker_id(3)] = world.nodes[paths.broker_id(2)]
+        world.die()
+        await asyncio.sleep(0.01)
+        world.failures = 99
+        await asyncio.sleep(0.08)
+        assert world.suspected == [2]
+        world.listens = True
+        world.elected(3, 6)
+        await asyncio.sleep(0.002)
+        assert len(world.readers) == 1
 
     watched(story)
