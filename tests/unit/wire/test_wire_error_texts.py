@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from fastlog.wire import (
 from fastlog.wire.in_steps import run
 from fastlog.wire.messages import response_type
 from fastlog.wire.messages.find_coordinator import FindCoordinatorResponse
-from fastlog.wire.schema import is_error_text, struct_fields
+from fastlog.wire.schema import is_error_text, string, struct_fields
 
 LONG = "\U0001f600" * 40_000
 CUT = "\U0001f600" * (MAX_MESSAGE - 3) + "..."
@@ -75,6 +76,18 @@ def test_they_are_cut_in_steps_too() -> None:
         frame = run(encode_response_in_steps(message, version, 7))
         assert isinstance(frame, bytes)
         assert decode_response(response.API, version, frame[4:]) == (7, expected)
+
+
+@dataclass(slots=True)
+class Told(Response):
+    """Whose text is never null: no answer of Kafka's has such a one."""
+
+    API = ApiKey.METADATA
+    error_message: str = string()
+
+
+def test_those_that_are_never_null_are_cut_too() -> None:
+    assert decode_body(Told, 0, encode_body(Told(LONG), 0)) == Told(CUT)
 
 
 def test_they_are_not_blamed_for_what_is_wrong_elsewhere() -> None:
