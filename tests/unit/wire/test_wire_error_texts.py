@@ -11,6 +11,7 @@ import pytest
 from fastlog.errors import MAX_MESSAGE
 from fastlog.wire import (
     APIS,
+    ApiKey,
     Response,
     UnencodableMessage,
     decode_body,
