@@ -104,6 +104,7 @@ class ControllerWatch:
         self._has_served = has_served
         self._knock = knock
         self._connect = connect
+        self._unreached: set[Seat] = set()
         self._loop: Loop | None = None
 
     def start(self) -> None:
@@ -145,11 +146,13 @@ class ControllerWatch:
 
     async def _watch(self, target: Target) -> None:
         """Returns when another one has the seat, or it is to be found anew where this one listens."""
-        is_met, is_told = self._has_served(target.seat[0]), False
+        # Once for each life: this broker may be the one that nobody lets through.
+        is_met = self._has_served(target.seat[0]) and target.seat not in self._unreached
+        is_told = is_reached = False
         pauses = Backoff()
         while self._seat() == target.seat:
             if await self._meet(target):
-                is_met = True
+                is_met = is_reached = True
                 pauses.reset()
             if is_met and await is_refused(self._knock, target.host, target.port):
                 # It may have changed its listeners.
@@ -159,7 +162,11 @@ class ControllerWatch:
                 # Also if others were quicker, and this broker is elected already.
                 self._controller.suspect(target.seat[0])
                 if self._seat() == target.seat:
-                    await self._replace(target, is_told=is_told)
+                    if not is_reached:
+                        self._unreached.add(target.seat)
+                    if await self._replace(target, is_told=is_told):
+                        # If it is elected again it is met anew.
+                        return
                     is_told = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(pauses.next()):
@@ -192,8 +199,8 @@ class ControllerWatch:
         ):
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _replace(self, target: Target, *, is_told: bool) -> None:
-        """Has another broker elected."""
+    async def _replace(self, target: Target, *, is_told: bool) -> bool:
+        """Has another broker elected; False if that failed."""
         _LOG.log(
             logging.DEBUG if is_told else logging.WARNING,
             "the controller, broker %d, does not listen any more: another one is elected",
@@ -203,10 +210,11 @@ class ControllerWatch:
             await self._remove(target.seat)
         except (ZkError, MetadataDamaged) as error:
             # Another broker may have been quicker; this one may be elected all the same.
-            _LOG.info("%s was not removed by this broker: %s", paths.CONTROLLER, error)
-            return
+            level = logging.DEBUG if is_told else logging.INFO
+            _LOG.log(level, "%s was not removed by this broker: %s", paths.CONTROLLER, error)
+            return False
         # This broker hears of it from the tree; if not, it is not so, and is tried again.
-        await self._waits.until(lambda: self._seat() != target.seat, _ELECTION_SECONDS)
+        return await self._waits.until(lambda: self._seat() != target.seat, _ELECTION_SECONDS)
 
     async def _remove(self, seat: Seat) -> None:
         # In this order: who has the seat after the epoch was read had it then, or has raised the epoch.

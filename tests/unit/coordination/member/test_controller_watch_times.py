@@ -303,3 +303,20 @@ def test_the_next_one_is_met_without_a_pause() -> None:
         assert len(world.readers) == 1
 
     watched(story)
+
+
+def test_one_that_this_broker_cannot_reach_is_replaced_once_only() -> None:
+    """Everybody refuses who has a firewall in front, and lives."""
+
+    async def story(world: World) -> None:
+        world.served = {2, 3}
+        world.nodes[paths.broker_id(3)] = world.nodes[paths.broker_id(2)]
+        world.listens = False
+        world.elected(3, 6)
+        await asyncio.sleep(1)
+        assert world.seat[0] == 4
+        world.elected(3, 6)
+        await asyncio.sleep(30)
+        assert world.seat[0] == 3
+
+    watched(story)
