@@ -213,8 +213,9 @@ class ControllerWatch:
             level = logging.DEBUG if is_told else logging.INFO
             _LOG.log(level, "%s was not removed by this broker: %s", paths.CONTROLLER, error)
             return False
-        # This broker hears of it from the tree; if not, it is not so, and is tried again.
-        return await self._waits.until(lambda: self._seat() != target.seat, _ELECTION_SECONDS)
+        # This broker hears of it from the tree, but if the same one was elected.
+        await self._waits.until(lambda: self._seat() != target.seat, _ELECTION_SECONDS)
+        return True
 
     async def _remove(self, seat: Seat) -> None:
         # In this order: who has the seat after the epoch was read had it then, or has raised the epoch.

@@ -47,6 +47,8 @@ class World:
         """What the port says to those that come first when nobody listens any more."""
         self.failures = 0
         """So many writes fail."""
+        self.elects_it_again = False
+        self.removals = 0
         self.readers: list[asyncio.StreamReader] = []
         self.tries: list[float] = []
         self.suspected: list[int] = []
@@ -106,7 +108,8 @@ class World:
             raise ConnectionLoss
         del self.nodes[paths.CONTROLLER]
         self.removed_at = asyncio.get_running_loop().time()
-        self.elected(self.seat[0] + 1, 5)
+        self.removals += 1
+        self.elected(*(self.seat if self.elects_it_again else (self.seat[0] + 1, 5)))
 
     def elected(self, broker_id: int, session: int) -> None:
         self.seat = (broker_id, session)
@@ -318,5 +321,21 @@ def test_one_that_this_broker_cannot_reach_is_replaced_once_only() -> None:
         world.elected(3, 6)
         await asyncio.sleep(30)
         assert world.seat[0] == 3
+
+    watched(story)
+
+
+def test_one_that_is_elected_again_is_not_missed_before_it_was_reached_again() -> None:
+    async def story(world: World) -> None:
+        await asyncio.sleep(1)
+        world.elects_it_again = True
+        world.die()
+        await asyncio.sleep(30)
+        assert world.removals == 1
+        world.listens = True
+        await asyncio.sleep(2)
+        world.die()
+        await asyncio.sleep(1)
+        assert world.removals == 2
 
     watched(story)
