@@ -466,10 +466,10 @@ class ControlReceiver:
     def _failed(self, outcome: Outcome) -> dict[PartitionKey, ErrorCode]:
         """The controller takes these for offline from now on, and so must everybody here."""
         for key, error in sorted(outcome.failed.items()):
-            _LOG.error("%s-%d is offline, as its controller is told: %s", *key, error)
-            replica = self._replicas.find(key)
-            if replica is not None:
+            if (replica := self._replicas.find(key)) is not None:
                 replica.take_offline()
+            what = "cannot be had here" if replica is None else "is offline"
+            _LOG.error("%s-%d %s, as its controller is told: %s", *key, what, error)
         return dict.fromkeys(outcome.failed, ErrorCode.KAFKA_STORAGE_ERROR)
 
     def _note_lost(self, topic: str, partition: int, topic_id: bytes) -> None:
