@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
 from fastlog.errors import ErrorCode
-from fastlog.server.requests.transactional import OF_TRANSACTIONS
+from fastlog.server.requests.handler_modules import OF_TRANSACTIONS
 from fastlog.wire import ApiKey, decode_response
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.fault.test_edge_requests import USUAL

@@ -23,6 +23,7 @@ from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 from fastlog.server.handlers.offset_commit import text_length
 from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import parts_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import (
     TxnOffsetCommitRequest,
@@ -104,9 +105,10 @@ async def _verify(
     if not adds and not broker.config.transaction_partition_verification_enable:
         return ErrorCode.NONE, None
     replica = broker.replicas.get(GROUP_METADATA_TOPIC, partition)
-    if replica is None or broker.verifier is None:
+    if replica is None:
         return ErrorCode.NOT_LEADER_OR_FOLLOWER, None
     identity = request.producer_id, request.producer_epoch
+    verifier = parts_of(ctx).verifier
     key, log, guard = (GROUP_METADATA_TOPIC, partition), replica.log, 0
 
     def begin() -> frozenset[tuple[str, int]]:
@@ -116,7 +118,7 @@ async def _verify(
         return frozenset() if begun is None else frozenset({key})
 
     try:
-        codes = await gate.ask(broker.verifier, request.transactional_id, identity, begin, adds=adds)
+        codes = await gate.ask(verifier, request.transactional_id, identity, begin, adds=adds)
     except FastlogNativeError:
         # Too many others wait for their coordinators: it is to come again.
         return ErrorCode.NOT_ENOUGH_REPLICAS, None
@@ -125,12 +127,14 @@ async def _verify(
 
 def _answer(codes: Codes, error: ErrorCode) -> Steps[TxnOffsetCommitResponse]:
     """`error`: why nothing was committed, which all partitions get that exist."""
-    rows: dict[str, list[TxnOffsetCommitResponsePartition]] = {}
+    answer = TxnOffsetCommitResponse()
+    by_topic: dict[str, list[TxnOffsetCommitResponsePartition]] = {}
     for number, ((topic, index), own) in enumerate(codes.items(), start=1):
         code = own if error is ErrorCode.NONE or own is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION else error
-        rows.setdefault(topic, []).append(TxnOffsetCommitResponsePartition(index, int(code)))
+        if topic not in by_topic:
+            by_topic[topic] = []
+            answer.topics.append(TxnOffsetCommitResponseTopic(topic, by_topic[topic]))
+        by_topic[topic].append(TxnOffsetCommitResponsePartition(index, int(code)))
         if not number % _LOT:
             yield
-    return TxnOffsetCommitResponse(
-        topics=[TxnOffsetCommitResponseTopic(topic, found) for topic, found in rows.items()]
-    )
+    return answer

@@ -15,6 +15,7 @@ from fastlog.coordination.transactions.completions import Marker, MarkerWriter, 
 from fastlog.coordination.transactions.state import TopicPartition
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import parts_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.txn_markers import (
     WritableTxnMarker,
@@ -39,9 +40,7 @@ Results = dict[int, dict[TopicPartition, ErrorCode]]
 @handles(ApiKey.WRITE_TXN_MARKERS)
 async def handle(ctx: RequestContext, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse:
     """A code for each partition of each marker, as `MarkerWriter` has it."""
-    writer = ctx.broker.marker_writer
-    if writer is None:
-        raise RuntimeError("there are no transactions")
+    writer = parts_of(ctx).writer
     results: Results = {}
     markers = request.markers
     async for first in ctx.pace.each(range(0, len(markers), _AT_ONCE)):
@@ -89,12 +88,15 @@ def _take(results: Results, marker: Marker, outcomes: Outcomes) -> Steps[None]:
 def _answer(results: Results) -> Steps[WriteTxnMarkersResponse]:
     response = WriteTxnMarkersResponse()
     for producer_id, found in results.items():
-        rows: dict[str, list[WritableTxnMarkerPartitionResult]] = {}
+        result = WritableTxnMarkerResult(producer_id)
+        response.markers.append(result)
+        by_topic: dict[str, list[WritableTxnMarkerPartitionResult]] = {}
         for number, ((topic, index), code) in enumerate(found.items(), start=1):
-            rows.setdefault(topic, []).append(WritableTxnMarkerPartitionResult(index, int(code)))
+            if topic not in by_topic:
+                by_topic[topic] = []
+                result.topics.append(WritableTxnMarkerTopicResult(topic, by_topic[topic]))
+            by_topic[topic].append(WritableTxnMarkerPartitionResult(index, int(code)))
             if not number % _LOT:
                 yield
-        topics = [WritableTxnMarkerTopicResult(topic, part) for topic, part in rows.items()]
-        response.markers.append(WritableTxnMarkerResult(producer_id, topics))
         yield
     return response
