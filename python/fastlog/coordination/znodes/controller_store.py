@@ -44,6 +44,9 @@ class ControllerStore:
 
     def __init__(self, tree: FencedTree) -> None:
         self._tree = tree
+        # What `topic_news` has told, until who asks knows it: nothing is lost when that fails once.
+        self._came: set[str] = set()
+        self._gone: set[str] = set()
 
     # -- reads --------------------
 
@@ -76,6 +79,21 @@ class ControllerStore:
         """All topics; names that cannot be are left out."""
         names = await self._tree.children(paths.TOPICS, watch)
         return [name for name in names if topic_name_problem(name) is None]
+
+    async def topic_news(self, watch: Watch, known: Mapping[str, object]) -> tuple[list[str], list[str]]:
+        """Topics that there are and that `known` does not have, and those of `known` that there are no more.
+
+        On a keeper in this process it costs what has changed, and elsewhere a list of all, as in Kafka.
+        """
+        names, gone = await self._tree.child_news(paths.TOPICS, watch)
+        if gone is None:
+            there = set(names)
+            self._came, self._gone = there - known.keys(), known.keys() - there
+        else:
+            self._came = {name for name in (*self._came, *names) if name not in known}.difference(gone)
+            self._gone = {name for name in (*self._gone, *gone) if name in known}.difference(names)
+        # Names that cannot be stay among them: there are few.
+        return sorted(name for name in self._came if topic_name_problem(name) is None), sorted(self._gone)
 
     async def topics(self, names: Sequence[str], watch: Watch | None = None) -> dict[str, TopicNode]:
         """Ids and assignments; those that are missing or damaged are left out."""

@@ -152,6 +152,15 @@ class FencedTree:
         (found,) = await self._ask_all(requests, watch)
         return [] if found is None else sorted(found.names)
 
+    async def child_news(self, path: str, watch: Watch) -> tuple[list[str], list[str] | None]:
+        """Names of children that have come, and that have gone; None: the first are all that there are.
+
+        See `Read.news`. Raises StoreError.
+        """
+        requests = [Read(OpCode.GET_CHILDREN2, path, watch=True, news=True)]
+        (found,) = await self._ask_all(requests, watch)
+        return ([], None) if found is None else (found.names, found.gone)
+
     async def exists(self, path: str, watch: Watch) -> bool:
         """Whether a node is there; `watch` is told when it is made, changed or removed. Raises StoreError."""
         (found,) = await self._ask_all([Read(OpCode.EXISTS, path, watch=True)], watch)
