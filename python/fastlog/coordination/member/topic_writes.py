@@ -78,14 +78,17 @@ class TopicWrites:
         `plan_more_partitions`.
         """
         self._check_room()
+        path, unanswered = paths.topic(wanted.name), b""
         for _ in range(_TRIES):
             fence = await self._fence()
-            path = paths.topic(wanted.name)
             (node,) = await self._read(path)
             if node is None:
                 raise KafkaError(
                     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic '{wanted.name}' does not exist"
                 )
+            if unanswered and node[0] == unanswered:
+                self._controller.topics_written()
+                return wanted.total
             now = controller_json.decode_topic(path, node[0])
             if any(assignment.adding or assignment.removing for assignment in now.assignments.values()):
                 raise KafkaError(
@@ -103,8 +106,11 @@ class TopicWrites:
             data = controller_json.encode_topic(now.topic_id, {**now.assignments, **more})
             try:
                 await self._write([*fence, SetData(path, data, node[1])], fence)
-            except (BadVersion, *LOST):
-                # Somebody else was first, or it was done: the next look tells.
+            except BadVersion:
+                # Somebody else was first.
+                continue
+            except LOST:
+                unanswered = data
                 continue
             self._controller.topics_written()
             return wanted.total
@@ -119,11 +125,14 @@ class TopicWrites:
                     await self._write([*fence, Create(paths.deletion(name))], fence)
                 except NodeExists:
                     return None
+                except NoNode:
+                    await self._ensure(paths.DELETIONS)
                 except LOST:
                     continue
                 except KafkaError as error:
                     return error
-                return None
+                else:
+                    return None
             return _storage_error("the connection to ZooKeeper breaks again and again")
 
         fence = await self._fence()
@@ -217,9 +226,13 @@ class TopicWrites:
             put = Create(config_path, configs) if config is None else SetData(config_path, configs)
             try:
                 await self._write([*fence, put, Create(path, data)], fence)
-            except (NodeExists, NoNode, *LOST):
+            except NoNode:
+                # Somebody has removed what every broker makes at its start.
+                await self._ensure(_parent(path), _parent(config_path))
+            except (NodeExists, *LOST):
                 continue
-            return
+            else:
+                return
         raise _storage_error("the connection to ZooKeeper breaks again and again")
 
     def _check_room(self) -> None:

@@ -90,12 +90,7 @@ class FencedTree:
 
         Raises ControllerMoved, StoreError when the servers cannot be reached, or the ZkError of a part.
         """
-        if (size := sum(map(_size, parts))) > _LARGEST_BYTES:
-            # The servers would break the connection, again and again.
-            raise StoreError(
-                f"{parts[0].path} and what goes with it takes {size} bytes, and ZooKeeper takes "
-                f"{_LARGEST_BYTES} at once"
-            )
+        check_size(parts)
         for attempt in range(_TRIES):
             version = await self._seat.taken()
             if attempt and (done := await self._look(parts)) is not None:
@@ -233,6 +228,15 @@ class FencedTree:
         return [Change(0, 0) if _is_sequential(part) else next(of) for part in parts]
 
 
+def check_size(parts: Sequence[Part | Check]) -> None:
+    """Raises StoreError for what the servers would not take: they would break the connection, each time."""
+    if (size := sum(map(_size, parts))) > _LARGEST_BYTES:
+        raise StoreError(
+            f"{parts[-1].path} and what goes with it takes {size} bytes, and ZooKeeper takes "
+            f"{_LARGEST_BYTES} at once"
+        )
+
+
 def in_lots(groups: Iterable[Sequence[Part]]) -> list[list[Part]]:
     """Puts groups of parts together, as many as one request may have; each group stays in one lot."""
     lots: list[list[Part]] = []
@@ -247,8 +251,8 @@ def in_lots(groups: Iterable[Sequence[Part]]) -> list[list[Part]]:
     return lots
 
 
-def _size(part: Part) -> int:
-    data = None if isinstance(part, Delete) else part.data
+def _size(part: Part | Check) -> int:
+    data = part.data if isinstance(part, Create | SetData) else None
     return _PART_BYTES + len(part.path) + len(data or b"")
 
 
