@@ -53,10 +53,6 @@ class ChildNews(Generic[W]):
                 if len(names) > _MOST:
                     del of_parent[watcher]
 
-    def removed(self, path: str) -> None:
-        """A node is gone, and with it what was known of its children."""
-        self._touched.pop(path, None)
-
     def drop(self, watcher: W) -> None:
         """The connection is gone."""
         for path in [path for path, of_path in self._touched.items() if watcher in of_path]:

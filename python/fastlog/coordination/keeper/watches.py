@@ -160,7 +160,6 @@ class Watches(Generic[W]):
     def deleted(self, path: str, acls: Sequence[Acl], parent_acls: Sequence[Acl]) -> None:
         """A node was removed. Who watched both data and children is told once."""
         self.news.touched(path)
-        self.news.removed(path)
         watchers = {**self._data.take(path), **self._child.take(path)}
         self._fire(EventType.DELETED, path, acls, watchers)
         self._children_changed(parent_of(path), parent_acls)

@@ -141,10 +141,9 @@ class FencedTree:
     async def children(self, path: str, watch: Watch | None = None) -> list[str]:
         """Names of the children, in order; none of a node that is missing. Raises StoreError.
 
-        `watch` is told when a child comes or goes, if the node is there.
+        `watch` is told when a child comes or goes, or the node itself.
         """
-        requests = [Read(OpCode.GET_CHILDREN2, path, watch is not None)]
-        (found,) = await self._ask_all(requests, watch)
+        found = await self._listed(Read(OpCode.GET_CHILDREN2, path, watch is not None), watch)
         return [] if found is None else sorted(found.names)
 
     async def child_news(self, path: str, watch: Watch) -> tuple[list[str], list[str] | None]:
@@ -152,8 +151,7 @@ class FencedTree:
 
         See `Read.news`. Raises StoreError.
         """
-        requests = [Read(OpCode.GET_CHILDREN2, path, watch=True, news=True)]
-        (found,) = await self._ask_all(requests, watch)
+        found = await self._listed(Read(OpCode.GET_CHILDREN2, path, watch=True, news=True), watch)
         return ([], None) if found is None else (found.names, found.gone)
 
     async def exists(self, path: str, watch: Watch) -> bool:
@@ -165,6 +163,13 @@ class FencedTree:
         """The same of many nodes; None for one that is missing."""
         requests = [Read(OpCode.GET_CHILDREN2, path) for path in wanted]
         return [None if found is None else sorted(found.names) for found in await self._ask_all(requests)]
+
+    async def _listed(self, request: Read, watch: Watch | None) -> Result | None:
+        while True:
+            (found,) = await self._ask_all([request], watch)
+            # Of a node that is missing, as when somebody has removed it, such a read leaves no watch.
+            if found is not None or watch is None or not await self.exists(request.path, watch):
+                return found
 
     async def _ask_all(self, requests: Sequence[Read], watch: Watch | None = None) -> list[Result | None]:
         found: list[Result | None] = []

@@ -1,4 +1,4 @@
-"""What a client in the keeper's process learns of children: who came or went, and all of them when in doubt."""
+"""What a client in the keeper's process learns of children: who came or went, and all when in doubt."""
 
 from __future__ import annotations
 
@@ -106,14 +106,19 @@ async def test_in_doubt_all_are_told(connect: Connect, monkeypatch: pytest.Monke
     await client.ensure(*(f"/t/c{number}" for number in range(4)))
     assert (await watched.news())[1] is None
     assert await watched.news() == ([], [])
-    # Another node of the same path.
-    for name in (await client.children("/t"))[0]:
-        await client.delete(f"/t/{name}")
-    await client.delete("/t")
+
+
+async def test_a_node_that_is_removed_and_made_anew_has_news_as_well(connect: Connect) -> None:
+    client = await connect()
+    await client.ensure("/t/a", "/t/b")
+    watched = Watched(client)
+    await watched.news()
+    for path in ("/t/a", "/t/b", "/t"):
+        await client.delete(path)
     with pytest.raises(NoNode):
         await watched.news()
-    await client.ensure("/t/z")
-    assert await watched.news() == (["z"], None)
+    await client.ensure("/t/b", "/t/z")
+    assert await watched.news() == (["b", "z"], ["a"])
 
 
 async def test_each_connection_has_its_own_news(connect: Connect) -> None:
