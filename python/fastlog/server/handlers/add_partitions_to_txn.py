@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.topic_names import is_internal
 from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION, TopicPartition
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.fenced import fenced_code
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.transactional import coordinator_of, fenced_code
+from fastlog.server.requests.transactional import coordinator_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import (
     AddPartitionsToTxnPartitionResult,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION
 from fastlog.coordination.transactions.verdicts import Refused
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.fenced import fenced_code
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.transactional import coordinator_of, fenced_code
+from fastlog.server.requests.transactional import coordinator_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import EndTxnRequest, EndTxnResponse
 

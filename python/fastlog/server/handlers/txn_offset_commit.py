@@ -21,6 +21,7 @@ from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 from fastlog.server.handlers.offset_commit import text_length
 from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import parts_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import (
     TxnOffsetCommitRequest,
@@ -100,9 +101,10 @@ async def _verify(
     if not adds and not broker.config.transaction_partition_verification_enable:
         return ErrorCode.NONE, None
     replica = broker.replicas.get(GROUP_METADATA_TOPIC, partition)
-    if replica is None or broker.verifier is None:
+    if replica is None:
         return ErrorCode.NOT_LEADER_OR_FOLLOWER, None
     identity = request.producer_id, request.producer_epoch
+    verifier = parts_of(ctx).verifier
     key, log, guard = (GROUP_METADATA_TOPIC, partition), replica.log, 0
 
     def begin() -> frozenset[tuple[str, int]]:
@@ -112,7 +114,7 @@ async def _verify(
         return frozenset() if begun is None else frozenset({key})
 
     try:
-        codes = await gate.ask(broker.verifier, request.transactional_id, identity, begin, adds=adds)
+        codes = await gate.ask(verifier, request.transactional_id, identity, begin, adds=adds)
     except FastlogNativeError:
         # Too many others wait for their coordinators: it is to come again.
         return ErrorCode.NOT_ENOUGH_REPLICAS, None

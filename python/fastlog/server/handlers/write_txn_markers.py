@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.transactions.completions import Marker, MarkerWriter, Outcomes
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import parts_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.txn_markers import (
     WritableTxnMarker,
@@ -34,9 +35,7 @@ _LOT: Final = 32
 @handles(ApiKey.WRITE_TXN_MARKERS)
 async def handle(ctx: RequestContext, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse:
     """A code for each partition of each marker, as `MarkerWriter` has it."""
-    writer = ctx.broker.marker_writer
-    if writer is None:
-        raise RuntimeError("there are no transactions")
+    writer = parts_of(ctx).writer
     response = WriteTxnMarkersResponse()
     markers = request.markers
     async for first in ctx.pace.each(range(0, len(markers), _AT_ONCE)):

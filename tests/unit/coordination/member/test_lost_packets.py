@@ -31,7 +31,7 @@ CHANGED: Final = {"retention.ms": "7"}
 OPERATIONS: Final[dict[str, Callable[[TopicWrites], Awaitable[object]]]] = {
     "create": lambda writes: writes.create(NEW, fenced=True),
     "create unfenced": lambda writes: writes.create(NEW, fenced=False),
-    "grow": lambda writes: writes.grow(MorePartitions("t", 3), RACKS),
+    "grow": lambda writes: writes.grow(MorePartitions("t", 3), TOPIC.topic_id, RACKS),
     "configs": lambda writes: writes.set_config(
         paths.topic_config("t"), CHANGED, (paths.CONFIG_CHANGE, "topics/t")
     ),
