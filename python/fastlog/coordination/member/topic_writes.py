@@ -81,15 +81,18 @@ class TopicWrites:
         `plan_more_partitions`.
         """
         self._check_room()
+        path, unanswered = paths.topic(wanted.name), b""
         for _ in range(_TRIES):
             fence = await self._fence()
-            path = paths.topic(wanted.name)
             node, mark = await self._read(path, paths.deletion(wanted.name))
             if mark is not None:
                 # Its controller would take the new partitions back.
                 raise being_deleted(wanted.name)
             if node is None:
                 raise unknown_topic(wanted.name)
+            if unanswered and node[0] == unanswered:
+                self._controller.topics_written()
+                return wanted.total
             now = controller_json.decode_topic(path, node[0])
             if now.topic_id not in (None, topic_id) and topic_id != ZERO_UUID:
                 raise unknown_topic(wanted.name)
@@ -109,8 +112,11 @@ class TopicWrites:
             data = controller_json.encode_topic(now.topic_id, {**now.assignments, **more})
             try:
                 await self._write([*fence, SetData(path, data, node[1])], fence)
-            except (BadVersion, NoNode, *LOST):
-                # Somebody else was first, or it was done: the next look tells.
+            except (BadVersion, NoNode):
+                # Somebody else was first: the next look tells.
+                continue
+            except LOST:
+                unanswered = data
                 continue
             self._controller.topics_written()
             return wanted.total
@@ -125,11 +131,14 @@ class TopicWrites:
                     await self._write([*fence, Create(paths.deletion(name))], fence)
                 except NodeExists:
                     return None
+                except NoNode:
+                    await self._ensure(paths.DELETIONS)
                 except LOST:
                     continue
                 except KafkaError as error:
                     return error
-                return None
+                else:
+                    return None
             return _storage_error("the connection to ZooKeeper breaks again and again")
 
         fence = await self._fence()
@@ -223,9 +232,13 @@ class TopicWrites:
             put = Create(config_path, configs) if config is None else SetData(config_path, configs)
             try:
                 await self._write([*fence, put, Create(path, data)], fence)
-            except (NodeExists, NoNode, *LOST):
+            except NoNode:
+                # Somebody has removed what every broker makes at its start.
+                await self._ensure(_parent(path), _parent(config_path))
+            except (NodeExists, *LOST):
                 continue
-            return
+            else:
+                return
         raise _storage_error("the connection to ZooKeeper breaks again and again")
 
     def _check_room(self) -> None:
