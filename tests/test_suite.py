@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ _CROWDED = """
 import os
 def test_crowded(): assert "PYTEST_XDIST_WORKER" not in os.environ
 """
+
+
+@pytest.fixture(autouse=True)
+def of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is run here is not told that this test may be run beside others."""
+    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+        monkeypatch.delenv(name)
 
 
 def _run(root: Path, **files: str) -> int:

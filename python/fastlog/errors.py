@@ -186,7 +186,7 @@ class KafkaError(FastlogError):
 
     def __init__(self, code: ErrorCode, message: str | None = None) -> None:
         self.code: Final = code
-        self.message: Final = code.text if message is None else _shortened(message)
+        self.message: Final = code.text if message is None else shortened(message)
         super().__init__(f"{code.name}: {self.message}")
 
     @property
@@ -209,7 +209,8 @@ class ConfigError(FastlogError):
         super().__init__(self.problem if key is None else f"{key}: {self.problem}")
 
 
-def _shortened(message: str) -> str:
+def shortened(message: str) -> str:
+    """A text for people without what is beyond `MAX_MESSAGE` characters."""
     return message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE - 3]}..."
 
 

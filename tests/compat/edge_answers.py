@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.handler_modules import OF_TRANSACTIONS
 from fastlog.wire import ApiKey, decode_response
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.fault.test_edge_requests import USUAL
@@ -23,10 +24,9 @@ _OWN: Final = frozenset(
         *("log_dir", "usable_bytes", "total_bytes", "finalized_features_epoch"),
     }
 )
-_UNORDERED: Final = ("configs", "groups", "api_keys")
+_UNORDERED: Final = ("configs", "groups", "api_keys", "transaction_states")
 _ALL_UNORDERED: Final = (ApiKey.METADATA, ApiKey.DESCRIBE_LOG_DIRS)
 _OURS: Final = "fastlog."
-_THEIRS: Final = "__transaction_state"
 _UNIQUE: Final = re.compile(r"(?<![\w.])[^-]{0,80}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _FIXED_IDS: Final = (bytes(16), b"\7" * 16, b"\xff" * 16)
 _TOPICS: Final = {
@@ -34,8 +34,14 @@ _TOPICS: Final = {
     ApiKey.CREATE_PARTITIONS: "grown",
     ApiKey.DELETE_RECORDS: "cut",
     ApiKey.DELETE_TOPICS: "gone",
+    ApiKey.WRITE_TXN_MARKERS: "marked",
+}
+_PARTITIONS: Final = {
+    ApiKey.ADD_PARTITIONS_TO_TXN: "partitions",
+    ApiKey.WRITE_TXN_MARKERS: "partition_indexes",
 }
 _BY_ID: Final = (ApiKey.FETCH, ApiKey.CONSUMER_GROUP_HEARTBEAT)
+_TRANSACTIONAL_IDS: Final = ("transactional_id", "transactional_ids", "v3_and_below_transactional_id")
 
 
 # Requests that Kafka never answers, after an error of its own, and those that wait.
@@ -67,9 +73,6 @@ KNOWN: Final = (
     Known((_K.API_VERSIONS,), "", r"^\.(api_keys|supported_features|finalized_features)"),
     Known((_K.LIST_GROUPS,), "", r"^\.groups"),
     Known((_K.DESCRIBE_LOG_DIRS,), "", r"\.partition_size"),
-    # There are no transactions.
-    Known((_K.PRODUCE, _K.INIT_PRODUCER_ID), "^transactional_id="),
-    Known((_K.FIND_COORDINATOR,), "^key_type=1$"),
     # Offsets of version 0 are those of ZooKeeper in Kafka.
     Known((_K.OFFSET_COMMIT, _K.OFFSET_FETCH), "", "UNSUPPORTED_VERSION"),
     # What is done at once needs no time.
@@ -80,7 +83,7 @@ KNOWN: Final = (
     Known(
         (_K.OFFSET_FETCH, _K.DESCRIBE_CONFIGS, _K.INCREMENTAL_ALTER_CONFIGS), "^(groups|resources)='twice'"
     ),
-    Known((_K.DESCRIBE_GROUPS, _K.DESCRIBE_PRODUCERS), r"=\['t', 't'\]|=\[0, 0\]"),
+    Known((_K.DESCRIBE_GROUPS, _K.DESCRIBE_PRODUCERS, _K.DESCRIBE_TRANSACTIONS), r"=\['t', 't'\]|=\[0, 0\]"),
     Known((_K.LIST_OFFSETS,), "='twice'", "INVALID_REQUEST"),
     # Of several faults another one is told.
     Known((_K.CREATE_TOPICS,), "assignments='twice'", "INVALID_CONFIG"),
@@ -121,6 +124,10 @@ class Side:
                 return f"{prefix}-{next(numbers)}"
             if name == "topic_id":
                 return self.topic_id if key in _BY_ID else None
+            if name == _PARTITIONS.get(key):
+                return [0]
+            if key in OF_TRANSACTIONS and name in _TRANSACTIONAL_IDS:
+                return "t"
             value = special.get(name, USUAL.get(name))
             if fresh and value == "t":
                 return f"{prefix}.{next(numbers)}"
@@ -170,7 +177,7 @@ class Side:
 
 def _is_own(item: Any) -> bool:
     name = getattr(item, "name", "")
-    return isinstance(name, str) and (name.startswith(_OURS) or name == _THEIRS)
+    return isinstance(name, str) and name.startswith(_OURS)
 
 
 def surprises(key: ApiKey, edge: Edge, kafka: Any, fastlog: Any) -> Iterator[str]:

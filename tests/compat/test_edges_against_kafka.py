@@ -16,6 +16,7 @@ from fastlog.server.requests.among_brokers import OF_CLUSTERS
 from fastlog.server.requests.registry import load_handlers
 from fastlog.wire import API_VERSIONS, ApiKey
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
+from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.init_producer_id import InitProducerIdRequest
 from fastlog.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest
@@ -33,6 +34,7 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1",
     "offsets.topic.num.partitions": "2",
+    "transaction.state.log.num.partitions": "2",
 }
 # A slow machine must not fence Kafka's broker: that gives partitions new leader epochs.
 PATIENCE = {"broker.session.timeout.ms": "120000"}
@@ -78,14 +80,17 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 def prepare(port: int) -> None:
-    """Makes the topics, fills two of them, and waits until ids of producers and groups are served."""
-    names = ("t", "written", "grown", "cut")
+    """Makes the topics, fills two of them, and waits until producers, transactions and groups are served."""
+    names = ("t", "written", "grown", "cut", "marked")
     with Link(port, timeout=60) as link:
         topics = CreateTopicsRequest([CreatableTopic(name, 1, 1) for name in names], 30_000)
         made: Any = link.call(topics, 5)
         assert {topic.error_code for topic in made.topics} == {0}
-        while link.call(InitProducerIdRequest(None, 1000), 0).error_code:  # type: ignore[attr-defined]
-            pass
+        link.call(FindCoordinatorRequest("t", 1), 1)
+        # Producer ids 0 and 1 are nobody's; the transactional ids are in one partition each.
+        for name in (None, None, "t", "u"):
+            while link.call(InitProducerIdRequest(name, 1000), 0).error_code:  # type: ignore[attr-defined]
+                pass
         for name in ("t", "cut"):
             for number in range(3):
                 rows = [PartitionProduceData(0, batch(b"%d" % number, b"again"))]

@@ -9,6 +9,7 @@ apart from empty data, versions of data and of children, ephemeral or not, acces
 | port, endpoints                  | of each broker its own                                      |
 | id of /cluster/id, topic_id      | made at random                                              |
 | order of the keys of an object   | JSON has none, and Kafka's is that of a hash table          |
+| transaction.version of features  | Kafka 3.9 has it among its unstable features only           |
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def _plain(data: bytes | None) -> object:
         return data
     if not isinstance(document, dict):
         return data
+    if isinstance(features := document.get("features"), dict):
+        features.pop("transaction.version", None)
     return {name: _kind(value) if name in _ANY else value for name, value in document.items()}
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.among_brokers import OF_CLUSTERS
+from fastlog.server.requests.handler_modules import OF_TRANSACTIONS
 from fastlog.server.requests.registry import load_handlers
-from fastlog.server.requests.transactional import OF_TRANSACTIONS
 from fastlog.wire import ApiKey, decode_response
 from fastlog.wire.messages import request_type
 from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from fastlog.config import BrokerConfig, Flag, load_settings
 from fastlog.server.broker import Broker
-from fastlog.server.produce.markers import LeaderMarkers
-from fastlog.server.transaction_parts import MakeMarkerWriter
+from fastlog.server.transactions import MakeMarkerWriter, leader_markers
 from fastlog.wire import ApiKey, Request, Response, decode_response
 from tests.harness.link import Connection
 from tests.harness.metadata_place import metadata_settings
@@ -69,7 +68,7 @@ class RunningBroker:
 
     def marker_writer(self) -> MakeMarkerWriter | None:
         """What writes markers of transactions."""
-        return LeaderMarkers
+        return leader_markers
 
     def stop(self) -> bool:
         """Stops the broker; whether it says that its logs are clean."""

@@ -53,6 +53,7 @@ OTHERS = {
     ),
     # Parts of ours.
     *("fastlog.client", "fastlog.cli.tool", "fastlog.cli.broker.show_config"),
+    *("fastlog.coordination.transactions", "fastlog.server.transaction_parts", "fastlog.server.produce"),
     *("fastlog.replication.fetcher", "fastlog.replication.fetch_session", "fastlog.storage.offline"),
     *("fastlog.coordination.keeper.listener", "fastlog.coordination.metadata_format"),
     *("fastlog.server.observability.families", "fastlog.server.observability.kafka_families"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastlog.coordination.transactions.markers import AGAIN_SECONDS
+from fastlog.coordination.transactions.service import TransactionService
 from fastlog.coordination.transactions.state import MAX_EPOCH, Transaction, TransactionEntry
 from fastlog.errors import ErrorCode as E
 from fastlog.wire.messages.api_versions import ApiVersionsRequest
@@ -59,10 +60,16 @@ def producer(client: RawClient, request: pytest.FixtureRequest) -> Producer:
     return Producer(client, request.node.name)
 
 
+def service_of(running: RunningBroker) -> TransactionService:
+    """The coordinator, which somebody has needed."""
+    transactions = running.broker.services.transactions
+    assert transactions is not None and transactions.made is not None
+    return transactions.made.service
+
+
 def of(running: RunningBroker, name: str) -> Transaction:
     """The state of an id in the broker."""
-    service = running.broker.services.transactions
-    assert service is not None
+    service = service_of(running)
     (found,) = (transaction for _, transaction in service.table if transaction.transactional_id == name)
     return found
 
@@ -207,8 +214,7 @@ def test_add_twice_writes_once(running: TransactionBroker, producer: Producer) -
 
 
 def of_log(running: RunningBroker, name: str) -> Any:
-    service = running.broker.services.transactions
-    assert service is not None
+    service = service_of(running)
     place = service.table.find(name)
     assert not isinstance(place, E)
     return place.election.replica.log
@@ -597,9 +603,7 @@ def test_what_is_open_for_too_long_is_aborted(tmp_path: Path, version: int) -> N
             for commits in (True, False):
                 assert producer.end(identity, commits=commits)[0] == E.PRODUCER_FENCED
             assert producer.init(identity)[0] == E.PRODUCER_FENCED
-        service = running.broker.services.transactions
-        assert service is not None
-        assert service.expiry.timed_out == 1
+        assert service_of(running).expiry.timed_out == 1
     running.close()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from fastlog.coordination.transactions.completions import Marker
 from fastlog.coordination.transactions.verification import Codes
 from fastlog.errors import ErrorCode as E
-from fastlog.server.requests.context import BrokerServices
+from fastlog.server.transaction_parts import TransactionParts
 from fastlog.wire.messages.group_admin import DeleteGroupsRequest
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
@@ -157,10 +158,9 @@ def test_a_late_batch_is_not_taken_after_its_marker(case: Case) -> None:
 class LateAnswer:
     """`Verifier` whose answers come when a marker has ended the transaction."""
 
-    def __init__(self, broker: BrokerServices) -> None:
-        assert broker.verifier is not None and broker.marker_writer is not None
-        self._verifier = broker.verifier
-        self._writer = broker.marker_writer
+    def __init__(self, parts: TransactionParts) -> None:
+        self._verifier = parts.verifier
+        self._writer = parts.writer
 
     async def verify(
         self, name: str, identity: Identity, partitions: frozenset[tuple[str, int]], *, adds: bool = False
@@ -174,12 +174,14 @@ class LateAnswer:
 
 def test_an_answer_that_is_older_than_a_marker_is_worth_nothing(running: RunningBroker, case: Case) -> None:
     identity = case.begun()
-    services = running.broker.services
-    verifier, services.verifier = services.verifier, LateAnswer(services)
+    transactions = running.broker.services.transactions
+    assert transactions is not None
+    parts: Any = transactions.made
+    verifier, parts.verifier = parts.verifier, LateAnswer(parts)
     try:
         assert case.put(identity, 0) == E.INVALID_TXN_STATE
     finally:
-        services.verifier = verifier
+        parts.verifier = verifier
     row = fetched(case.client, case.at)
     assert row.last_stable_offset == row.high_watermark == 1
     assert case.put(identity, 0) == 0

@@ -106,8 +106,9 @@ def test_markers_go_to_the_leaders_and_another_coordinator_goes_on(
         # Leaders ask the coordinator, wherever it is.
         added: set[tuple[str, int]] = set()
         for broker, partition in zip(cluster.values(), PARTITIONS, strict=True):
-            verifier = broker.broker.services.verifier
-            assert verifier is not None
+            transactions = broker.broker.services.transactions
+            assert transactions is not None
+            verifier = broker.run(transactions.get()).verifier
             asked = broker.run(verifier.verify("t", (producer_id, 0), frozenset(PARTITIONS)))
             assert asked == {one: 0 if one in added else E.TRANSACTION_ABORTABLE for one in PARTITIONS}
             adding = verifier.verify("t", (producer_id, 0), frozenset({partition}), adds=True)

@@ -49,8 +49,10 @@ class ProducerIds:
             return self._take()
         async with self._lock:
             if self._next >= self._end:
+                # Whatever somebody has made of the node that says which block comes next.
+                at_least = max(self._at_least, self._end)
                 try:
-                    first = await self._store.allocate_producer_ids(self._block_size, at_least=self._at_least)
+                    first = await self._store.allocate_producer_ids(self._block_size, at_least=at_least)
                 except StoreError as error:
                     raise KafkaError(
                         ErrorCode.COORDINATOR_NOT_AVAILABLE, f"no producer id can be reserved: {error}"

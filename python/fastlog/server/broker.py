@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fastlog.base.clock import Clock, SystemClock
 from fastlog.base.ending import Ending
@@ -62,22 +62,19 @@ from fastlog.server.partition_hooks import (
     resign_groups,
     take_offline,
 )
-from fastlog.server.produce.markers import LeaderMarkers
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
+from fastlog.server.requests.handler_modules import OF_TRANSACTIONS
 from fastlog.server.requests.metadata_cache import MetadataCache
 from fastlog.server.requests.registry import Registry, served
 from fastlog.server.requests.searches import Searches
-from fastlog.server.requests.transactional import OF_TRANSACTIONS
 from fastlog.server.requests.turns import Turns
 from fastlog.server.topic_parts import TopicParts
+from fastlog.server.transactions import MakeMarkerWriter, Transactions, leader_markers
 from fastlog.server.unused_settings import warn_of_unused
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
-
-if TYPE_CHECKING:
-    from fastlog.server.transaction_parts import MakeMarkerWriter
 
 _LOG: Final = logging.getLogger(__name__)
 STOP_MARGIN_SECONDS: Final = 30.0
@@ -105,7 +102,7 @@ class Broker:
         clock: Clock | None = None,
         *,
         on_all_directories_failed: Callable[[str], None] = halt,
-        marker_writer: MakeMarkerWriter | None = LeaderMarkers,
+        marker_writer: MakeMarkerWriter | None = leader_markers,
     ) -> None:
         self._live_config = LiveConfig(config)
         self._clock = clock or SystemClock()
@@ -290,23 +287,15 @@ class Broker:
         self._at_end("groups", groups.close)
         transactions = None
         if self._marker_writer is not None:
-            from fastlog.server.transaction_parts import transaction_parts  # without a writer there are none
-
-            transactions = transaction_parts(
-                node_id=config.node_id,
-                live=live,
-                view=view,
-                topics=topics,
-                replicas=replicas,
-                appender=appender,
-                producer_ids=producer_ids,
-                clock=self._clock,
+            transactions = Transactions(
+                lambda: self.services,
                 tasks=self.tasks,
                 missing_topics=source.missing_topics,
+                marker_writer=self._marker_writer,
             )
             self._at_end("transactions", transactions.close)
             logs.add_failure_callback(transactions.take_offline)
-        topics.observe(TopicObservers([groups, *([transactions.service] if transactions else [])]))
+        topics.observe(TopicObservers([groups, *([transactions] if transactions else [])]))
         logs.add_failure_callback(resign_groups(groups))
         in_sync_sets = IsrManager(
             config.node_id,
@@ -347,13 +336,10 @@ class Broker:
             registry=_served(has_transactions=transactions is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
-            transactions=None if transactions is None else transactions.service,
-            verifier=None if transactions is None else transactions.verifier,
+            transactions=transactions,
             member=source.member,
         )
         self._services = services
-        if transactions is not None and self._marker_writer is not None:
-            services.marker_writer = transactions.writer = self._marker_writer(services)
         observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
@@ -361,7 +347,7 @@ class Broker:
         following.start()
         groups.start()
         if transactions is not None:
-            transactions.service.start()
+            transactions.start()
         logs.housekeeping.follow_writes()
         logs.start_housekeeping()
         dispatcher = self._serve(services, observe)

@@ -1,14 +1,12 @@
 """The coordinator of transactions of a broker, tied to the other parts.
 
-It is there if there is a writer of markers: without one no transaction would ever end, so none are offered.
+Whoever imports it imports all that transactions take: that is for a thread (`server/transactions`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from fastlog.coordination.features import TRANSACTION_VERSION
 from fastlog.coordination.transactions.completions import MarkerTarget, MarkerWriter
@@ -16,22 +14,15 @@ from fastlog.coordination.transactions.marker_targets import LocalTarget, Remote
 from fastlog.coordination.transactions.markers import MissingTopics
 from fastlog.coordination.transactions.service import TransactionService
 from fastlog.coordination.transactions.verification import CoordinatorVerifier
-from fastlog.errors import ErrorCode, FastlogError, KafkaError
-from fastlog.replication.partition import PartitionKey
+from fastlog.errors import ErrorCode, KafkaError
+from fastlog.server.produce.markers import LeaderMarkers
 
 if TYPE_CHECKING:
-    from fastlog.base.clock import Clock
     from fastlog.base.tasks import Supervisor
-    from fastlog.config import LiveConfig
-    from fastlog.coordination.cluster_view import ClusterView
-    from fastlog.coordination.producer_ids import ProducerIds
-    from fastlog.coordination.topic_admin import TopicAdmin
-    from fastlog.replication.appender import Appender
-    from fastlog.replication.replica_manager import ReplicaManager
     from fastlog.server.requests.context import BrokerServices
+    from fastlog.server.transactions import MakeMarkerWriter
 
-MakeMarkerWriter: TypeAlias = "Callable[[BrokerServices], MarkerWriter]"
-"""Makes the leader's side of markers, out of the parts of a broker."""
+__all__ = ["LeaderMarkers", "TransactionParts", "transaction_parts"]
 
 
 @dataclass(slots=True)
@@ -40,13 +31,9 @@ class TransactionParts:
 
     service: TransactionService
     verifier: CoordinatorVerifier
-    writer: MarkerWriter | None = None
-    """Made last: it needs all other parts."""
-
-    def take_offline(self, _: Path, __: str, partitions: Sequence[PartitionKey]) -> None:
-        """Partitions of a directory that has failed are not served any more."""
-        for topic, partition in partitions:
-            self.service.on_partition_resigned(topic, partition)
+    """What Produce and TxnOffsetCommit ask before they take what is transactional."""
+    writer: MarkerWriter
+    """Who writes markers to the partitions that this broker leads."""
 
     async def close(self) -> None:
         """Ends all of it."""
@@ -55,41 +42,35 @@ class TransactionParts:
 
 
 def transaction_parts(
+    broker: BrokerServices,
     *,
-    node_id: int,
-    live: LiveConfig,
-    view: ClusterView,
-    topics: TopicAdmin,
-    replicas: ReplicaManager,
-    appender: Appender,
-    producer_ids: ProducerIds,
-    clock: Clock,
     tasks: Supervisor,
     missing_topics: MissingTopics | None,
+    marker_writer: MakeMarkerWriter,
 ) -> TransactionParts:
-    """Makes coordinator and verifier; the writer of markers comes later."""
+    """Makes coordinator, verifier and writer of markers. `broker` is complete but for them."""
+    view, live, node_id = broker.cluster, broker.live_config, broker.replicas.node_id
 
-    def address(broker: int) -> tuple[str, int]:
+    def address(broker_id: int) -> tuple[str, int]:
         listener = live.current.listeners.inter_broker
         for info in view.snapshot.brokers:
-            if info.id == broker and listener in info.endpoints:
+            if info.id == broker_id and listener in info.endpoints:
                 return info.endpoints[listener]
-        raise KafkaError(ErrorCode.BROKER_NOT_AVAILABLE, f"broker {broker} is not reached over {listener}")
+        raise KafkaError(ErrorCode.BROKER_NOT_AVAILABLE, f"broker {broker_id} is not reached over {listener}")
 
-    def target_of(broker: int) -> MarkerTarget:
-        if broker != node_id:
-            return RemoteTarget(lambda: address(broker), client_id=f"broker-{node_id}-txn-marker-sender")
-        if parts.writer is None:
-            raise FastlogError("markers are written when the broker has started")
-        return LocalTarget(parts.writer)
+    def target_of(broker_id: int) -> MarkerTarget:
+        if broker_id != node_id:
+            return RemoteTarget(lambda: address(broker_id), client_id=f"broker-{node_id}-txn-marker-sender")
+        return LocalTarget(writer)
 
+    writer = marker_writer(broker)
     service = TransactionService(
         view=view,
-        topics=topics,
-        replicas=replicas,
-        appender=appender,
-        producer_ids=producer_ids,
-        clock=clock,
+        topics=broker.topics,
+        replicas=broker.replicas,
+        appender=broker.appender,
+        producer_ids=broker.producer_ids,
+        clock=broker.clock,
         config=lambda: live.current,
         tasks=tasks,
         target_of=target_of,
@@ -97,5 +78,4 @@ def transaction_parts(
         level=lambda: view.features.get(TRANSACTION_VERSION.name, 0),
     )
     verifier = CoordinatorVerifier(node_id=node_id, view=view, service=service, address=address)
-    parts = TransactionParts(service, verifier)
-    return parts
+    return TransactionParts(service, verifier, writer)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastlog.errors import shortened
 from fastlog.wire.primitives import STRING_LENGTH, UVARINT, ArrayRun, absent, pack_tags, run_packer
-from fastlog.wire.schema import FieldSpec, Wire, struct_fields
+from fastlog.wire.schema import FieldSpec, Wire, is_error_text, struct_fields
 from fastlog.wire.source import FIXED, Source, run_name
 
 
@@ -47,7 +48,7 @@ class _Encoder:
             elif spec.wire.tag is not None:
                 tagged.append(spec)
             else:
-                self._value(spec.wire, f"{obj}.{spec.name}")
+                self._field(spec, f"{obj}.{spec.name}")
         if tagged:
             self._tags(sorted(tagged, key=lambda spec: spec.wire.tag or 0), obj)
         elif self._flexible:
@@ -71,6 +72,13 @@ class _Encoder:
             return f"not {expr}" if wire.default else expr
         return f"{expr} != {wire.default!r}"
 
+    def _field(self, spec: FieldSpec, expr: str) -> None:
+        if is_error_text(spec):
+            self.out.use("shortened", shortened)
+            self._sized(spec.wire.kind, expr, self._version in spec.wire.nullable, "shortened({}).encode()")
+        else:
+            self._value(spec.wire, expr)
+
     def _value(self, wire: Wire, expr: str) -> None:
         nullable = self._version in wire.nullable
         if wire.is_array:
@@ -89,17 +97,20 @@ class _Encoder:
             self.out.close()
         self._add(FIXED[kind], expr)
 
-    def _sized(self, kind: str, expr: str, nullable: bool) -> None:
-        """A string, bytes or records: its length ends the run, its content follows."""
+    def _sized(self, kind: str, expr: str, nullable: bool, encoded: str = "{}.encode()") -> None:
+        """A string, bytes or records: its length ends the run, its content follows.
+
+        `encoded` is what makes bytes of a string.
+        """
         is_string = kind == "string"
-        self.out.line(f"s = {expr}.encode()" if is_string and not nullable else f"s = {expr}")
+        self.out.line(f"s = {encoded.format(expr)}" if is_string and not nullable else f"s = {expr}")
         if nullable:
             self.out.open("if s is None:")
             self.out.line("n = -1")
             self.out.close()
             self.out.open("else:")
             if is_string:
-                self.out.line("s = s.encode()")
+                self.out.line(f"s = {encoded.format('s')}")
             self.out.line("n = len(s)")
             self.out.close()
         else:
@@ -171,7 +182,7 @@ class _Encoder:
             self.out.open(f"if {self._differs(spec.wire, expr)}:")
             self.out.line(f"{part} = []")
             self._writer = f"{part}.append"
-            self._value(spec.wire, expr)
+            self._field(spec, expr)
             self._flush()
             self.out.line(f'{tags}.append(({spec.wire.tag}, b"".join({part})))')
             self.out.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fastlog.errors import shortened
 from fastlog.wire.primitives import MAX_STRING
-from fastlog.wire.schema import Wire, struct_fields
+from fastlog.wire.schema import Wire, is_error_text, struct_fields
 
 _INT_BITS: Final = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
 
@@ -14,6 +15,8 @@ def explain(struct: Any, version: int, path: str = "") -> str | None:
     """The first field of a struct that `version` has no form for, and why; None if all are fine."""
     for spec in struct_fields(type(struct)):
         value = getattr(struct, spec.name)
+        if is_error_text(spec) and isinstance(value, str):
+            value = shortened(value)
         where = f"{path}{spec.name}"
         if version in spec.wire.versions:
             problem = _value(spec.wire, value, version, where)

@@ -76,6 +76,15 @@ class FieldSpec:
     wire: Wire
 
 
+def is_error_text(field: FieldSpec) -> bool:
+    """Whether a field says in words what an error code next to it says.
+
+    What they quote may be as long as a string can be. So that each can be sent they are cut as they are
+    encoded, whoever made them (`fastlog.errors.shortened`).
+    """
+    return field.name.endswith("error_message")
+
+
 class Message:
     """Base of the top-level structs, those with an API key."""
 

@@ -6,6 +6,7 @@
 // Python hands arguments over by value: a buffer is released when the call is done with it.
 #![allow(clippy::needless_pass_by_value)]
 
+mod append_info;
 mod batches;
 mod buffers;
 mod codecs;
@@ -29,6 +30,8 @@ use pyo3::prelude::*;
 mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use crate::append_info::AppendInfo;
     #[pymodule_export]
     use crate::batches::{build_batch, read_batches};
     #[pymodule_export]
@@ -57,7 +60,7 @@ mod _core {
     #[pymodule_export]
     use crate::inspect::{look_for_missing, scan_segment};
     #[pymodule_export]
-    use crate::log::{AppendInfo, Log};
+    use crate::log::Log;
     #[pymodule_export]
     use crate::memory::{give_back, hold_reserve, limit_heaps, release_reserve};
     #[pymodule_export]

@@ -6,66 +6,17 @@ use std::sync::Arc;
 
 use fastlog_core::log::{ScrubPosition, TimestampOffset, VerifiedBatch};
 use fastlog_core::{
-    AppendError, AppendInfo as CoreInfo, AppendOptions, CompactionOptions, OpenOptions, PartitionLog,
-    RecoveryReport, SystemClock,
+    AppendOptions, CompactionOptions, OpenOptions, PartitionLog, RecoveryReport, SystemClock,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::append_info::{AppendInfo, append_error_to_py};
 use crate::buffers::{Chunk, ReadBuffer};
 use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
 use crate::config::LogConfig;
-use crate::errors::{IntoPyResult, error_to_py, rejection_to_py};
+use crate::errors::IntoPyResult;
 use crate::files::file_system;
-
-/// What one append did. A duplicate reports the offsets of the original and appended nothing.
-#[pyclass(frozen, module = "fastlog.native._core")]
-#[derive(Debug)]
-pub struct AppendInfo(CoreInfo);
-
-#[pymethods]
-impl AppendInfo {
-    #[getter]
-    fn first_offset(&self) -> i64 {
-        self.0.first_offset
-    }
-
-    #[getter]
-    fn last_offset(&self) -> i64 {
-        self.0.last_offset
-    }
-
-    #[getter]
-    fn log_append_time(&self) -> i64 {
-        self.0.log_append_time
-    }
-
-    #[getter]
-    fn log_start_offset(&self) -> i64 {
-        self.0.log_start_offset
-    }
-
-    #[getter]
-    fn duplicate(&self) -> bool {
-        self.0.duplicate
-    }
-
-    #[getter]
-    fn end_offset(&self) -> i64 {
-        self.0.end_offset
-    }
-
-    fn __repr__(&self) -> String {
-        let CoreInfo {
-            first_offset,
-            last_offset,
-            end_offset,
-            duplicate,
-            ..
-        } = self.0;
-        format!("AppendInfo({first_offset}..={last_offset}, end {end_offset}, duplicate {duplicate})")
-    }
-}
 
 /// One partition's log. Thread-safe: readers do not wait for a writer that is inside the system call.
 #[pyclass(frozen, module = "fastlog.native._core")]
@@ -83,16 +34,6 @@ type TimestampTuple = (i64, i64, i32);
 
 fn timestamp_tuple(found: TimestampOffset) -> TimestampTuple {
     (found.timestamp, found.offset, found.leader_epoch)
-}
-
-fn append_result(py: Python<'_>, result: Result<CoreInfo, AppendError>) -> PyResult<AppendInfo> {
-    match result {
-        Ok(info) => Ok(AppendInfo(info)),
-        Err(AppendError::Rejected(rejection)) => Err(rejection_to_py(py, &rejection)),
-        Err(AppendError::Failed(error) | AppendError::Unflushed { error, .. }) => {
-            Err(error_to_py(py, &error))
-        }
-    }
 }
 
 impl Log {
@@ -260,7 +201,7 @@ impl Log {
             ..AppendOptions::default()
         };
         let bytes = records.as_bytes();
-        append_result(py, py.detach(|| self.log.append(bytes, leader_epoch, options)))
+        AppendInfo::of(py, py.detach(|| self.log.append(bytes, leader_epoch, options)))
     }
 
     #[pyo3(signature = (records, *, leader_epoch))]
@@ -271,7 +212,7 @@ impl Log {
         leader_epoch: i32,
     ) -> PyResult<AppendInfo> {
         let bytes = records.as_bytes();
-        append_result(py, py.detach(|| self.log.append_as_follower(bytes, leader_epoch)))
+        AppendInfo::of(py, py.detach(|| self.log.append_as_follower(bytes, leader_epoch)))
     }
 
     #[pyo3(signature = (offset, max_bytes, *, max_offset=None, min_one_batch=true))]
@@ -472,10 +413,7 @@ impl Log {
                 .into_iter()
                 .map(|producer| (producer.producer_id, producer.txn_start_offset))
                 .collect()),
-            Err(AppendError::Rejected(rejection)) => Err(rejection_to_py(py, &rejection)),
-            Err(AppendError::Failed(error) | AppendError::Unflushed { error, .. }) => {
-                Err(error_to_py(py, &error))
-            }
+            Err(error) => Err(append_error_to_py(py, error)),
         }
     }
 

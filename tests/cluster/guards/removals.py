@@ -30,11 +30,15 @@ def fence(patch: Patch) -> None:
     produce = IoLoop.produce
 
     def in_any_epoch(
-        self: IoLoop, plan: ProducePlan, targets: list[Log | int], epochs: list[int]
+        self: IoLoop,
+        plan: ProducePlan,
+        targets: list[Log | int],
+        epochs: list[int],
+        guards: dict[int, int] | None = None,
     ) -> asyncio.Future[list[ProduceResult]]:
         pairs = zip(targets, epochs, strict=True)
         now = [epoch if isinstance(log, int) else max(epoch, log.latest_epoch) for log, epoch in pairs]
-        return produce(self, plan, targets, now)
+        return produce(self, plan, targets, now, guards)
 
     patch(IoLoop, "produce", in_any_epoch)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol, TypeVar
 
 from fastlog.base.clock import Clock
@@ -98,7 +98,7 @@ class Controller:
     `on_event` is called when an event has been carried out. `on_session` must be called at each change of the
     state of `client`'s session. `local` is the broker in this process; `make_link` reaches the others.
     `settings` is asked each time. `remembered` gives what this broker was told of a partition by the former
-    controller.
+    controller, `acquainted` the ids of the brokers that it was told of.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class Controller:
         knock: Knock = knock,
         on_event: Callable[[], object] = lambda: None,
         remembered: failover.Remembered = lambda _key, _topic_id: None,
+        acquainted: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self.node_id: Final = node_id
         self._client = client
@@ -125,6 +126,8 @@ class Controller:
         self._clock = clock
         self._tasks = tasks
         self._remembered = remembered
+        self._acquainted = acquainted
+        self._looked_at_first: set[int] = set()
         self._election = Election(client, node_id, clock)
         self._queue = EventQueue(tasks, self._failed, on_event)
         self._term: Term | None = None
@@ -177,6 +180,11 @@ class Controller:
     def controller_id(self) -> int:
         """The controller as last seen in the tree, or -1. Brokers go by UpdateMetadata instead."""
         return self._election.controller_id
+
+    @property
+    def seat(self) -> tuple[int, int]:
+        """(`controller_id`, its session) as last seen in the tree; one life of a broker has one session."""
+        return self._election.controller_id, self._election.controller_session
 
     @property
     def context(self) -> ControllerContext | None:
@@ -267,9 +275,15 @@ class Controller:
         self._put("TopicChange", topic_events.changed)
 
     def suspect(self, broker_id: int) -> None:
-        """A connection to a broker has broken, or could not be made: its port is looked at (`suspicion`)."""
+        """A connection to a broker has broken, or could not be made: its port is looked at (`suspicion`).
+
+        If this broker is about to be the controller, it does so as soon as it knows the brokers.
+        """
         term, settings = self._term, self._settings()
-        if term is None or not settings.fast_failover or broker_id == self.node_id:
+        if not settings.fast_failover or broker_id == self.node_id:
+            return
+        if term is None or not term.has_begun:
+            self._looked_at_first.add(broker_id)
             return
         broker = term.context.brokers.get(broker_id)
         endpoint = None if broker is None else broker.endpoint(*settings.listeners)
@@ -286,8 +300,11 @@ class Controller:
                 return
             await self._end_term()
         if not await self._election.stand():
+            self._looked_at_first.clear()
             _LOG.info("broker %d is the controller", self._election.controller_id)
             return
+        # The brokers that served in the former term: who died with its controller has nobody else to miss it.
+        self._looked_at_first.update(self._acquainted())
         term = self._term = self._begin_term()
         try:
             await failover.take_over(term, self._client, self._clock.monotonic, self._remembered)
@@ -298,6 +315,9 @@ class Controller:
             await self._give_up()
             raise StoreError(f"the failover has failed: {error}") from error
         term.has_begun = True
+        for broker_id in self._looked_at_first:
+            self.suspect(broker_id)
+        self._looked_at_first.clear()
         self._balance_in(_FIRST_BALANCE_SECONDS)
 
     def _begin_term(self) -> Term:

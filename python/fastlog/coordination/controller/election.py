@@ -43,6 +43,8 @@ class Election:
         self.node_id: Final = node_id
         self.controller_id = NOBODY
         """The controller, as it was last seen in the tree."""
+        self.controller_session = 0
+        """The session that its seat goes with: that of one life of that broker."""
         self.epoch = 0
         """That of this broker as controller."""
         self._clock = clock
@@ -65,13 +67,13 @@ class Election:
         while True:
             try:
                 await self.client.exists(paths.CONTROLLER, watch)
-                holder, _ = await self._holder()
+                holder, owner = await self._holder()
             except (ConnectionLoss, SessionExpired):
                 await self._connected()
             except ZkError as error:
                 raise StoreError(f"{paths.CONTROLLER} cannot be read: {error}") from error
             else:
-                self.controller_id = holder
+                self.controller_id, self.controller_session = holder, owner
                 if holder != self.node_id:
                     self._fence = None
                 return holder
@@ -139,7 +141,7 @@ class Election:
 
     async def _is_ours(self, holder: int, owner: int, sent_for: int) -> bool:
         """Whether /controller is there by a request of this broker whose answer was lost."""
-        self.controller_id = holder
+        self.controller_id, self.controller_session = holder, owner
         if self._fence is not None and owner == self.client.session.session_id:
             return True
         if owner == self.client.session.session_id:
@@ -155,7 +157,7 @@ class Election:
 
     def _won(self, epoch: int, version: int) -> None:
         self.epoch, self._fence = epoch, version
-        self.controller_id = self.node_id
+        self.controller_id, self.controller_session = self.node_id, self.client.session.session_id
         _LOG.info("broker %d is the controller now, epoch %d", self.node_id, epoch)
 
     async def _holder(self) -> tuple[int, int]:

@@ -1,7 +1,9 @@
 """To a broker in another process: one connection that is kept open, also while there is nothing to send.
 
 There is no heartbeat between controller and brokers. But an operating system that ends a process closes its
-sockets: the idle connection breaks within milliseconds of a kill, and `on_lost` is told.
+sockets: the idle connection breaks within milliseconds of a kill, and `on_lost` is told. A broker that closes
+a connection because it was idle for long (`connections.max.idle.ms`) would not be missed afterwards: whatever
+broke is made again, until it is closed here.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, cast
 
 from fastlog.coordination.controller.channel_queue import ControlRequest
 from fastlog.coordination.controller.channels import ControlResponse
+from fastlog.errors import FastlogError
+from fastlog.net.backoff import Backoff
 from fastlog.net.connection import Connection
 from fastlog.net.opening import open_connection
 from fastlog.wire import ApiKey
@@ -26,6 +30,10 @@ _ANSWER_SECONDS: Final = 30.0
 """`controller.socket.timeout.ms`."""
 _CONNECT_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 1.0
+_FIRST_PAUSE_SECONDS: Final = 0.1
+
+_Address = tuple[int, int, int, str, object]
+"""Family, kind, protocol, name, and what `connect` takes."""
 
 
 class SocketLink:
@@ -50,15 +58,14 @@ class SocketLink:
         self._tls = tls
         self._timeout = timeout
         self._connection: Connection | None = None
+        self._opening = asyncio.Lock()
         self._watching: set[asyncio.Task[None]] = set()
         self._was_connected = False
         self._closed = False
 
     async def ask(self, request: ControlRequest) -> ControlResponse:
         """See `ControlLink`. Raises ClientError."""
-        connection = self._connection
-        if connection is None or not connection.is_open:
-            connection = await self._open()
+        connection = await self._connected()
         version = VERSIONS[request.API]
         return cast("ControlResponse", await connection.call(request, version, timeout=self._timeout))
 
@@ -69,6 +76,11 @@ class SocketLink:
             await self._connection.close()
         for watching in list(self._watching):
             watching.cancel()
+
+    async def _connected(self) -> Connection:
+        async with self._opening:
+            connection = self._connection
+            return connection if connection is not None and connection.is_open else await self._open()
 
     async def _open(self) -> Connection:
         host, port = self._address()
@@ -96,6 +108,18 @@ class SocketLink:
         if connection is self._connection:
             self._connection = None
             self._tell()
+            await self._connect_again()
+
+    async def _connect_again(self) -> None:
+        """Until there is a connection whose end would be noticed: each failure is told."""
+        pauses = Backoff(_FIRST_PAUSE_SECONDS)
+        while not self._closed:
+            await asyncio.sleep(pauses.next())
+            try:
+                await self._connected()
+            except (OSError, FastlogError):
+                continue
+            return
 
     def _tell(self) -> None:
         if self._on_lost is not None and self._was_connected and not self._closed:
@@ -117,15 +141,21 @@ async def knock(host: str, port: int) -> Port:
     outcomes: set[Port] = set()
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            for family, kind, protocol, _, address in await loop.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            ):
+            for family, kind, protocol, _, address in await _addresses(loop, host, port):
                 outcomes.add(await _knock_at(loop, socket.socket(family, kind, protocol), address))
     except (OSError, TimeoutError):
         return Port.UNKNOWN
     if Port.OPEN in outcomes:
         return Port.OPEN
     return Port.REFUSED if outcomes == {Port.REFUSED} else Port.UNKNOWN
+
+
+async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[_Address]:
+    """A name is looked up in a thread, of which all may be busy: a number needs none."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 async def _knock_at(loop: asyncio.AbstractEventLoop, door: socket.socket, address: object) -> Port:

@@ -4,7 +4,9 @@ ZooKeeper learns of a dead process when its session ends, up to 18 s later. The 
 once: its idle connection to the broker breaks, and the broker's port answers a new one with a refusal, which
 is what an operating system says when no process listens there. A time-out, an unreachable host or a name that
 does not resolve say nothing about the process, and never count; nor does a refusal by a broker that has not
-accepted a connection since it registered, since Kafka's brokers register before they listen. After two
+accepted a connection since it registered, since Kafka's brokers register before they listen; a new controller
+takes it that those have of which the former one has told its broker. A port may still answer for a moment
+when the process is dead, since its sockets are closed one after the other: it is looked at again. After two
 refusals, some 75 ms apart, the partitions that the broker leads get other leaders out of their in-sync
 replicas, and the broker leaves the in-sync replicas of the others. Its registration stays, and what there is
 to tell it waits for it; it counts as one that shuts down. As soon as its port answers again, or it registers
@@ -52,12 +54,24 @@ from fastlog.net.backoff import Backoff
 _LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = 2
 _APART_SECONDS: Final = 0.075
+_AGAIN_SECONDS: Final = (0.1, 0.4)
+"""Pauses before further looks at a port that does not refuse."""
 _FIRST_LOOK_SECONDS: Final = 0.1
 _LAST_LOOK_SECONDS: Final = 1.0
 
 Knock = Callable[[str, int], Awaitable[Port]]
 Told = Callable[[int, int], None]
 """Called with a broker's id and the epoch of its life."""
+
+
+async def is_refused(knock: Knock, host: str, port: int) -> bool:
+    """Whether a port refuses twice, some 75 ms apart: then no process listens there."""
+    for attempt in range(_TRIES):
+        if attempt:
+            await asyncio.sleep(_APART_SECONDS)
+        if await knock(host, port) is not Port.REFUSED:
+            return False
+    return True
 
 
 class Suspicions:
@@ -95,11 +109,11 @@ class Suspicions:
             await asyncio.wait(watches)
 
     async def _watch(self, key: tuple[int, int], host: str, port: int) -> None:
-        for attempt in range(_TRIES):
-            if attempt:
-                await asyncio.sleep(_APART_SECONDS)
-            if await self._knock(host, port) is not Port.REFUSED:
+        pauses_left = list(_AGAIN_SECONDS)
+        while not await is_refused(self._knock, host, port):
+            if not pauses_left:
                 return
+            await asyncio.sleep(pauses_left.pop(0))
         _LOG.warning("broker %d does not listen at %s:%d any more", key[0], host, port)
         self._gone(*key)
         pauses = Backoff(_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS)

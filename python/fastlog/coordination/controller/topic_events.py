@@ -44,11 +44,11 @@ async def load(term: Term, names: Collection[str]) -> list[PartitionKey]:
 async def changed(term: Term) -> None:
     """A topic has come, or its nodes are gone (`TopicChange`)."""
     context = term.context
-    names = set(await term.store.topic_names(term.watches.topics))
-    for gone in context.topics.keys() - names:
-        _LOG.info("the nodes of topic %s are gone", gone)
-        context.remove_topic(gone)
-    keys = await load(term, names - context.topics.keys())
+    came, gone = await term.store.topic_news(term.watches.topics, context.topics)
+    for name in gone:
+        _LOG.info("the nodes of topic %s are gone", name)
+        context.remove_topic(name)
+    keys = await load(term, came)
     if keys:
         await _create(term, keys)
 

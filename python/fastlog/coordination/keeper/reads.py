@@ -58,7 +58,14 @@ class Reads:
             if node is None:
                 raise NoNode(path)
             return Result(stat=node.stat())
-        result = self._look(request.op, self._readable(path, caller))
+        readable = self._readable(path, caller)
+        if request.news and request.op is OpCode.GET_CHILDREN2:
+            result = self._news(path, readable, watches, watcher)
+        else:
+            result = self._look(request.op, readable)
+            if request.watch and request.op is not OpCode.GET_DATA:
+                # Whoever lists them with a watch may be another one than who has asked for news so far.
+                watches.news.forget(path, watcher)
         if request.watch:
             watch = watches.watch_data if request.op is OpCode.GET_DATA else watches.watch_children
             watch(path, watcher)
@@ -90,6 +97,18 @@ class Reads:
         if op == OpCode.GET_DATA:
             return Result(data=node.data, stat=node.stat())
         return Result(names=list(node.children or ()), stat=node.stat())
+
+    @staticmethod
+    def _news(path: str, node: Node, watches: Watches[W], watcher: W) -> Result:
+        touched = watches.news.take(path, watcher)
+        there = node.children or {}
+        if touched is None:
+            return Result(names=list(there), stat=node.stat())
+        came: list[str] = []
+        gone: list[str] = []
+        for name in touched:
+            (came if name in there else gone).append(name)
+        return Result(names=came, stat=node.stat(), gone=gone)
 
     def _of_path(self, request: OfPath, caller: Caller) -> Result:
         path = request.path

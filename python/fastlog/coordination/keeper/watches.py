@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 from fastlog.coordination.keeper.access import Identity, allowed
+from fastlog.coordination.keeper.child_news import ChildNews
 from fastlog.coordination.zookeeper.codes import EventType, KeeperState, Permission
 from fastlog.coordination.zookeeper.replies import Event
 from fastlog.coordination.zookeeper.structures import Acl, parent_of
@@ -98,6 +99,7 @@ class Watches(Generic[W]):
     RECURSIVE: Final = 5
 
     def __init__(self) -> None:
+        self.news: Final[ChildNews[W]] = ChildNews()
         self._data: _Table[W] = _Table()
         self._child: _Table[W] = _Table()
         self._persistent: _Table[W] = _Table()
@@ -145,16 +147,19 @@ class Watches(Generic[W]):
 
     def drop(self, watcher: W) -> None:
         """The connection is gone."""
+        self.news.drop(watcher)
         for table in self._tables:
             table.drop(watcher)
 
     def created(self, path: str, acls: Sequence[Acl], parent_acls: Sequence[Acl]) -> None:
         """A node was made."""
+        self.news.touched(path)
         self._fire(EventType.CREATED, path, acls, self._data.take(path))
         self._children_changed(parent_of(path), parent_acls)
 
     def deleted(self, path: str, acls: Sequence[Acl], parent_acls: Sequence[Acl]) -> None:
         """A node was removed. Who watched both data and children is told once."""
+        self.news.touched(path)
         watchers = {**self._data.take(path), **self._child.take(path)}
         self._fire(EventType.DELETED, path, acls, watchers)
         self._children_changed(parent_of(path), parent_acls)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -51,6 +52,10 @@ class ConfigNotifications:
         self._clock = clock
         self._tasks = tasks
         self._last = -1
+        self._kept: deque[str] = deque()
+        """Names of those that were there at the last look, from the oldest on."""
+        self._new: dict[int, str] = {}
+        """Those that have not been taken yet, by number."""
         self._changed = asyncio.Event()
         self._is_armed = False
         self._loop: Loop | None = None
@@ -73,6 +78,8 @@ class ConfigNotifications:
                 await self._look()
             except StoreError as error:
                 _LOG.info("changes of configs are looked for again: %s", error)
+                # The watch may be there, and say nothing: what has come is known already.
+                self._changed.set()
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     def _told(self, event: Event) -> None:
@@ -81,8 +88,8 @@ class ConfigNotifications:
 
     async def _look(self) -> None:
         self._changed.clear()
-        names = await self._names()
-        new = sorted((number, name) for number, name in names if number > self._last)
+        await self._list()
+        new = sorted(self._new.items())
         found = await self._tree.read_all([f"{self._parent}/{name}" for _, name in new])
         entities = {
             entity
@@ -93,44 +100,57 @@ class ConfigNotifications:
             await self._take(entities)
         if new:
             self._last = new[-1][0]
-            await self._sweep(name for _, name in sorted(names))
+            self._new.clear()
+            await self._sweep()
 
-    async def _names(self) -> list[tuple[int, str]]:
-        """(number, name) of all that there are; the watch is there afterwards."""
+    async def _list(self) -> None:
+        """Learns which there are; the watch is there afterwards.
 
-        async def ask() -> list[str]:
+        With the keeper in this process it costs what has come: of a quarter of an hour there are thousands.
+        """
+
+        async def ask() -> tuple[list[str], list[str] | None]:
             while True:
                 try:
-                    names, _ = await self._tree.client.children(self._parent, self._told)
+                    return await self._tree.client.child_news(self._parent, self._told)
                 except NoNode:
                     # A node that Kafka does not have is made by the first who needs it.
                     if await self._tree.client.exists(self._parent, self._told) is None:
-                        return []
-                else:
-                    return names
+                        return [], None
 
         self._is_armed = True
         try:
-            names = await self._tree.again(ask)
+            names, gone = await self._tree.again(ask)
         except StoreError:
             self._is_armed = False
             raise
-        return [(int(match[1]), name) for name in names if (match := _NUMBERED.fullmatch(name)) is not None]
+        found = sorted(
+            (int(match[1]), name) for name in names if (match := _NUMBERED.fullmatch(name)) is not None
+        )
+        if gone is None:
+            self._kept.clear()
+        self._kept.extend(name for _, name in found)
+        self._new |= {number: name for number, name in found if number > self._last}
 
-    async def _sweep(self, names: Iterable[str]) -> None:
+    async def _sweep(self) -> None:
         limit = self._clock.now_ms() - _KEPT_MS
-        for name in names:
+        while self._kept:
+            name = self._kept[0]
             try:
                 stat = await self._tree.client.exists(f"{self._parent}/{name}")
                 if stat is not None and stat.ctime >= limit:
                     return
                 if stat is not None:
                     await self._tree.client.delete(f"{self._parent}/{name}")
-            except (NoNode, *LOST):
-                continue
+            except NoNode:
+                pass
+            except LOST:
+                # On another connection all are listed again.
+                return
             except ZkError as error:
                 _LOG.debug("old notifications stay for now: %s", error)
                 return
+            self._kept.popleft()
 
 
 def _entity(path: str, data: bytes | None) -> Entity | None:

@@ -109,6 +109,7 @@ class Member:
             broker.tasks,
             on_event=lambda: self.topics.waits.changed(),
             remembered=self._remembered,
+            acquainted=lambda: [known.id for known in broker.view.snapshot.brokers],
         )
         self.topics: Final = MemberTopics(
             broker.view,
@@ -127,11 +128,11 @@ class Member:
         self._controller_watch = ControllerWatch(
             tree.client,
             broker.node_id,
-            broker.view,
             self.topics.waits,
             self.controller,
             broker.controller,
             broker.tasks,
+            has_served=self._has_served,
         )
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
@@ -272,6 +273,11 @@ class Member:
         if known.leader_epoch < 0:
             return None
         return Leadership(known.leader, known.leader_epoch, known.isr, partition_epoch=known.partition_epoch)
+
+    def _has_served(self, broker_id: int) -> bool:
+        """Whether a controller, another broker than this one, has told of it."""
+        known = self._broker.view.snapshot
+        return known.controller_id != broker_id and any(told.id == broker_id for told in known.brokers)
 
     async def _topic_id_of(self, topic: str) -> bytes | None:
         return await joining.topic_id(self._tree, topic)

@@ -18,8 +18,10 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from fastlog.base.uuids import ZERO_UUID
 from fastlog.coordination.assignment import Racks
 from fastlog.coordination.cluster_view import TopicState
+from fastlog.coordination.config_changes import unknown_topic
 from fastlog.coordination.controller.data import Assignment
 from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.tree import LOST, MemberTree
@@ -69,24 +71,31 @@ class TopicWrites:
         self._controller.topics_written()
         return {topic.name: error for topic, error in zip(topics, outcomes, strict=True) if error is not None}
 
-    async def grow(self, wanted: MorePartitions, racks: Racks, *, store: bool = True) -> int:
+    async def grow(self, wanted: MorePartitions, topic_id: bytes, racks: Racks, *, store: bool = True) -> int:
         """Adds partitions to a topic; gives how many it has then. With `store` false it is only checked.
 
         `racks` are those of the live brokers, in the order of their ids.
 
-        Errors: UNKNOWN_TOPIC_OR_PARTITION, REASSIGNMENT_IN_PROGRESS, NOT_CONTROLLER, those of
+        Errors: UNKNOWN_TOPIC_OR_PARTITION (also when the name is that of a topic with another id now),
+        INVALID_TOPIC_EXCEPTION (it is being deleted), REASSIGNMENT_IN_PROGRESS, NOT_CONTROLLER, those of
         `plan_more_partitions`.
         """
         self._check_room()
+        path, unanswered = paths.topic(wanted.name), b""
         for _ in range(_TRIES):
             fence = await self._fence()
-            path = paths.topic(wanted.name)
-            (node,) = await self._read(path)
+            node, mark = await self._read(path, paths.deletion(wanted.name))
+            if mark is not None:
+                # Its controller would take the new partitions back.
+                raise being_deleted(wanted.name)
             if node is None:
-                raise KafkaError(
-                    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic '{wanted.name}' does not exist"
-                )
+                raise unknown_topic(wanted.name)
+            if unanswered and node[0] == unanswered:
+                self._controller.topics_written()
+                return wanted.total
             now = controller_json.decode_topic(path, node[0])
+            if now.topic_id not in (None, topic_id) and topic_id != ZERO_UUID:
+                raise unknown_topic(wanted.name)
             if any(assignment.adding or assignment.removing for assignment in now.assignments.values()):
                 raise KafkaError(
                     ErrorCode.REASSIGNMENT_IN_PROGRESS,
@@ -103,8 +112,11 @@ class TopicWrites:
             data = controller_json.encode_topic(now.topic_id, {**now.assignments, **more})
             try:
                 await self._write([*fence, SetData(path, data, node[1])], fence)
-            except (BadVersion, *LOST):
-                # Somebody else was first, or it was done: the next look tells.
+            except (BadVersion, NoNode):
+                # Somebody else was first: the next look tells.
+                continue
+            except LOST:
+                unanswered = data
                 continue
             self._controller.topics_written()
             return wanted.total
@@ -119,11 +131,14 @@ class TopicWrites:
                     await self._write([*fence, Create(paths.deletion(name))], fence)
                 except NodeExists:
                     return None
+                except NoNode:
+                    await self._ensure(paths.DELETIONS)
                 except LOST:
                     continue
                 except KafkaError as error:
                     return error
-                return None
+                else:
+                    return None
             return _storage_error("the connection to ZooKeeper breaks again and again")
 
         fence = await self._fence()
@@ -217,9 +232,13 @@ class TopicWrites:
             put = Create(config_path, configs) if config is None else SetData(config_path, configs)
             try:
                 await self._write([*fence, put, Create(path, data)], fence)
-            except (NodeExists, NoNode, *LOST):
+            except NoNode:
+                # Somebody has removed what every broker makes at its start.
+                await self._ensure(_parent(path), _parent(config_path))
+            except (NodeExists, *LOST):
                 continue
-            return
+            else:
+                return
         raise _storage_error("the connection to ZooKeeper breaks again and again")
 
     def _check_room(self) -> None:
@@ -268,6 +287,11 @@ class TopicWrites:
 def not_controller() -> KafkaError:
     """The error of what only the controller may."""
     return KafkaError(ErrorCode.NOT_CONTROLLER, "this broker is not the controller")
+
+
+def being_deleted(name: str) -> KafkaError:
+    """The error of what cannot be done to a topic any more."""
+    return KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic '{name}' is being deleted")
 
 
 def _parent(path: str) -> str:

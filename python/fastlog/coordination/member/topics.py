@@ -15,10 +15,11 @@ from fastlog.base.tasks import Guard
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.config_changes import ConfigChanges, ConfigKind, Configs, unknown_topic
 from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules, TopicObserver, TopicPolicy
+from fastlog.coordination.member.awaited_topics import AwaitedTopics
 from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.receiver import ControlReceiver
-from fastlog.coordination.member.topic_writes import TopicWrites, not_controller
+from fastlog.coordination.member.topic_writes import TopicWrites, being_deleted, not_controller
 from fastlog.coordination.member.view_waits import ViewWaits
 from fastlog.coordination.serial_changes import SerialChanges
 from fastlog.coordination.store import TopicRecord
@@ -71,6 +72,7 @@ class MemberTopics(ConfigChanges):
         self._policy = policy
         self._deleting: set[str] = set()
         """Topics that requests which are under way have had deleted."""
+        self._awaited = AwaitedTopics()
 
     def view_changed(self, changed: Changed) -> None:
         """The view shows other topics now."""
@@ -79,6 +81,7 @@ class MemberTopics(ConfigChanges):
         for topic in changed.put:
             # Names, ids and overrides are what plans are made from here.
             self._records[topic.name] = TopicRecord(topic.name, topic.topic_id, (), topic.configs)
+        self._awaited.note_gone(changed.gone)
         self.waits.changed()
 
     def observe(self, observer: TopicObserver) -> None:
@@ -111,6 +114,8 @@ class MemberTopics(ConfigChanges):
         seconds: float = _DEFAULT_SECONDS,
     ) -> list[TopicState | KafkaError]:
         """Makes topics, each on its own merits, with an outcome for each, within `seconds`.
+
+        One that another request has deleted before all of it was led has been made.
 
         Errors: NOT_CONTROLLER, REQUEST_TIMED_OUT (the topic is stored, but not led everywhere yet),
         INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
@@ -147,20 +152,26 @@ class MemberTopics(ConfigChanges):
         for item in wanted:
             try:
                 topic = await self._growing(item.name)
-                totals[item.name] = await self._writes.grow(item, self._view.racks(), store=not validate_only)
+                totals[item.name] = await self._writes.grow(
+                    item, topic.topic_id, self._view.racks(), store=not validate_only
+                )
             except Exception as error:  # noqa: BLE001 - it is the topic's own
                 outcomes.append(error)
             else:
                 outcomes.append(topic)
         if validate_only:
             return outcomes
+        growing = [outcome for outcome in outcomes if isinstance(outcome, TopicState)]
+        # One that another request deletes meanwhile will never be seen to have them.
         await self.waits.until(
-            lambda: all(self._is_led(name, None, total) for name, total in totals.items()), seconds
+            lambda: all(
+                not self._is_there(topic) or self._is_led(topic.name, topic.topic_id, totals[topic.name])
+                for topic in growing
+            ),
+            seconds,
         )
         return [
-            outcome
-            if isinstance(outcome, Exception)
-            else self._outcome(outcome.name, None, totals[outcome.name])
+            self._grown(outcome, totals[outcome.name]) if isinstance(outcome, TopicState) else outcome
             for outcome in outcomes
         ]
 
@@ -170,9 +181,14 @@ class MemberTopics(ConfigChanges):
             return self._find(name)
         except KafkaError:
             if await self._writes.is_being_deleted(name):
-                text = f"topic '{name}' is being deleted"
-                raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, text) from None
+                raise being_deleted(name) from None
             raise
+
+    def _grown(self, topic: TopicState, total: int) -> TopicState | KafkaError:
+        """What has become of a topic that was to grow."""
+        if not self._is_there(topic):
+            return unknown_topic(topic.name)
+        return self._outcome(topic.name, topic.topic_id, total)
 
     async def delete_all(
         self, topics: Sequence[str | bytes], seconds: float = _DEFAULT_SECONDS
@@ -266,21 +282,28 @@ class MemberTopics(ConfigChanges):
         self, planned: Sequence[TopicRecord | KafkaError], seconds: float, late: ErrorCode, *, fenced: bool
     ) -> list[TopicState | KafkaError]:
         records = {topic.name: topic for topic in planned if isinstance(topic, TopicRecord)}
-        failed = await self._writes.create([*records.values()], fenced=fenced) if records else {}
-        made = {name: record for name, record in records.items() if name not in failed}
-        await self.waits.until(
-            lambda: all(
-                self._is_led(name, record.topic_id, len(record.partitions)) for name, record in made.items()
-            ),
-            seconds,
-        )
-        failed |= await self._undo({name: record.topic_id for name, record in made.items()})
-        return [
-            item
-            if isinstance(item, KafkaError)
-            else failed.get(item.name) or self._outcome(item.name, item.topic_id, len(item.partitions), late)
-            for item in planned
-        ]
+        with self._awaited.while_awaited([record.topic_id for record in records.values()]):
+            failed = await self._writes.create([*records.values()], fenced=fenced) if records else {}
+            made = {name: record for name, record in records.items() if name not in failed}
+            await self.waits.until(
+                lambda: all(
+                    self._awaited.is_gone(record.topic_id)
+                    or self._is_led(name, record.topic_id, len(record.partitions))
+                    for name, record in made.items()
+                ),
+                seconds,
+            )
+            failed |= await self._undo({name: record.topic_id for name, record in made.items()})
+            return [
+                item if isinstance(item, KafkaError) else failed.get(item.name) or self._made(item, late)
+                for item in planned
+            ]
+
+    def _made(self, topic: TopicRecord, late: ErrorCode) -> TopicState | KafkaError:
+        """What has become of a topic that was made."""
+        if late is ErrorCode.REQUEST_TIMED_OUT and self._awaited.is_gone(topic.topic_id):
+            return topic_state(topic)
+        return self._outcome(topic.name, topic.topic_id, len(topic.partitions), late)
 
     async def _undo(self, made: Mapping[str, bytes]) -> dict[str, KafkaError]:
         """Deletes topics (names and ids) of which this broker was to lead what it cannot store; says why.
@@ -314,7 +337,7 @@ class MemberTopics(ConfigChanges):
     def _outcome(
         self,
         name: str,
-        topic_id: bytes | None,
+        topic_id: bytes,
         partitions: int,
         late: ErrorCode = ErrorCode.REQUEST_TIMED_OUT,
     ) -> TopicState | KafkaError:
@@ -324,15 +347,15 @@ class MemberTopics(ConfigChanges):
             return self._view.topics[name]
         return KafkaError(late, f"topic '{name}' is stored, but not all of its partitions are led yet")
 
-    def _is_led(self, name: str, topic_id: bytes | None, partitions: int) -> bool:
+    def _is_led(self, name: str, topic_id: bytes, partitions: int) -> bool:
         """Whether the view shows so many partitions of the topic with their leaders, or one cannot be led."""
         topic = self._view.topics.get(name)
-        if topic is not None and topic_id in (None, topic.topic_id) and self._receiver.why_not_led(name):
+        if topic is None or topic.topic_id != topic_id:
+            return False
+        if self._receiver.why_not_led(name):
             return True
         return (
-            topic is not None
-            and topic_id in (None, topic.topic_id)
-            and len(topic.partitions) >= partitions
+            len(topic.partitions) >= partitions
             and all(partition.leader >= 0 for partition in topic.partitions)
             and self._receiver.has_taken(topic)
         )

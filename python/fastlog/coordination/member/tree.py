@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from fastlog.coordination.store import StoreError, StoreUnreachable
-from fastlog.coordination.znodes.fenced_tree import FencedTree
+from fastlog.coordination.znodes.fenced_tree import FencedTree, check_size
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.coordination.zookeeper.errors import AuthFailed, ConnectionLoss, SessionExpired, ZkError
@@ -99,7 +99,8 @@ class MemberTree:
 
     async def write(self, parts: Sequence[Check | Create | Delete | SetData]) -> list[Result]:
         """All parts or none. Raises the ZkError of the part that failed (ConnectionLoss, SessionExpired: it
-        may have been carried out), StoreError when no server can be reached."""
+        may have been carried out), StoreError when no server can be reached or it is too much for one."""
+        check_size(parts)
         await self.connected()
         return await self.client.multi(parts)
 

@@ -170,8 +170,6 @@ class TransactionService:
 
     def describe(self, transactional_id: str) -> Described | ErrorCode:
         """One id as it is now."""
-        if not transactional_id:
-            return ErrorCode.INVALID_REQUEST
         found = self._find(transactional_id)
         if found is ErrorCode.INVALID_PRODUCER_ID_MAPPING:
             return ErrorCode.TRANSACTIONAL_ID_NOT_FOUND
@@ -277,6 +275,8 @@ class TransactionService:
     # -- inside --------------------
 
     def _find(self, transactional_id: str) -> tuple[Coordinated, Transaction] | ErrorCode:
+        if not transactional_id:
+            return ErrorCode.INVALID_REQUEST
         place = self.table.find(transactional_id)
         if isinstance(place, ErrorCode):
             return place

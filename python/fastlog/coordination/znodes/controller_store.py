@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 from fastlog.coordination.controller.data import Assignment, Leadership, LiveBroker, PartitionKey
 from fastlog.coordination.controller.flow import Failed, Stale, StateWrite, WriteResult, Written
@@ -34,6 +34,8 @@ _MOST_SETS: Final = 500
 """Of one node in one request, to give it a version."""
 
 T = TypeVar("T")
+Outcomes: TypeAlias = dict[PartitionKey, WriteResult | None]
+"""None: the node has another version."""
 
 
 class ControllerStore:
@@ -44,6 +46,9 @@ class ControllerStore:
 
     def __init__(self, tree: FencedTree) -> None:
         self._tree = tree
+        # What `topic_news` has told, until who asks knows it: nothing is lost when that fails once.
+        self._came: set[str] = set()
+        self._gone: set[str] = set()
 
     # -- reads --------------------
 
@@ -76,6 +81,21 @@ class ControllerStore:
         """All topics; names that cannot be are left out."""
         names = await self._tree.children(paths.TOPICS, watch)
         return [name for name in names if topic_name_problem(name) is None]
+
+    async def topic_news(self, watch: Watch, known: Mapping[str, object]) -> tuple[list[str], list[str]]:
+        """Topics that there are and that `known` does not have, and those of `known` that there are no more.
+
+        On a keeper in this process it costs what has changed, and elsewhere a list of all, as in Kafka.
+        """
+        names, gone = await self._tree.child_news(paths.TOPICS, watch)
+        if gone is None:
+            there = set(names)
+            self._came, self._gone = there - known.keys(), known.keys() - there
+        else:
+            self._came = {name for name in (*self._came, *names) if name not in known}.difference(gone)
+            self._gone = {name for name in (*self._gone, *gone) if name in known}.difference(names)
+        # Names that cannot be stay among them: there are few.
+        return sorted(name for name in self._came if topic_name_problem(name) is None), sorted(self._gone)
 
     async def topics(self, names: Sequence[str], watch: Watch | None = None) -> dict[str, TopicNode]:
         """Ids and assignments; those that are missing or damaged are left out."""
@@ -136,12 +156,12 @@ class ControllerStore:
         self, writes: Sequence[StateWrite], controller_epoch: int
     ) -> dict[PartitionKey, WriteResult]:
         """Writes the states of partitions, each at its version; says what became of each."""
-        outcomes: dict[PartitionKey, WriteResult | None] = {}
-        await self._write_lots([w for w in writes if w.expected is not None], controller_epoch, outcomes)
-        new = [write for write in writes if write.expected is None]
-        if new:
-            await self._make_parents([write.key for write in new])
-            await self._write_lots(new, controller_epoch, outcomes)
+        outcomes: Outcomes = {}
+        for write, some in (
+            (self._write_lot, [write for write in writes if write.expected is not None]),
+            (self._make_lot, [write for write in writes if write.expected is None]),
+        ):
+            await self._write_lots(write, some, controller_epoch, outcomes)
         stale = [key for key, outcome in outcomes.items() if outcome is None]
         current = await self.states(stale)
         gone = [
@@ -174,28 +194,44 @@ class ControllerStore:
 
     async def delete_topic(self, name: str) -> None:
         """Removes all nodes of a topic, that of its deletion last."""
-        for top in (paths.topic(name), paths.topic_config(name)):
-            level, below = [top], [top]
-            while level:
-                found = zip(level, await self._tree.children_of_all(level), strict=True)
-                level = [f"{path}/{name}" for path, names in found for name in names or ()]
-                below.extend(level)
-            await self.delete_nodes(reversed(below))
-        await self.delete_nodes([paths.deletion(name)])
+        level = [paths.topic_config(name), paths.topic(name)]
+        nodes = [paths.deletion(name)]
+        while level:
+            found = [*zip(level, await self._tree.children_of_all(level), strict=True)]
+            nodes += [path for path, names in found if names is not None]
+            level = [f"{path}/{name}" for path, names in found for name in names or ()]
+        # All at once where there are few; children go before their parents.
+        await self.delete_nodes(reversed(nodes))
 
     # -- inside --------------------
 
     async def _write_lots(
-        self, writes: Sequence[StateWrite], epoch: int, outcomes: dict[PartitionKey, WriteResult | None]
+        self,
+        write: Callable[[Sequence[StateWrite], int], Awaitable[Outcomes]],
+        writes: Sequence[StateWrite],
+        epoch: int,
+        outcomes: Outcomes,
     ) -> None:
-        async def write(lot: Sequence[StateWrite]) -> None:
-            outcomes.update(await self._write_lot(lot, epoch))
+        async def write_one(lot: Sequence[StateWrite]) -> None:
+            outcomes.update(await write(lot, epoch))
 
-        await _each(_lots(writes), write)
+        await _each(_lots(writes), write_one)
 
-    async def _write_lot(
-        self, lot: Sequence[StateWrite], epoch: int
-    ) -> dict[PartitionKey, WriteResult | None]:
+    async def _make_lot(self, lot: Sequence[StateWrite], epoch: int) -> Outcomes:
+        """States that there are none of, and the nodes above them: one write where none is there."""
+        keys = [write.key for write in lot]
+        above = [paths.partitions(topic) for topic, number in keys if number == 0]
+        above += [paths.partition(*key) for key in keys]
+        try:
+            changes = await self._commit([*map(Create, above), *[_part(write, epoch) for write in lot]])
+        except ZkError:
+            # What an earlier try, or somebody else, has made of them stays.
+            await self._make_parents(keys)
+            return await self._write_lot(lot, epoch)
+        made = zip(keys, changes[len(above) :], strict=True)
+        return {key: Written(*change) for key, change in made}
+
+    async def _write_lot(self, lot: Sequence[StateWrite], epoch: int) -> Outcomes:
         """None for one whose node has another version."""
         try:
             changes = await self._commit([_part(write, epoch) for write in lot])
@@ -207,7 +243,7 @@ class ControllerStore:
                 return {lot[0].key: Failed(str(error))}
         else:
             return {write.key: Written(*change) for write, change in zip(lot, changes, strict=True)}
-        outcomes: dict[PartitionKey, WriteResult | None] = {}
+        outcomes: Outcomes = {}
 
         async def write(one: Sequence[StateWrite]) -> None:
             outcomes.update(await self._write_lot(one, epoch))
@@ -215,16 +251,14 @@ class ControllerStore:
         await _each([[one] for one in lot], write)
         return outcomes
 
-    async def _bring_back(
-        self, writes: Sequence[StateWrite], controller_epoch: int
-    ) -> dict[PartitionKey, WriteResult | None]:
+    async def _bring_back(self, writes: Sequence[StateWrite], controller_epoch: int) -> Outcomes:
         """Makes nodes again that somebody has removed, of topics that are there still.
 
         A new node has version 0, and Kafka's brokers take no partition epoch below the one that they know: it
         is set until it has a higher one.
         """
         await self._make_parents([write.key for write in writes])
-        outcomes: dict[PartitionKey, WriteResult | None] = {}
+        outcomes: Outcomes = {}
         for write in writes:
             path = paths.state(*write.key)
             data = controller_json.encode_state(write.leadership, controller_epoch)

@@ -90,12 +90,7 @@ class FencedTree:
 
         Raises ControllerMoved, StoreError when the servers cannot be reached, or the ZkError of a part.
         """
-        if (size := sum(map(_size, parts))) > _LARGEST_BYTES:
-            # The servers would break the connection, again and again.
-            raise StoreError(
-                f"{parts[0].path} and what goes with it takes {size} bytes, and ZooKeeper takes "
-                f"{_LARGEST_BYTES} at once"
-            )
+        check_size(parts)
         for attempt in range(_TRIES):
             version = await self._seat.taken()
             if attempt and (done := await self._look(parts)) is not None:
@@ -146,11 +141,18 @@ class FencedTree:
     async def children(self, path: str, watch: Watch | None = None) -> list[str]:
         """Names of the children, in order; none of a node that is missing. Raises StoreError.
 
-        `watch` is told when a child comes or goes, if the node is there.
+        `watch` is told when a child comes or goes, or the node itself.
         """
-        requests = [Read(OpCode.GET_CHILDREN2, path, watch is not None)]
-        (found,) = await self._ask_all(requests, watch)
+        found = await self._listed(Read(OpCode.GET_CHILDREN2, path, watch is not None), watch)
         return [] if found is None else sorted(found.names)
+
+    async def child_news(self, path: str, watch: Watch) -> tuple[list[str], list[str] | None]:
+        """Names of children that have come, and that have gone; None: the first are all that there are.
+
+        See `Read.news`. Raises StoreError.
+        """
+        found = await self._listed(Read(OpCode.GET_CHILDREN2, path, watch=True, news=True), watch)
+        return ([], None) if found is None else (found.names, found.gone)
 
     async def exists(self, path: str, watch: Watch) -> bool:
         """Whether a node is there; `watch` is told when it is made, changed or removed. Raises StoreError."""
@@ -161,6 +163,13 @@ class FencedTree:
         """The same of many nodes; None for one that is missing."""
         requests = [Read(OpCode.GET_CHILDREN2, path) for path in wanted]
         return [None if found is None else sorted(found.names) for found in await self._ask_all(requests)]
+
+    async def _listed(self, request: Read, watch: Watch | None) -> Result | None:
+        while True:
+            (found,) = await self._ask_all([request], watch)
+            # Of a node that is missing, as when somebody has removed it, such a read leaves no watch.
+            if found is not None or watch is None or not await self.exists(request.path, watch):
+                return found
 
     async def _ask_all(self, requests: Sequence[Read], watch: Watch | None = None) -> list[Result | None]:
         found: list[Result | None] = []
@@ -224,6 +233,15 @@ class FencedTree:
         return [Change(0, 0) if _is_sequential(part) else next(of) for part in parts]
 
 
+def check_size(parts: Sequence[Part | Check]) -> None:
+    """Raises StoreError for what the servers would not take: they would break the connection, each time."""
+    if (size := sum(map(_size, parts))) > _LARGEST_BYTES:
+        raise StoreError(
+            f"{parts[-1].path} and what goes with it takes {size} bytes, and ZooKeeper takes "
+            f"{_LARGEST_BYTES} at once"
+        )
+
+
 def in_lots(groups: Iterable[Sequence[Part]]) -> list[list[Part]]:
     """Puts groups of parts together, as many as one request may have; each group stays in one lot."""
     lots: list[list[Part]] = []
@@ -238,8 +256,8 @@ def in_lots(groups: Iterable[Sequence[Part]]) -> list[list[Part]]:
     return lots
 
 
-def _size(part: Part) -> int:
-    data = None if isinstance(part, Delete) else part.data
+def _size(part: Part | Check) -> int:
+    data = part.data if isinstance(part, Create | SetData) else None
     return _PART_BYTES + len(part.path) + len(data or b"")
 
 

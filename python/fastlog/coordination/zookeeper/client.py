@@ -85,6 +85,16 @@ class ZkClient:
         result = await self.submit(Read(OpCode.GET_CHILDREN2, path, watch is not None), watch)
         return result.names, _stat(result)
 
+    async def child_news(self, path: str, watch: Watch) -> tuple[list[str], list[str] | None]:
+        """Names of children that have come, and that have gone, since the last call: see `Read.news`.
+
+        The first time on a connection, and always on a keeper elsewhere, all that there are, and None. One
+        caller for each node. The watch fires as that of `children`.
+        """
+        request = Read(OpCode.GET_CHILDREN2, path, watch=True, news=True)
+        result = await self.submit(request, watch)
+        return result.names, result.gone
+
     async def acls(self, path: str) -> tuple[tuple[Acl, ...], Stat]:
         """The access rules."""
         result = await self.submit(OfPath(OpCode.GET_ACL, path))

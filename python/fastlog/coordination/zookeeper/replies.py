@@ -32,7 +32,7 @@ class Result(NamedTuple):
     | GET_DATA                            | data, stat                  |
     | GET_ACL                             | acls, stat                  |
     | GET_CHILDREN, GET_EPHEMERALS        | names                       |
-    | GET_CHILDREN2                       | names, stat                 |
+    | GET_CHILDREN2                       | names, stat; see `gone`     |
     | GET_ALL_CHILDREN_NUMBER             | number                      |
     | WHO_AM_I                            | identities (scheme, name)   |
     | MULTI, MULTI_READ                   | parts: results, or ZkErrors |
@@ -46,6 +46,9 @@ class Result(NamedTuple):
     number: int = 0
     identities: list[tuple[str, str]] = []  # noqa: RUF012
     parts: list[tuple[int, Result | ZkError]] = []  # noqa: RUF012
+    gone: list[str] | None = None
+    """With `Read.news`: these are no children any more, and `names` those that have come. None: `names` are
+    all that there are."""
 
 
 NOTHING: Final = Result()

@@ -114,11 +114,16 @@ class SetAcl(NamedTuple):
 
 
 class Read(NamedTuple):
-    """One of the reads that can leave a watch: EXISTS, GET_DATA, GET_CHILDREN, GET_CHILDREN2."""
+    """One of the reads that can leave a watch: EXISTS, GET_DATA, GET_CHILDREN, GET_CHILDREN2.
+
+    `news` asks GET_CHILDREN2 for no more than what has changed since this connection asked so for the last
+    time. No packet says it: only a keeper in this process knows of it, all others list all children.
+    """
 
     op: OpCode
     path: str
     watch: bool = False
+    news: bool = False
 
     def write(self, out: Writer) -> None:
         """Appends the body."""

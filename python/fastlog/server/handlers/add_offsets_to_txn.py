@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
+from fastlog.server.requests.fenced import fenced_code
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.transactional import coordinator_of, fenced_code
+from fastlog.server.requests.transactional import coordinator_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import AddOffsetsToTxnRequest, AddOffsetsToTxnResponse
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.topic_names import is_internal
 from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION, TopicPartition
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.fenced import fenced_code
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.transactional import coordinator_of, fenced_code
+from fastlog.server.requests.transactional import coordinator_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import (
     AddPartitionsToTxnPartitionResult,
@@ -81,7 +82,7 @@ async def _answered(
         found = await _decide(ctx, transaction, partitions, version)
     if isinstance(found, ErrorCode):
         found = fenced_code(found, version, _FENCED_FROM)
-    return await ctx.pace.run(_answer(transaction.topics, found, bad))
+    return await ctx.pace.run(_answer(transaction, found, bad))
 
 
 async def _decide(
@@ -91,8 +92,6 @@ async def _decide(
     version: int,
 ) -> ErrorCode | Codes:
     name, identity = transaction.transactional_id, (transaction.producer_id, transaction.producer_epoch)
-    if not name:
-        return ErrorCode.INVALID_REQUEST
     coordinator = coordinator_of(ctx)
     if transaction.verify_only:
         return coordinator.verify_partitions(name, identity, partitions)
@@ -125,12 +124,13 @@ def _sort(
 
 
 def _answer(
-    topics: list[AddPartitionsToTxnTopic], found: ErrorCode | Codes, bad: Codes
+    asked: AddPartitionsToTxnTransaction, found: ErrorCode | Codes, bad: Codes
 ) -> Steps[list[AddPartitionsToTxnTopicResult]]:
     answer: list[AddPartitionsToTxnTopicResult] = []
-    for topic in topics:
+    for topic in asked.topics:
         rows: list[AddPartitionsToTxnPartitionResult] = []
-        answer.append(AddPartitionsToTxnTopicResult(topic.name, rows))
+        if topic.partitions or not asked.verify_only:
+            answer.append(AddPartitionsToTxnTopicResult(topic.name, rows))
         for number, index in enumerate(topic.partitions, start=1):
             key = topic.name, index
             code = bad[key] if key in bad else found if isinstance(found, ErrorCode) else found[key]

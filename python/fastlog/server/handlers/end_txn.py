@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION
 from fastlog.coordination.transactions.verdicts import Refused
-from fastlog.errors import ErrorCode
+from fastlog.server.requests.fenced import fenced_code
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.transactional import coordinator_of, fenced_code
+from fastlog.server.requests.transactional import coordinator_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import EndTxnRequest, EndTxnResponse
 
@@ -28,8 +28,6 @@ async def handle(ctx: RequestContext, request: EndTxnRequest) -> EndTxnResponse:
     """Errors: INVALID_REQUEST (an empty id), INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED,
     CONCURRENT_TRANSACTIONS, INVALID_TXN_STATE, and those of coordinators."""
     version = ctx.header.api_version
-    if not request.transactional_id:
-        return EndTxnResponse(error_code=int(ErrorCode.INVALID_REQUEST))
     answer = await coordinator_of(ctx).end(
         request.transactional_id,
         (request.producer_id, request.producer_epoch),

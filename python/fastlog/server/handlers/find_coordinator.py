@@ -67,7 +67,7 @@ async def _coordinator(ctx: RequestContext, key_type: int) -> Callable[[str], Co
     transactions = ctx.broker.transactions
     if key_type == _TRANSACTION and transactions is not None:
         try:
-            await transactions.ensure_topic()
+            await (await transactions.get()).service.ensure_topic()
         except KafkaError as error:
             return _missing(ErrorCode.COORDINATOR_NOT_AVAILABLE, error.message)
         return _leaders_of(ctx, TRANSACTION_STATE_TOPIC)

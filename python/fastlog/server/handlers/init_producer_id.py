@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.transactions.verdicts import Refused
 from fastlog.errors import ErrorCode
+from fastlog.server.requests.fenced import fenced_code
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.transactional import fenced_code
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 
@@ -49,7 +48,10 @@ async def handle(ctx: RequestContext, request: InitProducerIdRequest) -> InitPro
     identity = None
     if request.producer_id != NO_PRODUCER_ID:
         identity = request.producer_id, request.producer_epoch
-    answer = await ctx.broker.transactions.init_producer_id(request.transactional_id, timeout_ms, identity)
+    coordinator = (await ctx.broker.transactions.get()).service
+    from fastlog.coordination.transactions.verdicts import Refused  # is loaded now, and not before
+
+    answer = await coordinator.init_producer_id(request.transactional_id, timeout_ms, identity)
     if isinstance(answer, Refused):
         return _refused(fenced_code(answer.code, ctx.header.api_version, _FENCED_FROM))
     return InitProducerIdResponse(producer_id=answer.producer_id, producer_epoch=answer.epoch)

@@ -6,7 +6,9 @@ of then know. The coordinator of the transaction is asked as for a Produce reque
 the group's partition of `__consumer_offsets` is in it, from 5 on to take it in.
 
 A partition that does not exist gets UNKNOWN_TOPIC_OR_PARTITION, a text that is too long
-OFFSET_METADATA_TOO_LARGE; the other offsets are committed all the same.
+OFFSET_METADATA_TOO_LARGE if the commit is let in; the other offsets are committed all the same. A partition
+that is named twice is committed and answered once, as it was named last; a topic without partitions is left
+out of the answer.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 from fastlog.server.handlers.offset_commit import text_length
 from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import parts_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import (
     TxnOffsetCommitRequest,
@@ -38,25 +41,25 @@ _ADDS_FROM: Final = 5
 _LOT: Final = 32
 
 Offsets = dict[tuple[str, int], CommittedOffset]
-Refused = dict[tuple[str, int], ErrorCode]
+Codes = dict[tuple[str, int], ErrorCode]
 
 
 @handles(ApiKey.TXN_OFFSET_COMMIT)
 async def handle(ctx: RequestContext, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse:
     """Answers when the offsets are appended."""
-    refused: Refused = {}
-    offsets = await ctx.pace.run(_sort(ctx, request, refused))
+    offsets, codes = await ctx.pace.run(_sort(ctx, request))
     error = ErrorCode.NONE
-    if offsets:
+    if offsets or ErrorCode.OFFSET_METADATA_TOO_LARGE in codes.values():
         error = await _commit(ctx, request, offsets)
     if error is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS and ctx.header.api_version < _LOADING_FROM:
         error = ErrorCode.COORDINATOR_NOT_AVAILABLE
-    return await ctx.pace.run(_answer(request, refused, error))
+    return await ctx.pace.run(_answer(codes, error))
 
 
-def _sort(ctx: RequestContext, request: TxnOffsetCommitRequest, refused: Refused) -> Steps[Offsets]:
-    """The offsets that can be committed; the others are `refused`. A step is a lot of partitions."""
+def _sort(ctx: RequestContext, request: TxnOffsetCommitRequest) -> Steps[tuple[Offsets, Codes]]:
+    """(the offsets that can be committed, a code for each partition). A step is a lot of partitions."""
     offsets: Offsets = {}
+    codes: Codes = {}
     now_ms = ctx.broker.clock.now_ms()
     limit = ctx.broker.config.offset_metadata_max_bytes
     for topic in request.topics:
@@ -65,17 +68,19 @@ def _sort(ctx: RequestContext, request: TxnOffsetCommitRequest, refused: Refused
         for number, item in enumerate(topic.partitions, start=1):
             key, text = (topic.name, item.partition_index), item.committed_metadata or ""
             if not 0 <= item.partition_index < count:
-                refused[key] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+                codes[key] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             elif text_length(text) > limit:
-                refused[key] = ErrorCode.OFFSET_METADATA_TOO_LARGE
+                codes[key] = ErrorCode.OFFSET_METADATA_TOO_LARGE
+                offsets.pop(key, None)
             else:
+                codes[key] = ErrorCode.NONE
                 offsets[key] = CommittedOffset(
                     item.committed_offset, item.committed_leader_epoch, text, now_ms
                 )
             if not number % _LOT:
                 yield
         yield
-    return offsets
+    return offsets, codes
 
 
 async def _commit(ctx: RequestContext, request: TxnOffsetCommitRequest, offsets: Offsets) -> ErrorCode:
@@ -100,9 +105,10 @@ async def _verify(
     if not adds and not broker.config.transaction_partition_verification_enable:
         return ErrorCode.NONE, None
     replica = broker.replicas.get(GROUP_METADATA_TOPIC, partition)
-    if replica is None or broker.verifier is None:
+    if replica is None:
         return ErrorCode.NOT_LEADER_OR_FOLLOWER, None
     identity = request.producer_id, request.producer_epoch
+    verifier = parts_of(ctx).verifier
     key, log, guard = (GROUP_METADATA_TOPIC, partition), replica.log, 0
 
     def begin() -> frozenset[tuple[str, int]]:
@@ -112,25 +118,23 @@ async def _verify(
         return frozenset() if begun is None else frozenset({key})
 
     try:
-        codes = await gate.ask(broker.verifier, request.transactional_id, identity, begin, adds=adds)
+        codes = await gate.ask(verifier, request.transactional_id, identity, begin, adds=adds)
     except FastlogNativeError:
         # Too many others wait for their coordinators: it is to come again.
         return ErrorCode.NOT_ENOUGH_REPLICAS, None
     return codes.get(key, ErrorCode.NONE), guard
 
 
-def _answer(
-    request: TxnOffsetCommitRequest, refused: Refused, error: ErrorCode
-) -> Steps[TxnOffsetCommitResponse]:
+def _answer(codes: Codes, error: ErrorCode) -> Steps[TxnOffsetCommitResponse]:
+    """`error`: why nothing was committed, which all partitions get that exist."""
     answer = TxnOffsetCommitResponse()
-    for topic in request.topics:
-        rows: list[TxnOffsetCommitResponsePartition] = []
-        answer.topics.append(TxnOffsetCommitResponseTopic(topic.name, rows))
-        for number, item in enumerate(topic.partitions, start=1):
-            index = item.partition_index
-            code = refused.get((topic.name, index), error)
-            rows.append(TxnOffsetCommitResponsePartition(index, int(code)))
-            if not number % _LOT:
-                yield
-        yield
+    by_topic: dict[str, list[TxnOffsetCommitResponsePartition]] = {}
+    for number, ((topic, index), own) in enumerate(codes.items(), start=1):
+        code = own if error is ErrorCode.NONE or own is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION else error
+        if topic not in by_topic:
+            by_topic[topic] = []
+            answer.topics.append(TxnOffsetCommitResponseTopic(topic, by_topic[topic]))
+        by_topic[topic].append(TxnOffsetCommitResponsePartition(index, int(code)))
+        if not number % _LOT:
+            yield
     return answer

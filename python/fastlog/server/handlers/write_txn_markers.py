@@ -2,7 +2,8 @@
 
 Versions 0 to 2. Version 2 says under which protocol a transaction was (KIP-1228): from
 `transaction.version` 2 on its epoch was raised for this end. Answered when all markers are written, and the
-offsets that they commit can be seen (KAFKA-17507).
+offsets that they commit can be seen (KAFKA-17507): once for each producer id, as Kafka does it, and only what
+has partitions.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.transactions.completions import Marker, MarkerWriter, Outcomes
+from fastlog.coordination.transactions.state import TopicPartition
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
+from fastlog.server.requests.transactional import parts_of
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.txn_markers import (
     WritableTxnMarker,
@@ -30,30 +33,32 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 32
 _LOT: Final = 32
 
+Results = dict[int, dict[TopicPartition, ErrorCode]]
+"""By producer id."""
+
 
 @handles(ApiKey.WRITE_TXN_MARKERS)
 async def handle(ctx: RequestContext, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse:
     """A code for each partition of each marker, as `MarkerWriter` has it."""
-    writer = ctx.broker.marker_writer
-    if writer is None:
-        raise RuntimeError("there are no transactions")
-    response = WriteTxnMarkersResponse()
+    writer = parts_of(ctx).writer
+    results: Results = {}
     markers = request.markers
     async for first in ctx.pace.each(range(0, len(markers), _AT_ONCE)):
         lot = markers[first : first + _AT_ONCE]
-        response.markers += await asyncio.gather(*(_written(ctx, writer, marker) for marker in lot))
-    return response
+        for marker, outcomes in await asyncio.gather(*(_written(ctx, writer, marker) for marker in lot)):
+            await ctx.pace.run(_take(results, marker, outcomes))
+    return await ctx.pace.run(_answer(results))
 
 
 async def _written(
     ctx: RequestContext, writer: MarkerWriter, asked: WritableTxnMarker
-) -> WritableTxnMarkerResult:
-    outcomes = await writer.write(await ctx.pace.run(_marker(asked)))
-    return await ctx.pace.run(_answer(asked, outcomes))
+) -> tuple[Marker, Outcomes]:
+    marker = await ctx.pace.run(_marker(asked))
+    return marker, await writer.write(marker)
 
 
 def _marker(asked: WritableTxnMarker) -> Steps[Marker]:
-    partitions: dict[tuple[str, int], None] = {}
+    partitions: dict[TopicPartition, None] = {}
     for topic in asked.topics:
         for number, index in enumerate(topic.partition_indexes, start=1):
             partitions[topic.name, index] = None
@@ -70,15 +75,28 @@ def _marker(asked: WritableTxnMarker) -> Steps[Marker]:
     )
 
 
-def _answer(asked: WritableTxnMarker, outcomes: Outcomes) -> Steps[WritableTxnMarkerResult]:
-    result = WritableTxnMarkerResult(asked.producer_id)
-    for topic in asked.topics:
-        rows: list[WritableTxnMarkerPartitionResult] = []
-        result.topics.append(WritableTxnMarkerTopicResult(topic.name, rows))
-        for number, index in enumerate(topic.partition_indexes, start=1):
-            code = outcomes.get((topic.name, index), ErrorCode.UNKNOWN_SERVER_ERROR)
-            rows.append(WritableTxnMarkerPartitionResult(index, int(code)))
+def _take(results: Results, marker: Marker, outcomes: Outcomes) -> Steps[None]:
+    if not marker.partitions:
+        return
+    found = results.setdefault(marker.producer_id, {})
+    for number, key in enumerate(marker.partitions, start=1):
+        found[key] = outcomes.get(key, ErrorCode.UNKNOWN_SERVER_ERROR)
+        if not number % _LOT:
+            yield
+
+
+def _answer(results: Results) -> Steps[WriteTxnMarkersResponse]:
+    response = WriteTxnMarkersResponse()
+    for producer_id, found in results.items():
+        result = WritableTxnMarkerResult(producer_id)
+        response.markers.append(result)
+        by_topic: dict[str, list[WritableTxnMarkerPartitionResult]] = {}
+        for number, ((topic, index), code) in enumerate(found.items(), start=1):
+            if topic not in by_topic:
+                by_topic[topic] = []
+                result.topics.append(WritableTxnMarkerTopicResult(topic, by_topic[topic]))
+            by_topic[topic].append(WritableTxnMarkerPartitionResult(index, int(code)))
             if not number % _LOT:
                 yield
         yield
-    return result
+    return response

@@ -44,7 +44,8 @@ def families_of(sources: Sources) -> list[Family]:
             families += replication_families(sources.fetchers, services.replicas.leader_throttle)
         families += group_families(services.groups.table)
         if services.transactions is not None:
-            families += transaction_families(services.transactions, services.clock.now_ms())
+            made = services.transactions.made
+            families += transaction_families(None if made is None else made.service, services.clock.now_ms())
         if config.metrics_per_partition:
             families += partition_families(services)
         if config.metrics_kafka_exporter_names:

@@ -18,8 +18,8 @@ __all__ = ["transaction_families"]
 _NEVER_IN_FORCE: Final = (TransactionState.DEAD, TransactionState.PREPARE_EPOCH_FENCE)
 
 
-def transaction_families(service: TransactionService, now_ms: int) -> list[Family]:
-    """Of low cardinality, always there where transactions are."""
+def transaction_families(service: TransactionService | None, now_ms: int) -> list[Family]:
+    """Of low cardinality. Zeros while nobody has needed the service."""
     states: defaultdict[str, int] = defaultdict(
         int, {state.label: 0 for state in TransactionState if state not in _NEVER_IN_FORCE}
     )
@@ -27,7 +27,7 @@ def transaction_families(service: TransactionService, now_ms: int) -> list[Famil
 
     def by_state() -> Iterator[Sample]:
         nonlocal oldest_ms
-        for index, (_, transaction) in enumerate(service.table):
+        for index, (_, transaction) in enumerate(service.table if service is not None else ()):
             if not index % STRIDE:
                 yield pulse()
             entry = transaction.entry
@@ -37,7 +37,7 @@ def transaction_families(service: TransactionService, now_ms: int) -> list[Famil
         for state, count in sorted(states.items()):
             yield labels(state=state), count
 
-    places = service.table.partitions
+    places = {} if service is None else service.table.partitions
     return [
         # The first of them counts for the one that follows.
         Family(
@@ -54,12 +54,12 @@ def transaction_families(service: TransactionService, now_ms: int) -> list[Famil
         gauge(
             "fastlog_transactions_without_markers",
             "Transactions that are decided and wait for markers in some partition.",
-            lambda: service.markers.owed,
+            lambda: 0 if service is None else service.markers.owed,
         ),
         counter(
             "fastlog_transactions_timed_out",
             "Transactions that were aborted because they were open for too long.",
-            lambda: service.expiry.timed_out,
+            lambda: 0 if service is None else service.expiry.timed_out,
         ),
         Family(
             "fastlog_transaction_partitions",

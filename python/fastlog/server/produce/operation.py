@@ -79,7 +79,7 @@ class ProduceOperation(Append):
         """Appends; before that, has the coordinator of its transaction asked where that is needed."""
         plan, broker = self._plan, self._broker
         name = plan.transactional_id
-        if name is None or broker.verifier is None or not (batches := plan.transactional_batches):
+        if name is None or broker.transactions is None or not (batches := plan.transactional_batches):
             self._appender.produce(self, plan)
             return
         identity = identity_of(batches)
@@ -119,7 +119,7 @@ class ProduceOperation(Append):
     def _decide(self, rows: list[ProducePlanRow]) -> None:
         broker = self._broker
         whole = common = 0
-        if self._plan.transactional_id is not None and broker.verifier is None:
+        if self._plan.transactional_id is not None and broker.transactions is None:
             common = ErrorCode.INVALID_TXN_STATE
         elif self._plan.transactional_id is None and self._plan.is_transactional:
             # Without the id nobody would ever end the transaction, and `read_committed` consumers would stop.

@@ -64,9 +64,10 @@ class Verification:
 
     async def ask(self, identity: tuple[int, int]) -> None:
         """Has the coordinator decide about the rows, and refuses those that it does not know."""
-        verifier = self._broker.verifier
-        if verifier is None:
+        transactions = self._broker.transactions
+        if transactions is None:
             raise RuntimeError("there are no transactions")
+        verifier = (await transactions.get()).verifier
         rows, turns = self._plan.rows, self._broker.turns
         codes = await gate.ask(verifier, self._id, identity, self._begin_again, adds=self._adds)
         for number, (row, _, _, _) in enumerate(self._asked, start=1):

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
-    from fastlog.coordination.transactions.completions import MarkerWriter
-    from fastlog.coordination.transactions.service import TransactionService
-    from fastlog.coordination.transactions.verification import Verifier
     from fastlog.replication.appender import Appender
     from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from fastlog.server.requests.registry import Registry
     from fastlog.server.requests.searches import Searches
     from fastlog.server.requests.turns import Pace, Turns
+    from fastlog.server.transactions import Transactions
     from fastlog.storage.io import IoLoop
     from fastlog.storage.log_manager import LogManager
     from fastlog.wire import RequestHeader
@@ -60,12 +58,8 @@ class BrokerServices:
     turns: Turns
     searches: Searches
     member: Member
-    transactions: TransactionService | None = None
-    """None: they are not offered, and the two that follow are not there either."""
-    verifier: Verifier | None = None
-    """What Produce and TxnOffsetCommit ask before they take what is transactional."""
-    marker_writer: MarkerWriter | None = None
-    """Who writes markers to the partitions that this broker leads."""
+    transactions: Transactions | None = None
+    """None: they are not offered."""
 
     @property
     def config(self) -> BrokerConfig:

@@ -69,3 +69,16 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "write_txn_markers": (ApiKey.WRITE_TXN_MARKERS,),
 }
 """The APIs that each module registers, by its name."""
+
+OF_TRANSACTIONS: Final = frozenset(
+    {
+        ApiKey.ADD_PARTITIONS_TO_TXN,
+        ApiKey.ADD_OFFSETS_TO_TXN,
+        ApiKey.END_TXN,
+        ApiKey.TXN_OFFSET_COMMIT,
+        ApiKey.WRITE_TXN_MARKERS,
+        ApiKey.DESCRIBE_TRANSACTIONS,
+        ApiKey.LIST_TRANSACTIONS,
+    }
+)
+"""What a broker that writes no markers does not offer: no transaction would ever end."""

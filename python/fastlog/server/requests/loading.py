@@ -35,6 +35,7 @@ _OTHERS: Final = (
     "fastlog.replication.fetcher",
     "fastlog.wire.messages.alter_partition",
     "fastlog.server.observability.families",
+    "fastlog.server.transaction_parts",
 )
 """What else is imported where it is first used."""
 

@@ -1,39 +1,24 @@
-"""What the handlers of transactions share."""
+"""What the handlers of transactions share. It is loaded with them, in a thread."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from fastlog.errors import ErrorCode
-from fastlog.wire import ApiKey
+import fastlog.server.transaction_parts  # noqa: F401 - so that nobody imports it on the event loop
 
 if TYPE_CHECKING:
     from fastlog.coordination.transactions.service import TransactionService
     from fastlog.server.requests.context import RequestContext
+    from fastlog.server.transaction_parts import TransactionParts
 
-OF_TRANSACTIONS: Final = frozenset(
-    {
-        ApiKey.ADD_PARTITIONS_TO_TXN,
-        ApiKey.ADD_OFFSETS_TO_TXN,
-        ApiKey.END_TXN,
-        ApiKey.TXN_OFFSET_COMMIT,
-        ApiKey.WRITE_TXN_MARKERS,
-        ApiKey.DESCRIBE_TRANSACTIONS,
-        ApiKey.LIST_TRANSACTIONS,
-    }
-)
-"""What a broker that writes no markers does not offer: no transaction would ever end."""
+
+def parts_of(ctx: RequestContext) -> TransactionParts:
+    """What there is of transactions. Raises RuntimeError where their APIs are not offered."""
+    if ctx.broker.transactions is None:
+        raise RuntimeError("there are no transactions")
+    return ctx.broker.transactions.get_loaded()
 
 
 def coordinator_of(ctx: RequestContext) -> TransactionService:
     """The coordinator. Raises RuntimeError where the APIs of transactions are not offered."""
-    if ctx.broker.transactions is None:
-        raise RuntimeError("there are no transactions")
-    return ctx.broker.transactions
-
-
-def fenced_code(code: ErrorCode, version: int, fenced_from: int) -> ErrorCode:
-    """INVALID_PRODUCER_EPOCH for versions in which clients do not know PRODUCER_FENCED (KIP-588)."""
-    if code is ErrorCode.PRODUCER_FENCED and version < fenced_from:
-        return ErrorCode.INVALID_PRODUCER_EPOCH
-    return code
+    return parts_of(ctx).service

@@ -83,7 +83,7 @@ fn other_apis_and_versions_are_named_in_the_error() {
     payload[3] = 2;
     let message = parse("produce", payload).unwrap_err().to_string();
     assert!(
-        message.contains("Produce version 2 is not supported, only 3 to 11"),
+        message.contains("Produce version 2 is not supported, only 3 to 12"),
         "{message}"
     );
 }

@@ -108,7 +108,25 @@ fn requests_of_every_version_are_read() {
             }
         }
     }
-    assert!(versions.into_iter().eq(ProducePlan::VERSIONS));
+    // The vectors are Kafka 3.9's.
+    assert!(versions.into_iter().eq(3..=11));
+}
+
+/// KIP-890 changes what it means, and not a byte of it.
+#[test]
+fn version_12_is_read_as_11_is() {
+    assert_eq!(*ProducePlan::VERSIONS.end(), 12);
+    for mut vector in vectors::of("produce", "request") {
+        if vector.version == 11 {
+            let before = plan(&vector);
+            vector.payload[3] = 12;
+            vector.version = 12;
+            let after = plan(&vector);
+            assert_eq!(after.version(), 12);
+            assert_eq!(rows(&after), rows(&before));
+            assert_eq!(after.transactional_id(), before.transactional_id());
+        }
+    }
 }
 
 #[test]

@@ -148,6 +148,8 @@ class Cluster(World):
         self.controllers: dict[int, Controller] = {}
         self.links: dict[int, FakeLink] = {}
         self.ports: dict[int, Port] = {}
+        self.acquainted: set[int] = set()
+        """The brokers that a new controller was told of before."""
         self.remember = False
         """Whether a new controller asks what its broker was told."""
 
@@ -186,6 +188,7 @@ class Cluster(World):
             self.tasks,
             knock=self._knock,
             remembered=lambda key, _: self._remembered(broker_id, key),
+            acquainted=lambda: self.acquainted,
         )
         client.session.on_state = made.on_session
         made.start()

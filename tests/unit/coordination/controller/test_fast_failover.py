@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,61 @@ async def test_silence_says_nothing(cluster: Cluster, port: Port) -> None:
     assert cluster.led("a") == (2, (2, 1))
 
 
+async def test_a_port_that_answers_for_a_moment_after_the_death_is_looked_at_again(cluster: Cluster) -> None:
+    """Its sockets are closed one after the other."""
+    await cluster.broker(1, 2)
+    controller = await cluster.active(1)
+    await cluster.topic("a", (2, 1))
+    await until(lambda: cluster.state("a"))
+    await cluster.settled(controller)
+    die(cluster, 2, Port.OPEN)
+    await asyncio.sleep(0.01)
+    cluster.ports[2] = Port.REFUSED
+    await until(lambda: cluster.led("a") == (1, (1,)))
+
+
+async def test_who_dies_with_the_controller_is_missed_by_the_next_one(cluster: Cluster) -> None:
+    """Nobody has a connection to it that could break."""
+    await cluster.broker(1, 2, 3)
+    former = await cluster.active(1)
+    await cluster.topic("a", (2, 3), (1, 3))
+    await until(lambda: cluster.state("a", 1))
+    await cluster.settled(former)
+    cluster.acquainted = {1, 2, 3}
+    next_one = await cluster.controller(3)
+    for number in (1, 2):
+        cluster.ports[number] = Port.REFUSED
+        cluster.brokers[number].away = True
+    await cluster.admin.delete(paths.CONTROLLER)
+    await former.close()
+    await until(lambda: next_one.has_begun)
+    await until(lambda: cluster.led("a", 0) == (3, (3,)) and cluster.led("a", 1) == (3, (3,)))
+
+
+async def test_who_is_suspected_before_the_election_is_looked_at_after_it(cluster: Cluster) -> None:
+    await cluster.broker(1, 2)
+    await cluster.topic("a", (1, 2))
+    former = await cluster.active(1)
+    await until(lambda: cluster.state("a"))
+    await cluster.settled(former)
+    next_one = await cluster.controller(2)
+    await until(lambda: next_one.seat == (1, cluster.sessions[1].session.session_id))
+    cluster.ports[1] = Port.REFUSED
+    cluster.brokers[1].away = True
+    next_one.suspect(1)
+    await former.close()
+    await until(lambda: cluster.led("a") == (2, (2,)))
+    assert next_one.seat == (2, cluster.sessions[2].session.session_id)
+
+
+async def test_who_has_not_served_yet_is_not_missed_by_a_new_controller(cluster: Cluster) -> None:
+    """Kafka's brokers register before they listen."""
+    await cluster.broker(1, 2)
+    cluster.ports[2] = Port.REFUSED
+    controller = await cluster.active(1)
+    assert not controller._suspicions._watches
+
+
 async def test_it_can_be_turned_off(cluster: Cluster) -> None:
     cluster.settings = replace(cluster.settings, fast_failover=False)
     await cluster.broker(1, 2)
@@ -127,7 +183,7 @@ async def test_no_election_is_unclean_on_a_suspicion(cluster: Cluster) -> None:
 
 
 async def test_one_refusal_is_not_enough() -> None:
-    answers = [Port.REFUSED, Port.OPEN]
+    answers = [Port.REFUSED, Port.OPEN, Port.OPEN, Port.REFUSED, Port.UNKNOWN]
 
     async def knocked(host: str, port: int) -> Port:
         return answers.pop(0)
@@ -163,6 +219,50 @@ async def test_a_port_is_open_or_refuses_and_a_link_tells_of_its_end() -> None:
     assert await knock("127.0.0.1", port) is Port.REFUSED
     assert await knock("no.such.host.invalid", port) is Port.UNKNOWN
     await link.close()
+
+
+async def test_a_link_that_was_closed_for_idleness_is_made_again_and_its_end_is_told() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    lost: list[int] = []
+    link = SocketLink(lambda: ("127.0.0.1", port), client_id="c", on_lost=lambda: lost.append(1))
+    asking = asyncio.create_task(link.ask(UpdateMetadataRequest()))
+    await until(lambda: len(writers) == 1)
+    writers[0].transport.abort()
+    with pytest.raises(ConnectionFailed):
+        await asking
+    # There is nothing to send.
+    await until(lambda: len(writers) == 2)
+    assert len(lost) == 1
+    server.close()
+    await server.wait_closed()
+    writers[1].transport.abort()
+    # It broke, and could not be made again, and again.
+    await until(lambda: len(lost) >= 4)
+    await link.close()
+    told = len(lost)
+
+    def under_way() -> list[object]:
+        return [task for task in asyncio.all_tasks() if "SocketLink" in repr(task.get_coro())]
+
+    await until(lambda: not under_way())
+    assert len(lost) == told
+
+
+async def test_no_thread_is_needed_to_knock_at_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object, **__: object) -> asyncio.Future[object]:
+        return asyncio.get_running_loop().create_future()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", busy)
+        assert await knock("127.0.0.1", port) is Port.OPEN
+    assert await knock("127.0.0.1", port) is Port.REFUSED
 
 
 def test_registrations_are_read_as_brokers_write_them() -> None:

@@ -64,12 +64,15 @@ async def register(
     node_id: int,
     *,
     port: int = 1,
+    host: str | None = None,
     rack: str | None = None,
     features: dict[str, dict[str, int]] | None = None,
 ) -> int:
     """Makes a broker known; its epoch."""
     path = paths.broker_id(node_id)
-    data = node_json.encode_broker([("PLAINTEXT", f"host{node_id}", port, "PLAINTEXT")], rack, 0, features)
+    data = node_json.encode_broker(
+        [("PLAINTEXT", host or f"host{node_id}", port, "PLAINTEXT")], rack, 0, features
+    )
     results = await client.multi([Create(path, None, flags=CreateMode.EPHEMERAL), SetData(path, data, 0)])
     stat = results[1].stat
     assert stat is not None

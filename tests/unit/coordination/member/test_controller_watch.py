@@ -1,4 +1,4 @@
-"""A controller whose process is dead is replaced at once; one that lives is not."""
+"""A dead controller is replaced at once, one that lives is not: with sockets and a keeper."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastlog.base.tasks import Supervisor
-from fastlog.coordination.cluster_view import BrokerInfo, ClusterView
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.member.controller_watch import ControllerWatch
 from fastlog.coordination.member.view_waits import ViewWaits
 from fastlog.coordination.znodes import node_json, paths
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.codes import CreateMode
-from tests.unit.coordination.controller.tree_world import World, until
+from tests.unit.coordination.controller.tree_world import World, register, until
 
 
 @dataclass
 class Here:
     """The controller of this process."""
 
-    is_active: bool = False
+    seat: tuple[int, int] = (-1, 0)
     suspected: list[int] = field(default_factory=list)
 
     def suspect(self, broker_id: int) -> None:
@@ -63,9 +62,13 @@ class Watching:
     port: Port
     client: ZkClient
     controller: ZkClient
-    view: ClusterView
     waits: ViewWaits
     here: Here
+
+    def elected(self, broker_id: int) -> None:
+        """This broker sees who has the seat."""
+        self.here.seat = (broker_id, 1)
+        self.waits.changed()
 
     async def is_there(self) -> bool:
         return await self.client.exists(paths.CONTROLLER) is not None
@@ -83,14 +86,13 @@ async def watching(directory: Path, settings: ControllerSettings) -> AsyncIterat
         )
         port = Port()
         await port.open()
-        view, waits, here = ClusterView(), ViewWaits(), Here()
-        view.set_controller(2)
-        view.set_brokers((BrokerInfo(2, None, {"PLAINTEXT": ("127.0.0.1", port.number)}),))
+        await register(controller, 2, port=port.number, host="127.0.0.1")
+        waits, here = ViewWaits(), Here((2, controller.session.session_id))
         tasks = Supervisor()
-        watch = ControllerWatch(client, 1, view, waits, here, lambda: settings, tasks)
+        watch = ControllerWatch(client, 1, waits, here, lambda: settings, tasks)
         watch.start()
         try:
-            yield Watching(port, client, controller, view, waits, here)
+            yield Watching(port, client, controller, waits, here)
         finally:
             await watch.stop()
             port.cut()
@@ -104,12 +106,8 @@ async def test_a_dead_controller_is_replaced_and_its_port_looked_at(tmp_path: Pa
         it.port.cut()
         while await it.is_there():  # noqa: ASYNC110 - the tree is asked
             await asyncio.sleep(0.01)
-        assert it.here.suspected == []
-        # This broker is elected, and tells its own view when it knows the brokers.
-        it.here.is_active = True
-        it.view.set_controller(1)
-        it.waits.changed()
-        await until(lambda: it.here.suspected == [2])
+        assert it.here.suspected == [2]
+        it.elected(1)
 
 
 async def test_who_is_elected_looks_at_the_port_whoever_has_removed_the_node(tmp_path: Path) -> None:
@@ -118,10 +116,7 @@ async def test_who_is_elected_looks_at_the_port_whoever_has_removed_the_node(tmp
         await it.controller.delete(paths.CONTROLLER)
         it.port.close()
         it.port.cut()
-        await asyncio.sleep(0.5)
-        it.here.is_active = True
-        it.view.set_controller(1)
-        it.waits.changed()
+        it.elected(1)
         await until(lambda: it.here.suspected == [2])
 
 

@@ -124,19 +124,50 @@ async def test_who_is_not_the_controller_writes_nothing_that_only_it_may(world: 
 async def test_a_topic_grows_unless_it_is_being_moved(world: World) -> None:
     writes = await writes_of(world)
     await writes.create([TOPIC], fenced=True)
-    assert await writes.grow(MorePartitions("t", 4), RACKS, store=False) == 4
+    assert await writes.grow(MorePartitions("t", 4), TOPIC.topic_id, RACKS, store=False) == 4
     assert len(stored(world, "/brokers/topics/t")["partitions"]) == 2
-    assert await writes.grow(MorePartitions("t", 4), RACKS) == 4
+    assert await writes.grow(MorePartitions("t", 4), TOPIC.topic_id, RACKS) == 4
     node = stored(world, "/brokers/topics/t")
     assert len(node["partitions"]) == 4
     node["adding_replicas"] = {"0": [3]}
     await world.admin.set("/brokers/topics/t", node_json.dump(node))
     with pytest.raises(KafkaError) as caught:
-        await writes.grow(MorePartitions("t", 5), RACKS)
+        await writes.grow(MorePartitions("t", 5), TOPIC.topic_id, RACKS)
     assert caught.value.code is ErrorCode.REASSIGNMENT_IN_PROGRESS
     with pytest.raises(KafkaError) as caught:
-        await writes.grow(MorePartitions("never", 5), RACKS)
+        await writes.grow(MorePartitions("never", 5), TOPIC.topic_id, RACKS)
     assert caught.value.code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+async def test_a_topic_that_is_another_one_now_or_is_being_deleted_does_not_grow(world: World) -> None:
+    writes = await writes_of(world)
+    await writes.create([TOPIC], fenced=True)
+    before = world.data("/brokers/topics/t")
+    with pytest.raises(KafkaError) as caught:
+        await writes.grow(MorePartitions("t", 5), b"o" * 16, RACKS)
+    assert caught.value.code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    await writes.delete(["t"])
+    for store in (True, False):
+        with pytest.raises(KafkaError) as caught:
+            await writes.grow(MorePartitions("t", 5), TOPIC.topic_id, RACKS, store=store)
+        assert caught.value.code is ErrorCode.INVALID_TOPIC_EXCEPTION
+    assert world.data("/brokers/topics/t") == before
+
+
+async def test_a_topic_whose_nodes_go_while_it_grows_is_not_known(world: World) -> None:
+    writes = await writes_of(world)
+    await writes.create([TOPIC], fenced=True)
+    write = writes._write
+
+    async def late(*parts: Any) -> None:
+        await world.admin.delete("/brokers/topics/t")
+        await write(*parts)
+
+    writes._write = late  # type: ignore[method-assign]
+    with pytest.raises(KafkaError) as caught:
+        await writes.grow(MorePartitions("t", 5), TOPIC.topic_id, RACKS)
+    assert caught.value.code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert not world.has("/brokers/topics/t")
 
 
 async def test_what_has_no_node_is_missing(world: World) -> None:
@@ -153,7 +184,7 @@ async def test_without_room_nothing_new_is_stored(world: World) -> None:
     full = ErrorCode.KAFKA_STORAGE_ERROR
     attempts = [
         writes.create([replace(TOPIC, name="u")], fenced=True),
-        writes.grow(MorePartitions("t", 5), {1: None, 2: None}),
+        writes.grow(MorePartitions("t", 5), TOPIC.topic_id, {1: None, 2: None}),
         writes.set_config(paths.topic_config("t"), {}, (paths.CONFIG_CHANGE, "topics/t")),
     ]
     for attempt in attempts:

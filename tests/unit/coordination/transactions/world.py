@@ -14,7 +14,8 @@ from fastlog.coordination.groups.batches import make_batch
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
 from fastlog.coordination.transactions.completions import Marker, Outcomes
 from fastlog.coordination.transactions.service import TransactionService
-from fastlog.coordination.transactions.state import Transaction
+from fastlog.coordination.transactions.state import Transaction, TransactionState
+from fastlog.coordination.transactions.verdicts import Granted, Refused
 from fastlog.errors import ErrorCode
 
 NODE = 1
@@ -241,4 +242,27 @@ class World:
 async def turns(number: int = MADE_TURNS) -> None:
     """Lets everything go on that needs nothing from outside."""
     for _ in range(number):
+        await asyncio.sleep(0)
+
+
+A, B = ("a", 0), ("b", 1)
+
+
+async def begun(world: World, *partitions: tuple[str, int], name: str = "t") -> tuple[int, int]:
+    """An id with an open transaction."""
+    given = await world.service.init_producer_id(name, 1000, None)
+    assert isinstance(given, Granted)
+    identity = given.producer_id, given.epoch
+    parts = frozenset(partitions or (A,))
+    assert await world.service.add_partitions(name, identity, parts, 0) is ErrorCode.NONE
+    return identity
+
+
+async def end(world: World, identity: tuple[int, int], *, commits: bool = True, version: int = 0) -> object:
+    answer = await world.service.end("t", identity, commits=commits, version=version)
+    return answer.code if isinstance(answer, Refused) else (answer.producer_id, answer.epoch)
+
+
+async def until(world: World, state: TransactionState) -> None:
+    while world.transaction().entry.state is not state:  # noqa: ASYNC110 - what is waited for sets no event
         await asyncio.sleep(0)

@@ -108,7 +108,7 @@ class World:
                 metrics=BrokerMetrics(),
                 logs=SimpleNamespace(offline_reason=lambda topic, partition: None),
                 clock=SimpleNamespace(monotonic=lambda: 0.0),
-                verifier=None,
+                transactions=None,
             ),
         )
 
