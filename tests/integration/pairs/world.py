@@ -18,7 +18,7 @@ from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.server.broker import Broker
 from fastlog.server.network.session import ListenerIdentity, Session
 from fastlog.server.requests.context import BrokerServices, RequestContext
-from fastlog.server.requests.registry import load_handlers
+from fastlog.server.requests.registry import SmallResponse, load_handlers
 from fastlog.server.requests.turns import Pace, Turns
 from fastlog.wire import Request, RequestHeader
 from fastlog.wire.api_keys import API_VERSIONS
@@ -124,6 +124,8 @@ class World:
             answer = registration.handle(context, request)
             if isinstance(answer, Generator):
                 return await context.pace.run(answer)
+            if isinstance(answer, SmallResponse):
+                return answer.response
             return await answer if registration.is_coroutine else answer
         except KafkaError as error:
             return error.code
