@@ -9,6 +9,8 @@ from typing import Final
 
 UUID_BYTES: Final = 16
 ZERO_UUID: Final = bytes(UUID_BYTES)
+_VERSION_4: Final = 4 << 76 | 2 << 62
+_RANDOM_BITS: Final = (1 << 128) - 1 & ~(15 << 76 | 3 << 62)
 # Kafka reserves the ids whose upper eight bytes are zero and whose lower are small: 0 is "no id", 1 is the
 # metadata topic, and a few more mark unassigned, lost and migrating directories.
 _RESERVED: Final = frozenset((0).to_bytes(8, "big") + value.to_bytes(8, "big") for value in range(100))
@@ -44,8 +46,8 @@ def new_uuid() -> bytes:
 
 def new_uuid_text() -> str:
     """One as Java's `UUID.toString` writes it: 36 characters, in five groups."""
-    text = new_uuid().hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    text = f"{int.from_bytes(os.urandom(UUID_BYTES)) & _RANDOM_BITS | _VERSION_4:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def random_uuid() -> bytes:

@@ -30,13 +30,12 @@ class Answers:
 
     def give(self, answer: Callable[[Any], None], result: object) -> None:
         """Calls `answer` with the result, not before the next turn of the event loop."""
-        self._add((answer, result))
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._give)
+        self._waiting.append((answer, result))
 
     def give_each(self, answers: Iterator[Pair]) -> None:
         """The same for many, each of which is made when it is its turn."""
-        self._add(answers)
-
-    def _add(self, answers: Pair | Iterator[Pair]) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._give)
         self._waiting.append(answers)
@@ -50,8 +49,11 @@ class Answers:
                 if isinstance(answers, tuple):
                     waiting.popleft()
                     answer, result = answers
-                    self._guard(answer, result)
                     given += 1
+                    try:
+                        answer(result)
+                    except BaseException as error:  # noqa: BLE001 - the others are answered all the same
+                        self._guard.failed(error)
                     continue
                 for answer, result in answers:
                     self._guard(answer, result)

@@ -177,6 +177,22 @@ class Commits:
         entry = self._table.get(group_id)
         return {} if entry is None or entry.group.state is GroupState.DEAD else entry.offsets.committed
 
+    def served(
+        self, group_id: str, member_id: str | None = None, epoch: int = -1
+    ) -> Mapping[TopicPartition, CommittedOffset] | None:
+        """The same where `error` says NONE, else None."""
+        if self._table.error(group_id, may_be_empty=True) is not ErrorCode.NONE:
+            return None
+        entry = self._table.get(group_id)
+        if entry is None:
+            return {}
+        group = entry.group
+        if isinstance(group, ConsumerGroup) and (
+            modern_commits.fetch_error(group, member_id, epoch) is not ErrorCode.NONE
+        ):
+            return None
+        return {} if group.state is GroupState.DEAD else entry.offsets.committed
+
     def unstable(self, group_id: str) -> set[TopicPartition]:
         """Partitions whose offset a transaction that is open may change (KIP-447)."""
         entry = self._table.get(group_id)

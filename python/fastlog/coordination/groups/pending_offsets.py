@@ -44,7 +44,7 @@ class PendingOffsets:
     @property
     def weight(self) -> int:
         """Bytes of memory that they are reckoned with."""
-        return sum(offsets.weight for offsets in self._open.values())
+        return sum([offsets.weight for offsets in self._open.values()]) if self._open else 0
 
     @property
     def producers(self) -> Iterable[int]:

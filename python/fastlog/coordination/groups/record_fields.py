@@ -19,6 +19,7 @@ _INT8: Final = Struct(">b")
 _INT16: Final = Struct(">h")
 _INT32: Final = Struct(">i")
 _INT64: Final = Struct(">q")
+_pack_int16: Final = _INT16.pack
 _UUID_BYTES: Final = 16
 _NULL: Final = -1
 _NULL_COUNT: Final = _INT32.pack(_NULL)
@@ -68,7 +69,7 @@ def classic_string(text: str | None) -> bytes:
         return int16(-1)
     data = text.encode()
     try:
-        return int16(len(data)) + data
+        return _pack_int16(len(data)) + data
     except error:
         raise BadGroupRecord(f"a string of {len(data)} bytes does not fit into a record") from None
 

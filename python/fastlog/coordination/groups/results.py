@@ -154,15 +154,16 @@ class JoinAnswers(NamedTuple):
     result: JoinResult
     """What all are told, but for their own ids; the leader alone is told the members."""
 
-    def each(self) -> Iterator[JoinAnswer]:
-        """The answers, each of which is made when it is asked for."""
+    def each(self) -> Iterator[tuple[int, JoinResult]]:
+        """(ticket, answer), each of which is made when it is asked for."""
         error, _, generation, protocol_type, protocol_name, leader, _, members = self.result
         for ticket, member_id in self.waiting:
             told = members if member_id == leader else ()
-            result = JoinResult(
-                error, member_id, generation, protocol_type, protocol_name, leader, members=told
+            # By position: names take longer.
+            yield (
+                ticket,
+                JoinResult(error, member_id, generation, protocol_type, protocol_name, leader, False, told),
             )
-            yield JoinAnswer(ticket, result)
 
 
 class SyncAnswer(NamedTuple):
@@ -193,11 +194,10 @@ class SyncAnswers(NamedTuple):
     protocol_type: str | None
     protocol_name: str | None
 
-    def each(self) -> Iterator[SyncAnswer]:
-        """The answers, each of which is made when it is asked for."""
+    def each(self) -> Iterator[tuple[int, SyncResult]]:
+        """(ticket, answer), each of which is made when it is asked for."""
         for ticket, assignment in self.waiting:
-            result = SyncResult(ErrorCode.NONE, self.protocol_type, self.protocol_name, assignment)
-            yield SyncAnswer(ticket, result)
+            yield ticket, SyncResult(ErrorCode.NONE, self.protocol_type, self.protocol_name, assignment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ _MAX_OF_MEMBER: Final = 2 * MAX_TOPIC_NAMES
 
 SMALL_METADATA: Final = 512
 """What is known of metadata of so many bytes is remembered: members of many groups say the same."""
+_SMALL_NAME: Final = 64
+_SMALL_COUNT: Final = 4
 
 _HEAD: Final = Struct(">hi")
 _LENGTH: Final = Struct(">h")
@@ -59,18 +61,34 @@ def named_topics(protocols: Protocols) -> Mapping[str, frozenset[str]]:
 
     Protocols whose metadata makes no sense, or has too many names, are left out: of them nothing is known.
     """
+    return _small_topics(protocols) if is_small(protocols) else _topics(protocols)
+
+
+def is_small(protocols: Protocols) -> bool:
+    """Whether what is known of them is remembered: those of nearly all members are."""
+    if len(protocols) > _SMALL_COUNT:
+        return False
+    for name, metadata in protocols:
+        if len(metadata) > SMALL_METADATA or len(name) > _SMALL_NAME:
+            return False
+    return True
+
+
+def _topics(protocols: Protocols) -> Mapping[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     left = _MAX_OF_MEMBER
     for name, metadata in protocols:
         # The first of a name counts.
         if name in found:
             continue
-        small = len(metadata) <= SMALL_METADATA
-        claimed, names = _small_names(metadata, left) if small else _names(metadata, left)
+        claimed, names = _names(metadata, left)
         if names is not None:
             found[name] = names
             left -= claimed
     return found
+
+
+_small_topics: Final = lru_cache(maxsize=1024)(_topics)
 
 
 def _names(metadata: bytes, most: int) -> tuple[int, frozenset[str] | None]:
@@ -82,9 +100,6 @@ def _names(metadata: bytes, most: int) -> tuple[int, frozenset[str] | None]:
         return claimed, frozenset(read_names(metadata, _LENGTH.size)[0])
     except BadNames:
         return 0, None
-
-
-_small_names: Final = lru_cache(maxsize=1024)(_names)
 
 
 def claimed_names(metadata: bytes) -> int | None:

@@ -37,7 +37,7 @@ class GroupEntry:
     group: Group | ConsumerGroup
     partition: int
     offsets: GroupOffsets = field(default_factory=GroupOffsets)
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.Handle | None = None
     timer_at: float = 0.0
     """The deadline that the timer was set for, on the broker's monotonic clock."""
     is_held: bool = False
@@ -189,13 +189,15 @@ class GroupTable:
 
     def get_or_add(self, group_id: str) -> GroupEntry:
         """The group; a new and empty one when there is none. Only after `error` said NONE."""
-        entry = self._groups.get(group_id)
-        if entry is None:
-            partition = self.partition(group_id)
-            if partition is None:
-                raise LookupError(f"group {group_id!r} has no partition")
-            entry = GroupEntry(Group(group_id, self.limits(), self.now()), partition)
-            self.put(entry)
+        return self._groups.get(group_id) or self.add(group_id, self.limits(), self.now())
+
+    def add(self, group_id: str, limits: GroupLimits, now: Now) -> GroupEntry:
+        """A new and empty group. Only after `error` said NONE."""
+        partition = self.partition(group_id)
+        if partition is None:
+            raise LookupError(f"group {group_id!r} has no partition")
+        entry = GroupEntry(Group(group_id, limits, now), partition)
+        self.put(entry)
         return entry
 
     def put(self, entry: GroupEntry) -> None:
@@ -203,12 +205,12 @@ class GroupTable:
         self._groups[entry.group.group_id] = entry
         self.memory.weigh(entry)
 
-    def weigh(self, entry: GroupEntry) -> None:
-        """The group has changed; nothing is done about one that is gone."""
-        if entry.group.weight + entry.offsets.weight != entry.weighed and (
-            self._groups.get(entry.group.group_id) is entry
-        ):
-            self.memory.weigh(entry)
+    def weigh(self, entry: GroupEntry, group_weight: int | None = None) -> None:
+        """The group has changed, and weighs so much without its offsets; nothing is done about one that is
+        gone."""
+        weight = (entry.group.weight if group_weight is None else group_weight) + entry.offsets.weight
+        if weight != entry.weighed and self._groups.get(entry.group.group_id) is entry:
+            self.memory.set_weight(entry, weight)
 
     def remove_unused(self, entry: GroupEntry) -> None:
         """Forgets a group that was made for a request which was refused: nothing is stored of it."""

@@ -30,11 +30,14 @@ def arm(entry: GroupEntry, deadline: float | None, now: float, on_time: OnTime, 
         entry.timer.cancel()
         entry.timer = None
     if deadline is not None:
-        # The broker's clock may be another than the loop's.
         entry.timer_at = deadline
-        entry.timer = asyncio.get_running_loop().call_later(
-            max(0.0, deadline - now), _fire, entry, on_time, guard
-        )
+        loop, left = asyncio.get_running_loop(), deadline - now
+        if left <= 0:
+            # What is due already need not go through the heap of all timers.
+            entry.timer = loop.call_soon(_fire, entry, on_time, guard)
+        else:
+            # The broker's clock may be another than the loop's.
+            entry.timer = loop.call_later(left, _fire, entry, on_time, guard)
 
 
 def _fire(entry: GroupEntry, on_time: OnTime, guard: Guard) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from fastlog.coordination.groups.subscribed_names import SMALL_METADATA, claimed_names
+from fastlog.coordination.groups.subscribed_names import claimed_names, is_small
 
 if TYPE_CHECKING:
     from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
@@ -120,7 +120,10 @@ class GroupMemory:
 
     def weigh(self, entry: WeighedEntry) -> None:
         """Something of the group has changed."""
-        weight = entry.weight()
+        self.set_weight(entry, entry.weight())
+
+    def set_weight(self, entry: WeighedEntry, weight: int) -> None:
+        """The same when it is known what the group weighs now."""
         self.used += weight - entry.weighed
         entry.weighed = weight
 
@@ -138,7 +141,7 @@ class GroupMemory:
         if more <= 0:
             return True
         before = 0 if entry is None else entry.weighed
-        limit = self.limit
+        limit = self._limit()
         return before + more <= limit // _GROUPS_PER_SHARE and self.used + more <= limit
 
     def has_room_for_member(self, entry: WeighedEntry | None, weight: int, before: int = 0) -> bool:
@@ -148,20 +151,33 @@ class GroupMemory:
         """
         if weight <= before:
             return True
-        return weight <= self.limit // _MEMBERS_PER_SHARE and self.has_room(entry, weight - before)
+        limit, more = self._limit(), weight - before
+        return (
+            weight <= limit // _MEMBERS_PER_SHARE
+            and (more if entry is None else entry.weighed + more) <= limit // _GROUPS_PER_SHARE
+            and self.used + more <= limit
+        )
 
 
 def member_weight(names: Iterable[str | None], protocols: Protocols, assignment: bytes = b"") -> int:
     """A member with these ids and names."""
-    weight = MEMBER_BYTES + len(assignment)
+    weight = MEMBER_BYTES + len(assignment) + protocols_weight(protocols)
     for name in names:
         if name:
             weight += len(name)
-    for protocol, metadata in protocols:
-        small = len(metadata) <= SMALL_METADATA
-        more = _small_metadata_weight(metadata) if small else _metadata_weight(metadata)
-        weight += _ENTRY_BYTES + len(protocol) + more
     return weight
+
+
+def protocols_weight(protocols: Protocols) -> int:
+    """The protocols of a member with their metadata."""
+    return _small_weight(protocols) if is_small(protocols) else _weight(protocols)
+
+
+def _weight(protocols: Protocols) -> int:
+    return sum([_ENTRY_BYTES + len(name) + _metadata_weight(metadata) for name, metadata in protocols])
+
+
+_small_weight: Final = lru_cache(maxsize=1024)(_weight)
 
 
 def _metadata_weight(metadata: bytes) -> int:
@@ -170,14 +186,13 @@ def _metadata_weight(metadata: bytes) -> int:
     return len(metadata) + names * _NAME_BYTES + min(len(metadata), names * _LONG_NAME_BYTES)
 
 
-_small_metadata_weight: Final = lru_cache(maxsize=1024)(_metadata_weight)
-
-
 def join_weight(request: JoinRequest) -> int:
     """The member that a JoinGroup request makes."""
     member_id = request.member_id or request.new_member_id
-    names = (member_id, member_id, request.instance_id, request.client_id, request.protocol_type)
-    return member_weight(names, request.protocols)
+    weight = MEMBER_BYTES + 2 * len(member_id) + len(request.client_id) + len(request.protocol_type)
+    if request.instance_id:
+        weight += len(request.instance_id)
+    return weight + protocols_weight(request.protocols)
 
 
 def consumer_member_weight(member_id: str, member: ConsumerMember) -> int:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
 from fastlog.errors import ErrorCode
-from fastlog.server.requests.registry import handles
+from fastlog.server.requests.registry import SmallResponse, handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_offsets import (
     OffsetFetchRequest,
@@ -36,6 +36,7 @@ from fastlog.wire.messages.group_offsets import (
 )
 
 if TYPE_CHECKING:
+    from fastlog.coordination.groups.commits import Commits
     from fastlog.server.requests.context import RequestContext
     from fastlog.wire import Steps
 
@@ -46,7 +47,9 @@ _STABLE: Final[frozenset[TopicPartition]] = frozenset()
 _UNSTABLE: Final = int(ErrorCode.UNSTABLE_OFFSET_COMMIT)
 
 _FEW: Final = 32
-"""So many partitions and topics of a group are told at once."""
+"""So many partitions and topics of a group, and so many groups, are told at once."""
+_METADATA_PER_ROW: Final = 64
+"""Bytes of metadata that count as one more row."""
 _AT_ONCE: Final = 256
 _LOT: Final = 32
 """Partitions between two moments at which others may go first: each takes a microsecond or two."""
@@ -54,84 +57,116 @@ _LOT: Final = 32
 Asked = Sequence[OffsetFetchRequestTopic | OffsetFetchRequestTopics] | None
 Offsets = Mapping[TopicPartition, CommittedOffset]
 Row = TypeVar("Row")
+Topic = TypeVar("Topic")
 Wanted = list[tuple[str, list[int]]]
 Told = dict[str, set[int]]
 """Partitions of a group that the answer has already, by topic."""
 
 
 @handles(ApiKey.OFFSET_FETCH)
-def handle(
-    ctx: RequestContext, request: OffsetFetchRequest
-) -> OffsetFetchResponse | Steps[OffsetFetchResponse]:
+def handle(ctx: RequestContext, request: OffsetFetchRequest) -> SmallResponse | Steps[OffsetFetchResponse]:
     """Answers from memory: at once if it is little."""
     if ctx.header.api_version < _GROUPS_FROM:
         return _little(ctx, request) or _single(ctx, request.group_id, request.topics, request.require_stable)
-    if len(request.groups) == 1:
-        (group,) = request.groups
-        error = ctx.broker.groups.commits.error(group.group_id, group.member_id, group.member_epoch)
-        answer = _little_of_group(ctx, group, error, request.require_stable)
-        if answer is not None:
-            return OffsetFetchResponse(groups=[answer])
-    return _several(ctx, request)
+    return _little_of_groups(ctx, request) or _several(ctx, request)
 
 
-def _little(ctx: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse | None:
+def _little_of_groups(ctx: RequestContext, request: OffsetFetchRequest) -> SmallResponse | None:
+    """The answer for groups that are named once, and of which there is nothing wrong; None when it is not
+    certain to be small."""
+    groups = request.groups
+    if len(groups) > _FEW or (len(groups) > 1 and len({group.group_id for group in groups}) < len(groups)):
+        return None
+    answers: list[OffsetFetchResponseGroup] = []
+    commits, require_stable = ctx.broker.groups.commits, request.require_stable
+    for group in groups:
+        group_id = group.group_id
+        committed = commits.served(group_id, group.member_id, group.member_epoch)
+        if committed is None or (require_stable and commits.unstable(group_id)):
+            return None
+        topics = _few(committed, group.topics, OffsetFetchResponseTopics, OffsetFetchResponsePartitions)
+        if topics is None:
+            return None
+        answers.append(OffsetFetchResponseGroup(group_id, topics, 0))
+    return SmallResponse(OffsetFetchResponse(groups=answers))
+
+
+def _little(ctx: RequestContext, request: OffsetFetchRequest) -> SmallResponse | None:
     """The answer in versions for one group; None when it is not certain to be small."""
     commits = ctx.broker.groups.commits
-    if commits.error(request.group_id) is not ErrorCode.NONE:
+    committed = commits.served(request.group_id)
+    if committed is None or (request.require_stable and commits.unstable(request.group_id)):
         return None
-    if request.require_stable and commits.unstable(request.group_id):
-        return None
-    rows = _few(commits.fetch(request.group_id), request.topics, OffsetFetchResponsePartition)
-    if rows is None:
-        return None
-    return OffsetFetchResponse(topics=[OffsetFetchResponseTopic(*topic) for topic in rows.items()])
+    topics = _few(committed, request.topics, OffsetFetchResponseTopic, OffsetFetchResponsePartition)
+    return None if topics is None else SmallResponse(OffsetFetchResponse(topics=topics))
 
 
 def _little_of_group(
-    ctx: RequestContext, group: OffsetFetchRequestGroup, error: ErrorCode, require_stable: bool
+    commits: Commits, group: OffsetFetchRequestGroup, error: ErrorCode, require_stable: bool
 ) -> OffsetFetchResponseGroup | None:
     """The answer for one group of several; None when it is not certain to be small."""
+    group_id = group.group_id
     if error is not ErrorCode.NONE:
-        return OffsetFetchResponseGroup(group.group_id, [], int(error))
-    if require_stable and ctx.broker.groups.commits.unstable(group.group_id):
+        return OffsetFetchResponseGroup(group_id, [], int(error))
+    if require_stable and commits.unstable(group_id):
         return None
-    committed = ctx.broker.groups.commits.fetch(group.group_id)
-    rows = _few(committed, group.topics, OffsetFetchResponsePartitions)
-    if rows is None:
-        return None
-    topics = [OffsetFetchResponseTopics(*topic) for topic in rows.items()]
-    return OffsetFetchResponseGroup(group.group_id, topics, 0)
+    committed = commits.fetch(group_id)
+    topics = _few(committed, group.topics, OffsetFetchResponseTopics, OffsetFetchResponsePartitions)
+    return None if topics is None else OffsetFetchResponseGroup(group_id, topics, 0)
 
 
-def _few(committed: Offsets, asked: Asked, row: Callable[..., Row]) -> dict[str, list[Row]] | None:
-    """Rows by topic of what a group has committed; None when they may be many, or are named twice."""
-    topics: dict[str, list[Row]] = {}
+def _few(
+    committed: Offsets,
+    asked: Asked,
+    topic_of: Callable[[str, list[Row]], Topic],
+    row: Callable[[int, int, int, str, int], Row],
+) -> list[Topic] | None:
+    """What a group has committed, by topic; None when it may be much, or is named twice."""
     if asked is None:
-        if len(committed) > _FEW:
-            return None
-        for (name, index), (offset, epoch, metadata, _, _) in committed.items():
-            rows = topics.get(name)
-            if rows is None:
-                rows = topics[name] = []
-            rows.append(row(index, offset, epoch, metadata, 0))
-        return topics
-    left = _FEW
+        return _few_of_all(committed, topic_of, row)
+    left = _FEW - len(asked)
+    if left < 0 or (len(asked) > 1 and len({topic.name for topic in asked}) < len(asked)):
+        return None
+    topics: list[Topic] = []
+    known = committed.get
     for topic in asked:
         name, indexes = topic.name, topic.partition_indexes
-        left -= len(indexes) + 1
-        if left < 0 or name in topics or len(set(indexes)) < len(indexes):
+        left -= len(indexes)
+        if left < 0 or len(set(indexes)) < len(indexes):
             return None
         if indexes:
-            rows = topics[name] = []
+            rows: list[Row] = []
             for index in indexes:
-                offset, epoch, metadata, _, _ = committed.get((name, index), _NOTHING)
+                offset, epoch, metadata, _, _ = known((name, index), _NOTHING)
                 rows.append(row(index, offset, epoch, metadata, 0))
-    return topics
+                if metadata:
+                    left -= len(metadata) // _METADATA_PER_ROW
+            topics.append(topic_of(name, rows))
+    return topics if left >= 0 else None
+
+
+def _few_of_all(
+    committed: Offsets,
+    topic_of: Callable[[str, list[Row]], Topic],
+    row: Callable[[int, int, int, str, int], Row],
+) -> list[Topic] | None:
+    left = _FEW - len(committed)
+    if left < 0:
+        return None
+    topics: dict[str, list[Row]] = {}
+    for (name, index), (offset, epoch, metadata, _, _) in committed.items():
+        rows = topics.get(name)
+        if rows is None:
+            rows = topics[name] = []
+        rows.append(row(index, offset, epoch, metadata, 0))
+        if metadata:
+            left -= len(metadata) // _METADATA_PER_ROW
+    return [topic_of(*topic) for topic in topics.items()] if left >= 0 else None
 
 
 def _several(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFetchResponse]:
     response = OffsetFetchResponse()
+    commits = ctx.broker.groups.commits
     told_of: dict[str, Told] = {}
     told_whole: set[str] = set()
     named_once = len({group.group_id for group in request.groups}) == len(request.groups)
@@ -140,8 +175,8 @@ def _several(ctx: RequestContext, request: OffsetFetchRequest) -> Steps[OffsetFe
         group_id = group.group_id
         if group_id in told_whole:
             continue
-        error = ctx.broker.groups.commits.error(group_id, group.member_id, group.member_epoch)
-        little = _little_of_group(ctx, group, error, request.require_stable) if named_once else None
+        error = commits.error(group_id, group.member_id, group.member_epoch)
+        little = _little_of_group(commits, group, error, request.require_stable) if named_once else None
         if little is not None:
             response.groups.append(little)
             continue

@@ -394,6 +394,11 @@ class Connection(asyncio.BufferedProtocol):
                 for one in small:
                     self._sent_first(len(one))
                 return True
+        if size <= SLICE and type(answer) is bytes:
+            if size:
+                transport.write(answer)
+            self._sent_first(size)
+            return True
         if isinstance(answer, FileResponse):
             self._send_files(transport, answer)
             return False

@@ -30,7 +30,7 @@ from fastlog.server.requests.error_answers import error_code_of, error_response
 from fastlog.server.requests.few_elements import has_few_elements
 from fastlog.server.requests.loading import HandlerLoader
 from fastlog.server.requests.logging_limits import LimitedLog
-from fastlog.server.requests.registry import FROM_CONTROLLERS, EncodedResponse
+from fastlog.server.requests.registry import FROM_CONTROLLERS, EncodedResponse, SmallResponse
 from fastlog.server.requests.response_errors import Errors, errors_in, errors_in_steps
 from fastlog.server.requests.turns import Abandoned, Pace
 from fastlog.wire import (
@@ -223,7 +223,11 @@ class Dispatcher:
                 self._begin(registration, exchange, pace, registration.handle(context, request))
             else:
                 response = registration.handle(context, request)
-                if isinstance(response, Generator):
+                if isinstance(response, SmallResponse):
+                    small = response.response
+                    encoded = encode_response(small, exchange.api_version, exchange.correlation_id)
+                    self._reply(exchange, encoded, response.errors)
+                elif isinstance(response, Generator):
                     self._begin(registration, exchange, pace, response)
                 else:
                     self._answer(exchange, response)
@@ -255,12 +259,14 @@ class Dispatcher:
         errors: Errors | None = None,
     ) -> None:
         try:
+            if errors is not None:
+                # Nearly all are small, and to ask whether one is a generator takes longer than this.
+                small: Any = response
+                encoded = encode_response(small, exchange.api_version, exchange.correlation_id)
+                self._reply(exchange, encoded, errors)
+                return
             if isinstance(response, Generator):
                 self._begin(registration, exchange, Pace(self._services.turns, exchange), response)
-                return
-            if errors is not None:
-                encoded = encode_response(response, exchange.api_version, exchange.correlation_id)
-                self._reply(exchange, encoded, errors)
                 return
             if has_few_elements(response):
                 self._answer(exchange, response)

@@ -13,8 +13,8 @@ None may hold the event loop for as long as a request is large (`turns`):
   the request brings with `async for item in ctx.pace.each(...)`;
 * a generator function: the same without a task as long as it is short, for answers that come from memory. It
   yields after each element, and returns the answer;
-* a plain function: for small answers that come from memory. Where others may be large it returns, for those,
-  a generator that returns the answer;
+* a plain function: for small answers that come from memory (`SmallResponse` where it has counted). Where
+  others may be large it returns, for those, a generator that returns the answer;
 * a plain function with a third parameter, `answer`, that it calls once, at once or later (`@handles_later`);
   then the next request starts. For requests that wait for each other in large numbers: none needs a task. For
   a long request it may return a coroutine instead, which returns the answer;
@@ -55,7 +55,8 @@ GROUP_MAX_BYTES: Final = 16 * 1024 * 1024
 
 AnyHandler = Callable[
     ...,
-    "Response | Generator[None, None, Response] | Coroutine[Any, Any, Response | EncodedResponse]",
+    "Response | SmallResponse | Generator[None, None, Response]"
+    " | Coroutine[Any, Any, Response | EncodedResponse]",
 ]
 LaterHandler = Callable[..., "Coroutine[Any, Any, Response] | None"]
 FrameHandler = Callable[["BrokerServices", "Frame", "Exchange"], None]
@@ -74,6 +75,17 @@ class Answer(Protocol):
 H = TypeVar("H", bound=Callable[..., Any])
 L = TypeVar("L", bound=LaterHandler)
 F = TypeVar("F", bound=FrameHandler)
+
+
+@dataclass(frozen=True, slots=True)
+class SmallResponse:
+    """A response that is known to be small, with all that it holds, and the codes in it: encoded at once.
+
+    "Small" is up to a thousand elements and a hundred thousand bytes, which take half a millisecond.
+    """
+
+    response: Response
+    errors: Errors = ()
 
 
 @dataclass(frozen=True, slots=True)

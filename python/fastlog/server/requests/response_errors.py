@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, cast
 
 from fastlog.wire.schema import Response, struct_fields
@@ -19,9 +20,12 @@ _STRUCTS_PER_STEP: Final = 1000
 
 
 class _Places(NamedTuple):
-    """Where a struct has codes: its own fields, and (name, is an array, places in there) of nested ones."""
+    """Where a struct has codes: getters of its own, and (name, is an array, places in there) of nested ones.
 
-    own: tuple[str, ...]
+    Getters are mapped over arrays: most codes are 0, and none of them is looked at in Python.
+    """
+
+    own: tuple[Callable[[Any], int], ...]
     nested: tuple[tuple[str, bool, _Places], ...]
 
 
@@ -42,7 +46,7 @@ def errors_in_steps(response: Response, version: int) -> Generator[None, None, E
 
 def _note(places: _Places, struct: Any, found: list[int]) -> None:
     """Adds the codes of one struct."""
-    found += [code for name in places.own if (code := getattr(struct, name))]
+    found += [code for own in places.own if (code := own(struct))]
     for name, is_array, inner in places.nested:
         value = getattr(struct, name)
         if is_array:
@@ -51,7 +55,7 @@ def _note(places: _Places, struct: Any, found: list[int]) -> None:
                     _note(inner, element, found)
             else:
                 for own in inner.own:
-                    found += [code for element in value or () if (code := getattr(element, own))]
+                    found += filter(None, map(own, value or ()))
         elif value is not None:
             _note(inner, value, found)
 
@@ -61,8 +65,8 @@ def _collect(places: _Places, structs: Sequence[Any], found: list[int]) -> Gener
         if first:
             yield
         part = structs[first : first + _STRUCTS_PER_STEP] if len(structs) > _STRUCTS_PER_STEP else structs
-        for name in places.own:
-            found += [code for struct in part if (code := getattr(struct, name))]
+        for own in places.own:
+            found += filter(None, map(own, part))
         for name, is_array, inner in places.nested:
             rows: list[Any] = []
             for struct in part:
@@ -77,14 +81,14 @@ def _collect(places: _Places, structs: Sequence[Any], found: list[int]) -> Gener
 
 @cache
 def _places(struct: type[Any], version: int) -> _Places:
-    own: list[str] = []
+    own: list[Callable[[Any], int]] = []
     nested: list[tuple[str, bool, _Places]] = []
     for field in struct_fields(struct):
         wire = field.wire
         if version not in wire.versions:
             continue
         if field.name.endswith("error_code"):
-            own.append(field.name)
+            own.append(attrgetter(field.name))
         elif wire.struct is not None:
             inner = _places(cast("Hashable", wire.struct), version)
             if inner.own or inner.nested:

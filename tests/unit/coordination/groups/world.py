@@ -141,21 +141,21 @@ class GroupWorld:
         assert self.group.state is GroupState.STABLE
         return members
 
-    def _joined(self, answer: JoinAnswer) -> None:
-        assert answer.ticket not in self.joins, "answered twice"
-        self.joins[answer.ticket] = answer.result._replace(members=tuple(answer.result.members))
+    def _joined(self, ticket: int, result: JoinResult) -> None:
+        assert ticket not in self.joins, "answered twice"
+        self.joins[ticket] = result._replace(members=tuple(result.members))
 
     def _settle(self) -> None:
         for effect in self.group.take_effects():
             if isinstance(effect, JoinAnswer):
-                self._joined(effect)
+                self._joined(*effect)
             elif isinstance(effect, JoinAnswers):
-                for answer in effect.each():
-                    self._joined(answer)
+                for ticket, result in effect.each():
+                    self._joined(ticket, result)
             elif isinstance(effect, SyncAnswer | SyncAnswers):
-                for synced in (effect,) if isinstance(effect, SyncAnswer) else effect.each():
-                    assert synced.ticket not in self.syncs, "answered twice"
-                    self.syncs[synced.ticket] = synced.result
+                for ticket, synced in (effect,) if isinstance(effect, SyncAnswer) else effect.each():
+                    assert ticket not in self.syncs, "answered twice"
+                    self.syncs[ticket] = synced
             elif self._store_by_hand:
                 self.stores.append(effect)
             else:

@@ -88,7 +88,8 @@ def _add(group: Group, request: JoinRequest, member_id: str, now: Now) -> None:
     member.join_ticket = request.ticket
     member.deadline = now.monotonic + NEW_MEMBER_JOIN_TIMEOUT_MS / 1000
     group.members.add(member)
-    group.pending.pop(member_id, None)
+    if member_id in group.pending:
+        del group.pending[member_id]
     maybe_prepare(group, now)
 
 

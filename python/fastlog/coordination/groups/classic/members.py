@@ -223,6 +223,13 @@ class MemberTable:
         self.weight += grown
         return waiting
 
+    def growth(self, assignments: Mapping[str, bytes]) -> int:
+        """By how many bytes all would grow with what is theirs of `assignments`."""
+        given, more = assignments.get, 0
+        for member_id, member in self._members.items():
+            more += len(given(member_id, b"")) - len(member.assignment)
+        return more
+
     def ids(self) -> Collection[str]:
         """The ids of all members."""
         return self._members.keys()
@@ -256,8 +263,11 @@ class MemberTable:
 
     def find_soonest(self, others: Iterable[float]) -> None:
         """Looks at the deadlines of all members, and `others`. Only this lets `soonest` move on."""
-        mine = (member.deadline for member in self._members.values() if member.deadline is not None)
-        self.soonest = min(min(mine, default=math.inf), min(others, default=math.inf))
+        soonest = min(others, default=math.inf)
+        for member in self._members.values():
+            if member.deadline is not None and member.deadline < soonest:
+                soonest = member.deadline
+        self.soonest = soonest
 
     def elect_joined_leader(self) -> bool:
         """Sees to it that the leader is one that has joined; False when nobody has."""
@@ -280,7 +290,11 @@ class MemberTable:
 
     def rebalance_timeout_ms(self) -> int:
         """The longest of all members."""
-        return max((member.rebalance_timeout_ms for member in self._members.values()), default=0)
+        longest = 0
+        for member in self._members.values():
+            if member.rebalance_timeout_ms > longest:
+                longest = member.rebalance_timeout_ms
+        return longest
 
     def common_protocols(self) -> set[str]:
         """Protocols that all members support; none of no members."""
@@ -314,16 +328,18 @@ class MemberTable:
         return max(firsts, key=votes.__getitem__)
 
     def _weigh(self, member: Member) -> None:
-        names = (member.member_id, member.instance_id, member.client_id)
+        names = member.member_id, member.instance_id, member.client_id
         weight = member_weight(names, member.protocols, member.assignment)
         self.weight += weight - member.weight
         member.weight = weight
 
     def _count(self, protocols: Protocols, step: int) -> None:
         # A protocol counts once even if a member names it twice.
-        for name in {name for name, _ in protocols}:
-            count = self._supporters[name] + step
+        supporters = self._supporters
+        names = {name for name, _ in protocols} if len(protocols) > 1 else [name for name, _ in protocols]
+        for name in names:
+            count = supporters.get(name, 0) + step
             if count:
-                self._supporters[name] = count
+                supporters[name] = count
             else:
-                del self._supporters[name]
+                del supporters[name]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from fastlog.base.frequent_log import FrequentLog
 from fastlog.base.uuids import new_uuid_text
 from fastlog.base.wording import counted
 from fastlog.coordination.groups.answers import Answers
@@ -62,6 +63,8 @@ class Membership:
         self._timers = tasks.guard(TIMERS)
         self._answers = Answers(tasks.guard("group-answers"))
         consumer.settle_classic = self.settle
+        self._generation_log = FrequentLog(_LOG, "group %s, generation %d: %s, led by %s")
+        self._empty_log = FrequentLog(_LOG, "group %s is empty in generation %d")
         self._tickets = itertools.count(1)
         self._joins: dict[int, ThenJoin] = {}
         self._syncs: dict[int, ThenSync] = {}
@@ -86,15 +89,18 @@ class Membership:
             limits.min_session_timeout_ms <= request.session_timeout_ms <= limits.max_session_timeout_ms
         ):
             error = ErrorCode.INVALID_SESSION_TIMEOUT
-        if error is ErrorCode.NONE and request.member_id and self._table.get(group_id) is None:
+        entry = self._table.get(group_id)
+        if error is ErrorCode.NONE and request.member_id and entry is None:
             error = ErrorCode.UNKNOWN_MEMBER_ID
         if error is not ErrorCode.NONE:
             then(JoinResult(error, request.member_id))
             return
-        if not self._has_room(group_id, request):
+        if not self._has_room(entry, request):
             then(JoinResult(ErrorCode.GROUP_MAX_SIZE_REACHED, request.member_id))
             return
-        entry = self._table.get_or_add(group_id)
+        now = self._table.now()
+        if entry is None:
+            entry = self._table.add(group_id, limits, now)
         group = entry.group
         if isinstance(group, ConsumerGroup):
             if group.members:
@@ -106,10 +112,10 @@ class Membership:
             group = self._consumer.make_classic(entry, group)
         group.limits = limits
         self._joins[request.ticket] = then
-        now = self._table.now()
         joining.join(group, request, now)
         self.settle(entry, now)
-        self._table.remove_unused(entry)
+        if group.state is GroupState.EMPTY:
+            self._table.remove_unused(entry)
 
     def sync(self, group_id: str, request: SyncRequest, then: ThenSync) -> None:
         """Calls `then` when the assignment is stored, or the request is refused."""
@@ -127,10 +133,8 @@ class Membership:
         more = 0
         if isinstance(entry.group, Group) and request.assignments:
             # They take the place of those that members have.
-            given = request.assignments
-            for member in entry.group.members:
-                more += len(given.get(member.member_id, b"")) - len(member.assignment)
-        if not self._table.memory.has_room(entry, more):
+            more = entry.group.members.growth(request.assignments)
+        if more > 0 and not self._table.memory.has_room(entry, more):
             then(SyncResult(ErrorCode.UNKNOWN_SERVER_ERROR))
             return
         if isinstance(entry.group, ConsumerGroup):
@@ -171,7 +175,7 @@ class Membership:
             return ErrorCode.NONE, self._consumer.leave(entry, entry.group, members)
         now = self._table.now()
         codes = [rebalance.leave(entry.group, *identity, now) for identity in members]
-        self.settle(entry)
+        self.settle(entry, now)
         self._table.remove_unused(entry)
         return ErrorCode.NONE, codes
 
@@ -191,15 +195,15 @@ class Membership:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _has_room(self, group_id: str, request: JoinRequest) -> bool:
+    def _has_room(self, entry: GroupEntry | None, request: JoinRequest) -> bool:
         """Whether there is memory for the member that the request makes, or changes."""
-        entry = self._table.get(group_id)
         group = None if entry is None else entry.group
         member = None
         if isinstance(group, Group):
             # A static member comes back without its id.
             former = group.members.static_id(request.instance_id) if request.instance_id else None
-            member = group.members.get(former or request.member_id)
+            known = former or request.member_id
+            member = group.members.get(known) if known else None
         memory = self._table.memory
         if member is None:
             return memory.has_room_for_member(entry, join_weight(request))
@@ -265,41 +269,40 @@ class Membership:
         weight = group.weight
         if weight != entry.group_weight:
             entry.group_weight = weight
-            self._table.weigh(entry)
+            self._table.weigh(entry, weight)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
         arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
 
     def _answer_each(self, answers: JoinAnswers | SyncAnswers) -> None:
         waiting: dict[int, Any] = self._joins if isinstance(answers, JoinAnswers) else self._syncs
         if len(answers.waiting) > _FEW:
-            self._answers.give_each((waiting.pop(answer.ticket), answer.result) for answer in answers.each())
+            self._answers.give_each((waiting.pop(ticket), result) for ticket, result in answers.each())
             return
-        for answer in answers.each():
-            self._answers.give(waiting.pop(answer.ticket), answer.result)
+        for ticket, result in answers.each():
+            self._answers.give(waiting.pop(ticket), result)
 
     def _store(self, entry: GroupEntry, group: Group, store: Store) -> None:
         if group.state is GroupState.EMPTY:
-            _LOG.info("group %s is empty in generation %d", group.group_id, store.generation)
+            self._empty_log.info(group.group_id, store.generation)
         else:
             members = counted(len(store.record.members), "member")
-            _LOG.info(
-                "group %s, generation %d: %s, led by %s",
-                *(group.group_id, store.generation, members, store.record.leader),
-            )
+            self._generation_log.info(group.group_id, store.generation, members, store.record.leader)
         try:
             record = (encode_group_key(group.group_id), encode_group_value(store.record))
         except BadGroupRecord:
             self._on_stored(entry, group, store, ErrorCode.INVALID_REQUEST)
             return
-        done = self._consumer.writer.submit(entry, [record])
-        done.add_done_callback(lambda done: self._on_stored(entry, group, store, _code_of(done)))
+        self._consumer.writer.write(
+            entry, [record], lambda error: self._on_stored(entry, group, store, _code_of(error))
+        )
 
     def _on_stored(self, entry: GroupEntry, group: Group, store: Store, error: ErrorCode) -> None:
         if error is not ErrorCode.NONE:
             _LOG.warning("group %s could not be stored: %s", group.group_id, error.name)
         if entry.group is group:
-            syncing.on_stored(group, store, error, self._table.now())
-            self.settle(entry)
+            now = self._table.now()
+            syncing.on_stored(group, store, error, now)
+            self.settle(entry, now)
 
     def _on_timer(self, entry: GroupEntry) -> None:
         entry.timer = None
@@ -307,13 +310,15 @@ class Membership:
         if isinstance(group, ConsumerGroup):
             return
         before = list(group.members.ids())
-        rebalance.on_time(group, self._table.now())
+        now = self._table.now()
+        rebalance.on_time(group, now)
         if len(before) > len(group.members):
             lost = [member_id for member_id in before if member_id not in group.members]
             _LOG.info("group %s lost %s: no sign of life in time", group.group_id, ", ".join(lost))
-        self.settle(entry)
-        # The last id that was given out may have lapsed.
-        self._table.remove_unused(entry)
+        self.settle(entry, now)
+        if group.state is GroupState.EMPTY:
+            # The last id that was given out may have lapsed.
+            self._table.remove_unused(entry)
 
 
 def _code_of_failure(error: Exception, group: ConsumerGroup) -> ErrorCode:
@@ -323,12 +328,11 @@ def _code_of_failure(error: Exception, group: ConsumerGroup) -> ErrorCode:
     return ErrorCode.UNKNOWN_SERVER_ERROR
 
 
-def _code_of(done: asyncio.Future[None]) -> ErrorCode:
-    if done.cancelled():
-        return ErrorCode.COORDINATOR_NOT_AVAILABLE
-    error = done.exception()
+def _code_of(error: BaseException | None) -> ErrorCode:
     if error is None:
         return ErrorCode.NONE
+    if isinstance(error, asyncio.CancelledError):
+        return ErrorCode.COORDINATOR_NOT_AVAILABLE
     if isinstance(error, KafkaError) and error.code not in TOO_LARGE:
         return error.code
     return ErrorCode.UNKNOWN_SERVER_ERROR

@@ -141,10 +141,11 @@ class Group:
         Not before; perhaps it has nothing to do yet, as members showed signs of life meanwhile.
         """
         deadline = self.members.soonest
-        if self.join_deadline is not None:
-            deadline = min(deadline, self.join_deadline)
-        if self.sync_deadline is not None:
-            deadline = min(deadline, self.sync_deadline)
+        join, sync = self.join_deadline, self.sync_deadline
+        if join is not None and join < deadline:
+            deadline = join
+        if sync is not None and sync < deadline:
+            deadline = sync
         return deadline if deadline < math.inf else None
 
     # -- requests that are answered at once --------------------

@@ -36,6 +36,8 @@ _RETRY_SECONDS: Final = 1.0
 
 Undo: TypeAlias = "Callable[[GroupEntry, ConsumerGroup, Before], None]"
 """Takes back changes of a group."""
+Outcome: TypeAlias = Callable[[BaseException | None], None]
+"""Told what became of a write: why it failed, or None."""
 
 
 @dataclass(slots=True)
@@ -103,8 +105,8 @@ class GroupWriter:
         """
         return self._write_at_once(entry, {**_changed(group), **dict(records)}, stay)
 
-    def submit(self, entry: GroupEntry, records: Sequence[KeyValue]) -> asyncio.Future[None]:
-        """Writes records of a classic group, at once.
+    def write(self, entry: GroupEntry, records: Sequence[KeyValue], then: Outcome) -> None:
+        """Writes records of a classic group, at once. `then` is called with the outcome as by the log.
 
         What the log does not have yet from its move between the protocols goes along: written later it would
         be in force instead of them.
@@ -112,7 +114,10 @@ class GroupWriter:
         written = None
         if entry.group.group_id in self._pending:
             written = self._write_at_once(entry, dict(records))
-        return written or self._log.submit(entry.partition, records)
+        if written is None:
+            self._log.write(entry.partition, records, then)
+        else:
+            written.add_done_callback(lambda done: then(_failure(done)))
 
     def has_work(self, group_id: str) -> bool:
         """Whether something of the group may not be in the log yet."""
