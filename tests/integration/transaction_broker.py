@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fastlog.coordination.transactions.completions import Marker, Outcomes
+from fastlog.coordination.transactions.service import TransactionService
+from fastlog.coordination.transactions.state import Transaction, TransactionEntry
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.context import BrokerServices
 from fastlog.wire.messages.describe_transactions import DescribeTransactionsRequest
@@ -183,3 +185,28 @@ def _codes(topics: Any) -> dict[tuple[str, int], int]:
         for topic in topics
         for row in topic.results_by_partition
     }
+
+
+def service_of(running: RunningBroker) -> TransactionService:
+    """The coordinator, which somebody has needed."""
+    transactions = running.broker.services.transactions
+    assert transactions is not None and transactions.made is not None
+    return transactions.made.service
+
+
+def of(running: RunningBroker, name: str) -> Transaction:
+    """The state of an id in the broker."""
+    service = service_of(running)
+    (found,) = (transaction for _, transaction in service.table if transaction.transactional_id == name)
+    return found
+
+
+def put(running: RunningBroker, name: str, **fields: Any) -> None:
+    """Changes what is in force of an id, in memory."""
+    transaction = of(running, name)
+    now = {field: getattr(transaction.entry, field) for field in TransactionEntry.__dataclass_fields__}
+
+    async def change() -> None:
+        transaction.entry = TransactionEntry(**{**now, **fields})
+
+    running.run(change())
