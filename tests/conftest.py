@@ -11,7 +11,18 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.cluster.extent import WHOLE
 from tests.peers import PeerMissingError
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is marked `whole` unless the environment asks for all."""
+    if WHOLE:
+        return
+    left = [item for item in items if item.get_closest_marker("whole") is not None]
+    items[:] = [item for item in items if item.get_closest_marker("whole") is None]
+    if left:
+        config.hook.pytest_deselected(items=left)
 
 
 def pytest_configure(config: pytest.Config) -> None:

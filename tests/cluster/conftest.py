@@ -12,16 +12,6 @@ from tests.cluster.extent import PLACE, WHOLE
 from tests.cluster.kinds import Kinds, clusters, named
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is marked `whole` unless the environment asks for all."""
-    if WHOLE:
-        return
-    left = [item for item in items if item.get_closest_marker("whole") is not None]
-    items[:] = [item for item in items if item.get_closest_marker("whole") is None]
-    if left:
-        config.hook.pytest_deselected(items=left)
-
-
 @pytest.fixture(scope="module", params=clusters(whole=WHOLE), ids=named)
 def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     kinds: Kinds = request.param

@@ -18,7 +18,6 @@ import pytest
 from fastlog.wire.messages.topics import CreateTopicsRequest
 from tests.cluster.cluster import Cluster
 from tests.cluster.control import give_control
-from tests.cluster.extent import WHOLE
 from tests.cluster.kinds import Kind
 from tests.compat.cluster_answers import Stage
 from tests.compat.cluster_of_replicas import produce
@@ -30,7 +29,7 @@ from tests.peers.apache_kafka import CONFIG_COMMAND, KAFKA_3, TOPIC_COMMAND, Jav
 
 pytestmark = [
     *(pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)),
-    pytest.mark.skipif(not WHOLE, reason="takes minutes: FASTLOG_CLUSTER=full"),
+    pytest.mark.whole,
 ]
 _ELECTION: Final = "org.apache.kafka.tools.LeaderElectionCommand"
 _REASSIGNMENT: Final = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"

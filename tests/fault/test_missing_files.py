@@ -20,6 +20,7 @@ from tests.harness.batches import batch
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
 from tests.harness.odd_files import NO_REGULAR_FILES, break_it
+from tests.harness.waiting import wait_until
 from tests.integration.requests import fetch, metadata, produce
 
 STORAGE_ERROR = 56
@@ -153,4 +154,4 @@ def test_a_byte_that_changes_is_not_served(
         segment = sorted(broker.data_dir.glob(SEGMENT))[1]
         flipped(segment)
         assert served(broker) == STORAGE_ERROR
-        assert str(segment) in broker.log_text
+        wait_until(lambda: str(segment) in broker.log_text, lambda: broker.log_text, seconds=20)

@@ -155,8 +155,8 @@ def test_this_broker_coordinates_groups(broker: RunningBroker, client: RawClient
 
 @pytest.mark.parametrize(
     ("key_type", "error"),
-    [(1, ErrorCode.UNSUPPORTED_VERSION), (2, ErrorCode.UNSUPPORTED_VERSION), (9, ErrorCode.INVALID_REQUEST)],
-    ids=["transactions", "share groups", "unknown"],
+    [(2, ErrorCode.UNSUPPORTED_VERSION), (9, ErrorCode.INVALID_REQUEST)],
+    ids=["share groups", "unknown"],
 )
 def test_other_coordinators_are_not_here(client: RawClient, key_type: int, error: ErrorCode) -> None:
     answer = client.ask(FindCoordinatorRequest(key="t", key_type=key_type), 2)

@@ -64,6 +64,7 @@ NOT_IN_KIO |= {
     (f"{name}{direction}", version)
     for name, version in (
         ("EndTxn", 5),
+        ("Produce", 12),
         ("WriteTxnMarkers", 2),
         ("TxnOffsetCommit", 5),
         ("ListTransactions", 2),
