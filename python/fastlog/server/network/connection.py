@@ -33,9 +33,7 @@ SLICE: Final = 256 * 1024
 """Most bytes that are given to the transport at a time."""
 _LITTLE: Final = 64 * 1024
 _PRODUCE: Final = int(ApiKey.PRODUCE)
-
 _NONE: Final = -1
-
 _SLICES_PER_TURN: Final = 8
 # A client may send thousands of small requests at once: others come in between.
 _PUMP_SECONDS: Final = 0.002
@@ -465,10 +463,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _on_files_progress(self, blocked: bool) -> None:
         now = self.host.monotonic()
-        if blocked:
-            self.blocked_since = now
-        else:
-            self.blocked_since = None
+        self.blocked_since = now if blocked else None
+        if not blocked:
             self.last_active = now
 
     def _on_files_sent(self, error: object) -> None:
