@@ -118,7 +118,14 @@ async def _verify(
         return frozenset() if begun is None else frozenset({key})
 
     try:
-        codes = await gate.ask(verifier, request.transactional_id, identity, begin, adds=adds)
+        codes = await gate.ask(
+            verifier,
+            request.transactional_id,
+            identity,
+            begin,
+            adds=adds,
+            patience=gate.Patience.of(broker.config),
+        )
     except FastlogNativeError:
         # Too many others wait for their coordinators: it is to come again.
         return ErrorCode.NOT_ENOUGH_REPLICAS, None
