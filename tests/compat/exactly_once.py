@@ -39,6 +39,8 @@ _SETTINGS: Final = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
 }
 _UPGRADE, _UNSAFE_DOWNGRADE = 1, 3
+_FEEDS, _FEED_SECONDS = 15, 5.0
+"""So often work is made, and so long is waited for a transaction each time."""
 
 Record = tuple[bytes | None, bytes | None]
 """Key and value."""
@@ -88,14 +90,14 @@ class ExactlyOnceBroker(BrokerProcess):
         """How many offsets there are in the topic behind the first open transaction of each partition."""
         return sum(end - stable for stable, end in _ends(self._admin, topic))
 
-    def restart_at_work(self, topic: str) -> None:
-        """kill -9 while transactions in this topic are open, and a new start."""
-        wait_until(lambda: self.open_offsets(topic), "a transaction is open", seconds=60, pause=0.01)
+    def restart_at_work(self, topic: str, feed: Callable[[], None]) -> None:
+        """kill -9 while transactions in this topic are open, and a new start. `feed` makes work."""
+        self._wait_for_work(lambda: self.open_offsets(topic) > 0, feed)
         self.kill()
         self.start()
 
-    def kill_at_work(self, app: AppProcess, topic: str) -> None:
-        """kill -9 of an application while transactions in this topic are open."""
+    def stop_at_work(self, app: AppProcess, topic: str, feed: Callable[[], None]) -> None:
+        """SIGSTOP of an application while transactions in this topic are open. `feed` makes work."""
 
         def caught() -> bool:
             if not self.open_offsets(topic):
@@ -106,8 +108,17 @@ class ExactlyOnceBroker(BrokerProcess):
             app.process.send_signal(signal.SIGCONT)
             return False
 
-        wait_until(caught, lambda: f"no transaction is open:\n{app.text[-4000:]}", seconds=60, pause=0.01)
-        app.kill()
+        self._wait_for_work(caught, feed)
+
+    def _wait_for_work(self, look: Callable[[], bool], feed: Callable[[], None]) -> None:
+        for _ in range(_FEEDS):
+            feed()
+            deadline = time.monotonic() + _FEED_SECONDS
+            while time.monotonic() < deadline:
+                if look():
+                    return
+                time.sleep(0.01)
+        raise AssertionError("no transaction is open")
 
     def check_something_is_hidden(self, topic: str, found: list[list[Record]]) -> None:
         """Not all that is in the topic can be read. If nothing was aborted, nothing was put to the test."""
@@ -212,7 +223,7 @@ class Committed:
             self.found[partition].append((message.key(), message.value()))
         return self.count
 
-    def wait(self, count: int, progress: Callable[[], str] = str, *, seconds: float = 90) -> None:
+    def wait(self, count: int, progress: Callable[[], str] = str, *, seconds: float = 180) -> None:
         """Until there are so many records."""
         wait_until(
             lambda: self.follow() >= count,

@@ -22,7 +22,7 @@ from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker
 from tests.harness.waiting import wait_until
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LINES: Final = 1500
 """Of one step."""
@@ -67,15 +67,41 @@ class Lines:
         }
         worker.insist("PUT", "/connectors/source/config", config)
 
-    def write(self) -> None:
+    def write(self, count: int = LINES) -> None:
         """Some lines more."""
         with self._file.open("a") as out:
-            for number in range(self._written, self._written + LINES):
+            for number in range(self._written, self._written + count):
                 out.write(f"line {number}\n")
-        self._written += LINES
+        self._written += count
 
-    def wait(self, *, seconds: float = 90) -> None:
-        """Until all lines are in the topic."""
+    def wait(self, *, seconds: float = 180) -> None:
+        """Until all lines are in the topic, but for some that come meanwhile.
+
+        A task looks at the time only when records come: the last ones are not committed without others.
+        """
+        wanted = self._written
+
+        def there() -> bool:
+            if self.through.follow() >= wanted:
+                return True
+            self.write(1)
+            return False
+
+        wait_until(
+            there,
+            lambda: f"{self.through.count} of {wanted} records in through\n{self.words()}",
+            seconds=seconds,
+            pause=0.2,
+        )
+
+    def finish(self, worker: Worker, *, seconds: float) -> None:
+        """Stops the connector, which commits what is left, and waits for that."""
+        wait_until(
+            lambda: worker.ask("PUT", "/connectors/source/stop") is not None,
+            self.words,
+            seconds=30,
+            pause=0.3,
+        )
         self.through.wait(self._written, self.words, seconds=seconds)
 
     def words(self) -> str:
@@ -126,13 +152,13 @@ class Zombie:
         assert failure.value.args[0].fatal(), failure.value
 
 
-def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: float = 90) -> Lines:
+def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: float = 180) -> Lines:
     """The worker with the task is killed at work, then the broker; before, somebody else has had the task."""
     with ExitStack() as stack:
         lines = Lines(broker, version, stack)
         workers = [lines.start("first"), lines.start("second")]
         for worker in workers:
-            wait_until(lambda worker=worker: worker.ask("GET", "/connectors") == [], lines.words, seconds=90)  # type: ignore[misc]
+            wait_until(lambda worker=worker: worker.ask("GET", "/connectors") == [], lines.words, seconds=180)  # type: ignore[misc]
         zombie = Zombie(broker)
         lines.connect(workers[0])
         lines.write()
@@ -140,25 +166,22 @@ def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: floa
         zombie.check_is_fenced()
 
         at_work = lines.at_work()
-        lines.write()
-        broker.kill_at_work(at_work.app, "through")
+        broker.stop_at_work(at_work.app, "through", lines.write)
+        at_work.kill()
         lines.wait(seconds=seconds)
-        lines.write()
-        broker.restart_at_work("through")
+        broker.restart_at_work("through", lines.write)
         lines.wait(seconds=seconds)
         if zombies:
             _hold_up(broker, lines)
+        lines.finish(lines.at_work(), seconds=seconds)
     return lines
 
 
 def _hold_up(broker: ExactlyOnceBroker, lines: Lines) -> None:
     """A worker stands still at work for longer than its session, and goes on when another has its task."""
     lines.start("third")
-    lines.write()
     held = lines.at_work()
-    lines.write()
-    wait_until(lambda: broker.open_offsets("through"), "a transaction is open", seconds=60, pause=0.01)
-    held.app.process.send_signal(signal.SIGSTOP)
+    broker.stop_at_work(held.app, "through", lines.write)
     lines.write()
     lines.wait()
     held.app.process.send_signal(signal.SIGCONT)

@@ -22,7 +22,7 @@ from tests.harness.waiting import wait_until
 from tests.peers.flink import FLINK_1, FLINK_2, Flink, flink_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS: Final = 2
 BLOCK: Final = 1000
@@ -100,15 +100,13 @@ def run(broker: ExactlyOnceBroker, flink: Flink, naming: str) -> Copy:
     with copy.start() as job:
         # What was decided becomes visible, though nothing more comes in.
         copy.wait(job)
-        copy.send()
-        broker.restart_at_work("out")
+        broker.restart_at_work("out", copy.send)
         copy.wait(job)
         broker.proxy.hold_answers(ApiKey.END_TXN)
         _kill_between(broker, copy, job)
     with copy.start() as job:
         copy.wait(job)
-        copy.send()
-        broker.kill_at_work(job, "out")
+        broker.stop_at_work(job, "out", copy.send)
     with copy.start() as job:
         copy.wait(job)
     return copy

@@ -21,10 +21,9 @@ from tests.compat.careless_broker import HOW
 from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker, Record
 from tests.compat.test_streams import APPLICATION, Application, Text
 from tests.harness.app_process import AppProcess
-from tests.harness.waiting import wait_until
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS: Final = 4
 LINES: Final = 500
@@ -33,7 +32,7 @@ SETTINGS: Final = {
     "processing.guarantee": "exactly_once_v2",
     "statestore.cache.max.bytes": "0",
     # What an instance that never comes back has left open holds its partitions up for so long.
-    "producer.transaction.timeout.ms": "5000",
+    "producer.transaction.timeout.ms": "6000",
 }
 
 
@@ -61,7 +60,7 @@ class WordCounts:
         """Some more lines."""
         self._text.send(LINES)
 
-    def wait(self, *, seconds: float = 90) -> None:
+    def wait(self, *, seconds: float = 180) -> None:
         """Until there are as many counts as words."""
         self.counts.wait(sum(self._text.counts.values()), self.words, seconds=seconds)
 
@@ -95,18 +94,17 @@ def _first_difference(found: list[str], expected: list[str]) -> str:
     return next((f"{one} for {other}" for one, other in pairs if one != other), "cut off")
 
 
-def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: float = 90) -> WordCounts:
+def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: float = 180) -> WordCounts:
     """Two instances at work; the broker is killed, then one of them, which loses its state."""
     with ExitStack() as stack:
         application = WordCounts(broker, version, stack)
         application.send()
         one, two = application.start("one"), application.start("two")
         application.wait(seconds=seconds)
-        application.send()
-        broker.restart_at_work("counts")
+        broker.restart_at_work("counts", application.send)
         application.wait(seconds=seconds)
-        application.send()
-        broker.kill_at_work(one, "counts")
+        broker.stop_at_work(one, "counts", application.send)
+        one.kill()
         again = application.start("one", anew=True)
         application.wait(seconds=seconds)
         if zombies:
@@ -118,9 +116,7 @@ def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: floa
 
 def _hold_up(broker: ExactlyOnceBroker, application: WordCounts, instance: AppProcess) -> None:
     """An instance stands still at work, and goes on when its session is over and others have its tasks."""
-    application.send()
-    wait_until(lambda: broker.open_offsets("counts"), "a transaction is open", seconds=60, pause=0.01)
-    instance.process.send_signal(signal.SIGSTOP)
+    broker.stop_at_work(instance, "counts", application.send)
     application.send()
     application.wait()
     instance.process.send_signal(signal.SIGCONT)
