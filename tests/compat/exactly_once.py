@@ -69,6 +69,10 @@ class ExactlyOnceBroker(BrokerProcess):
         self._level = level
         self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
 
+    def start(self, *extra: str, timeout: float = 120) -> float:
+        """As of any broker, with time enough beside JVMs that start as well."""
+        return super().start(*extra, timeout=timeout)
+
     def __enter__(self) -> Self:
         super().__enter__()
         finalize(self.port, self._level)

@@ -120,7 +120,7 @@ class Lines:
             (url,) = (f"http://{task['worker_id']}" for task in tasks)
             return next((worker for worker in alive if worker.url == url), None)
 
-        return wait_until(found, self.words, seconds=90, pause=0.3)
+        return wait_until(found, self.words, seconds=180, pause=0.3)
 
     def check(self) -> None:
         """Each line is there once, in order."""
