@@ -88,7 +88,7 @@ async def describe(
     ] = None,
     broker: BrokerOption = None,
 ) -> None:
-    """Shows ids as coordinators know them, or producers of partitions."""
+    """Shows what is known of ids, or producers of partitions."""
     from fastlog.cli.tool import transaction_view as view
 
     if bool(ids) == bool(producers):
@@ -125,7 +125,7 @@ async def find_hanging(
         ),
     ] = "15m",
 ) -> None:
-    """Finds transactions that are open in logs, and that no coordinator will end.
+    """Finds open transactions that no coordinator will end.
 
     Consumers that read what is committed see nothing behind the first record of one. `abort` ends it.
     """
@@ -168,10 +168,10 @@ async def abort(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Aborts a transaction in one partition, by its start offset or by its producer.
+    """Aborts a transaction that hangs, in one partition.
 
-    It is refused, unless --force is given, where a coordinator is going to end the transaction itself: that
-    one would go on in other partitions, and might be committed there.
+    It is named by its start offset, or by its producer. Without --force it is refused where a coordinator is
+    going to end the transaction: it would go on in other partitions, and might be committed there.
     """
     from fastlog.cli.tool.transaction_abort import Chosen, abort_one
 
