@@ -10,6 +10,7 @@ What the codes become for producers is in `producer_code`, for commits of offset
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -57,8 +58,10 @@ async def ask(
     begin: Callable[[], frozenset[TopicPartition]],
     *,
     adds: bool,
+    refusals: Counter[ErrorCode],
 ) -> Codes:
     """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
+    `refusals` counts partitions that are not in it when all was asked, by their codes.
 
     `begin` begins the verification in the logs, and says which partitions need it. It is called anew each
     time that the coordinator is asked: the marker of the transaction before ends what was begun.
@@ -71,6 +74,7 @@ async def ask(
         if partitions:
             codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
         if not looks or ErrorCode.CONCURRENT_TRANSACTIONS not in codes.values():
+            refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
             return codes
         await asyncio.sleep(_AGAIN_SECONDS)
 
