@@ -574,6 +574,9 @@ class Log:
         Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
         bytes from the damage on are kept aside as `*.corrupt`.
         """
+    def recall_unreplicated(self, high_watermark: int) -> None:
+        """Takes note of the transactions that ended at or above `high_watermark`, of which producer snapshots
+        say nothing: to be called before anybody reads. Reads headers of batches."""
     @property
     def recovery_report(self) -> RecoveryReport: ...
     @property

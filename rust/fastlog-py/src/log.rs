@@ -99,6 +99,10 @@ impl Log {
         })
     }
 
+    fn recall_unreplicated(&self, py: Python<'_>, high_watermark: i64) -> PyResult<()> {
+        self.detached(py, |log| log.recall_unreplicated(high_watermark))
+    }
+
     #[getter]
     fn recovery_report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let report = PyDict::new(py);
