@@ -47,7 +47,7 @@ async def take_over(term: Term, clock: Callable[[], float], remembered: Remember
     reassignment.begin(context)
     await term.run(brokers.take_over(context))
     await reassignment_events.load(term)
-    await deletion.resume(term)
+    await deletion.go_on(term, term.context.deleting)
     await election_events.load(term)
     await default_features.settle(term)
     _LOG.info(

@@ -9,6 +9,7 @@ What the codes become for producers is in `producer_code`, for commits of offset
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -72,8 +73,10 @@ async def ask(
     *,
     adds: bool,
     patience: Patience,
+    refusals: Counter[ErrorCode],
 ) -> Codes:
     """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
+    `refusals` counts partitions that are not in it when all was asked, by their codes.
 
     `begin` begins the verification in the logs, and says which partitions need it. It is called anew each
     time that the coordinator is asked: the marker of the transaction before ends what was begun.
@@ -86,6 +89,7 @@ async def ask(
         if partitions:
             codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
         if not adds or now() >= until or ErrorCode.CONCURRENT_TRANSACTIONS not in codes.values():
+            refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
             return codes
         await asyncio.sleep(patience.every_seconds)
 
