@@ -574,6 +574,9 @@ class Log:
         Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
         bytes from the damage on are kept aside as `*.corrupt`.
         """
+    def recall_unreplicated(self, high_watermark: int) -> None:
+        """Takes note of the transactions that ended at or above `high_watermark`, of which producer snapshots
+        say nothing: to be called before anybody reads. Reads headers of batches."""
     @property
     def recovery_report(self) -> RecoveryReport: ...
     @property
@@ -711,6 +714,9 @@ class Log:
 
         That takes at most one batch and one fsync. `close` and `delete_files` do this by themselves.
         """
+    @property
+    def has_deleted(self) -> bool:
+        """Whether files wait for `purge_deleted`."""
     def purge_deleted(self, now_ms: int) -> int:
         """Unlinks `*.deleted` files whose delay is over; returns how many."""
     def expire_producers(self, now_ms: int) -> int:

@@ -99,6 +99,10 @@ impl Log {
         })
     }
 
+    fn recall_unreplicated(&self, py: Python<'_>, high_watermark: i64) -> PyResult<()> {
+        self.detached(py, |log| log.recall_unreplicated(high_watermark))
+    }
+
     #[getter]
     fn recovery_report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let report = PyDict::new(py);
@@ -339,6 +343,11 @@ impl Log {
 
     fn stop_compaction(&self, py: Python<'_>) {
         py.detach(|| self.log.stop_compaction());
+    }
+
+    #[getter]
+    fn has_deleted(&self) -> bool {
+        self.log.has_deleted()
     }
 
     fn purge_deleted(&self, py: Python<'_>, now_ms: i64) -> PyResult<usize> {

@@ -73,6 +73,17 @@ impl Stability {
         }
     }
 
+    /// Takes note of transactions that have ended, by first offset and marker.
+    pub fn note_unreplicated(&mut self, ended: impl IntoIterator<Item = (i64, i64)>) {
+        self.unreplicated.extend(ended);
+    }
+
+    /// Those of them whose markers lie below `end`.
+    pub fn unreplicated_below(&self, end: i64) -> Vec<(i64, i64)> {
+        let below = self.unreplicated.iter().filter(|(_, marker)| **marker < end);
+        below.map(|(first, marker)| (*first, *marker)).collect()
+    }
+
     /// Whether a transaction of this producer is open, in this epoch.
     pub fn is_open(&self, producer_id: i64, epoch: i16) -> bool {
         self.open

@@ -104,6 +104,18 @@ fn what_waits_behind_another_batch_is_not_written_before_it() {
     assert_eq!(write(&log, 0, 1, guard), Ok(1));
 }
 
+/// Its answer was lost, or it comes late: the coordinator is asked about it once more, and nothing is appended.
+#[test]
+fn a_batch_that_is_there_already_keeps_no_other_from_being_written() {
+    let (_dir, log) = opened(&config());
+    write(&log, 0, 0, None).unwrap();
+    end(&log, ControlKind::Commit, 0, 0).unwrap();
+    let again = begin(&log, 0, 0);
+    assert_eq!(write(&log, 0, 0, again), Ok(0));
+    let guard = begin(&log, 0, 1);
+    assert_eq!(write(&log, 0, 1, guard), Ok(2));
+}
+
 #[test]
 fn guards_end_with_a_cut_of_the_log() {
     let (_dir, log) = opened(&config());
