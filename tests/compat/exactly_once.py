@@ -74,8 +74,13 @@ class ExactlyOnceBroker(BrokerProcess):
         return super().start(*extra, timeout=timeout)
 
     def __enter__(self) -> Self:
-        super().__enter__()
-        finalize(self.port, self._level)
+        try:
+            super().__enter__()
+            finalize(self.port, self._level)
+        except BaseException as error:
+            self.kill()
+            self.proxy.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
