@@ -67,6 +67,7 @@ class ExactlyOnceBroker(BrokerProcess):
         """What clients connect to."""
         self._settings["advertised.listeners"] = f"PLAINTEXT://{self.address}"
         self._level = level
+        self._careless = bool(careless)
         self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
 
     def start(self, *extra: str, timeout: float = 120) -> float:
@@ -86,6 +87,9 @@ class ExactlyOnceBroker(BrokerProcess):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._careless:
+            # How it ends does not matter.
+            self.kill()
         super().__exit__(kind, error, trace)
         self.proxy.__exit__(kind, error, trace)
         if kind is None:
