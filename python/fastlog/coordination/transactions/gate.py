@@ -4,6 +4,10 @@ CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, every
 transaction before is being completed (Kafka: `add.partitions.to.txn.retry.backoff[.max].ms`). Other codes are
 passed on.
 
+A guard that is begun before the marker of that transaction is appended ends with it, though the coordinator's
+answer is of the next one. The guards are looked at once more therefore, and where one is another the
+coordinator is asked anew: an append with the former one would be refused with INVALID_TXN_STATE.
+
 What the codes become for producers is in `producer_code`, for commits of offsets in `commit_code`.
 """
 
@@ -54,25 +58,36 @@ async def ask(
     verifier: Verifier,
     transactional_id: str,
     identity: Identity,
-    begin: Callable[[], frozenset[TopicPartition]],
+    begin: Callable[[], Mapping[TopicPartition, int]],
     *,
     adds: bool,
 ) -> Codes:
     """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
 
-    `begin` begins the verification in the logs, and says which partitions need it. It is called anew each
-    time that the coordinator is asked: the marker of the transaction before ends what was begun.
+    `begin` begins the verification in the logs, and returns the guards of the partitions that need it. It is
+    called before and after each question: the marker of the transaction before ends what was begun.
     """
     looks = _LOOKS if adds else 1
-    while True:
+    guards = begin()
+    while guards:
         looks -= 1
-        partitions = begin()
-        codes: Codes = {}
-        if partitions:
-            codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
-        if not looks or ErrorCode.CONCURRENT_TRANSACTIONS not in codes.values():
+        codes = await verifier.verify(transactional_id, identity, frozenset(guards), adds=adds)
+        if not adds:
             return codes
-        await asyncio.sleep(_AGAIN_SECONDS)
+        waits = ErrorCode.CONCURRENT_TRANSACTIONS in codes.values()
+        if waits and looks:
+            await asyncio.sleep(_AGAIN_SECONDS)
+        asked, guards = guards, begin()
+        ended = [
+            key
+            for key, guard in guards.items()
+            if asked.get(key) != guard and codes.get(key) is ErrorCode.NONE
+        ]
+        if not waits and not ended:
+            return codes
+        if not looks:
+            return {**codes, **dict.fromkeys(ended, ErrorCode.CONCURRENT_TRANSACTIONS)}
+    return {}
 
 
 def producer_code(code: ErrorCode, version: int, *, adds: bool) -> ErrorCode:
