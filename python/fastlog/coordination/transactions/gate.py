@@ -14,6 +14,7 @@ What the codes become for producers is in `producer_code`, for commits of offset
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -61,19 +62,22 @@ async def ask(
     begin: Callable[[], Mapping[TopicPartition, int]],
     *,
     adds: bool,
+    refusals: Counter[ErrorCode],
 ) -> Codes:
     """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
+    `refusals` counts partitions that are not in it when all was asked, by their codes.
 
     `begin` begins the verification in the logs, and returns the guards of the partitions that need it. It is
     called before and after each question: the marker of the transaction before ends what was begun.
     """
     looks = _LOOKS if adds else 1
     guards = begin()
+    codes: Codes = {}
     while guards:
         looks -= 1
         codes = await verifier.verify(transactional_id, identity, frozenset(guards), adds=adds)
         if not adds:
-            return codes
+            break
         waits = ErrorCode.CONCURRENT_TRANSACTIONS in codes.values()
         if waits and looks:
             await asyncio.sleep(_AGAIN_SECONDS)
@@ -84,10 +88,15 @@ async def ask(
             if asked.get(key) != guard and codes.get(key) is ErrorCode.NONE
         ]
         if not waits and not ended:
-            return codes
+            break
         if not looks:
-            return {**codes, **dict.fromkeys(ended, ErrorCode.CONCURRENT_TRANSACTIONS)}
-    return {}
+            codes = {**codes, **dict.fromkeys(ended, ErrorCode.CONCURRENT_TRANSACTIONS)}
+            break
+    else:
+        # The transaction is open in all of these logs: somebody else has asked.
+        codes = {}
+    refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
+    return codes
 
 
 def producer_code(code: ErrorCode, version: int, *, adds: bool) -> ErrorCode:

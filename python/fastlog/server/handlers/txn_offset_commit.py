@@ -108,7 +108,7 @@ async def _verify(
     if replica is None:
         return ErrorCode.NOT_LEADER_OR_FOLLOWER, None
     identity = request.producer_id, request.producer_epoch
-    verifier = parts_of(ctx).verifier
+    parts = parts_of(ctx)
     key, log, guard = (GROUP_METADATA_TOPIC, partition), replica.log, 0
 
     def begin() -> dict[tuple[str, int], int]:
@@ -118,7 +118,14 @@ async def _verify(
         return {} if begun is None else {key: begun}
 
     try:
-        codes = await gate.ask(verifier, request.transactional_id, identity, begin, adds=adds)
+        codes = await gate.ask(
+            parts.verifier,
+            request.transactional_id,
+            identity,
+            begin,
+            adds=adds,
+            refusals=parts.refusals,
+        )
     except FastlogNativeError:
         # Too many others wait for their coordinators: it is to come again.
         return ErrorCode.NOT_ENOUGH_REPLICAS, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -22,6 +23,7 @@ class Logs:
     def __init__(self, *answers: tuple[Codes, frozenset[TopicPartition]]) -> None:
         self.guards: dict[TopicPartition, int] = {A: 1, B: 2}
         self.asked: list[tuple[str, tuple[int, int], frozenset[TopicPartition], bool]] = []
+        self.refusals: Counter[ErrorCode] = Counter()
         self._answers = list(answers)
 
     def begin(self) -> Mapping[TopicPartition, int]:
@@ -45,7 +47,7 @@ class Logs:
 
     async def ask(self, *, adds: bool) -> Codes:
         """Has them asked about."""
-        return await gate.ask(self, "id", (7, 3), self.begin, adds=adds)
+        return await gate.ask(self, "id", (7, 3), self.begin, adds=adds, refusals=self.refusals)
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +70,13 @@ async def test_a_marker_during_the_question_has_it_asked_again() -> None:
     logs = Logs((BOTH, frozenset({B})), (BOTH, NOBODY))
     assert await logs.ask(adds=True) == BOTH
     assert len(logs.asked) == 2
+    assert not logs.refusals
 
 
 async def test_a_no_is_not_asked_again() -> None:
     logs = Logs(({A: NONE, B: FENCED}, frozenset({B})))
     assert await logs.ask(adds=True) == {A: NONE, B: FENCED}
+    assert logs.refusals == {FENCED: 1}
 
 
 async def test_under_the_first_protocol_a_marker_ends_it() -> None:
