@@ -45,6 +45,16 @@ _CHAINS: Final = (
     "sticky/848",
     "sticky/848/static",
 )
+_SERVICE: Final = """
+class ExternalService:
+    def __init__(self, host, port):
+        self.host, self.port = host, port
+
+
+class SpawnedService:
+    pass
+"""
+"""How kafka-python's fixtures know a broker that somebody else has started: its distribution lacks it."""
 _SHARES: Final = 3
 _OF_0103: Final = 14
 """Subtests of 0103, and of 0103_transactions_local."""
@@ -152,7 +162,9 @@ def test_librdkafkas_consumer_of_transactions(test: str, librdkafka_runs: dict[s
 
 def test_kafka_pythons_transactions(cluster: Cluster) -> None:
     """Its integration tests of idempotent and transactional producers, with the release that is installed."""
-    sources = python_suite("kafka-python==3.0.12", "test")
+    sources = python_suite("kafka-python==3.0.12", "test", {"service.py": _SERVICE})
+    # Where its fixtures look for programs of Kafka, of which they need none here.
+    (sources / "servers" / KAFKA_3 / "kafka-bin").mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     port = cluster.members[1].port
     environment |= {"KAFKA_VERSION": KAFKA_3, "KAFKA_URI": f"kafka://127.0.0.1:{port}"}

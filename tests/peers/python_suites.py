@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.peers.cache import fetching, run_fetch
 
 
-def python_suite(requirement: str, folder: str) -> Path:
+def python_suite(requirement: str, folder: str, stand_ins: Mapping[str, str]) -> Path:
     """The sources of `requirement` ("kafka-python==3.0.12"), which have the tests in `folder` ("test").
 
-    Its package is not among them: tests import the one that is installed. Raises `PeerMissingError` when the
-    distribution cannot be had.
+    `stand_ins` are texts of files of that folder that the distribution lacks, by their names. The package
+    itself is not among the sources: tests import the one that is installed. Raises `PeerMissingError` when
+    the distribution cannot be had.
     """
     name, version = requirement.split("==")
     with fetching(f"suite-{name}-{version}") as entry:
@@ -32,4 +34,6 @@ def python_suite(requirement: str, folder: str) -> Path:
             # Python's own package of that name would be found first. Distributions leave empty files out.
             (unpacked / folder / "__init__.py").touch()
             unpacked.rename(sources)
+        for file, text in stand_ins.items():
+            (sources / folder / file).write_text(text)
         return sources
