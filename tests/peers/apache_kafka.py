@@ -17,6 +17,7 @@ from tests.peers.maven import class_path, java
 
 KAFKA_3 = "3.9.1"
 KAFKA_4 = "4.3.1"
+KAFKA_44 = "4.4.0"
 
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """The JVM compiles once and not well, and collects garbage with one thread."""

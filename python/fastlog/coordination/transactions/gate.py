@@ -1,8 +1,7 @@
 """A leader's way to the coordinator: may these partitions take records of this transaction (KIP-890)?
 
-CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, every 20 ms for 100 ms: the
-transaction before is being completed (Kafka: `add.partitions.to.txn.retry.backoff[.max].ms`). Other codes are
-passed on.
+CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, as `Patience` says: the transaction
+before is being completed. Other codes are passed on.
 
 A guard that is begun before the marker of that transaction is appended ends with it, though the coordinator's
 answer is of the next one. The guards are looked at once more therefore, and where one is another the
@@ -17,18 +16,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from fastlog.errors import ErrorCode
 
 if TYPE_CHECKING:
+    from fastlog.config import BrokerConfig
     from fastlog.coordination.transactions.state import TopicPartition
     from fastlog.coordination.transactions.verdicts import Identity
     from fastlog.coordination.transactions.verification import Codes, Verifier
-
-_AGAIN_SECONDS: Final = 0.02
-_LOOKS: Final = 6
-"""The first one and those of 100 ms."""
 
 _FOR_PRODUCERS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
     {
@@ -42,6 +38,7 @@ _FOR_PRODUCERS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
 )
 _FOR_COMMITS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
     {
+        ErrorCode.PRODUCER_FENCED: ErrorCode.INVALID_PRODUCER_EPOCH,
         ErrorCode.NETWORK_EXCEPTION: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
         ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
@@ -55,6 +52,23 @@ _ABORTABLE_PRODUCE_FROM: Final = 11
 _ABORTABLE_COMMIT_FROM: Final = 4
 
 
+class Patience(NamedTuple):
+    """How often a coordinator is asked again, and until when from the first time on."""
+
+    every_seconds: float
+    """`add.partitions.to.txn.retry.backoff.ms`."""
+    seconds: float
+    """`add.partitions.to.txn.retry.backoff.max.ms`."""
+
+    @classmethod
+    def of(cls, config: BrokerConfig) -> Self:
+        """That of a broker."""
+        return cls(
+            config.add_partitions_to_txn_retry_backoff_ms / 1000,
+            config.add_partitions_to_txn_retry_backoff_max_ms / 1000,
+        )
+
+
 async def ask(
     verifier: Verifier,
     transactional_id: str,
@@ -62,6 +76,7 @@ async def ask(
     begin: Callable[[], Mapping[TopicPartition, int]],
     *,
     adds: bool,
+    patience: Patience,
     refusals: Counter[ErrorCode],
 ) -> Codes:
     """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
@@ -70,17 +85,18 @@ async def ask(
     `begin` begins the verification in the logs, and returns the guards of the partitions that need it. It is
     called before and after each question: the marker of the transaction before ends what was begun.
     """
-    looks = _LOOKS if adds else 1
+    now = asyncio.get_running_loop().time
+    until = now() + patience.seconds
     guards = begin()
     codes: Codes = {}
     while guards:
-        looks -= 1
         codes = await verifier.verify(transactional_id, identity, frozenset(guards), adds=adds)
         if not adds:
             break
+        is_last = now() >= until
         waits = ErrorCode.CONCURRENT_TRANSACTIONS in codes.values()
-        if waits and looks:
-            await asyncio.sleep(_AGAIN_SECONDS)
+        if waits and not is_last:
+            await asyncio.sleep(patience.every_seconds)
         asked, guards = guards, begin()
         ended = [
             key
@@ -89,7 +105,7 @@ async def ask(
         ]
         if not waits and not ended:
             break
-        if not looks:
+        if is_last:
             codes = {**codes, **dict.fromkeys(ended, ErrorCode.CONCURRENT_TRANSACTIONS)}
             break
     else:

@@ -124,6 +124,7 @@ async def _verify(
             identity,
             begin,
             adds=adds,
+            patience=gate.Patience.of(broker.config),
             refusals=parts.refusals,
         )
     except FastlogNativeError:

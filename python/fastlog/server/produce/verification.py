@@ -77,6 +77,7 @@ class Verification:
             identity,
             self._begin_again,
             adds=self._adds,
+            patience=gate.Patience.of(self._broker.config),
             refusals=parts.refusals,
         )
         for number, (row, _, _, _) in enumerate(self._asked, start=1):

@@ -22,7 +22,9 @@ impl PartitionLog {
         let (fs, dir) = (&*self.space.fs, &self.space.dir);
         let end = self.log_end_offset();
         // What comes after it was gone through when the log was opened.
-        let newest = snapshot_offsets(fs, dir)?.into_iter().rfind(|offset| *offset <= end);
+        let newest = snapshot_offsets(fs, dir)?
+            .into_iter()
+            .rfind(|offset| *offset <= end);
         let Some(known_from) = newest else {
             return Ok(());
         };
@@ -51,7 +53,8 @@ impl PartitionLog {
             }
             Ok(true)
         })?;
-        lock(&self.stability).note_unreplicated(ended.iter().map(|ended| (ended.first_offset, ended.last_offset)));
+        lock(&self.stability)
+            .note_unreplicated(ended.iter().map(|ended| (ended.first_offset, ended.last_offset)));
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! What a log knows of transactions after crashes at every operation, after cuts, and with damaged indexes: the same as
 //! whoever goes through its batches.
 
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // the names are our own
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,7 +60,10 @@ fn append(log: &PartitionLog, producer: i64, sequence: i32, kind: Option<Control
             kind,
             coordinator_epoch: 3,
         };
-        (marker.to_batch(NOW_MS, producer, 0).unwrap(), AppendOrigin::Coordinator)
+        (
+            marker.to_batch(NOW_MS, producer, 0).unwrap(),
+            AppendOrigin::Coordinator,
+        )
     } else {
         let mut builder = BatchBuilder::new(Codec::None)
             .producer(producer, 0, sequence)
@@ -154,14 +159,24 @@ fn check(log: &PartitionLog, items: &[Item], high_watermark: i64, what: &str) {
     }
     for at in high_watermark..=end {
         let undecided = ended.iter().filter(|(_, marker, _, _)| *marker >= at);
-        let firsts = undecided.map(|(first, _, _, _)| *first).chain(open.values().copied());
+        let firsts = undecided
+            .map(|(first, _, _, _)| *first)
+            .chain(open.values().copied());
         let stable = firsts.fold(at, i64::min);
-        assert_eq!(log.last_stable_offset(at), stable, "{what}: stable at {at} of {end}");
+        assert_eq!(
+            log.last_stable_offset(at),
+            stable,
+            "{what}: stable at {at} of {end}"
+        );
     }
 }
 
 fn flushed_at(history: &History, at: usize) -> i64 {
-    let before = history.flushed.iter().rev().find(|(operation, _)| *operation <= at);
+    let before = history
+        .flushed
+        .iter()
+        .rev()
+        .find(|(operation, _)| *operation <= at);
     before.map_or(0, |(_, point)| *point)
 }
 
@@ -181,7 +196,12 @@ fn every_crash_leaves_what_is_known_of_transactions() {
             let log = open(&image, unclean(flushed_at(&history, at)));
             let high_watermark = log.log_end_offset() * 2 / 3;
             log.recall_unreplicated(high_watermark).unwrap();
-            check(&log, &history.items, high_watermark, &format!("{crash:?} at {at}"));
+            check(
+                &log,
+                &history.items,
+                high_watermark,
+                &format!("{crash:?} at {at}"),
+            );
         }
     }
 }
@@ -198,7 +218,12 @@ fn what_is_not_replicated_is_not_decided_after_a_start() {
         for high_watermark in 0..=end {
             let log = open(&history.fs, clean(end));
             log.recall_unreplicated(high_watermark).unwrap();
-            check(&log, &history.items, high_watermark, &format!("from {high_watermark}"));
+            check(
+                &log,
+                &history.items,
+                high_watermark,
+                &format!("from {high_watermark}"),
+            );
         }
     }
 }
@@ -217,7 +242,8 @@ fn every_cut_leaves_what_is_known_of_transactions() {
             // And cut once more, after other transactions.
             let mut items: Vec<_> = history.items.iter().copied().take(offset as usize).collect();
             for kind in [None, Some(ControlKind::Abort), None, Some(ControlKind::Commit)] {
-                let sequence = i32::from(kind.is_none() && items.last().is_some_and(|item| item.producer == 77));
+                let sequence =
+                    i32::from(kind.is_none() && items.last().is_some_and(|item| item.producer == 77));
                 let offset = append(&log, 77, sequence, kind);
                 items.push(Item {
                     offset,
@@ -251,12 +277,19 @@ fn a_damaged_or_missing_index_is_made_again_when_the_log_is_checked() {
         for bit in (0..len * 8).map(Some).chain([None]) {
             let image = history.fs.crash_image(history.fs.operations(), Crash::Process);
             if let Some(bit) = bit {
-                image.damage(&path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8)).unwrap();
+                image
+                    .damage(&path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8))
+                    .unwrap();
             } else {
                 image.remove_file(&path).unwrap();
             }
             let log = open(&image, unclean(0));
-            check(&log, &history.items, log.log_end_offset(), &format!("{} {bit:?}", path.display()));
+            check(
+                &log,
+                &history.items,
+                log.log_end_offset(),
+                &format!("{} {bit:?}", path.display()),
+            );
         }
     }
 }
