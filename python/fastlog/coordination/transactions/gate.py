@@ -3,6 +3,10 @@
 CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, as `Patience` says: the transaction
 before is being completed. Other codes are passed on.
 
+A guard that is begun before the marker of that transaction is appended ends with it, though the coordinator's
+answer is of the next one. The guards are looked at once more therefore, and where one is another the
+coordinator is asked anew: an append with the former one would be refused with INVALID_TXN_STATE.
+
 What the codes become for producers is in `producer_code`, for commits of offsets in `commit_code`.
 """
 
@@ -69,7 +73,7 @@ async def ask(
     verifier: Verifier,
     transactional_id: str,
     identity: Identity,
-    begin: Callable[[], frozenset[TopicPartition]],
+    begin: Callable[[], Mapping[TopicPartition, int]],
     *,
     adds: bool,
     patience: Patience,
@@ -78,20 +82,37 @@ async def ask(
     """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
     `refusals` counts partitions that are not in it when all was asked, by their codes.
 
-    `begin` begins the verification in the logs, and says which partitions need it. It is called anew each
-    time that the coordinator is asked: the marker of the transaction before ends what was begun.
+    `begin` begins the verification in the logs, and returns the guards of the partitions that need it. It is
+    called before and after each question: the marker of the transaction before ends what was begun.
     """
     now = asyncio.get_running_loop().time
     until = now() + patience.seconds
-    while True:
-        partitions = begin()
-        codes: Codes = {}
-        if partitions:
-            codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
-        if not adds or now() >= until or ErrorCode.CONCURRENT_TRANSACTIONS not in codes.values():
-            refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
-            return codes
-        await asyncio.sleep(patience.every_seconds)
+    guards = begin()
+    codes: Codes = {}
+    while guards:
+        codes = await verifier.verify(transactional_id, identity, frozenset(guards), adds=adds)
+        if not adds:
+            break
+        is_last = now() >= until
+        waits = ErrorCode.CONCURRENT_TRANSACTIONS in codes.values()
+        if waits and not is_last:
+            await asyncio.sleep(patience.every_seconds)
+        asked, guards = guards, begin()
+        ended = [
+            key
+            for key, guard in guards.items()
+            if asked.get(key) != guard and codes.get(key) is ErrorCode.NONE
+        ]
+        if not waits and not ended:
+            break
+        if is_last:
+            codes = {**codes, **dict.fromkeys(ended, ErrorCode.CONCURRENT_TRANSACTIONS)}
+            break
+    else:
+        # The transaction is open in all of these logs: somebody else has asked.
+        codes = {}
+    refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
+    return codes
 
 
 def producer_code(code: ErrorCode, version: int, *, adds: bool) -> ErrorCode:

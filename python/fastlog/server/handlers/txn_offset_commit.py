@@ -111,11 +111,11 @@ async def _verify(
     parts = parts_of(ctx)
     key, log, guard = (GROUP_METADATA_TOPIC, partition), replica.log, 0
 
-    def begin() -> frozenset[tuple[str, int]]:
+    def begin() -> dict[tuple[str, int], int]:
         nonlocal guard
         begun = log.begin_verification(*identity, -1, raises_epoch=adds)
         guard = begun or 0
-        return frozenset() if begun is None else frozenset({key})
+        return {} if begun is None else {key: begun}
 
     try:
         codes = await gate.ask(

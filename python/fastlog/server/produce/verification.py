@@ -15,6 +15,8 @@ from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastlog.coordination.transactions.state import TopicPartition
     from fastlog.native import ProducePlan
     from fastlog.native.shapes import TransactionalBatch
@@ -86,12 +88,12 @@ class Verification:
             if not number % _AT_ONCE and turns.over():
                 await turns.wait()
 
-    def _begin_again(self) -> frozenset[TopicPartition]:
+    def _begin_again(self) -> Mapping[TopicPartition, int]:
         batches, self._asked = self._asked, []
         for batch in batches:
             self.begin(batch)
-        rows = self._plan.rows
-        return frozenset((rows[row][0], rows[row][1]) for row, _, _, _ in self._asked)
+        rows, guards = self._plan.rows, self.guards
+        return {(rows[row][0], rows[row][1]): guards[row] for row, _, _, _ in self._asked}
 
 
 def identity_of(batches: list[TransactionalBatch]) -> tuple[int, int] | None:
