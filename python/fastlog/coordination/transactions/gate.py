@@ -1,8 +1,8 @@
 """A leader's way to the coordinator: may these partitions take records of this transaction (KIP-890)?
 
-CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, every 20 ms for 100 ms: the
-transaction before is being completed (Kafka: `add.partitions.to.txn.retry.backoff[.max].ms`). Other codes are
-passed on.
+CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, for 100 ms: the transaction before
+is being completed. It is asked when that is done if this broker is the coordinator, else every 20 ms (Kafka:
+`add.partitions.to.txn.retry.backoff[.max].ms`). Other codes are passed on.
 
 What the codes become for producers is in `producer_code`, for commits of offsets in `commit_code`.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fastlog.errors import ErrorCode
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.transactions.verification import Codes, Verifier
 
 _AGAIN_SECONDS: Final = 0.02
-_LOOKS: Final = 6
-"""The first one and those of 100 ms."""
+_MOST_SECONDS: Final = 0.1
 
 _FOR_PRODUCERS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
     {
@@ -49,30 +48,79 @@ _FOR_COMMITS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
 _ABORTABLE_PRODUCE_FROM: Final = 11
 _ABORTABLE_COMMIT_FROM: Final = 4
 
+Begin: TypeAlias = Callable[[], "frozenset[TopicPartition]"]
+"""Begins the verification in the logs, and says which partitions need it. It is called anew each time that
+the coordinator is asked: the marker of the transaction before ends what was begun."""
+
 
 async def ask(
-    verifier: Verifier,
-    transactional_id: str,
-    identity: Identity,
-    begin: Callable[[], frozenset[TopicPartition]],
-    *,
-    adds: bool,
+    verifier: Verifier, transactional_id: str, identity: Identity, begin: Begin, *, adds: bool
 ) -> Codes:
-    """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
+    """The coordinator's code for each partition. `adds`: those that are not in the transaction join it."""
+    if verifier.is_here(transactional_id):
+        answer: asyncio.Future[Codes] = asyncio.get_running_loop().create_future()
 
-    `begin` begins the verification in the logs, and says which partitions need it. It is called anew each
-    time that the coordinator is asked: the marker of the transaction before ends what was begun.
-    """
-    looks = _LOOKS if adds else 1
+        def then(codes: Codes) -> None:
+            if not answer.done():
+                answer.set_result(codes)
+
+        ask_here(verifier, transactional_id, identity, begin, then, adds=adds)
+        return await answer
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _MOST_SECONDS
     while True:
-        looks -= 1
         partitions = begin()
         codes: Codes = {}
         if partitions:
             codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
-        if not looks or ErrorCode.CONCURRENT_TRANSACTIONS not in codes.values():
+        if not _comes_again(codes, adds, until):
             return codes
         await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def ask_here(
+    verifier: Verifier,
+    transactional_id: str,
+    identity: Identity,
+    begin: Begin,
+    then: Callable[[Codes], None],
+    *,
+    adds: bool,
+) -> None:
+    """The same with a callback, at once or later, where this broker is the coordinator (`is_here`)."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _MOST_SECONDS
+
+    def look() -> None:
+        partitions = begin()
+        if partitions:
+            verifier.verify_here(transactional_id, identity, partitions, told, adds=adds)
+        else:
+            then({})
+
+    def told(codes: Codes) -> None:
+        if _comes_again(codes, adds, until):
+            verifier.when_settled(transactional_id, _AGAIN_SECONDS, lambda: look_again(codes))
+        else:
+            then(codes)
+
+    def look_again(codes: Codes) -> None:
+        try:
+            look()
+        except BaseException:
+            # Whoever asked must get an answer.
+            then(dict.fromkeys(codes, ErrorCode.UNKNOWN_SERVER_ERROR))
+            raise
+
+    look()
+
+
+def _comes_again(codes: Codes, adds: bool, until: float) -> bool:
+    return (
+        adds
+        and ErrorCode.CONCURRENT_TRANSACTIONS in codes.values()
+        and asyncio.get_running_loop().time() < until
+    )
 
 
 def producer_code(code: ErrorCode, version: int, *, adds: bool) -> ErrorCode:
