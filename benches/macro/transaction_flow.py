@@ -33,6 +33,8 @@ from fastlog.wire.messages.transactions import (
 )
 
 AGAIN_SECONDS: Final = 0.001
+_MORE_SECONDS: Final = 20.0
+"""For so long a load goes on in which no transaction was done in time."""
 RECORD_BYTES: Final = 100
 TOPIC: Final = "bench"
 _AGAIN: Final = frozenset(
@@ -329,7 +331,11 @@ class _Drive:
         if not self._is_measured and now >= self._measured_from:
             self._is_measured, self._measured_from = True, now
             self.run.client_cpu, self.run.broker_cpu = -time.process_time(), -self._broker_cpu()
-        if not self._is_over and now >= self._until:
+        if (
+            not self._is_over
+            and now >= self._until
+            and (self.run.latencies or now >= self._until + _MORE_SECONDS)
+        ):
             self._is_over = True
             self.run.seconds = now - self._measured_from
             self.run.client_cpu += time.process_time()
@@ -337,7 +343,7 @@ class _Drive:
         while self._later and self._later[0][0] <= now:
             producer = heapq.heappop(self._later)[2]
             producer.socket.send(producer.again())
-        assert now < self._until + 30, "transactions do not end"
+        assert now < self._until + _MORE_SECONDS + 30, "transactions do not end"
 
     def _take(self, producer: Producer, answer: bytes, now: float) -> None:
         outcome = producer.answered(answer)
