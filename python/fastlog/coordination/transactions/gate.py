@@ -1,8 +1,8 @@
 """A leader's way to the coordinator: may these partitions take records of this transaction (KIP-890)?
 
-CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, for 100 ms: the transaction before
-is being completed. It is asked when that is done if this broker is the coordinator, else every 20 ms (Kafka:
-`add.partitions.to.txn.retry.backoff[.max].ms`). Other codes are passed on.
+CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, as `Patience` says: the transaction
+before is being completed. A coordinator in this broker is asked as soon as that is done. Other codes are
+passed on.
 
 What the codes become for producers is in `producer_code`, for commits of offsets in `commit_code`.
 """
@@ -10,19 +10,18 @@ What the codes become for producers is in `producer_code`, for commits of offset
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
 from fastlog.errors import ErrorCode
 
 if TYPE_CHECKING:
+    from fastlog.config import BrokerConfig
     from fastlog.coordination.transactions.state import TopicPartition
     from fastlog.coordination.transactions.verdicts import Identity
     from fastlog.coordination.transactions.verification import Codes, Verifier
-
-_AGAIN_SECONDS: Final = 0.02
-_MOST_SECONDS: Final = 0.1
 
 _FOR_PRODUCERS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
     {
@@ -36,6 +35,7 @@ _FOR_PRODUCERS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
 )
 _FOR_COMMITS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
     {
+        ErrorCode.PRODUCER_FENCED: ErrorCode.INVALID_PRODUCER_EPOCH,
         ErrorCode.NETWORK_EXCEPTION: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
         ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
@@ -48,15 +48,42 @@ _FOR_COMMITS: Final[Mapping[ErrorCode, ErrorCode]] = MappingProxyType(
 _ABORTABLE_PRODUCE_FROM: Final = 11
 _ABORTABLE_COMMIT_FROM: Final = 4
 
+
+class Patience(NamedTuple):
+    """How often a coordinator is asked again, and until when from the first time on."""
+
+    every_seconds: float
+    """`add.partitions.to.txn.retry.backoff.ms`."""
+    seconds: float
+    """`add.partitions.to.txn.retry.backoff.max.ms`."""
+
+    @classmethod
+    def of(cls, config: BrokerConfig) -> Self:
+        """That of a broker."""
+        return cls(
+            config.add_partitions_to_txn_retry_backoff_ms / 1000,
+            config.add_partitions_to_txn_retry_backoff_max_ms / 1000,
+        )
+
+
 Begin: TypeAlias = Callable[[], "frozenset[TopicPartition]"]
 """Begins the verification in the logs, and says which partitions need it. It is called anew each time that
 the coordinator is asked: the marker of the transaction before ends what was begun."""
 
 
 async def ask(
-    verifier: Verifier, transactional_id: str, identity: Identity, begin: Begin, *, adds: bool
+    verifier: Verifier,
+    transactional_id: str,
+    identity: Identity,
+    begin: Begin,
+    *,
+    adds: bool,
+    patience: Patience,
+    refusals: Counter[ErrorCode],
 ) -> Codes:
-    """The coordinator's code for each partition. `adds`: those that are not in the transaction join it."""
+    """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
+    `refusals` counts partitions that are not in it when all was asked, by their codes.
+    """
     if verifier.is_here(transactional_id):
         answer: asyncio.Future[Codes] = asyncio.get_running_loop().create_future()
 
@@ -64,18 +91,27 @@ async def ask(
             if not answer.done():
                 answer.set_result(codes)
 
-        ask_here(verifier, transactional_id, identity, begin, then, adds=adds)
+        ask_here(
+            verifier,
+            transactional_id,
+            identity,
+            begin,
+            then,
+            adds=adds,
+            patience=patience,
+            refusals=refusals,
+        )
         return await answer
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _MOST_SECONDS
+    until = asyncio.get_running_loop().time() + patience.seconds
     while True:
         partitions = begin()
         codes: Codes = {}
         if partitions:
             codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
         if not _comes_again(codes, adds, until):
+            refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
             return codes
-        await asyncio.sleep(_AGAIN_SECONDS)
+        await asyncio.sleep(patience.every_seconds)
 
 
 def ask_here(
@@ -86,10 +122,11 @@ def ask_here(
     then: Callable[[Codes], None],
     *,
     adds: bool,
+    patience: Patience,
+    refusals: Counter[ErrorCode],
 ) -> None:
     """The same with a callback, at once or later, where this broker is the coordinator (`is_here`)."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _MOST_SECONDS
+    until = asyncio.get_running_loop().time() + patience.seconds
 
     def look() -> None:
         partitions = begin()
@@ -100,9 +137,12 @@ def ask_here(
 
     def told(codes: Codes) -> None:
         if _comes_again(codes, adds, until):
-            verifier.when_settled(transactional_id, _AGAIN_SECONDS, lambda: look_again(codes))
-        else:
-            then(codes)
+            verifier.when_settled(transactional_id, patience.every_seconds, lambda: look_again(codes))
+            return
+        for code in codes.values():
+            if code is not ErrorCode.NONE:
+                refusals[code] += 1
+        then(codes)
 
     def look_again(codes: Codes) -> None:
         try:

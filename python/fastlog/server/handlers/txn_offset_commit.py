@@ -74,8 +74,8 @@ def handle(
     found = at_once(_sort(ctx, request))
     groups = ctx.broker.groups.transactional
     error, partition = groups.place(request.group_id)
-    verifier, name = parts_of(ctx).verifier, request.transactional_id
-    if error or not found.offsets or not verifier.is_here(name):
+    parts, name = parts_of(ctx), request.transactional_id
+    if error or not found.offsets or not parts.verifier.is_here(name):
         return _finished(ctx, request, found)
     gateway = _Gateway(ctx, request, partition)
     if not gateway.has_to_ask:
@@ -95,7 +95,16 @@ def handle(
         producer = *gateway.identity, gateway.guard
         groups.begin(request.group_id, _committer(request), producer, found.offsets, then, found.weight)
 
-    gate.ask_here(verifier, name, gateway.identity, gateway.begin, verified, adds=gateway.adds)
+    gate.ask_here(
+        parts.verifier,
+        name,
+        gateway.identity,
+        gateway.begin,
+        verified,
+        adds=gateway.adds,
+        patience=gate.Patience.of(ctx.broker.config),
+        refusals=parts.refusals,
+    )
     return None
 
 
@@ -212,8 +221,16 @@ async def _verify(
     gateway = _Gateway(ctx, request, partition)
     if not gateway.has_to_ask:
         return ErrorCode.NONE, None
-    verifier, name = parts_of(ctx).verifier, request.transactional_id
-    codes = await gate.ask(verifier, name, gateway.identity, gateway.begin, adds=gateway.adds)
+    parts, name = parts_of(ctx), request.transactional_id
+    codes = await gate.ask(
+        parts.verifier,
+        name,
+        gateway.identity,
+        gateway.begin,
+        adds=gateway.adds,
+        patience=gate.Patience.of(ctx.broker.config),
+        refusals=parts.refusals,
+    )
     return gateway.code(codes), gateway.guard
 
 

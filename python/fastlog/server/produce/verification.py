@@ -79,7 +79,16 @@ class Verification:
             then()
 
         self._is_fresh = True
-        gate.ask_here(made.verifier, self._id, identity, self._begin_again, told, adds=self._adds)
+        gate.ask_here(
+            made.verifier,
+            self._id,
+            identity,
+            self._begin_again,
+            told,
+            adds=self._adds,
+            patience=gate.Patience.of(self._broker.config),
+            refusals=made.refusals,
+        )
         return True
 
     async def ask(self, identity: tuple[int, int]) -> None:
@@ -87,9 +96,16 @@ class Verification:
         transactions = self._broker.transactions
         if transactions is None:
             raise RuntimeError("there are no transactions")
-        verifier = (await transactions.get()).verifier
-        turns = self._broker.turns
-        codes = await gate.ask(verifier, self._id, identity, self._begin_again, adds=self._adds)
+        parts, turns = await transactions.get(), self._broker.turns
+        codes = await gate.ask(
+            parts.verifier,
+            self._id,
+            identity,
+            self._begin_again,
+            adds=self._adds,
+            patience=gate.Patience.of(self._broker.config),
+            refusals=parts.refusals,
+        )
         for first in range(0, len(self._asked), _AT_ONCE):
             self._refuse(codes, self._asked[first : first + _AT_ONCE])
             if turns.over():
