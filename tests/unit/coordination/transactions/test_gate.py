@@ -29,6 +29,10 @@ class Logs:
         """What is not open yet."""
         return dict(self.guards)
 
+    def is_here(self, _: str) -> bool:
+        """Another broker is the coordinator."""
+        return False
+
     async def verify(
         self,
         transactional_id: str,
