@@ -112,9 +112,11 @@ class Connection(asyncio.BufferedProtocol):
     def decode(self, api: ApiKey, version: int, frame: Frame) -> Response:
         """The message in an answer's frame. Raises BadResponse and closes the connection when it is none."""
         try:
-            return decode_response(api, version, frame)[1]
+            correlation_id, answer = decode_response(api, version, frame)
         except WireError as error:
             raise self._unreadable(api, version, error) from error
+        answer.origin = (self.address, correlation_id)
+        return answer
 
     def body(self, api: ApiKey, version: int, frame: Frame) -> memoryview:
         """What follows the header in an answer's frame. Raises BadResponse as `decode`."""
