@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from fastlog.client.bootstrap import parse_servers
+from fastlog.client.client_config import ClientConfig
 from fastlog.client.coordinators import GROUP, TRANSACTION, Coordinators
 from fastlog.client.deadline import Deadline
 from fastlog.client.error_codes import error_codes
@@ -42,7 +43,7 @@ class Cluster:
         self,
         bootstrap_servers: str | Sequence[str],
         *,
-        client_id: str = "fastlog-cli",
+        client_id: str = "fastlog",
         timeout_ms: int = 30_000,
     ) -> None:
         self._seeds = parse_servers(bootstrap_servers)
@@ -53,9 +54,18 @@ class Cluster:
         self._coordinators = Coordinators(self._any_link)
         self.cluster_id: str | None = None
 
+    @classmethod
+    def of(cls, config: ClientConfig) -> Self:
+        """The cluster that a client's options name; to be opened."""
+        return cls(config.bootstrap_servers, client_id=config.client_id, timeout_ms=config.request_timeout_ms)
+
+    async def open(self) -> None:
+        """Asks the bootstrap servers; may be tried again. Raises Unreachable."""
+        await self._bootstrap(Deadline.after(self._timeout_ms / 1000))
+
     async def __aenter__(self) -> Self:
         try:
-            await self._bootstrap(Deadline.after(self._timeout_ms / 1000))
+            await self.open()
         except BaseException:
             await self.close()
             raise
@@ -192,6 +202,7 @@ class Cluster:
         lowest: int = 0,
         highest: int | None = None,
         repeat: bool = True,
+        lane: str = "",
         timeout_ms: int | None = None,
     ) -> R:
         """Sends `body` to the coordinator of a group (or transactional id, by `key_type`).
@@ -204,7 +215,7 @@ class Cluster:
             node = await self._coordinator(group_id, key_type, deadline)
             try:
                 found = await self._send(
-                    body, answer, node, deadline, lowest, highest, repeat=repeat, tries=1
+                    body, answer, node, deadline, lowest, highest, repeat=repeat, lane=lane, tries=1
                 )
             except ConnectionFailed as error:
                 # It may be gone for good: ask again who coordinates, instead of that broker again.
