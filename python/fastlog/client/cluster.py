@@ -18,6 +18,7 @@ from fastlog.client.error_codes import error_codes
 from fastlog.client.errors import ClientError, ConnectionFailed, RequestTimedOut, Unreachable
 from fastlog.client.links import LinkPool
 from fastlog.client.metadata import BrokerNode, ClusterMetadata
+from fastlog.client.security import PLAINTEXT, Security, security_of
 from fastlog.errors import ErrorCode
 from fastlog.net.link import Link
 from fastlog.net.opening import format_address
@@ -27,6 +28,9 @@ from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 R = TypeVar("R", bound=Response)
 
 _TRIES_OF_AN_UNKNOWN_ADDRESS: Final = 5
+_NOT_LET_IN: Final = frozenset(
+    {ErrorCode.SASL_AUTHENTICATION_FAILED, ErrorCode.UNSUPPORTED_SASL_MECHANISM, ErrorCode.ILLEGAL_SASL_STATE}
+)
 _COORDINATOR_MOVED: Final = frozenset({ErrorCode.NOT_COORDINATOR, ErrorCode.COORDINATOR_NOT_AVAILABLE})
 _COORDINATOR_LOADS: Final = frozenset({ErrorCode.COORDINATOR_LOAD_IN_PROGRESS})
 
@@ -45,9 +49,10 @@ class Cluster:
         *,
         client_id: str = "fastlog",
         timeout_ms: int = 30_000,
+        security: Security = PLAINTEXT,
     ) -> None:
-        self._seeds = parse_servers(bootstrap_servers)
-        self._pool = LinkPool(client_id)
+        self._seeds = parse_servers(bootstrap_servers, security.protocol)
+        self._pool = LinkPool(client_id, security)
         self._timeout_ms = timeout_ms
         self._brokers: dict[int, BrokerNode] = {}
         self._controller = -1
@@ -57,7 +62,12 @@ class Cluster:
     @classmethod
     def of(cls, config: ClientConfig) -> Self:
         """The cluster that a client's options name; to be opened."""
-        return cls(config.bootstrap_servers, client_id=config.client_id, timeout_ms=config.request_timeout_ms)
+        return cls(
+            config.bootstrap_servers,
+            client_id=config.client_id,
+            timeout_ms=config.request_timeout_ms,
+            security=security_of(config),
+        )
 
     async def open(self) -> None:
         """Asks the bootstrap servers; may be tried again. Raises Unreachable."""
@@ -256,6 +266,8 @@ class Cluster:
                     await link.call(MetadataRequest(topics=[]), MetadataResponse, timeout=deadline.remaining)
                 )
             except ClientError as error:
+                if error.code in _NOT_LET_IN:
+                    raise
                 problems.append(str(error))
             else:
                 return

@@ -30,10 +30,11 @@ _ELSEWHERE: Final = {
     "ssl.ca.location": "ssl.cafile",
     "ssl.certificate.location": "ssl.certfile",
     "ssl.key.location": "ssl.keyfile",
-    "sasl.username": "sasl.plain.username",
-    "sasl.password": "sasl.plain.password",
+    "sasl.plain.username": "sasl.username",
+    "sasl.plain.password": "sasl.password",
+    "sasl.mechanisms": "sasl.mechanism",
 }
-"""What librdkafka calls it."""
+"""What librdkafka and kafka-python call it."""
 _TRUE_FALSE: Final = {"true": True, "false": False}
 
 

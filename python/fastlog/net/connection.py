@@ -41,7 +41,8 @@ class Connection(asyncio.BufferedProtocol):
             address, client_id, max_frame_bytes=max_frame_bytes, max_in_flight=max_in_flight
         )
         self._loop = asyncio.get_running_loop()
-        self._decrypted = bytearray(_TLS_RECORD) if is_encrypted else None
+        # A view: asyncio reads into slices of it, and a slice of a bytearray is a copy.
+        self._decrypted = memoryview(bytearray(_TLS_RECORD)) if is_encrypted else None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._for_room: deque[asyncio.Future[None]] = deque()
@@ -142,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
         """The socket is connected."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def get_buffer(self, sizehint: int) -> FrameReader | bytearray:
+    def get_buffer(self, sizehint: int) -> FrameReader | memoryview:
         """Where the next bytes go."""
         return self._pipeline.buffer if self._decrypted is None else self._decrypted
 

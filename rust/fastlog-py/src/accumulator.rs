@@ -6,18 +6,17 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastlog_core::batch::HEADER_SIZE;
 use fastlog_core::partitioner;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyList, PyString};
 
 use crate::buffers::ReadBuffer;
 use crate::errors::IntoPyResult;
+use crate::payload::{Header, Payload, headers_of, now_ms};
 use crate::producing::{Delivery, RecordBatch};
 
 create_exception!(
@@ -32,8 +31,6 @@ create_exception!(
 pub fn murmur2(data: ReadBuffer) -> u32 {
     partitioner::murmur2(data.as_bytes())
 }
-
-type Header = (PyBackedStr, Option<PyBackedBytes>);
 
 /// Bytes of most that a record takes beside its key, value and headers.
 const RECORD_OVERHEAD: usize = 21;
@@ -483,63 +480,4 @@ impl Accumulator {
     fn used(&self) -> usize {
         self.lock().used
     }
-}
-
-/// A key or a value.
-enum Payload<'py> {
-    Null,
-    Bytes(Bound<'py, PyBytes>),
-    Buffer(ReadBuffer),
-}
-
-impl<'py> Payload<'py> {
-    #[inline]
-    fn of(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Self> {
-        if let Ok(bytes) = object.cast::<PyBytes>() {
-            return Ok(Self::Bytes(bytes.clone()));
-        }
-        if object.is_none() {
-            return Ok(Self::Null);
-        }
-        object.extract::<ReadBuffer>().map(Self::Buffer).map_err(|_| {
-            let kind = object
-                .get_type()
-                .name()
-                .map_or_else(|_| "?".to_owned(), |name| name.to_string());
-            PyTypeError::new_err(format!("{what} must be bytes-like or None, not {kind}"))
-        })
-    }
-
-    #[inline]
-    fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Null => None,
-            Self::Bytes(bytes) => Some(bytes.as_bytes()),
-            Self::Buffer(buffer) => Some(buffer.as_bytes()),
-        }
-    }
-}
-
-fn headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Header>> {
-    if headers.is_none() {
-        return Ok(Vec::new());
-    }
-    let pairs = match headers.cast::<PyDict>() {
-        Ok(dict) => dict.items().into_any(),
-        Err(_) => headers.clone(),
-    };
-    let wrong =
-        || PyTypeError::new_err("headers must be pairs of a str and bytes or None, or a dict of them");
-    pairs
-        .try_iter()
-        .map_err(|_| wrong())?
-        .map(|pair| pair?.extract::<Header>().map_err(|_| wrong()))
-        .collect()
-}
-
-fn now_ms() -> PyResult<i64> {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map(|since| since.as_millis() as i64)
-        .map_err(|_| PyValueError::new_err("the clock is before 1970"))
 }

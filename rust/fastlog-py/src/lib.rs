@@ -23,6 +23,7 @@ mod frame;
 mod inspect;
 mod log;
 mod memory;
+mod payload;
 mod plan;
 mod producing;
 mod sending;
