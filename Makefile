@@ -9,7 +9,7 @@ EXTENSION := python/fastlog/native/_core.abi3.so
 # The tests wait for brokers and timers more than they compute: one process more than there are cores.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: run cluster build test test-fast test-trees test-rust test-python lint format bench chaos wheel fuzz clean
+.PHONY: run cluster build test test-fast test-trees test-rust test-python lint format bench chaos ecosystem wheel fuzz clean
 
 run: build  ## build all and start a broker on 127.0.0.1:9092
 	$(BIN)/fastlog-broker
@@ -69,6 +69,7 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	$(BIN)/python -m benches.macro.against_kafka
 	$(BIN)/python -m benches.macro.groups
 	$(BIN)/python -m benches.macro.rebalances
+	$(BIN)/python -m benches.macro.transactions
 	$(BIN)/python -m benches.macro.compaction
 	$(BIN)/python -m benches.macro.metrics
 	$(BIN)/python -m benches.macro.partitions
@@ -77,10 +78,15 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	$(BIN)/python -m benches.macro.replicated --clusters 'fastlog*3' 'kafka*3'
 	$(BIN)/python -m benches.macro.cluster_scale --clusters 'fastlog*3' 'kafka*3'
 
-chaos: build  ## a group under churn, what is seen of guards that are gone, half an hour of a cluster under kills
+chaos: build  ## a group under churn, what is seen of guards that are gone, hours of brokers and clusters under kills
 	$(BIN)/python -m tests.chaos
-	$(BIN)/python -m pytest tests/cluster/test_without_guards.py -p no:benchmark -q
+	$(BIN)/python -m pytest tests/cluster/test_without_guards.py tests/chaos/transactions/test_guards.py -p no:benchmark -q
 	$(BIN)/python -m tests.cluster.chaos --minutes 30
+	$(BIN)/python -m tests.chaos.transactions --minutes 60
+	$(BIN)/python -m tests.chaos.transactions --cluster --minutes 30
+
+ecosystem: build  ## all versions of what runs against the broker, also against brokers that lose and make up records
+	FASTLOG_CLUSTER=full $(BIN)/python -m pytest tests/compat -m whole -p no:benchmark -q
 
 FUZZ_TARGETS ?= batch frame index plan reply
 FUZZ_SECONDS ?= 3600

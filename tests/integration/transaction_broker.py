@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,15 @@ class HeldMarkers:
         """What the next partitions are answered with; NONE when there is none."""
         self._open: asyncio.Event | None = None
 
-    async def write(self, marker: Marker) -> Outcomes:
+    async def write(self, markers: Sequence[Marker]) -> list[Outcomes]:
         """See `MarkerWriter`."""
         if self._open is not None:
             await self._open.wait()
-        self.written.append(marker)
-        return {key: self.codes.pop(0) if self.codes else ErrorCode.NONE for key in marker.partitions}
+        self.written += markers
+        return [
+            {key: self.codes.pop(0) if self.codes else ErrorCode.NONE for key in marker.partitions}
+            for marker in markers
+        ]
 
     async def hold(self) -> None:
         """Markers wait from now on."""
@@ -87,10 +90,12 @@ class TransactionBroker(RunningBroker):
 class Producer:
     """Asks about one transactional id, over one connection."""
 
-    def __init__(self, client: RawClient, name: str) -> None:
+    def __init__(self, client: RawClient, name: str, *, finds: bool = True) -> None:
         self.client = client
         self.name = name
-        self.client.ask(FindCoordinatorRequest(key_type=1, coordinator_keys=[name]), 4)
+        if finds:
+            # Who asks for a coordinator has its topic made.
+            self.client.ask(FindCoordinatorRequest(key_type=1, coordinator_keys=[name]), 4)
 
     def init(
         self, identity: tuple[int, int] = (-1, -1), *, timeout_ms: int = 60_000, version: int = 4

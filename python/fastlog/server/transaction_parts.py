@@ -5,8 +5,9 @@ Whoever imports it imports all that transactions take: that is for a thread (`se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.features import TRANSACTION_VERSION
 from fastlog.coordination.transactions.completions import MarkerTarget, MarkerWriter
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from fastlog.server.requests.context import BrokerServices
     from fastlog.server.transactions import MakeMarkerWriter
 
+PATIENCE_SECONDS: Final = 0.02
+"""Clients that are told CONCURRENT_TRANSACTIONS come again after so long."""
+
 __all__ = ["LeaderMarkers", "TransactionParts", "transaction_parts"]
 
 
@@ -34,6 +38,8 @@ class TransactionParts:
     """What Produce and TxnOffsetCommit ask before they take what is transactional."""
     writer: MarkerWriter
     """Who writes markers to the partitions that this broker leads."""
+    refusals: Counter[ErrorCode] = field(default_factory=Counter)
+    """Partitions that were found to be in no transaction, or could not be asked for, by code."""
 
     async def close(self) -> None:
         """Ends all of it."""
@@ -75,6 +81,7 @@ def transaction_parts(
         tasks=tasks,
         target_of=target_of,
         missing_topics=missing_topics,
+        patience=PATIENCE_SECONDS,
         level=lambda: view.features.get(TRANSACTION_VERSION.name, 0),
     )
     verifier = CoordinatorVerifier(node_id=node_id, view=view, service=service, address=address)

@@ -54,6 +54,7 @@ class FakeLog:
     retention_limits: list[int | None] = field(default_factory=list)
     producers: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
     fail_on: dict[str, FastlogNativeError] = field(default_factory=dict)
+    has_deleted: bool = True
 
     def __post_init__(self) -> None:
         file = Path(self.path) / LOG_FILE
@@ -96,6 +97,9 @@ class FakeLog:
     def close(self) -> None:
         self._do("close")
         self.closed = True
+
+    def recall_unreplicated(self, high_watermark: int) -> None:
+        self._do(f"recall_unreplicated {high_watermark}")
 
     def apply_retention(self, now_ms: int, max_offset: int | None = None) -> int:
         self._do("apply_retention")
