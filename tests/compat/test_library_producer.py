@@ -119,6 +119,22 @@ async def test_transactions_are_all_or_nothing(servers: str) -> None:
     assert seen > {b"0", b"1", b"2"}
 
 
+async def test_what_waits_for_its_topic_belongs_to_the_transaction(servers: str) -> None:
+    async with AsyncProducer(servers, transactional_id="waits", max_block_ms=20_000) as producer:
+        async with producer.transaction():
+            for number in range(20):
+                producer.send("not-there-before", b"%d" % number, partition=0)
+        await producer.begin_transaction()
+        producer.send("not-there-before", b"lost", partition=0)
+        refused = producer.send("not-there-before", b"nowhere", partition=99)
+        with pytest.raises(errors.UnknownTopicOrPartition):
+            await producer.commit_transaction()
+        assert refused.done()
+        await producer.abort_transaction()
+    found = [message.value() for message in read(servers, "not-there-before")]
+    assert found == [b"%d" % number for number in range(20)]
+
+
 async def test_offsets_are_committed_with_the_transaction_or_not_at_all(servers: str) -> None:
     name = TopicPartition("positions", 1)
 

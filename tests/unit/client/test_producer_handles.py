@@ -320,3 +320,23 @@ async def test_an_unknown_topic_holds_up_nobody_else() -> None:
         assert not lost.done()
         with pytest.raises(UnknownTopicOrPartition):
             await lost
+
+
+async def test_what_waits_when_the_producer_is_closed_is_sent() -> None:
+    async with FakeLogBroker() as broker:
+        async with AsyncProducer(broker.address) as producer:
+            for number in range(10):
+                producer.send("t", b"%d" % number)  # the topic is not known yet
+        assert broker.logs[0].values() == [b"%d" % number for number in range(10)]
+
+
+async def test_what_is_refused_unseen_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with SlowBroker() as broker, AsyncProducer(broker.address, linger_ms=60_000) as producer:
+        producer.send("t", b"v", partition=9)
+        with caplog.at_level(logging.WARNING, "fastlog.client"):
+            await until(lambda: caplog.records)
+        broker.gate.set()
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "1 records are not sent, and nobody waits for them: topic 't' has no"
+    )

@@ -91,6 +91,7 @@ class ProducerEngine:
             known=self._register,
             block=self.accumulator.block,
             hurry=self._hurry,
+            refused=self._refused,
             max_block_ms=config.max_block_ms,
             most=config.buffer_memory,
         )
@@ -140,6 +141,9 @@ class ProducerEngine:
         """Flushes (unless told not to) and stops. May be called more than once."""
         if self._closed:
             return
+        if flush:
+            # What waits for its topic or for room was given before.
+            await self.line.drained()
         self.accumulator.shut(True)
         try:
             if self.transactions is not None:
@@ -341,6 +345,10 @@ class ProducerEngine:
             led = [partition.index for partition in topic.partitions if partition.leader >= 0]
             available = led or [partition.index for partition in topic.partitions]
             self.accumulator.set_topic(topic.name, len(topic.partitions), available)
+
+    def _refused(self, error: BaseException) -> None:
+        if self.transactions is not None:
+            self.transactions.refused(error)
 
     def _released(self, size: int) -> None:
         self.accumulator.release(size)

@@ -126,6 +126,14 @@ class Transactions:
             return ClientError(ErrorCode.TRANSACTION_ABORTABLE, text)
         return RuntimeError("no transaction is open: begin one before the first send")
 
+    def refused(self, error: BaseException) -> None:
+        """A record did not even get into a batch: without it the transaction is not what it should be."""
+        if self._state in ("open", "ending"):
+            known = error if isinstance(error, ClientError) else None
+            self._fail(
+                known or ClientError(ErrorCode.OPERATION_NOT_ATTEMPTED, f"a record was refused: {error}")
+            )
+
     async def init(self) -> None:
         """Gets an identity, and ends what a producer of the same id has left open. Raises ClientError."""
         self._check("new", "ready")
@@ -147,10 +155,11 @@ class Transactions:
         the transaction has to be aborted.
         """
         self._check("open", "failed")
+        # What waits for its topic or for room belongs to the transaction.
+        await self._line.drained()
         self._accumulator.shut(True)
         if self._error is None:
             self._state = "ending"
-            await self._line.drained()
             await self._sender.settled()
         if self._error is not None:
             if self._state != "fatal":

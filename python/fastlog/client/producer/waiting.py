@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.client.errors import ClientError, RequestTimedOut
@@ -36,6 +37,7 @@ Outgoing = tuple[
 """What `Accumulator.send` takes: topic, value, key, headers, partition, time, callback."""
 
 _AT_A_TIME: Final = 200
+_LOG: Final = logging.getLogger("fastlog.client")
 
 
 class WaitingRecord:
@@ -132,6 +134,7 @@ class Line:
         known: Callable[[str], None],
         block: Callable[[bool], None],
         hurry: Callable[[int], None],
+        refused: Callable[[BaseException], None],
         max_block_ms: int,
         most: int,
     ) -> None:
@@ -142,6 +145,7 @@ class Line:
         self._known = known
         self._block = block
         self._hurry = hurry
+        self._refused = refused
         self._max_block_ms = max_block_ms
         self._most = most
         self._size = 0
@@ -197,10 +201,9 @@ class Line:
         await asyncio.gather(*tasks, return_exceptions=True)
         waiting = [record for queue in self._for_topic.values() for record in queue]
         self._for_topic.clear()
-        for record in (*waiting, *self._for_room):
-            self._gone(record)
-            record.refuse(error)
+        waiting += self._for_room
         self._for_room.clear()
+        self._refuse(waiting, error)
 
     # -- inside --------------------
 
@@ -211,9 +214,7 @@ class Line:
             await self._topics.get(topic, timeout_ms=self._max_block_ms)
         except Exception as error:  # noqa: BLE001 - whoever sent is told
             del self._for_topic[topic]
-            for record in queue:
-                self._gone(record)
-                record.refuse(error)
+            self._refuse(queue, error)
         else:
             del self._for_topic[topic]
             # First, so that nobody overtakes.
@@ -245,10 +246,8 @@ class Line:
                     self._hurry(1)
                 await self._wait(head)
         except Exception as error:  # noqa: BLE001 - the cluster cannot be reached
-            refused, self._for_room = self._for_room, deque()
-            for record in refused:
-                self._gone(record)
-                record.refuse(error)
+            waiting, self._for_room = self._for_room, deque()
+            self._refuse(waiting, error)
         finally:
             if hurries:
                 self._hurry(-1)
@@ -266,9 +265,7 @@ class Line:
         except NotYet:
             return False
         except Exception as error:  # noqa: BLE001 - of this record
-            self._for_room.popleft()
-            self._gone(head)
-            head.refuse(error)
+            self._refuse([self._for_room.popleft()], error)
         else:
             self._for_room.popleft()
             self._gone(head)
@@ -290,10 +287,19 @@ class Line:
             async with asyncio.timeout(max(left, 0)):
                 await self._room.wait()
         except TimeoutError:
-            self._for_room.popleft()
-            self._gone(head)
             text = f"no room in the buffer within max_block_ms={self._max_block_ms}"
-            head.refuse(RequestTimedOut(text))
+            self._refuse([self._for_room.popleft()], RequestTimedOut(text))
+
+    def _refuse(self, records: Collection[WaitingRecord], error: BaseException) -> None:
+        """These will not be sent."""
+        unseen = sum(not (record.admitted.asked or record.record[6]) for record in records)
+        if unseen:
+            _LOG.warning("%d records are not sent, and nobody waits for them: %s", unseen, error)
+        if records:
+            self._refused(error)
+        for record in records:
+            self._gone(record)
+            record.refuse(error)
 
     def _gone(self, waiting: WaitingRecord) -> None:
         self._size -= len(waiting.record[1] or b"") + len(waiting.record[2] or b"")
