@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from fastlog.client import ClientError, Cluster, TopicPartition
-from fastlog.client.consumer import BEGINNING, Consumer, ConsumerConfig
-from fastlog.client.producer import Producer, ProducerConfig, RecordMetadata
+from fastlog.client.consumer import BEGINNING, Reader, ReaderConfig
+from fastlog.client.producer import AsyncProducer, Delivery
 
 __all__ = ["Meter", "Traffic"]
 
@@ -80,8 +80,9 @@ class Traffic:
         number, owed = 0, 0.0
         last = time.monotonic()
         async with (
-            Cluster(self._servers, client_id="producer") as cluster,
-            Producer(cluster, ProducerConfig(linger_ms=5, request_timeout_ms=10_000)) as producer,
+            AsyncProducer(
+                self._servers, client_id="producer", linger_ms=5, request_timeout_ms=10_000
+            ) as producer,
         ):
             while True:
                 await asyncio.sleep(_TICK)
@@ -93,7 +94,7 @@ class Traffic:
                     owed -= 1
                     number += 1
                     try:
-                        delivery = await producer.send(
+                        delivery = await producer.enqueue(
                             self._topic, b"%012d" % number, key=b"%d" % (number % 997)
                         )
                     except ClientError as error:
@@ -102,9 +103,7 @@ class Traffic:
                     else:
                         delivery.add_done_callback(self._delivered)
 
-    def _delivered(self, delivery: asyncio.Future[RecordMetadata]) -> None:
-        if delivery.cancelled():
-            return
+    def _delivered(self, delivery: Delivery) -> None:
         error = delivery.exception()
         if error is None:
             self.acked.add(time.monotonic())
@@ -113,13 +112,11 @@ class Traffic:
             self.trouble = str(error)
 
     async def _read(self, partitions: int) -> None:
-        config = ConsumerConfig(
-            auto_offset_reset="earliest", request_timeout_ms=10_000, retry_timeout_ms=None
-        )
+        config = ReaderConfig(auto_offset_reset="earliest", request_timeout_ms=10_000, retry_timeout_ms=None)
         names = [TopicPartition(self._topic, index) for index in range(partitions)]
         async with (
             Cluster(self._servers, client_id="consumer") as cluster,
-            Consumer(cluster, config) as consumer,
+            Reader(cluster, config) as consumer,
         ):
             await consumer.assign(dict.fromkeys(names, BEGINNING))
             while True:

@@ -11,10 +11,10 @@ import pytest
 from confluent_kafka import Producer as ConfluentProducer
 
 from fastlog.client import Cluster
-from fastlog.client.consumer import BEGINNING, END, Consumer
+from fastlog.client.consumer import BEGINNING, END, Reader
 from fastlog.client.metadata import TopicPartition
 from fastlog.client.partitioner import partition_of_key
-from fastlog.client.producer import Producer, ProducerConfig
+from fastlog.client.producer import AsyncProducer, ProducerConfig
 from tests.compat.client_programs import CODECS
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.cli import fastlog
@@ -93,7 +93,7 @@ async def test_reads_what_kcat_sent_and_puts_keys_into_the_same_partitions(peer:
     # librdkafka's own default for keys is another hash; this one is the Java client's.
     how = ["-K", ":", "-z", codec, "-X", "topic.partitioner=murmur2_random"]
     run_kcat(peer, "-P", "-t", topic, *how, stdin=LINES)
-    async with Cluster(peer.bootstrap) as cluster, Consumer(cluster) as consumer:
+    async with Cluster(peer.bootstrap) as cluster, Reader(cluster) as consumer:
         await consumer.assign({TopicPartition(topic, index): BEGINNING for index in range(3)}, until=END)
         got = [record async for record in consumer]
     assert sorted(b"%s:%s" % (record.key, record.value) for record in got) == sorted(LINES.splitlines())
@@ -107,11 +107,10 @@ async def test_nulls_headers_large_records_and_times_come_back_as_they_were(peer
     topic = f"dataset-{codec}"
     sent = list(records(300, start=19_800))
     async with Cluster(peer.bootstrap) as cluster:
-        async with Producer(
-            cluster, ProducerConfig(compression_type=codec, max_request_size=1 << 21)
-        ) as producer:
+        config = ProducerConfig(compression_type=codec, max_request_size=1 << 21)
+        async with AsyncProducer.of(config, cluster) as producer:
             for item in sent:
-                await producer.send(
+                await producer.enqueue(
                     topic,
                     item.value,
                     key=item.key,
@@ -119,7 +118,7 @@ async def test_nulls_headers_large_records_and_times_come_back_as_they_were(peer
                     timestamp_ms=item.timestamp,
                     partition=0,
                 )
-        async with Consumer(cluster) as consumer:
+        async with Reader(cluster) as consumer:
             await consumer.assign({TopicPartition(topic, 0): BEGINNING}, until=END)
             got = [record async for record in consumer]
     assert [Record(item.timestamp, item.key, item.value, item.headers) for item in got] == sent
@@ -152,11 +151,9 @@ async def test_positions_mean_what_they_mean_to_kcat(peer: Peer, ours: list[str]
     async with Cluster(peer.bootstrap) as cluster:
         metadata = await cluster.metadata([topic])
         if not metadata.topics[topic].partitions:
-            async with Producer(cluster, ProducerConfig(batch_size=200)) as producer:
+            async with AsyncProducer.of(ProducerConfig(batch_size=200), cluster) as producer:
                 for number in range(10):
-                    await producer.send(
-                        topic, b"%d" % number, partition=0, timestamp_ms=1_700_000_000_000 + number
-                    )
+                    producer.send(topic, b"%d" % number, partition=0, timestamp_ms=1_700_000_000_000 + number)
     here = ["consume", topic, "-p", "0", "-f", r"%o %T %s\n", *ours]
     if not any("e@" in text for text in ours):
         here.append("-e")

@@ -5,7 +5,7 @@
     async with Cluster("127.0.0.1:9092") as cluster:
         answer = await cluster.request(DescribeClusterRequest(), DescribeClusterResponse)
 
-Connections are plain TCP so far. Where TLS and SASL will plug in is said in `fastlog.net.link`.
+With TLS and SASL it takes a `Security` (`fastlog.client.security`).
 """
 
 from fastlog.client.cluster import Cluster

@@ -12,8 +12,8 @@ DEFAULT_PORT: Final = 9092
 _KEY: Final = "bootstrap.servers"
 
 
-def parse_servers(servers: str | Sequence[str]) -> list[tuple[str, int]]:
-    """(host, port) of each address; a missing port is 9092. `PLAINTEXT://` in front is dropped.
+def parse_servers(servers: str | Sequence[str], protocol: str = "PLAINTEXT") -> list[tuple[str, int]]:
+    """(host, port) of each address; a missing port is 9092. The protocol may stand in front (`SSL://`).
 
     Raises ConfigError.
     """
@@ -22,18 +22,18 @@ def parse_servers(servers: str | Sequence[str]) -> list[tuple[str, int]]:
         if isinstance(servers, str)
         else [part for item in servers for part in item.split(",")]
     )
-    found = [_parse(text.strip()) for text in texts if text.strip()]
+    found = [_parse(text.strip(), protocol) for text in texts if text.strip()]
     if not found:
         raise ConfigError(_KEY, "no address is given; expected host:port")
     return list(dict.fromkeys(found))
 
 
-def _parse(text: str) -> tuple[str, int]:
+def _parse(text: str, protocol: str) -> tuple[str, int]:
     rest = text
     if "://" in text:
         scheme, _, rest = text.partition("://")
-        if scheme.upper() != "PLAINTEXT":
-            raise ConfigError(_KEY, f"{text!r}: only PLAINTEXT connections are supported so far")
+        if scheme.upper() != protocol:
+            raise ConfigError(_KEY, f"{text!r}: the client's security.protocol is {protocol}")
     if rest.startswith("["):
         host, _, tail = rest[1:].partition("]")
         port = tail.removeprefix(":")

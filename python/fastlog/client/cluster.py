@@ -11,12 +11,14 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from fastlog.client.bootstrap import parse_servers
+from fastlog.client.client_config import ClientConfig
 from fastlog.client.coordinators import GROUP, TRANSACTION, Coordinators
 from fastlog.client.deadline import Deadline
 from fastlog.client.error_codes import error_codes
 from fastlog.client.errors import ClientError, ConnectionFailed, RequestTimedOut, Unreachable
 from fastlog.client.links import LinkPool
 from fastlog.client.metadata import BrokerNode, ClusterMetadata
+from fastlog.client.security import PLAINTEXT, Security, security_of
 from fastlog.errors import ErrorCode
 from fastlog.net.link import Link
 from fastlog.net.opening import format_address
@@ -26,6 +28,9 @@ from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 R = TypeVar("R", bound=Response)
 
 _TRIES_OF_AN_UNKNOWN_ADDRESS: Final = 5
+_NOT_LET_IN: Final = frozenset(
+    {ErrorCode.SASL_AUTHENTICATION_FAILED, ErrorCode.UNSUPPORTED_SASL_MECHANISM, ErrorCode.ILLEGAL_SASL_STATE}
+)
 _COORDINATOR_MOVED: Final = frozenset({ErrorCode.NOT_COORDINATOR, ErrorCode.COORDINATOR_NOT_AVAILABLE})
 _COORDINATOR_LOADS: Final = frozenset({ErrorCode.COORDINATOR_LOAD_IN_PROGRESS})
 
@@ -42,20 +47,35 @@ class Cluster:
         self,
         bootstrap_servers: str | Sequence[str],
         *,
-        client_id: str = "fastlog-cli",
+        client_id: str = "fastlog",
         timeout_ms: int = 30_000,
+        security: Security = PLAINTEXT,
     ) -> None:
-        self._seeds = parse_servers(bootstrap_servers)
-        self._pool = LinkPool(client_id)
+        self._seeds = parse_servers(bootstrap_servers, security.protocol)
+        self._pool = LinkPool(client_id, security)
         self._timeout_ms = timeout_ms
         self._brokers: dict[int, BrokerNode] = {}
         self._controller = -1
         self._coordinators = Coordinators(self._any_link)
         self.cluster_id: str | None = None
 
+    @classmethod
+    def of(cls, config: ClientConfig) -> Self:
+        """The cluster that a client's options name; to be opened."""
+        return cls(
+            config.bootstrap_servers,
+            client_id=config.client_id,
+            timeout_ms=config.request_timeout_ms,
+            security=security_of(config),
+        )
+
+    async def open(self) -> None:
+        """Asks the bootstrap servers; may be tried again. Raises Unreachable."""
+        await self._bootstrap(Deadline.after(self._timeout_ms / 1000))
+
     async def __aenter__(self) -> Self:
         try:
-            await self._bootstrap(Deadline.after(self._timeout_ms / 1000))
+            await self.open()
         except BaseException:
             await self.close()
             raise
@@ -192,6 +212,7 @@ class Cluster:
         lowest: int = 0,
         highest: int | None = None,
         repeat: bool = True,
+        lane: str = "",
         timeout_ms: int | None = None,
     ) -> R:
         """Sends `body` to the coordinator of a group (or transactional id, by `key_type`).
@@ -204,7 +225,7 @@ class Cluster:
             node = await self._coordinator(group_id, key_type, deadline)
             try:
                 found = await self._send(
-                    body, answer, node, deadline, lowest, highest, repeat=repeat, tries=1
+                    body, answer, node, deadline, lowest, highest, repeat=repeat, lane=lane, tries=1
                 )
             except ConnectionFailed as error:
                 # It may be gone for good: ask again who coordinates, instead of that broker again.
@@ -245,6 +266,8 @@ class Cluster:
                     await link.call(MetadataRequest(topics=[]), MetadataResponse, timeout=deadline.remaining)
                 )
             except ClientError as error:
+                if error.code in _NOT_LET_IN:
+                    raise
                 problems.append(str(error))
             else:
                 return

@@ -1,13 +1,14 @@
-"""What the client raises: the errors of a connection (`fastlog.net.errors`), and one of its own."""
+"""What the client raises: the errors of requests (`fastlog.errors.requests`)."""
 
 from __future__ import annotations
 
-from fastlog.net.errors import (
+from fastlog.errors.requests import (
     BadResponse,
     BrokerError,
     ClientError,
     ConnectionFailed,
     RequestTimedOut,
+    Unreachable,
     VersionMismatch,
 )
 
@@ -20,10 +21,3 @@ __all__ = [
     "Unreachable",
     "VersionMismatch",
 ]
-
-
-class Unreachable(ConnectionFailed):
-    """Nobody can be reached: no bootstrap address answers, or a broker advertises a useless address.
-
-    Trying again at once does not help; the text says what to change.
-    """

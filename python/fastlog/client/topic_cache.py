@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fastlog.client.cluster import Cluster
@@ -15,10 +16,17 @@ _TRIES_OF_AN_UNKNOWN_TOPIC: Final = 4
 
 
 class TopicCache:
-    """Topics of one cluster by name."""
+    """Topics of one cluster by name. `learned` is told of each when something is heard of it."""
 
-    def __init__(self, cluster: Cluster, *, allow_auto_create: bool = False) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        allow_auto_create: bool = False,
+        learned: Callable[[TopicInfo], None] | None = None,
+    ) -> None:
         self._cluster = cluster
+        self._learned = learned
         self._allow_auto_create = allow_auto_create
         self._topics: dict[str, TopicInfo] = {}
 
@@ -71,6 +79,8 @@ class TopicCache:
             code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if topic is None else topic.error
             if topic is not None and code is ErrorCode.NONE and topic.partitions:
                 self._topics[name] = topic
+                if self._learned is not None:
+                    self._learned(topic)
             else:
                 code = ErrorCode.LEADER_NOT_AVAILABLE if code is ErrorCode.NONE else code
                 errors[name] = BrokerError(code, f"topic {name!r}: {code.text}", api=ApiKey.METADATA)

@@ -5,8 +5,8 @@ C-contiguous bytes-like object will do, and must not be changed by another threa
 Offsets and byte counts are 64-bit; times are milliseconds since the Unix epoch.
 """
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, ClassVar, Self, final
 
 from typing_extensions import Buffer
 
@@ -36,6 +36,7 @@ from fastlog.native.shapes import (
 )
 
 __all__ = [
+    "Accumulator",
     "AppendInfo",
     "Chunk",
     "CleanerThrottle",
@@ -43,11 +44,13 @@ __all__ = [
     "CompactionReport",
     "CompactionState",
     "CorruptLog",
+    "Delivery",
     "FastlogNativeError",
     "FencedLeader",
     "FetchPlan",
     "FetchReply",
     "FetchRowBuilder",
+    "FetchedRecords",
     "FetchedRows",
     "FileResponse",
     "Frame",
@@ -57,8 +60,12 @@ __all__ = [
     "Log",
     "LogConfig",
     "MalformedRequest",
+    "NotYet",
     "OffsetOutOfRange",
     "ProducePlan",
+    "Record",
+    "RecordBatch",
+    "RecordMetadata",
     "RejectedBatch",
     "Socket",
     "StorageError",
@@ -73,6 +80,7 @@ __all__ = [
     "hold_reserve",
     "limit_heaps",
     "look_for_missing",
+    "murmur2",
     "open_files",
     "read_batches",
     "release_reserve",
@@ -937,3 +945,283 @@ def release_reserve() -> bool:
 
 def limit_heaps(count: int) -> None:
     """Lets threads share `count` heaps of the C library, where that is glibc. Before threads are started."""
+
+def murmur2(data: Buffer) -> int:
+    """The 32-bit MurmurHash2 of Kafka's clients, unsigned."""
+
+class NotYet(Exception):
+    """A record was not taken. `args` are a reason, one of `Accumulator`'s, and the partition or -1."""
+
+@final
+class RecordMetadata:
+    """Where a record has gone. `offset` is -1 with acks=0; `timestamp` is what the log holds, in ms."""
+
+    __match_args__: ClassVar[tuple[str, str, str, str]]
+
+    def __new__(cls, topic: str, partition: int, offset: int, timestamp: int) -> RecordMetadata: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Delivery:
+    """What becomes of one record: to be awaited, waited for in a thread, or ignored at no cost.
+
+    It is the record `index` of `batch`, which is asked through its methods `done_at` and so on.
+    """
+
+    def __new__(cls, batch: object, index: int) -> Delivery: ...
+    @property
+    def batch(self) -> object: ...
+    @property
+    def index(self) -> int: ...
+    def done(self) -> bool:
+        """Whether the record is written or has failed."""
+
+    def result(self, timeout: float | None = None) -> RecordMetadata:
+        """Waits in this thread for at most `timeout` seconds. Raises the record's error, or RequestTimedOut.
+
+        RuntimeError on an event loop, which would stand still: await the delivery there.
+        """
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The same, for the record's error; None when it is written."""
+
+    def add_done_callback(self, callback: Callable[[Delivery], object]) -> None:
+        """Calls `callback(delivery)` when the record is written or has failed, or now."""
+
+    def __await__(self) -> Generator[Any, None, RecordMetadata]:
+        """Waits on the running event loop. Raises the record's error."""
+
+class RecordBatch:
+    """Records of one partition that are sent, acknowledged or refused together."""
+
+    def __new__(cls, topic: str, partition: int, capacity: int = 0) -> Self:
+        """An empty batch, with memory for so many bytes of records."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more records."""
+
+    @property
+    def size(self) -> int:
+        """Bytes before compression, 61 of the header included."""
+
+    @property
+    def count(self) -> int:
+        """Records in it."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its outcome is known."""
+
+    def close(self) -> None:
+        """Takes no more records."""
+
+    def seal(
+        self,
+        *,
+        codec: str,
+        level: int | None = None,
+        producer_id: int = ...,
+        producer_epoch: int = ...,
+        base_sequence: int = ...,
+        transactional: bool = False,
+    ) -> Chunk:
+        """Its bytes, once; it is closed. Releases the GIL. RuntimeError the second time."""
+
+    @staticmethod
+    def restamped(data: Chunk, producer_id: int, producer_epoch: int, base_sequence: int) -> Chunk:
+        """The same records under another identity."""
+
+    def split(self, data: Chunk, first: RecordBatch, second: RecordBatch) -> int:
+        """Moves the records of a sealed batch to two empty ones: the index of the second's first one."""
+
+    def succeed(self, base_offset: int, append_time_ms: int) -> None:
+        """All are written, from `base_offset` (-1: unknown) on; calls the records' callbacks.
+
+        `append_time_ms` is the broker's time, or -1 when records keep their own.
+        """
+
+    def fail(self, error: BaseException, of_records: dict[int, Any] | None) -> bool:
+        """None is written; calls the records' callbacks. Whether there were any."""
+
+    def metadata_at(self, index: int) -> RecordMetadata:
+        """Where a record has gone. Raises its error; IndexError while nothing is known."""
+
+    def error_at(self, index: int) -> BaseException | None:
+        """The error of a record, if it has one."""
+
+@final
+class Accumulator:
+    """The open batches of a producer, by topic and partition, and everything that is done for each record.
+
+    From any thread, or with `start(own_thread=True)` from one only (RuntimeError from others).
+    """
+
+    CLOSED: ClassVar[int]
+    TOPIC: ClassVar[int]
+    PARTITION: ClassVar[int]
+    TOO_LARGE: ClassVar[int]
+    ROOM: ClassVar[int]
+    BATCH: ClassVar[int]
+    TURN: ClassVar[int]
+
+    def __new__(cls, *, batch_size: int, max_record: int, buffer_memory: int, seed: int) -> Accumulator: ...
+    def send(
+        self,
+        topic: str,
+        value: Buffer | None,
+        key: Buffer | None,
+        headers: object,
+        partition: int | None,
+        timestamp_ms: int | None,
+        on_delivery: object,
+        queued: bool = False,
+    ) -> Delivery:
+        """Puts a record into the open batch of its partition.
+
+        Raises TypeError for what is no record, and NotYet: CLOSED, TOPIC (not known), PARTITION (there is
+        none), TOO_LARGE (the second argument is the size), ROOM, BATCH (none is open), TURN (others wait, and
+        it is not `queued`).
+        """
+
+    def send_many(
+        self,
+        topic: str,
+        values: list[Any],
+        keys: list[Any] | None,
+        headers: object,
+        partition: int | None,
+        timestamp_ms: int | None,
+        start: int,
+        stop: int,
+    ) -> tuple[int, tuple[int, int] | None, list[tuple[object, int, int]]]:
+        """Takes `values[start:stop]` as far as it goes: where it ended, why (as NotYet), and the runs taken.
+
+        A run is (batch, index of its first record, number of records).
+        """
+
+    def set_topic(self, topic: str, partitions: int, available: list[int]) -> None:
+        """The number of partitions, and those that records without a key go to. Open batches stay."""
+
+    def put(self, topic: str, partition: int, batch: RecordBatch) -> None:
+        """The batch that takes a partition's records from now on."""
+
+    def left(self, topic: str, partition: int) -> None:
+        """A batch is on its way: records without a key go elsewhere."""
+
+    def release(self, size: int) -> None:
+        """Gives bytes of the buffer back."""
+
+    def block(self, blocked: bool) -> None:
+        """While blocked only queued records are taken."""
+
+    def start(self, wake: Callable[[], object], own_thread: bool) -> None:
+        """`wake` is called when a batch is full."""
+
+    def shut(self, shut: bool) -> None:
+        """While shut no records are taken."""
+
+    def close(self) -> None:
+        """Takes no more records, and lets go of all batches."""
+
+    @property
+    def used(self) -> int:
+        """Bytes of records that are not acknowledged."""
+
+@final
+class Record:
+    """One record. `timestamp` is in ms since the epoch, -1 for none; header names may repeat."""
+
+    __match_args__: ClassVar[tuple[str, str, str, str, str, str]]
+
+    def __new__(
+        cls,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        is_append_time: bool = False,
+        leader_epoch: int = ...,
+    ) -> Record: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    @property
+    def is_append_time(self) -> bool:
+        """Whether the broker set `timestamp` (LogAppendTime), not the producer."""
+
+    @property
+    def leader_epoch(self) -> int:
+        """Epoch of the leader that appended it, -1 unknown."""
+
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class FetchedRecords:
+    """The records of one partition in the answer to a fetch; they are read when they are taken.
+
+    What is below `position` or from `until` on, markers, and aborted transactions (producer id, first offset)
+    are left out. `data` is kept alive.
+    """
+
+    def __new__(
+        cls,
+        topic: str,
+        partition: int,
+        data: Buffer,
+        position: int,
+        until: int | None,
+        aborted: list[tuple[int, int]],
+    ) -> FetchedRecords: ...
+    def has_records(self) -> bool:
+        """Whether there is a batch with records to take; moves `position` over what comes before it."""
+
+    def take(self, most: int) -> list[Record]:
+        """At most so many records, in order."""
+
+    @property
+    def position(self) -> int:
+        """The offset to go on from, behind all that was taken or passed over."""
+
+    @property
+    def leader_epoch(self) -> int:
+        """Of the last batch that was looked at, -1 before the first."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+
+    @property
+    def damage(self) -> tuple[int, int, str] | None:
+        """The batch that ended the reading, if it was damage: its offset, the next one's, what is wrong."""

@@ -41,7 +41,8 @@ class Connection(asyncio.BufferedProtocol):
             address, client_id, max_frame_bytes=max_frame_bytes, max_in_flight=max_in_flight
         )
         self._loop = asyncio.get_running_loop()
-        self._decrypted = bytearray(_TLS_RECORD) if is_encrypted else None
+        # A view: asyncio reads into slices of it, and a slice of a bytearray is a copy.
+        self._decrypted = memoryview(bytearray(_TLS_RECORD)) if is_encrypted else None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._for_room: deque[asyncio.Future[None]] = deque()
@@ -112,9 +113,11 @@ class Connection(asyncio.BufferedProtocol):
     def decode(self, api: ApiKey, version: int, frame: Frame) -> Response:
         """The message in an answer's frame. Raises BadResponse and closes the connection when it is none."""
         try:
-            return decode_response(api, version, frame)[1]
+            correlation_id, answer = decode_response(api, version, frame)
         except WireError as error:
             raise self._unreadable(api, version, error) from error
+        answer.origin = (self.address, correlation_id)
+        return answer
 
     def body(self, api: ApiKey, version: int, frame: Frame) -> memoryview:
         """What follows the header in an answer's frame. Raises BadResponse as `decode`."""
@@ -140,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
         """The socket is connected."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def get_buffer(self, sizehint: int) -> FrameReader | bytearray:
+    def get_buffer(self, sizehint: int) -> FrameReader | memoryview:
         """Where the next bytes go."""
         return self._pipeline.buffer if self._decrypted is None else self._decrypted
 

@@ -1,11 +1,12 @@
 """Links to brokers: a connection that knows what its broker speaks.
 
-`open_link` is the one place where a socket becomes usable for clients: the SASL exchange would go between the
-version negotiation and its return. Nothing above it would change.
+`open_link` is the one place where a socket becomes usable for clients: TLS, version negotiation, and then
+SASL (`fastlog.net.sasl`). Nothing above it knows of them.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from fastlog.net.connection import Connection
@@ -16,6 +17,8 @@ from fastlog.wire import Request, Response, response_type
 
 if TYPE_CHECKING:
     import ssl
+
+    from fastlog.net.sasl import Credentials
 
 R = TypeVar("R", bound=Response)
 
@@ -29,6 +32,8 @@ class Link:
     def __init__(self, connection: Connection, versions: BrokerVersions) -> None:
         self.connection: Final = connection
         self.versions: Final = versions
+        self.renew_at = math.inf
+        """The moment (`time.monotonic`) from which another link should take its place: its session ends."""
 
     async def call(
         self,
@@ -56,15 +61,21 @@ async def open_link(
     client_id: str | None,
     timeout: float,  # noqa: ASYNC109
     tls: ssl.SSLContext | None = None,
+    credentials: Credentials | None = None,
     max_frame_bytes: int = MAX_FRAME_BYTES,
 ) -> Link:
-    """Connects and negotiates versions. Raises ClientError; no socket is left open then."""
+    """Connects, negotiates versions and authenticates. Raises ClientError; no socket is left open then."""
     timeout = min(timeout, CONNECT_TIMEOUT)
     connection = await open_connection(
         host, port, client_id=client_id, timeout=timeout, tls=tls, max_frame_bytes=max_frame_bytes
     )
     try:
-        return Link(connection, await negotiate(connection, _software_version(), timeout))
+        link = Link(connection, await negotiate(connection, _software_version(), timeout))
+        if credentials is not None:
+            from fastlog.net.sasl import authenticate  # brokers of a cluster without SASL do not need it
+
+            await authenticate(link, credentials, timeout)
+        return link
     except BaseException:
         await connection.close()
         raise

@@ -31,8 +31,7 @@ async def open_connection(
     problems: list[str] = []
     try:
         async with asyncio.timeout(max(timeout, 0)):
-            infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            for family, _, _, _, sockaddr in infos:
+            for family, address_of_host in await _addresses(host, port):
                 connection = Connection(
                     address,
                     client_id,
@@ -43,7 +42,7 @@ async def open_connection(
                 try:
                     await loop.create_connection(
                         lambda made=connection: made,
-                        str(sockaddr[0]),
+                        address_of_host,
                         port,
                         family=family,
                         ssl=tls,
@@ -61,6 +60,18 @@ async def open_connection(
         problems.append(in_words(error))
     text = "; ".join(dict.fromkeys(problems)) or "the name has no address"
     raise ConnectionFailed(f"cannot connect: {text}", broker=address)
+
+
+async def _addresses(host: str, port: int) -> list[tuple[int, str]]:
+    """(family, address) of a host. One that is an address already needs no thread to look it up in."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return [(family, host)]
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, str(sockaddr[0])) for family, _, _, _, sockaddr in infos]
 
 
 def format_address(host: str, port: int) -> str:

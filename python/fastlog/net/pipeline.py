@@ -42,6 +42,7 @@ class _Sent(Generic[T]):
     owner: T
     timeout: float
     deadline: float
+    correlation_id: int
 
 
 class Pipeline(Generic[T]):
@@ -95,7 +96,7 @@ class Pipeline(Generic[T]):
         correlation_id = next(self._ids) & _MAX_ID
         frame = encode_request(message, version, correlation_id, self._client_id)
         timeout = max(timeout, 0.0)
-        self._waiting[correlation_id] = _Sent(message.API, owner, timeout, now + timeout)
+        self._waiting[correlation_id] = _Sent(message.API, owner, timeout, now + timeout, correlation_id)
         return frame
 
     def send_unanswered(self, message: Request, version: int) -> bytes:
@@ -165,6 +166,10 @@ class Pipeline(Generic[T]):
     def _error(self, sent: _Sent[T], now: float | None) -> ClientError:
         if now is not None and sent.deadline <= now:
             text = f"no answer within {sent.timeout:.1f} s"
-            return RequestTimedOut(text, api=sent.api, broker=self.address)
+            return RequestTimedOut(
+                text, api=sent.api, broker=self.address, correlation_id=sent.correlation_id
+            )
         text = f"the connection ended before the answer came: {self._failure}"
-        return ConnectionFailed(text, api=sent.api, broker=self.address, sent=True)
+        return ConnectionFailed(
+            text, api=sent.api, broker=self.address, correlation_id=sent.correlation_id, sent=True
+        )

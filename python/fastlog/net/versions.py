@@ -72,8 +72,8 @@ async def negotiate(connection: Connection, software_version: str, timeout: floa
             frame = await connection.ask(request, version, timeout=timeout)
         except ConnectionFailed as error:
             text = (
-                f"{error.message}. It did not answer the first request: is this a Kafka listener without "
-                "TLS and SASL?"
+                f"{error.message}. It did not answer the first request: is this a Kafka listener, and is "
+                "TLS what it expects (security.protocol)?"
             )
             raise ConnectionFailed(text, api=request.API, broker=connection.address, sent=True) from error
         (code,) = _ERROR_CODE.unpack_from(frame)

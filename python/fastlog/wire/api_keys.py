@@ -97,6 +97,11 @@ class ApiKey(IntEnum):
     LIST_CLIENT_METRICS_RESOURCES = 74
     DESCRIBE_TOPIC_PARTITIONS = 75
 
+    @property
+    def title(self) -> str:
+        """Kafka's name of the API; that of the number where its messages are not known here."""
+        return APIS[self].name if self in APIS else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Api:

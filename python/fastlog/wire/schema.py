@@ -100,9 +100,23 @@ class Request(Message):
 
 
 class Response(Message):
-    """Base of all responses."""
+    """Base of all responses. Where one came from is known of those that a connection has received."""
 
-    __slots__ = ()
+    __slots__ = ("origin",)
+
+    origin: tuple[str, int]
+
+    @property
+    def broker(self) -> str | None:
+        """host:port of the broker that sent it."""
+        origin = getattr(self, "origin", None)
+        return None if origin is None else origin[0]
+
+    @property
+    def correlation_id(self) -> int | None:
+        """The number of its request on the connection."""
+        origin = getattr(self, "origin", None)
+        return None if origin is None else origin[1]
 
 
 def struct_fields(struct: type[Any]) -> tuple[FieldSpec, ...]:

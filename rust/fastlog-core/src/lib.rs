@@ -17,6 +17,7 @@ pub mod io_engine;
 pub mod leader_epochs;
 pub mod log;
 mod memory;
+pub mod partitioner;
 pub mod producer_state;
 pub mod segment;
 pub mod txn_index;

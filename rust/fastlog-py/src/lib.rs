@@ -6,6 +6,7 @@
 // Python hands arguments over by value: a buffer is released when the call is done with it.
 #![allow(clippy::needless_pass_by_value)]
 
+mod accumulator;
 mod append_info;
 mod batches;
 mod buffers;
@@ -13,6 +14,7 @@ mod codecs;
 mod columns;
 mod compaction;
 mod config;
+mod consuming;
 mod engine;
 mod errors;
 mod fetching;
@@ -21,7 +23,9 @@ mod frame;
 mod inspect;
 mod log;
 mod memory;
+mod payload;
 mod plan;
+mod producing;
 mod sending;
 
 use pyo3::prelude::*;
@@ -30,6 +34,8 @@ use pyo3::prelude::*;
 mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use crate::accumulator::{Accumulator, NotYet, murmur2};
     #[pymodule_export]
     use crate::append_info::AppendInfo;
     #[pymodule_export]
@@ -44,6 +50,8 @@ mod _core {
     use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
     #[pymodule_export]
     use crate::config::LogConfig;
+    #[pymodule_export]
+    use crate::consuming::{FetchedRecords, Record};
     #[pymodule_export]
     use crate::engine::IoEngine;
     #[pymodule_export]
@@ -65,6 +73,8 @@ mod _core {
     use crate::memory::{give_back, hold_reserve, limit_heaps, release_reserve};
     #[pymodule_export]
     use crate::plan::{FetchPlan, FetchReply, ProducePlan};
+    #[pymodule_export]
+    use crate::producing::{Delivery, RecordBatch, RecordMetadata};
     #[pymodule_export]
     use crate::sending::{FileResponse, Socket};
 

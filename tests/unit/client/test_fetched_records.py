@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+from typing import NamedTuple
+
 import pytest
 
-from fastlog.client.fetched_records import CorruptBatch, Record, read_fetched
+from fastlog.client.consumer.records import CorruptBatch, Record, damage_of
 from fastlog.client.metadata import TopicPartition
-from fastlog.native import build_batch
+from fastlog.native import FetchedRecords, build_batch
 from tests.harness.batches import TIME, batch
 
 NAME = TopicPartition("t", 3)
@@ -22,6 +25,33 @@ def marker(producer: int, base: int) -> bytes:
     return batch(b"\0\0\0\0\0\0", base_offset=base, producer=(producer, 0, -1), attributes=attributes)
 
 
+class Found(NamedTuple):
+    """What was read, and the offset to go on from."""
+
+    records: list[Record]
+    position: int
+
+
+def read_fetched(
+    name: TopicPartition,
+    data: bytes | memoryview | None,
+    position: int,
+    aborted: list[tuple[int, int]] | None = None,
+    *,
+    until: int | None = None,
+    at_a_time: int = 1 << 30,
+) -> Found:
+    """All records of an answer. Raises CorruptBatch when there are none before the damage."""
+    fetched = FetchedRecords(name.topic, name.partition, data or b"", position, until, aborted or [])
+    records: list[Record] = []
+    while not fetched.is_over:
+        records += fetched.take(at_a_time)
+    error = damage_of(name, fetched)
+    if error is not None and not records:
+        raise error
+    return Found(records, fetched.position)
+
+
 def values(records: list[Record]) -> list[bytes | None]:
     return [record.value for record in records]
 
@@ -30,7 +60,7 @@ def test_records_before_the_position_are_skipped_and_a_cut_batch_is_left() -> No
     data = batch(b"a", b"b", b"c", base_offset=10) + batch(b"d", base_offset=13)
     cut = batch(b"e", base_offset=14)[:-1]
     found = read_fetched(NAME, data + cut, 11)
-    assert found.records[0] == Record("t", 3, 11, TIME + 1, b"k", b"b", [], False)
+    assert found.records[0] == Record("t", 3, 11, TIME + 1, b"k", b"b", [], False, 0)
     assert values(found.records) == [b"b", b"c", b"d"]
     assert found.position == 14
     assert read_fetched(NAME, memoryview(data)[:50], 10) == read_fetched(NAME, None, 10)
@@ -119,3 +149,29 @@ def test_the_offset_after_a_damaged_batch_is_told() -> None:
     with pytest.raises(CorruptBatch, match="What follows it starts at offset 8") as caught:
         read_fetched(NAME, bad, 6)
     assert caught.value.next_offset == 8
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_records_are_taken_some_at_a_time_and_not_beyond_the_end(codec: str) -> None:
+    data = b"".join(
+        build_batch([(None, b"%d" % n, [], n) for n in range(base, base + 7)], codec=codec, base_offset=base)
+        for base in (0, 7, 14)
+    )
+    whole = read_fetched(NAME, data, 3)
+    for at_a_time in (1, 4, 7, 100):
+        assert read_fetched(NAME, data, 3, at_a_time=at_a_time) == whole
+    part = read_fetched(NAME, data, 3, until=9, at_a_time=4)
+    assert values(part.records) == [b"%d" % number for number in range(3, 9)]
+    assert read_fetched(NAME, data, 3, until=3).records == []
+
+
+def test_a_record_is_a_value() -> None:
+    (record,) = read_fetched(NAME, batch(b"a"), 0).records
+    assert record == pickle.loads(pickle.dumps(record))  # noqa: S301 - made here
+    assert hash(record) == hash(Record("t", 3, 0, 1, None, None))
+    assert record != Record("t", 3, 0, TIME, b"k", b"b")
+    assert record != "a"
+    assert "value=b'a'" in repr(record)
+    match record:
+        case Record(topic, partition, offset, _, key, value):
+            assert (topic, partition, offset, key, value) == ("t", 3, 0, b"k", b"a")

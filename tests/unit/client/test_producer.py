@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from fastlog.client import BrokerError, ClientError, Cluster, RequestTimedOut, Unreachable, VersionMismatch
-from fastlog.client.producer import Producer, ProducerConfig
+from fastlog.client.producer import AsyncProducer, ProducerConfig
 from fastlog.errors import ConfigError, ErrorCode
 from fastlog.wire import API_VERSIONS, ApiKey, Request
 from fastlog.wire.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
@@ -45,9 +45,9 @@ def refuse(request: ProduceRequest, code: ErrorCode, **how: object) -> ProduceRe
 
 async def test_results_name_partition_offset_and_time() -> None:
     async with FakeLogBroker(3) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster) as producer:
-            futures = [await producer.send("t", b"%d" % i, key=b"key", timestamp_ms=i) for i in range(5)]
-            one = await producer.send("t", None, partition=2, timestamp_ms=77)
+        async with AsyncProducer(cluster=cluster) as producer:
+            futures = [await producer.enqueue("t", b"%d" % i, key=b"key", timestamp_ms=i) for i in range(5)]
+            one = await producer.enqueue("t", None, partition=2, timestamp_ms=77)
             keyed = [await future for future in futures]
             assert (await one).partition == 2
             assert (await one).timestamp == 77
@@ -61,8 +61,8 @@ async def test_results_name_partition_offset_and_time() -> None:
 async def test_batches_fill_up_and_linger() -> None:
     async with FakeLogBroker() as broker, Cluster(broker.address) as cluster:
         config = ProducerConfig(batch_size=1000, linger_ms=60_000)
-        async with Producer(cluster, config) as producer:
-            full = [await producer.send("t", b"x" * 400) for _ in range(3)]
+        async with AsyncProducer.of(config, cluster) as producer:
+            full = [await producer.enqueue("t", b"x" * 400) for _ in range(3)]
             # The first two filled a batch; the third lingers until somebody flushes.
             assert (await full[1]).offset == 1
             assert not full[2].done()
@@ -93,13 +93,13 @@ async def test_no_record_is_lost_doubled_or_overtaken_whatever_fails_on_the_way(
 
     sent: dict[int, list[bytes]] = {0: [], 1: []}
     async with FakeLogBroker(2, before=before) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, HASTY) as producer:
+        async with AsyncProducer.of(HASTY, cluster) as producer:
             futures = []
             for number in range(600):
                 value = b"record %d" % number
                 partition = rng.randrange(2)
                 sent[partition].append(value)
-                futures.append((value, await producer.send("t", value, partition=partition)))
+                futures.append((value, await producer.enqueue("t", value, partition=partition)))
                 if number % 7 == 0:
                     await asyncio.sleep(0)
         assert trouble[0] < 55, "the script never struck"
@@ -121,8 +121,8 @@ async def test_a_gap_in_the_sequence_is_closed_by_a_new_identity() -> None:
         return None
 
     async with FakeLogBroker(before=before) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, ProducerConfig(batch_size=1)) as producer:
-            futures = [await producer.send("t", b"%d" % number) for number in range(9)]
+        async with AsyncProducer.of(ProducerConfig(batch_size=1), cluster) as producer:
+            futures = [await producer.enqueue("t", b"%d" % number) for number in range(9)]
             await producer.flush()
         with pytest.raises(BrokerError, match=r"Produce at .*: partition t-0: .*\(INVALID_TIMESTAMP\)"):
             await futures[0]
@@ -138,9 +138,9 @@ async def test_a_broker_that_forgot_the_producer_is_met_with_a_new_identity() ->
         return None
 
     async with FakeLogBroker(before=before) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, ProducerConfig(batch_size=1)) as producer:
+        async with AsyncProducer.of(ProducerConfig(batch_size=1), cluster) as producer:
             for number in range(9):
-                await (await producer.send("t", b"%d" % number))
+                await (await producer.enqueue("t", b"%d" % number))
         assert broker.logs[0].values() == [b"%d" % number for number in range(9)]
         assert len(broker.asked(ApiKey.INIT_PRODUCER_ID)) == 2
 
@@ -154,9 +154,9 @@ async def test_too_large_a_batch_is_split_and_only_a_too_large_record_fails() ->
         return None
 
     async with FakeLogBroker(before=before) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, ProducerConfig(linger_ms=60_000)) as producer:
-            small = [await producer.send("t", b"%03d" % number * 30) for number in range(20)]
-            large = await producer.send("t", b"x" * 1000)
+        async with AsyncProducer.of(ProducerConfig(linger_ms=60_000), cluster) as producer:
+            small = [await producer.enqueue("t", b"%03d" % number * 30) for number in range(20)]
+            large = await producer.enqueue("t", b"x" * 1000)
             await producer.flush()
         with pytest.raises(BrokerError, match="MESSAGE_TOO_LARGE"):
             await large
@@ -172,8 +172,8 @@ async def test_a_bad_record_is_named_and_its_neighbours_are_told() -> None:
         return None
 
     async with FakeLogBroker(before=before) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, ProducerConfig(linger_ms=60_000)) as producer:
-            futures = [await producer.send("t", b"v") for _ in range(2)]
+        async with AsyncProducer.of(ProducerConfig(linger_ms=60_000), cluster) as producer:
+            futures = [await producer.enqueue("t", b"v") for _ in range(2)]
             await producer.flush()
         with pytest.raises(BrokerError, match=r"t-0: no key \(INVALID_RECORD\)"):
             await futures[1]
@@ -188,8 +188,8 @@ async def test_the_delivery_timeout_ends_the_tries_and_tells_the_last_error() ->
         return None
 
     async with FakeLogBroker(before=before) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, ProducerConfig(delivery_timeout_ms=300)) as producer:
-            future = await producer.send("t", b"v")
+        async with AsyncProducer.of(ProducerConfig(delivery_timeout_ms=300), cluster) as producer:
+            future = await producer.enqueue("t", b"v")
             with pytest.raises(RequestTimedOut, match=r"within 300 ms \(\d+ tries; the last: .*NOT_ENOUGH_R"):
                 await future
         assert len(broker.asked(ApiKey.PRODUCE)) > 1
@@ -207,13 +207,15 @@ async def test_memory_has_a_limit_and_send_waits() -> None:
     async with FakeLogBroker() as broker:
         broker.script = lambda header, request: _first(before(request), broker, header, request)
         async with Cluster(broker.address) as cluster:
-            async with Producer(cluster, ProducerConfig(buffer_memory=5000, linger_ms=60_000)) as producer:
+            async with AsyncProducer.of(
+                ProducerConfig(buffer_memory=5000, linger_ms=60_000), cluster
+            ) as producer:
                 sent = 0
 
                 async def send_all() -> None:
                     nonlocal sent
                     for _ in range(100):
-                        await producer.send("t", b"x" * 479)
+                        await producer.enqueue("t", b"x" * 479)
                         sent += 1
 
                 work = asyncio.ensure_future(send_all())
@@ -232,8 +234,8 @@ async def _first(answer: object, broker: FakeLogBroker, header: object, request:
 @pytest.mark.parametrize("acks", [0, 1])
 async def test_without_idempotence_no_identity_is_asked_for(acks: int) -> None:
     async with FakeLogBroker() as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, ProducerConfig(acks=acks)) as producer:  # type: ignore[arg-type]
-            futures = [await producer.send("t", b"%d" % number) for number in range(20)]
+        async with AsyncProducer.of(ProducerConfig(acks=acks), cluster) as producer:  # type: ignore[arg-type]
+            futures = [await producer.enqueue("t", b"%d" % number) for number in range(20)]
             results = [await future for future in futures]
         await until(lambda: broker.logs[0].end == 20)
         assert [result.offset for result in results] == ([-1] * 20 if acks == 0 else list(range(20)))
@@ -245,12 +247,12 @@ async def test_without_idempotence_no_identity_is_asked_for(acks: int) -> None:
 async def test_a_broker_without_producer_ids_is_told_with_the_way_out() -> None:
     async with FakeLogBroker() as broker:
         broker.versions = {key: row for key, row in API_VERSIONS.items() if key != ApiKey.INIT_PRODUCER_ID}
-        async with Cluster(broker.address) as cluster, Producer(cluster) as producer:
-            future = await producer.send("t", b"v")
+        async with Cluster(broker.address) as cluster, AsyncProducer(cluster=cluster) as producer:
+            future = await producer.enqueue("t", b"v")
             with pytest.raises(VersionMismatch, match="turn idempotence off"):
                 await future
             with pytest.raises(VersionMismatch):
-                await producer.send("t", b"v")
+                await producer.enqueue("t", b"v")
 
 
 async def test_a_refused_identity_fails_the_records() -> None:
@@ -262,18 +264,18 @@ async def test_a_refused_identity_fails_the_records() -> None:
     async with (
         FakeLogBroker(before=before) as broker,
         Cluster(broker.address) as cluster,
-        Producer(cluster) as producer,
+        AsyncProducer(cluster=cluster) as producer,
     ):
-        with pytest.raises(BrokerError, match=r"InitProducerId: .*CLUSTER_AUTHORIZATION_FAILED"):
-            await (await producer.send("t", b"v"))
+        with pytest.raises(BrokerError, match=r"InitProducerId at .*CLUSTER_AUTHORIZATION_FAILED"):
+            await (await producer.enqueue("t", b"v"))
 
 
 async def test_a_useless_advertised_address_fails_the_records_at_once() -> None:
     async with FakeLogBroker() as broker:
         broker.advertised = ("127.0.0.1", free_port())
-        async with Cluster(broker.address) as cluster, Producer(cluster) as producer:
+        async with Cluster(broker.address) as cluster, AsyncProducer(cluster=cluster) as producer:
             with pytest.raises(Unreachable, match=r"advertised\.listeners"):
-                await (await producer.send("t", b"v"))
+                await (await producer.enqueue("t", b"v"))
 
 
 async def test_topics_partitions_and_sizes_are_checked_before_anything_is_sent() -> None:
@@ -285,23 +287,23 @@ async def test_topics_partitions_and_sizes_are_checked_before_anything_is_sent()
         return None
 
     async with FakeLogBroker(before=before) as broker, Cluster(broker.address) as cluster:
-        async with Producer(cluster, ProducerConfig(max_request_size=1000)) as producer:
+        async with AsyncProducer.of(ProducerConfig(max_request_size=1000), cluster) as producer:
             with pytest.raises(ClientError, match="topic 't' has no partition 1, it has 1"):
-                await producer.send("t", b"v", partition=1)
+                await producer.enqueue("t", b"v", partition=1)
             with pytest.raises(ClientError, match="does not fit into max_request_size=1000"):
-                await producer.send("t", b"v" * 1000)
+                await producer.enqueue("t", b"v" * 1000)
             with pytest.raises(BrokerError, match="INVALID_TOPIC_EXCEPTION"):
-                await producer.send("bad topic", b"v")
+                await producer.enqueue("bad topic", b"v")
         with pytest.raises(RuntimeError, match="closed"):
-            await producer.send("t", b"v")
+            await producer.enqueue("t", b"v")
 
 
 async def test_leaving_by_an_exception_drops_what_is_not_written() -> None:
     async with FakeLogBroker() as broker, Cluster(broker.address) as cluster:
-        producer = Producer(cluster, ProducerConfig(linger_ms=60_000))
+        producer = AsyncProducer.of(ProducerConfig(linger_ms=60_000), cluster)
         with pytest.raises(ZeroDivisionError):
             async with producer:
-                future = await producer.send("t", b"v")
+                future = await producer.enqueue("t", b"v")
                 raise ZeroDivisionError
         with pytest.raises(ClientError, match="closed before the record was acknowledged"):
             await future

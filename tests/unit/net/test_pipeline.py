@@ -121,7 +121,7 @@ def test_a_late_answer_is_told_apart_from_those_that_stand_behind_it() -> None:
     assert [owner for owner, _ in told] == ["patient", "late", "next"]
     errors = [error for _, error in told]
     assert [type(error) for error in errors] == [ConnectionFailed, RequestTimedOut, ConnectionFailed]
-    assert str(errors[1]) == "Heartbeat at a:1: no answer within 2.0 s"
+    assert str(errors[1]) == "Heartbeat at a:1 [2]: no answer within 2.0 s"
     assert "it was closed because Heartbeat got no answer within 2.0 s" in str(errors[2])
     assert errors[1].code is ErrorCode.REQUEST_TIMED_OUT
     assert (waiting.next_deadline(), waiting.in_flight) == (None, 0)
@@ -142,10 +142,11 @@ def test_the_end_fails_all_in_the_order_of_sending_and_once() -> None:
     send(ending, *"abc")
     told = ending.fail("it broke")
     assert [owner for owner, _ in told] == ["a", "b", "c"]
-    for _, error in told:
+    for number, (_, error) in enumerate(told, 1):
         assert isinstance(error, ConnectionFailed)
         assert error.sent
-        assert str(error) == "Heartbeat at a:1: the connection ended before the answer came: it broke"
+        text = f"Heartbeat at a:1 [{number}]: the connection ended before the answer came: it broke"
+        assert str(error) == text
     assert ending.fail("another reason") == []
     assert ending.failure == "it broke"
     with pytest.raises(ConnectionFailed, match="closed: it broke") as caught:

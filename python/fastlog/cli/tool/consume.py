@@ -18,7 +18,7 @@ from fastlog.cli.tool.position_syntax import parse_range
 from fastlog.cli.tool.record_format import as_json, compile_format, unescape
 from fastlog.cli.tool.values import one_of
 from fastlog.client import BrokerError, Cluster, TopicPartition
-from fastlog.client.consumer import END, Consumer, ConsumerConfig, Position, Record
+from fastlog.client.consumer import END, Position, Reader, ReaderConfig, Record
 from fastlog.errors import ErrorCode
 
 __all__ = ["consume"]
@@ -125,7 +125,7 @@ class _Job:
 async def read(cluster: Cluster, job: _Job, out: _Output) -> None:
     """Writes the records of a job. Raises ClientError, and BrokenPipeError when nobody reads any more."""
     names = await _partitions(cluster, job)
-    config = ConsumerConfig(
+    config = ReaderConfig(
         isolation_level="read_committed" if job.read_committed else "read_uncommitted",
         # An offset of the user's that is not in the log is a mistake; a log that moves on is none.
         auto_offset_reset="none" if job.start.kind == "offset" else "earliest",
@@ -135,7 +135,7 @@ async def read(cluster: Cluster, job: _Job, out: _Output) -> None:
     left = job.count
     if left == 0:
         return
-    async with Consumer(cluster, config) as consumer:
+    async with Reader(cluster, config) as consumer:
         await consumer.assign(dict.fromkeys(names, job.start), until=job.until)
         while not consumer.is_done:
             records = await consumer.poll(

@@ -34,7 +34,7 @@ def exit_code_of(error: BaseException) -> ToolExit:
 
         if isinstance(error, ConnectionFailed):
             return ToolExit.UNREACHABLE
-        if isinstance(error, RequestTimedOut):
+        if isinstance(error, RequestTimedOut) and not _is_brokers(error):
             return ToolExit.TIMED_OUT
         if isinstance(error, VersionMismatch):
             return ToolExit.UNSUPPORTED
@@ -46,7 +46,7 @@ def describe_error(error: BaseException) -> dict[str, str]:
     if isinstance(error, UsageProblem | ConfigError):
         return {"code": _NOT_UNDERSTOOD, "message": str(error)}
     if isinstance(error, KafkaError):
-        if error.code is ErrorCode.NETWORK_EXCEPTION or type(error).__name__ != "BrokerError":
+        if error.code is ErrorCode.NETWORK_EXCEPTION or not _is_brokers(error):
             return {"code": error.code.name, "message": str(error)}
         return {"code": error.code.name, "message": error.message}
     if isinstance(error, OSError):
@@ -58,11 +58,16 @@ def describe_error(error: BaseException) -> dict[str, str]:
     return {"code": "DEFECT", "message": f"{type(error).__name__}: {error}"}
 
 
+def _is_brokers(error: BaseException) -> bool:
+    """Whether a broker said so; by name, so that errors of other kinds load no client."""
+    return any(kind.__name__ == "BrokerError" for kind in type(error).__mro__)
+
+
 def error_line(error: BaseException) -> str:
     """One line for people: the message, with the broker's error code if one was sent."""
     described = describe_error(error)
     text = " ".join(described["message"].split())
-    if type(error).__name__ == "BrokerError":
+    if _is_brokers(error):
         return f"{text.rstrip('.')} ({described['code']})"
     return text
 

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
@@ -24,12 +25,14 @@ from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
     from fastlog.client import ClientError, Cluster
+    from fastlog.client.security import Security
 
 __all__ = ["HELP", "Globals", "Session", "asks_json", "new_app", "remember_globals", "verb"]
 
 DEFAULT_BOOTSTRAP: Final = "127.0.0.1:9092"
 DEFAULT_TIMEOUT: Final = 30.0
 ENVIRONMENT: Final = "FASTLOG_BOOTSTRAP_SERVERS"
+CONFIG_ENVIRONMENT: Final = "FASTLOG_CLIENT_CONFIG"
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 BootstrapOption = Annotated[
@@ -60,6 +63,16 @@ ClientIdOption = Annotated[
     str | None, typer.Option("--client-id", metavar="NAME", help="Name in the broker's logs [fastlog-cli].")
 ]
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-config",
+        metavar="FILE",
+        help=f"Properties of connections: security.protocol, ssl.*, sasl.* [{CONFIG_ENVIRONMENT}].",
+        show_default=False,
+    ),
+]
+
 
 @dataclass(slots=True)
 class Globals:
@@ -69,6 +82,7 @@ class Globals:
     output: str | None = None
     timeout: float | None = None
     client_id: str | None = None
+    client_config: Path | None = None
 
 
 _before_the_verb = Globals()
@@ -132,15 +146,38 @@ class Session:
         return self.out.as_json
 
     def connect(self) -> Cluster:
-        """The cluster, to be entered with `async with`."""
+        """The cluster, to be entered with `async with`. Raises ConfigError."""
         from fastlog.client import Cluster
 
-        return Cluster(self.bootstrap, client_id=self.client_id, timeout_ms=self.timeout_ms)
+        return Cluster(
+            self.bootstrap,
+            client_id=self.client_id,
+            timeout_ms=self.timeout_ms,
+            security=_security(_before_the_verb.client_config),
+        )
 
     def item_failed(self, item: str, error: ClientError) -> None:
         """One of several things failed: told at once, and the exit status becomes 1."""
         tell(error, as_json=self.as_json, item=item)
         self.failed = True
+
+
+def _security(path: Path | None) -> Security:
+    """How connections are made, by the file that is given or that the environment names.
+
+    Raises ConfigError.
+    """
+    from fastlog.client.client_config import ClientConfig
+    from fastlog.client.option_checks import build
+    from fastlog.client.security import PLAINTEXT, security_of
+    from fastlog.config.properties import read_properties
+
+    named = os.environ.get(CONFIG_ENVIRONMENT)
+    chosen = path or (Path(named) if named else None)
+    if chosen is None:
+        return PLAINTEXT
+    rows = read_properties(chosen)
+    return security_of(build(ClientConfig, {}, {row.key: row.value for row in rows}))
 
 
 Verb = Callable[..., Coroutine[Any, Any, None]]

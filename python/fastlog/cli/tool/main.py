@@ -17,6 +17,7 @@ from fastlog.cli.tool.invocation import (
     HELP,
     BootstrapOption,
     ClientIdOption,
+    ConfigOption,
     Globals,
     OutputOption,
     TimeoutOption,
@@ -71,12 +72,13 @@ def root(
     output: OutputOption = None,
     timeout: TimeoutOption = None,
     client_id: ClientIdOption = None,
+    client_config: ConfigOption = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Works with a Kafka cluster. The options below may stand before or after the command."""
-    remember_globals(Globals(bootstrap_server, output, timeout, client_id))
+    remember_globals(Globals(bootstrap_server, output, timeout, client_id, client_config))
 
 
 def main() -> None:

@@ -25,8 +25,7 @@ from fastlog.cli.tool.line_source import LineTooLong, read_lines
 from fastlog.cli.tool.record_format import unescape
 from fastlog.cli.tool.values import one_of
 from fastlog.client import ClientError
-from fastlog.client.producer import Producer, ProducerConfig, RecordMetadata
-from fastlog.client.producer_config import CODECS
+from fastlog.client.producer import CODECS, AsyncProducer, Delivery, ProducerConfig
 from fastlog.errors import FastlogError, KafkaError
 
 __all__ = ["produce"]
@@ -142,7 +141,7 @@ def produce(
 
     async def work() -> None:
         source = _files(file) if file else _lines(ending)
-        async with session.connect() as cluster, Producer(cluster, config) as producer:
+        async with session.connect() as cluster, AsyncProducer.of(config, cluster) as producer:
             tally.connected = True
             await _send_all(producer, source, shape, tally)
 
@@ -190,15 +189,13 @@ class _Tally:
     partitions: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """Per partition: records, first offset, last offset (-1 with acks=0)."""
 
-    def done(self, name: str, future: asyncio.Future[RecordMetadata]) -> None:
+    def done(self, name: str, delivery: Delivery) -> None:
         """Counts one record; an error is told at once, the first few in full."""
-        if future.cancelled():
-            return
-        error = future.exception()
+        error = delivery.exception()
         if error is not None:
             self.fail(name, error)
             return
-        where = future.result()
+        where = delivery.result()
         self.written += 1
         count, first, last = self.partitions.get(where.partition, (0, where.offset, where.offset))
         self.partitions[where.partition] = (count + 1, min(first, where.offset), max(last, where.offset))
@@ -244,7 +241,7 @@ class _Tally:
 
 
 async def _send_all(
-    producer: Producer, source: AsyncIterator[tuple[str, bytes]], shape: _Shape, tally: _Tally
+    producer: AsyncProducer, source: AsyncIterator[tuple[str, bytes]], shape: _Shape, tally: _Tally
 ) -> None:
     try:
         async for name, piece in source:
@@ -252,7 +249,7 @@ async def _send_all(
             tally.read += 1
             tally.size += len(value or b"")
             try:
-                future = await producer.send(
+                delivery = await producer.enqueue(
                     shape.topic, value, key=key, headers=shape.headers, partition=shape.partition
                 )
             except KafkaError as error:
@@ -260,7 +257,7 @@ async def _send_all(
                 if not _is_of_one_record(error):
                     return
             else:
-                future.add_done_callback(partial(tally.done, name))
+                delivery.add_done_callback(partial(tally.done, name))
     except (LineTooLong, OSError) as error:
         tally.read += 1
         tally.fail("input", error)

@@ -2,7 +2,7 @@
 
 use crate::batch::crc::crc32c;
 use crate::batch::header::{
-    AT_ATTRIBUTES, AT_CRC, BatchHeader, CONTROL_BIT, HEADER_SIZE, LENGTH_PREFIX_SIZE, MAGIC_V2,
+    AT_ATTRIBUTES, AT_CRC, BatchHeader, CODEC_MASK, CONTROL_BIT, HEADER_SIZE, LENGTH_PREFIX_SIZE, MAGIC_V2,
     TRANSACTIONAL_BIT, TimestampType,
 };
 use crate::batch::varint::{varlong_size, write_varlong};
@@ -18,7 +18,8 @@ pub struct BatchBuilder {
     codec: Codec,
     level: Option<i32>,
     header: BatchHeader,
-    records: Vec<u8>,
+    /// Room for the header, then the records.
+    bytes: Vec<u8>,
 }
 
 impl Default for BatchBuilder {
@@ -48,8 +49,23 @@ impl BatchBuilder {
                 base_sequence: -1,
                 record_count: 0,
             },
-            records: Vec::new(),
+            bytes: vec![0; HEADER_SIZE],
         }
+    }
+
+    /// Another codec than the one that the builder was made with.
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self.header.attributes = self.header.attributes & !CODEC_MASK | i16::from(codec.id());
+        self
+    }
+
+    /// Takes memory for so many bytes of records at once.
+    #[must_use]
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.bytes.reserve_exact(bytes);
+        self
     }
 
     /// Level of the codec, on its own scale.
@@ -133,14 +149,14 @@ impl BatchBuilder {
                 .clone()
                 .map(|(key, value)| nullable_size(Some(key)) + nullable_size(value))
                 .sum::<usize>();
-        if size > MAX_RECORDS_SIZE - self.records.len().min(MAX_RECORDS_SIZE) {
+        let there = self.bytes.len() - HEADER_SIZE;
+        if size > MAX_RECORDS_SIZE - there.min(MAX_RECORDS_SIZE) {
             return Err(Error::InvalidArgument(format!(
-                "a record of {size} bytes on top of {} does not fit a batch",
-                self.records.len()
+                "a record of {size} bytes on top of {there} does not fit a batch"
             )));
         }
 
-        let out = &mut self.records;
+        let out = &mut self.bytes;
         out.reserve(size + varlong_size(size as i64));
         write_varlong(out, size as i64);
         out.push(0);
@@ -169,17 +185,18 @@ impl BatchBuilder {
 
     /// Bytes of the batch so far, before compression.
     pub fn uncompressed_size(&self) -> usize {
-        HEADER_SIZE + self.records.len()
+        self.bytes.len()
     }
 
     /// The finished batch.
     pub fn build(self) -> Result<Vec<u8>> {
         let mut header = self.header;
-        let mut bytes = vec![0; HEADER_SIZE];
-        if self.codec == Codec::None {
-            bytes.extend_from_slice(&self.records);
-        } else {
-            bytes.extend_from_slice(&compress(self.codec, self.level, &self.records)?);
+        let mut bytes = self.bytes;
+        if self.codec != Codec::None {
+            let packed = compress(self.codec, self.level, &bytes[HEADER_SIZE..])?;
+            bytes.truncate(HEADER_SIZE);
+            bytes.shrink_to(HEADER_SIZE + packed.len());
+            bytes.extend_from_slice(&packed);
         }
         header.batch_length = i32::try_from(bytes.len() - LENGTH_PREFIX_SIZE)
             .map_err(|_| Error::InvalidArgument(format!("a batch of {} bytes", bytes.len())))?;

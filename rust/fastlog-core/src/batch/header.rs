@@ -46,9 +46,9 @@ pub(crate) const AT_ATTRIBUTES: usize = 21;
 const AT_LAST_OFFSET_DELTA: usize = 23;
 const AT_BASE_TIMESTAMP: usize = 27;
 pub(crate) const AT_MAX_TIMESTAMP: usize = 35;
-const AT_PRODUCER_ID: usize = 43;
-const AT_PRODUCER_EPOCH: usize = 51;
-const AT_BASE_SEQUENCE: usize = 53;
+pub(crate) const AT_PRODUCER_ID: usize = 43;
+pub(crate) const AT_PRODUCER_EPOCH: usize = 51;
+pub(crate) const AT_BASE_SEQUENCE: usize = 53;
 const AT_RECORD_COUNT: usize = 57;
 
 pub(crate) const CODEC_MASK: i16 = 0x07;

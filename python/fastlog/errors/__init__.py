@@ -2,14 +2,26 @@
 
 Numbers, names and which of them a client may retry are those of `org.apache.kafka.common.protocol.Errors`
 (3.9, plus what 4.x added). The texts are fastlog's own.
+
+Beside them are the exceptions of clients: `errors.IllegalGeneration` and so on, one for each code, under
+`errors.ClientError` (`requests`, `by_code`). They are made when the first of them is asked for.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.base.secrets import hide_secrets_in_message
+
+if TYPE_CHECKING:
+    from fastlog.errors.by_code import *  # noqa: F403
+    from fastlog.errors.requests import BadResponse as BadResponse
+    from fastlog.errors.requests import BrokerError as BrokerError
+    from fastlog.errors.requests import ClientError as ClientError
+    from fastlog.errors.requests import ConnectionFailed as ConnectionFailed
+    from fastlog.errors.requests import Unreachable as Unreachable
+    from fastlog.errors.requests import VersionMismatch as VersionMismatch
 
 __all__ = ["ConfigError", "ErrorCode", "FastlogError", "KafkaError"]
 
@@ -164,6 +176,11 @@ class ErrorCode(IntEnum):
         return self in _RETRIABLE
 
     @property
+    def fatal(self) -> bool:
+        """Whether a client that meets it has to be closed: it is fenced, not let in, or not understood."""
+        return self in _FATAL
+
+    @property
     def text(self) -> str:
         """One sentence for people, used where a response has an error message and nothing better is known."""
         return _TEXTS[self]
@@ -193,6 +210,11 @@ class KafkaError(FastlogError):
     def retriable(self) -> bool:
         """Whether the same request may succeed later."""
         return self.code.retriable
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the client that met it cannot go on: another one must be made, or something be changed."""
+        return self.code.fatal
 
 
 class ConfigError(FastlogError):
@@ -250,6 +272,28 @@ _RETRIABLE: Final = frozenset(
         ErrorCode.SHARE_SESSION_NOT_FOUND,
         ErrorCode.INVALID_SHARE_SESSION_EPOCH,
         ErrorCode.SHARE_SESSION_LIMIT_REACHED,
+    }
+)
+
+_FATAL: Final = frozenset(
+    {
+        ErrorCode.CLUSTER_AUTHORIZATION_FAILED,
+        ErrorCode.UNSUPPORTED_SASL_MECHANISM,
+        ErrorCode.ILLEGAL_SASL_STATE,
+        ErrorCode.SASL_AUTHENTICATION_FAILED,
+        ErrorCode.UNSUPPORTED_VERSION,
+        ErrorCode.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        ErrorCode.INVALID_PRODUCER_EPOCH,
+        ErrorCode.INVALID_PRODUCER_ID_MAPPING,
+        ErrorCode.TRANSACTION_COORDINATOR_FENCED,
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ErrorCode.PRODUCER_FENCED,
+        ErrorCode.FENCED_INSTANCE_ID,
+        ErrorCode.INVALID_GROUP_ID,
+        ErrorCode.GROUP_AUTHORIZATION_FAILED,
+        ErrorCode.INCONSISTENT_GROUP_PROTOCOL,
+        ErrorCode.GROUP_MAX_SIZE_REACHED,
+        ErrorCode.UNSUPPORTED_ASSIGNOR,
     }
 )
 
@@ -390,3 +434,14 @@ _TEXTS: Final[dict[ErrorCode, str]] = {
     ErrorCode.STREAMS_TOPOLOGY_FENCED: "The epoch of the streams topology is older than the group's.",
     ErrorCode.SHARE_SESSION_LIMIT_REACHED: "The broker holds as many share sessions as it may.",
 }
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        import fastlog.errors.by_code as by_code  # made when they are needed
+        import fastlog.errors.requests as requests
+
+        for module in (requests, by_code):
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

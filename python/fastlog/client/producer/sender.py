@@ -4,51 +4,72 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fastlog.client.cluster import Cluster
-from fastlog.client.errors import (
-    BadResponse,
-    BrokerError,
-    ClientError,
-    ConnectionFailed,
-    RequestTimedOut,
-    Unreachable,
-)
+from fastlog.client.errors import BadResponse, ClientError, RequestTimedOut, Unreachable
 from fastlog.client.metadata import TopicPartition
-from fastlog.client.producer_batches import BATCH_OVERHEAD, Batch, PartitionQueue
-from fastlog.client.producer_config import ProducerConfig
-from fastlog.client.producer_identity import ProducerIdentity
+from fastlog.client.producer.batches import Batch, Identity
+from fastlog.client.producer.config import ProducerConfig
+from fastlog.client.producer.queues import PartitionQueue
+from fastlog.client.producer.requests import Item, errors_of, produce_request
 from fastlog.client.topic_cache import TopicCache
 from fastlog.errors import ErrorCode, FastlogError
-from fastlog.net.link import Link
 from fastlog.wire import ApiKey
-from fastlog.wire.messages.produce import (
-    PartitionProduceData,
-    PartitionProduceResponse,
-    ProduceRequest,
-    ProduceResponse,
-    TopicProduceData,
-)
+from fastlog.wire.messages.produce import PartitionProduceResponse, ProduceResponse
+
+__all__ = ["LANE", "METADATA_MAX_AGE", "IdentitySource", "Sender"]
 
 LANE: Final = "produce"
 METADATA_MAX_AGE: Final = 300.0
 """Seconds after which topics are looked at again, to see new partitions."""
 
 _BETWEEN_REFRESHES: Final = 0.05
-_ENCODE_IN_A_THREAD: Final = 32 * 1024
-"""Bytes from which on compression is kept off the event loop."""
 _SEQUENCE_LOST: Final = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.UNKNOWN_PRODUCER_ID})
+_LAST_WITHOUT_NEW_TRANSACTIONS: Final = 11
+"""Version of Produce from which on a broker adds partitions to transactions by itself (KIP-890)."""
 
-Item = tuple[PartitionQueue, Batch]
+
+class IdentitySource(Protocol):
+    """Where producer ids come from, and when batches may go out under them."""
+
+    @property
+    def renews(self) -> bool:
+        """Whether another identity may be had at any time."""
+        ...
+
+    @property
+    def usable(self) -> Identity | None:
+        """What new batches are sent with; None when an identity must be had first."""
+        ...
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether batches with the old identity must be settled before there is a new one."""
+        ...
+
+    def retire(self, error: ClientError | None) -> None:
+        """The sequence has a gap, because of `error` or because the broker lost it."""
+        ...
+
+    async def renew(self, timeout_ms: int) -> None:
+        """Gets an identity. Raises ClientError when that fails within `timeout_ms`."""
+        ...
+
+    def admits(self, name: TopicPartition) -> bool:
+        """Whether batches of a partition may go out; if not, it is seen to that they soon may."""
+        ...
 
 
 class Sender:
     """Takes batches out of the partitions' queues and sees them through.
 
-    `released(bytes)` is called when a batch is done, `left(partition)` when one goes out for the first time.
+    `released(bytes)` is called when a batch is done, `left(partition)` when one goes out for the first time,
+    `ended(error)` when nothing can be sent any more.
     """
 
     def __init__(
@@ -56,9 +77,11 @@ class Sender:
         cluster: Cluster,
         topics: TopicCache,
         config: ProducerConfig,
+        identity: IdentitySource,
         *,
         released: Callable[[int], None],
         left: Callable[[TopicPartition], None],
+        ended: Callable[[ClientError], None],
     ) -> None:
         self.hurry = 0
         """While positive, batches go out at once: somebody flushes or waits for memory."""
@@ -67,8 +90,10 @@ class Sender:
         self._config = config
         self._released = released
         self._left = left
-        self._identity = ProducerIdentity(cluster)
+        self._ended = ended
+        self._identity = identity
         self._queues: dict[TopicPartition, PartitionQueue] = {}
+        self._lock = threading.Lock()
         self._on_the_way: defaultdict[int, int] = defaultdict(int)
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wake = asyncio.Event()
@@ -83,17 +108,27 @@ class Sender:
 
     def start(self) -> None:
         """Starts the sending task."""
-        self._refreshed = asyncio.get_running_loop().time()
+        self._refreshed = time.monotonic()
         self._single("run", self._run)
 
-    def queue(self, name: TopicPartition) -> PartitionQueue:
-        """The queue of a partition. Raises the error that ended the sender, if one did."""
+    def new_batch(self, name: TopicPartition) -> Batch:
+        """Opens another batch for a partition, from any thread; somebody has to `wake`.
+
+        Raises the error that ended the sender, if one did.
+        """
         if self._failure is not None:
             raise self._failure
-        found = self._queues.get(name)
-        if found is None:
-            found = self._queues[name] = PartitionQueue(name, 5 if self._config.idempotent else 1)
-        return found
+        with self._lock:
+            queue = self._queues.get(name)
+            if queue is None:
+                most = 5 if self._config.idempotent else 1
+                queue = self._queues[name] = PartitionQueue(name, most, self._config.batch_size)
+            return queue.new_batch(time.monotonic())
+
+    @property
+    def failure(self) -> ClientError | None:
+        """What ended the sender, if something did."""
+        return self._failure
 
     def wake(self) -> None:
         """Something may be ready."""
@@ -101,7 +136,7 @@ class Sender:
 
     async def settled(self) -> None:
         """Waits until every batch that exists now is written or has failed."""
-        moment = asyncio.get_running_loop().time()
+        moment = time.monotonic()
         self.hurry += 1
         self.wake()
         try:
@@ -111,6 +146,23 @@ class Sender:
                 await watcher
         finally:
             self.hurry -= 1
+
+    def restart_sequences(self) -> None:
+        """A new identity counts from 0."""
+        for queue in list(self._queues.values()):
+            queue.restart_sequence()
+
+    def drop(self, error: ClientError) -> None:
+        """All that is not on its way fails with `error`."""
+        for queue in list(self._queues.values()):
+            batches, queue.waiting = queue.waiting, []
+            for batch in batches:
+                batch.close()
+                self._finish(queue, batch, error)
+
+    def drop_soon(self, error: ClientError) -> None:
+        """The same, in a round of the event loop of its own."""
+        asyncio.get_running_loop().call_soon(self.drop, error)
 
     async def stop(self, error: ClientError) -> None:
         """Ends all tasks; what is not written yet fails with `error`."""
@@ -123,20 +175,19 @@ class Sender:
     # -- the sending task --------------------
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            now = loop.time()
+            now = time.monotonic()
             self._expire(now)
             self._look_after_identity()
             if now - self._refreshed > METADATA_MAX_AGE:
                 self._single("refresh", self._refresh)
             until = min(self._dispatch(now), self._refreshed + METADATA_MAX_AGE + 1)
+            timer = asyncio.get_running_loop().call_at(until, self._wake.set)
             try:
-                async with asyncio.timeout_at(until):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+                await self._wake.wait()
+            finally:
+                timer.cancel()
 
     def _dispatch(self, now: float) -> float:
         """Sends what may go. Returns when to look again, if nothing happens before."""
@@ -157,7 +208,7 @@ class Sender:
         until = math.inf
         requests: defaultdict[int, list[Item]] = defaultdict(list)
         sizes: defaultdict[int, int] = defaultdict(int)
-        for queue in self._queues.values():
+        for queue in list(self._queues.values()):
             batch, wait_until = self._candidate(queue, now)
             until = min(until, wait_until)
             if batch is None:
@@ -171,6 +222,8 @@ class Sender:
                 continue
             if sizes[node] and sizes[node] + batch.size > self._config.max_request_size:
                 continue
+            if not self._identity.admits(queue.name):
+                continue
             sizes[node] += batch.size
             requests[node].append((queue, batch))
         return requests, until
@@ -179,12 +232,16 @@ class Sender:
         """The batch of a queue that can go now, or None and when to look again."""
         if not queue.waiting:
             return None, math.inf
-        until = queue.waiting[0].created + self._config.delivery_timeout_ms / 1000 + 0.001
+        head = queue.waiting[0]
+        until = head.created + self._config.delivery_timeout_ms / 1000 + 0.001
         if queue.retry_at > now:
             return None, min(until, queue.retry_at)
         batch = queue.next(now, draining=self._identity.is_stale)
         if batch is None:
-            return None, until
+            # A batch that was opened just now, and has no record yet.
+            return None, until if head.count else max(
+                now, head.created + self._config.linger_ms / 1000
+            ) + 0.001
         if self._config.idempotent and batch.identity is None and self._identity.usable is None:
             return None, until
         ready_at = batch.created + self._config.linger_ms / 1000
@@ -194,10 +251,12 @@ class Sender:
 
     def _expire(self, now: float) -> None:
         limit = self._config.delivery_timeout_ms / 1000
-        for queue in self._queues.values():
-            for batch in [batch for batch in queue.waiting if now >= batch.created + limit]:
-                queue.waiting.remove(batch)
-                self._finish(queue, batch, self._too_late(batch))
+        for queue in list(self._queues.values()):
+            if queue.waiting and now >= queue.waiting[0].created + limit:
+                for batch in [batch for batch in queue.waiting if now >= batch.created + limit]:
+                    batch.close()
+                    queue.waiting.remove(batch)
+                    self._finish(queue, batch, self._too_late(batch))
 
     def _too_late(self, batch: Batch) -> ClientError:
         text = f"partition {batch.name}: not acknowledged within {self._config.delivery_timeout_ms} ms"
@@ -210,7 +269,7 @@ class Sender:
 
     async def _exchange(self, node: int, items: list[Item]) -> None:
         try:
-            link, answer = await self._talk(node, items)
+            answer = await self._talk(node, items)
         except ClientError as error:
             for queue, batch in items:
                 if queue.settle(batch):
@@ -220,49 +279,40 @@ class Sender:
                 if queue.settle(batch):
                     self._finish(queue, batch, ClientError(ErrorCode.INVALID_REQUEST, str(error)))
         else:
-            self._take_answer(link, items, answer)
+            self._take_answer(items, answer)
         finally:
             self._on_the_way[node] -= 1
             self.wake()
 
-    async def _talk(self, node: int, items: list[Item]) -> tuple[Link, ProduceResponse | None]:
+    async def _talk(self, node: int, items: list[Item]) -> ProduceResponse | None:
         config = self._config
         # In turns: batches of a partition must reach the socket in the order of their sequence numbers.
         async with self._locks[node]:
-            request = await self._request(items)
+            request, broken = await produce_request(config, items)
+            for queue, batch, error in broken:
+                items.remove((queue, batch))
+                if queue.settle(batch):
+                    self._finish(queue, batch, error)
+            if not items:
+                return None
             link = await self._cluster.link(node, lane=LANE, timeout_ms=config.request_timeout_ms)
-            version = link.versions.pick(ApiKey.PRODUCE, 7 if config.compression_type == "zstd" else 3)
-            if config.acks == 0:
+            lowest = 7 if config.compression_type == "zstd" else 3
+            highest = None if config.transactional_id is None else _LAST_WITHOUT_NEW_TRANSACTIONS
+            version = link.versions.pick(ApiKey.PRODUCE, lowest, highest)
+            if config.acks_number == 0:
                 await link.connection.send(request, version)
-                return link, None
+                return None
             # Somewhat more than the broker was given, so that its own answer about the timeout can come.
             timeout = config.request_timeout_ms / 1000 + 1
             future = link.connection.start(request, version, timeout=timeout)
         answer = link.connection.decode(ApiKey.PRODUCE, version, await future)
         assert isinstance(answer, ProduceResponse)  # noqa: S101
-        return link, answer
+        return answer
 
-    async def _request(self, items: list[Item]) -> ProduceRequest:
-        config = self._config
-        topics: defaultdict[str, list[PartitionProduceData]] = defaultdict(list)
-        for _, batch in items:
-            what = (config.compression_type, config.compression_level)
-            if what[0] != "none" and batch.size >= _ENCODE_IN_A_THREAD:
-                data = await asyncio.to_thread(batch.encode, *what)
-            else:
-                data = batch.encode(*what)
-            topics[batch.name.topic].append(PartitionProduceData(batch.name.partition, data))
-        return ProduceRequest(
-            acks=config.acks,
-            timeout_ms=config.request_timeout_ms,
-            topic_data=[TopicProduceData(name, rows) for name, rows in topics.items()],
-        )
-
-    def _take_answer(self, link: Link, items: list[Item], answer: ProduceResponse | None) -> None:
+    def _take_answer(self, items: list[Item], answer: ProduceResponse | None) -> None:
         rows: dict[TopicPartition, PartitionProduceResponse] = {}
         for topic in () if answer is None else answer.responses:
             rows |= {TopicPartition(topic.name, row.index): row for row in topic.partition_responses}
-        address = link.connection.address
         for queue, batch in items:
             if not queue.settle(batch):
                 continue
@@ -271,7 +321,7 @@ class Sender:
                 self._succeed(queue, batch, -1, -1)
             elif row is None:
                 text = f"the answer leaves partition {batch.name} out"
-                self._handle(queue, batch, BadResponse(text, api=ApiKey.PRODUCE, broker=address))
+                self._handle(queue, batch, BadResponse(text, api=ApiKey.PRODUCE, broker=answer.broker))
             elif row.error_code == ErrorCode.NONE:
                 self._succeed(queue, batch, row.base_offset, row.log_append_time_ms)
             elif row.error_code == ErrorCode.DUPLICATE_SEQUENCE_NUMBER:
@@ -279,14 +329,14 @@ class Sender:
                 self._succeed(queue, batch, -1, -1)
             else:
                 code = ErrorCode.of(row.error_code)
-                self._handle(queue, batch, *_errors_of(row, code, batch, address))
+                self._handle(queue, batch, *errors_of(row, code, batch, answer))
 
     # -- outcomes --------------------
 
     def _succeed(self, queue: PartitionQueue, batch: Batch, offset: int, time_ms: int) -> None:
         self._delivered = True
         queue.succeeded()
-        batch.succeed(offset, time_ms)
+        batch.written(offset, time_ms)
         self._done(batch)
 
     def _handle(
@@ -297,15 +347,15 @@ class Sender:
         of_records: dict[int, ClientError] | None = None,
     ) -> None:
         """A try has failed; the batch is in no list now. Puts it back or gives it up."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         batch.last_error = error
-        if error.code is ErrorCode.MESSAGE_TOO_LARGE and len(batch.records) > 1:
-            queue.put_back(*batch.split())
+        if error.code is ErrorCode.MESSAGE_TOO_LARGE and batch.count > 1 and batch.data is not None:
+            queue.put_back(*batch.halves())
         elif batch.identity is not None and error.code in _SEQUENCE_LOST:
             # It is not written, and while an older batch is under way that is just the order of things.
             if queue.is_first(batch):
                 batch.forget_identity()
-                self._identity.retire()
+                self._identity.retire(None)
             queue.put_back(batch)
         elif self._is_hopeless(error):
             self._finish(queue, batch, error, of_records)
@@ -333,12 +383,12 @@ class Sender:
         of_records: dict[int, ClientError] | None = None,
     ) -> None:
         if batch.identity is not None:
-            self._identity.retire()
-        batch.fail(error, of_records)
+            self._identity.retire(error)
+        batch.failed(error, of_records)
         self._done(batch)
 
     def _done(self, batch: Batch) -> None:
-        self._released(batch.size - BATCH_OVERHEAD)
+        self._released(batch.memory)
         if self._watchers:
             left = []
             for moment, watcher in self._watchers:
@@ -351,24 +401,26 @@ class Sender:
             self._watchers = left
 
     def _unfinished_since(self, moment: float) -> bool:
-        return any(queue.unfinished_since(moment) for queue in self._queues.values())
+        return any(queue.unfinished_since(moment) for queue in list(self._queues.values()))
 
     def _fail_everything(self, error: ClientError) -> None:
         self._failure = error
-        for queue in self._queues.values():
+        self._ended(error)
+        for queue in list(self._queues.values()):
             batches = [*queue.in_flight, *queue.waiting]
             queue.in_flight.clear()
             queue.waiting.clear()
             for batch in batches:
+                batch.close()
                 self._finish(queue, batch, error)
 
     # -- helpers that run beside --------------------
 
     def _look_after_identity(self) -> None:
-        if not self._config.idempotent or self._identity.usable is not None:
+        if not (self._config.idempotent and self._identity.renews) or self._identity.usable is not None:
             return
-        waiting = any(queue.waiting for queue in self._queues.values())
-        if waiting and not any(queue.has_identity for queue in self._queues.values()):
+        waiting = any(queue.waiting for queue in list(self._queues.values()))
+        if waiting and not any(queue.has_identity for queue in list(self._queues.values())):
             self._single("identity", self._renew)
 
     async def _renew(self) -> None:
@@ -377,8 +429,7 @@ class Sender:
         except ClientError as error:
             self._fail_everything(error)
             return
-        for queue in self._queues.values():
-            queue.restart_sequence()
+        self.restart_sequences()
 
     async def _refresh(self) -> None:
         try:
@@ -387,7 +438,7 @@ class Sender:
             # The batches' own tries and deadlines decide when it is enough.
             await asyncio.sleep(self._config.retry_backoff_max_ms / 1000)
         else:
-            self._refreshed = asyncio.get_running_loop().time()
+            self._refreshed = time.monotonic()
             # Not more often, when a partition stays without a leader.
             await asyncio.sleep(_BETWEEN_REFRESHES)
 
@@ -414,22 +465,3 @@ class Sender:
             found = ClientError(ErrorCode.UNKNOWN_SERVER_ERROR, f"the producer failed: {error!r}")
             found.__cause__ = error
             self._fail_everything(found)
-
-
-def _errors_of(
-    row: PartitionProduceResponse, code: ErrorCode, batch: Batch, address: str
-) -> tuple[ClientError, dict[int, ClientError]]:
-    def error(text: str) -> ClientError:
-        return BrokerError(code, f"partition {batch.name}: {text}", api=ApiKey.PRODUCE, broker=address)
-
-    bad = {
-        entry.batch_index: error(entry.batch_index_error_message or row.error_message or code.text)
-        for entry in row.record_errors
-    }
-    text = row.error_message or code.text
-    if bad:
-        text = f"refused together with a bad record of the same batch: {text}"
-    return error(text), bad
-
-
-__all__ = ["LANE", "METADATA_MAX_AGE", "ConnectionFailed", "Sender"]

@@ -10,22 +10,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from fastlog.client.cluster import Cluster
+from fastlog.client.consumer.config import ReaderConfig
+from fastlog.client.consumer.epochs import end_of_epoch
+from fastlog.client.consumer.fetch_session import SESSION_ERRORS, FetchSession, Wanted
+from fastlog.client.consumer.state import PartitionState
 from fastlog.client.errors import BadResponse, BrokerError, ClientError, RequestTimedOut
-from fastlog.client.fetched_records import Fetched, Record, read_fetched
 from fastlog.client.metadata import PartitionInfo, TopicPartition
 from fastlog.client.positions import BEGINNING, END, resolve
 from fastlog.client.topic_cache import TopicCache
-from fastlog.errors import ConfigError, ErrorCode
+from fastlog.errors import ErrorCode
+from fastlog.native import FetchedRecords
 from fastlog.net.link import Link
 from fastlog.wire import ApiKey
-from fastlog.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData
+from fastlog.wire.messages.fetch import FetchRequest, FetchResponse, PartitionData
 from fastlog.wire.schema import ZERO_UUID
 
-__all__ = ["ConsumerConfig", "Fetcher", "PartitionState"]
+__all__ = ["Fetcher"]
 
 _LANE: Final = "fetch"
 _BY_NAME: Final = 12
@@ -36,96 +40,10 @@ _METADATA_MAX_AGE: Final = 300.0
 _LOG: Final = logging.getLogger("fastlog.client")
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerConfig:
-    """How a consumer works; names as in Kafka's consumer configuration. Sizes in bytes, times in ms."""
-
-    isolation_level: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
-    """read_committed: only records of committed transactions, up to the first open one."""
-    auto_offset_reset: Literal["earliest", "latest", "none"] = "none"
-    """Where to go on when the position is not in the log (any more); "none" raises."""
-    fetch_min_bytes: int = 1
-    fetch_max_wait_ms: int = 500
-    fetch_max_bytes: int = 16 * 1024 * 1024
-    """Per request, that is, per broker. A single batch may be larger."""
-    max_partition_fetch_bytes: int = 1024 * 1024
-    request_timeout_ms: int = 30_000
-    retry_timeout_ms: int | None = 60_000
-    """How long a partition may have no reachable leader before that is an error. None: for ever."""
-
-    def __post_init__(self) -> None:
-        if self.isolation_level not in ("read_uncommitted", "read_committed"):
-            raise ConfigError("isolation.level", f"{self.isolation_level!r} is not known")
-        if self.auto_offset_reset not in ("earliest", "latest", "none"):
-            raise ConfigError("auto.offset.reset", f"{self.auto_offset_reset!r} is not known")
-
-    @property
-    def read_committed(self) -> bool:
-        """Whether only committed records are wanted."""
-        return self.isolation_level == "read_committed"
-
-
-class PartitionState:
-    """One assigned partition: where it stands, what waits in its buffer, and what is wrong with it."""
-
-    def __init__(self, name: TopicPartition, position: int, end: int | None) -> None:
-        self.name: Final = name
-        self.position = position
-        """The next offset to hand out."""
-        self.end = end
-        """Where to stop (exclusive), or None."""
-        self.high_watermark = -1
-        """End of what consumers may read, as of the last answer; -1 before there is one."""
-        self.error: ClientError | None = None
-        self.in_flight = False
-        self.retry_at = 0.0
-        self.failing_since: float | None = None
-        self.failures = 0
-        self.turn = 0
-        """Counts seeks: an answer to a question from before is of no use."""
-        self._records: list[Record] = []
-        self._taken = 0
-        self._behind = position
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the end has been reached."""
-        return self.end is not None and self.position >= self.end
-
-    @property
-    def has_records(self) -> bool:
-        """Whether records wait to be taken."""
-        return self._taken < len(self._records)
-
-    def seek(self, position: int) -> None:
-        """Drops what is buffered and goes on from `position`."""
-        self.position = self._behind = position
-        self._records, self._taken = [], 0
-        self.error = None
-        self.turn += 1
-
-    def put(self, fetched: Fetched) -> None:
-        """Takes in the answer to a fetch at `position`."""
-        self._records, self._taken = fetched.records, 0
-        if self.end is not None:
-            self._records = [record for record in fetched.records if record.offset < self.end]
-        self._behind = fetched.position
-        if not self._records:
-            self.position = self._behind
-
-    def take(self, most: int) -> list[Record]:
-        """At most so many records, in order."""
-        taken = self._records[self._taken : self._taken + most]
-        self._taken += len(taken)
-        if taken:
-            self.position = taken[-1].offset + 1 if self.has_records else self._behind
-        return taken
-
-
 class Fetcher:
     """Keeps the buffers of all assigned partitions filled, while its owner asks for it."""
 
-    def __init__(self, cluster: Cluster, config: ConsumerConfig) -> None:
+    def __init__(self, cluster: Cluster, config: ReaderConfig) -> None:
         self.states: dict[TopicPartition, PartitionState] = {}
         self._cluster = cluster
         self._config = config
@@ -135,6 +53,8 @@ class Fetcher:
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed = 0.0
         self._changed = asyncio.Event()
+        self._sessions: defaultdict[int, FetchSession] = defaultdict(FetchSession)
+        self._session_links: dict[int, Link] = {}
         self._first = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -155,6 +75,10 @@ class Fetcher:
             return False
         return True
 
+    def poke(self) -> None:
+        """Whoever waits looks again."""
+        self._changed.set()
+
     def fill(self) -> None:
         """Starts a fetch on every broker that leads partitions with an empty buffer and has none running."""
         self._changed.clear()
@@ -163,7 +87,7 @@ class Fetcher:
             self._refresh()
         wanted: defaultdict[int, list[tuple[PartitionState, PartitionInfo]]] = defaultdict(list)
         for state in self._in_turn():
-            if state.in_flight or state.has_records or state.is_done or state.error is not None:
+            if state.position < 0 or not state.is_wanted:
                 continue
             if state.retry_at > now:
                 self._call_at(state.retry_at)
@@ -171,13 +95,27 @@ class Fetcher:
             partition = self._topics.partition(state.name)
             if partition is None:
                 self._failed(state, BrokerError(ErrorCode.LEADER_NOT_AVAILABLE, api=ApiKey.METADATA))
-            elif partition.leader not in self._busy:
-                wanted[partition.leader].append((state, partition))
+            elif state.epoch >= 0 and partition.leader_epoch > max(state.epoch, state.checked_epoch):
+                state.in_flight = True
+                self._spawn(self._check_position(state, partition.leader_epoch))
+            else:
+                node = self._node(state, partition, now)
+                if node not in self._busy:
+                    wanted[node].append((state, partition))
         for node, rows in wanted.items():
             self._busy.add(node)
             for state, _ in rows:
                 state.in_flight = True
-            self._spawn(node, rows)
+            self._spawn(self._fetch(node, rows))
+
+    def _node(self, state: PartitionState, partition: PartitionInfo, now: float) -> int:
+        """The replica that the leader has pointed to lately, while that broker lives; else the leader."""
+        if state.replica is not None:
+            node, until = state.replica
+            if now < until and node in self._cluster.brokers:
+                return node
+            state.replica = None
+        return partition.leader
 
     async def close(self) -> None:
         """Ends all requests."""
@@ -196,21 +134,23 @@ class Fetcher:
         self._first = (self._first + 1) % max(len(states), 1)
         return states[self._first :] + states[: self._first]
 
-    def _spawn(self, node: int, rows: list[tuple[PartitionState, PartitionInfo]]) -> None:
-        task = asyncio.ensure_future(self._fetch(node, rows))
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _fetch(self, node: int, rows: list[tuple[PartitionState, PartitionInfo]]) -> None:
         turns = {state.name: state.turn for state, _ in rows}
         try:
-            link, answer = await self._ask(node, rows)
+            answer, is_full = await self._ask(node, rows)
             found = self._rows_of(answer)
             for state, _ in rows:
                 if state.turn == turns[state.name]:
-                    await self._take(state, found.get(state.name), link.connection.address)
+                    await self._take(state, found.get(state.name), answer, is_full=is_full)
         except ClientError as error:
+            self._sessions[node].reset()
             for state, _ in rows:
+                state.replica = None
                 self._failed(state, error)
         except Exception as error:  # noqa: BLE001 - a defect must reach whoever polls, not vanish in a task
             for state, _ in rows:
@@ -224,42 +164,47 @@ class Fetcher:
 
     async def _ask(
         self, node: int, rows: list[tuple[PartitionState, PartitionInfo]]
-    ) -> tuple[Link, FetchResponse]:
+    ) -> tuple[FetchResponse, bool]:
         config = self._config
-        topics: dict[str, FetchTopic] = {}
+        wanted: dict[TopicPartition, Wanted] = {}
         by_id = True
-        for state, _ in rows:
-            name = state.name.topic
-            known = self._topics.known(name)
+        for state, partition in rows:
+            known = self._topics.known(state.name.topic)
             topic_id = ZERO_UUID if known is None else known.topic_id
             by_id = by_id and topic_id != ZERO_UUID
-            topic = topics.setdefault(name, FetchTopic(topic=name, topic_id=topic_id))
-            topic.partitions.append(
-                FetchPartition(
-                    partition=state.name.partition,
-                    fetch_offset=state.position,
-                    partition_max_bytes=config.max_partition_fetch_bytes,
-                )
+            wanted[state.name] = Wanted(
+                topic_id, state.position, partition.leader_epoch, config.max_partition_fetch_bytes
             )
         request = FetchRequest(
             max_wait_ms=config.fetch_max_wait_ms,
             min_bytes=config.fetch_min_bytes,
             max_bytes=config.fetch_max_bytes,
             isolation_level=int(config.read_committed),
-            topics=list(topics.values()),
+            rack_id=config.client_rack,
         )
         link = await self._cluster.link(node, lane=_LANE, timeout_ms=config.request_timeout_ms)
+        session = self._sessions[node]
+        if self._session_links.get(node) is not link:
+            # Versions may differ, and so whether topics go by name or by id.
+            session.reset()
+            self._session_links[node] = link
+        session.fill(request, wanted)
+        is_full = session.is_full
         answer = await link.call(
             request,
             FetchResponse,
             timeout=(config.fetch_max_wait_ms + config.request_timeout_ms) / 1000,
-            lowest=4,
+            lowest=7 if link.versions.supports(ApiKey.FETCH, 7) else 4,
             highest=None if by_id else _BY_NAME,
         )
-        if answer.error_code != ErrorCode.NONE:
-            code = ErrorCode.of(answer.error_code)
-            raise BrokerError(code, api=ApiKey.FETCH, broker=link.connection.address)
-        return link, answer
+        code = ErrorCode.of(answer.error_code)
+        if code in SESSION_ERRORS and not is_full:
+            session.reset()
+            return FetchResponse(), False
+        if code is not ErrorCode.NONE:
+            raise BrokerError(code, api=ApiKey.FETCH, answer=answer)
+        session.answered(answer.session_id)
+        return answer, is_full
 
     def _rows_of(self, answer: FetchResponse) -> dict[TopicPartition, PartitionData]:
         names = {name.topic for name in self.states}
@@ -270,33 +215,43 @@ class Fetcher:
             for row in topic.partitions
         }
 
-    async def _take(self, state: PartitionState, row: PartitionData | None, broker: str) -> None:
+    async def _take(
+        self, state: PartitionState, row: PartitionData | None, answer: FetchResponse, *, is_full: bool
+    ) -> None:
         if row is None:
+            if not is_full:
+                return  # no news
             text = f"the answer leaves partition {state.name} out"
-            self._failed(state, BadResponse(text, api=ApiKey.FETCH, broker=broker))
+            self._failed(state, BadResponse(text, api=ApiKey.FETCH, broker=answer.broker))
             return
         code = ErrorCode.of(row.error_code)
         if code is ErrorCode.OFFSET_OUT_OF_RANGE:
-            await self._out_of_range(state, broker)
+            if state.replica is not None:
+                # A follower may be behind: its leader knows better.
+                state.replica = None
+            else:
+                await self._out_of_range(state, answer)
         elif code is not ErrorCode.NONE:
             text = f"partition {state.name}: {code.text}"
-            self._failed(state, BrokerError(code, text, api=ApiKey.FETCH, broker=broker))
+            state.replica = None
+            self._failed(state, BrokerError(code, text, api=ApiKey.FETCH, answer=answer))
         else:
             state.failing_since, state.failures = None, 0
             state.high_watermark = row.high_watermark
             aborted = [(entry.producer_id, entry.first_offset) for entry in row.aborted_transactions or ()]
-            try:
-                fetched = read_fetched(state.name, row.records, state.position, aborted)
-            except ClientError as error:  # damage stays damage: no second try
-                state.error = error
+            if row.preferred_read_replica >= 0:
+                until = asyncio.get_running_loop().time() + _METADATA_MAX_AGE
+                state.replica = (row.preferred_read_replica, until)
+            if not row.records:
                 return
-            if row.records and fetched.position == state.position:
+            fetched = FetchedRecords(
+                state.name.topic, state.name.partition, row.records, state.position, state.end, aborted
+            )
+            if not state.put(fetched):
                 text = f"partition {state.name}: offset {state.position} came without a whole batch"
-                self._failed(state, BadResponse(text, api=ApiKey.FETCH, broker=broker))
-                return
-            state.put(fetched)
+                self._failed(state, BadResponse(text, api=ApiKey.FETCH, broker=answer.broker))
 
-    async def _out_of_range(self, state: PartitionState, broker: str) -> None:
+    async def _out_of_range(self, state: PartitionState, answer: FetchResponse | None) -> None:
         turn, reset = state.turn, self._config.auto_offset_reset
         if reset == "none":
             text = f"partition {state.name}: offset {state.position} is not in the log"
@@ -306,7 +261,7 @@ class Fetcher:
                 text += f", which goes from {first[state.name]} to {last[state.name]}"
             except ClientError:
                 pass
-            error = BrokerError(ErrorCode.OFFSET_OUT_OF_RANGE, text, api=ApiKey.FETCH, broker=broker)
+            error = BrokerError(ErrorCode.OFFSET_OUT_OF_RANGE, text, api=ApiKey.FETCH, answer=answer)
             if state.turn == turn:
                 state.error = error
             return
@@ -321,6 +276,29 @@ class Fetcher:
                 reset,
             )
             state.seek(found[state.name])
+
+    async def _check_position(self, state: PartitionState, epoch: int) -> None:
+        """Whether a new leader has the log up to the position (KIP-320); what it lost is out of range."""
+        turn = state.turn
+        try:
+            end = await end_of_epoch(self._cluster, state.name, state.epoch, epoch, self._config)
+            if state.turn != turn:
+                return
+            state.checked_epoch = epoch
+            if end is not None and end < state.position:
+                _LOG.warning(
+                    "partition %s: a new leader's log ends at %d for epoch %d, before offset %d",
+                    state.name,
+                    end,
+                    state.epoch,
+                    state.position,
+                )
+                await self._out_of_range(state, None)
+        except ClientError as error:
+            self._failed(state, error)
+        finally:
+            state.in_flight = False
+            self._changed.set()
 
     # -- failures --------------------
 

@@ -1,11 +1,11 @@
 """Reads records of assigned partitions, from all their leaders at once.
 
-    async with Consumer(cluster) as consumer:
-        await consumer.assign({TopicPartition("clicks", 0): BEGINNING})
-        async for record in consumer:
+    async with Reader(cluster) as reader:
+        await reader.assign({TopicPartition("clicks", 0): BEGINNING})
+        async for record in reader:
             ...
 
-Groups are not joined and no offsets are committed; positions are the caller's to keep.
+No group is joined and no offsets are committed; positions are the caller's to keep.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from types import TracebackType
 from typing import Self
 
 from fastlog.client.cluster import Cluster
+from fastlog.client.consumer.config import ReaderConfig
+from fastlog.client.consumer.fetcher import Fetcher
+from fastlog.client.consumer.state import PartitionState
 from fastlog.client.deadline import Deadline
 from fastlog.client.errors import ClientError
-from fastlog.client.fetched_records import CorruptBatch, Record
-from fastlog.client.fetcher import ConsumerConfig, Fetcher, PartitionState
 from fastlog.client.metadata import TopicPartition
-from fastlog.client.positions import BEGINNING, END, Position, resolve
+from fastlog.client.positions import END, Position, resolve
 from fastlog.errors import ErrorCode
+from fastlog.native import Record
 
-__all__ = ["BEGINNING", "END", "Consumer", "ConsumerConfig", "CorruptBatch", "Position", "Record"]
+__all__ = ["Reader"]
 
 
-class Consumer:
-    """A consumer on a cluster that the caller opened; an async context manager. Belongs to one event loop."""
+class Reader:
+    """Reads partitions of a cluster that the caller opened; an async context manager, for one event loop."""
 
-    def __init__(self, cluster: Cluster, config: ConsumerConfig | None = None) -> None:
+    def __init__(self, cluster: Cluster, config: ReaderConfig | None = None) -> None:
         self._cluster = cluster
-        self._config = config or ConsumerConfig()
+        self._config = config or ReaderConfig()
         self._fetcher = Fetcher(cluster, self._config)
+        self._first = -1
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,6 +108,7 @@ class Consumer:
         fetcher = self._fetcher
         while True:
             fetcher.fill()
+            had_some = any(state.has_records for state in fetcher.states.values())
             taken = self._take(max_records)
             if taken:
                 # Fetch on while the caller works on these.
@@ -113,12 +117,19 @@ class Consumer:
             for state in fetcher.states.values():
                 if state.error is not None and not state.is_done:
                     raise state.error
+            if had_some:
+                # What was fetched was all below the position.
+                await asyncio.sleep(0)
+                continue
             if self.is_done or not await fetcher.wait(None if deadline is None else deadline.remaining):
                 return []
 
     def _take(self, most: int) -> list[Record]:
+        """From each partition in its turn, another one first each time: none starves behind a full one."""
         taken: list[Record] = []
-        for state in self._fetcher.states.values():
+        states = list(self._fetcher.states.values())
+        self._first = (self._first + 1) % max(len(states), 1)
+        for state in states[self._first :] + states[: self._first]:
             if len(taken) >= most:
                 break
             taken += state.take(most - len(taken))

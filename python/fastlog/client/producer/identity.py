@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from fastlog.client.cluster import Cluster
 from fastlog.client.deadline import Deadline
-from fastlog.client.errors import BrokerError, VersionMismatch
-from fastlog.client.producer_batches import Identity
+from fastlog.client.errors import BrokerError, ClientError, VersionMismatch
+from fastlog.client.metadata import TopicPartition
+from fastlog.client.producer.batches import Identity
 from fastlog.errors import ErrorCode
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
@@ -19,6 +20,8 @@ from fastlog.wire.messages.init_producer_id import InitProducerIdRequest, InitPr
 
 class ProducerIdentity:
     """The current identity, if it may be used."""
+
+    renews = True
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -35,9 +38,13 @@ class ProducerIdentity:
         """Whether batches with the old identity must be settled before there is a new one."""
         return self._stale
 
-    def retire(self) -> None:
+    def retire(self, error: ClientError | None) -> None:
         """The sequence has a gap: this identity takes no new batches."""
         self._stale = True
+
+    def admits(self, name: TopicPartition) -> bool:
+        """Any partition may be sent to at any time."""
+        return True
 
     async def renew(self, timeout_ms: int) -> None:
         """Gets a new producer id. Raises ClientError when that fails within `timeout_ms`."""
@@ -57,4 +64,4 @@ class ProducerIdentity:
                 return
             code = ErrorCode.of(answer.error_code)
             if not code.retriable or not await deadline.pause():
-                raise BrokerError(code, api=ApiKey.INIT_PRODUCER_ID)
+                raise BrokerError(code, api=ApiKey.INIT_PRODUCER_ID, answer=answer)

@@ -1,0 +1,73 @@
+"""How connections are made: encrypted or not, and as whom. Out of the options of a client."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fastlog.errors import ConfigError
+from fastlog.net.sasl import MECHANISMS, Credentials
+
+if TYPE_CHECKING:
+    from fastlog.client.client_config import ClientConfig
+
+__all__ = ["PLAINTEXT", "PROTOCOLS", "Security", "security_of"]
+
+PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What every connection of a client has in common."""
+
+    protocol: str = "PLAINTEXT"
+    tls: ssl.SSLContext | None = None
+    credentials: Credentials | None = None
+
+
+PLAINTEXT: Final = Security()
+
+
+def security_of(config: ClientConfig) -> Security:
+    """Reads certificates. Raises ConfigError for what is missing, not there, or does not go together."""
+    protocol = config.security_protocol
+    if protocol not in PROTOCOLS:
+        raise ConfigError("security.protocol", f"{protocol!r} is none of {', '.join(PROTOCOLS)}")
+    has_sasl = protocol.startswith("SASL_")
+    if config.sasl_mechanism is not None and not has_sasl:
+        raise ConfigError("sasl.mechanism", f"has no effect with security.protocol={protocol}")
+    return Security(
+        protocol,
+        _tls(config) if protocol.endswith("SSL") else None,
+        _credentials(config) if has_sasl else None,
+    )
+
+
+def _tls(config: ClientConfig) -> ssl.SSLContext:
+    if config.ssl_context is not None:
+        return config.ssl_context
+    key = "ssl.cafile"
+    try:
+        context = ssl.create_default_context(cafile=config.ssl_cafile)
+        context.check_hostname = config.ssl_check_hostname
+        key = "ssl.certfile"
+        if config.ssl_certfile is not None:
+            context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, config.ssl_password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError(key, f"cannot be used: {error}") from error
+    return context
+
+
+def _credentials(config: ClientConfig) -> Credentials:
+    mechanism = config.sasl_mechanism
+    if mechanism not in MECHANISMS:
+        raise ConfigError("sasl.mechanism", f"{mechanism!r} is none of {', '.join(MECHANISMS)}")
+    if mechanism == "OAUTHBEARER":
+        if config.sasl_oauth_token is None:
+            raise ConfigError("sasl.oauth.token", "is missing: a function that returns a token")
+        return Credentials(mechanism, token=config.sasl_oauth_token)
+    if config.sasl_username is None or config.sasl_password is None:
+        key = "sasl.username" if config.sasl_username is None else "sasl.password"
+        raise ConfigError(key, f"is missing; {mechanism} needs it")
+    return Credentials(mechanism, config.sasl_username, config.sasl_password)
