@@ -61,6 +61,10 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
         ApiKey.SASL_HANDSHAKE,
         ApiKey.SASL_AUTHENTICATE,
     ),
+    "scram_credentials": (
+        ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS,
+        ApiKey.ALTER_USER_SCRAM_CREDENTIALS,
+    ),
     "stop_replica": (ApiKey.STOP_REPLICA,),
     "sync_group": (ApiKey.SYNC_GROUP,),
     "txn_offset_commit": (ApiKey.TXN_OFFSET_COMMIT,),
