@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from fastlog.client.bootstrap import parse_servers
 from fastlog.client.coordinators import GROUP, TRANSACTION, Coordinators
@@ -23,6 +23,9 @@ from fastlog.net.opening import format_address
 from fastlog.wire import ApiKey, Request, Response
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 
+if TYPE_CHECKING:
+    from fastlog.net.client_security import ClientSecurity
+
 R = TypeVar("R", bound=Response)
 
 _TRIES_OF_AN_UNKNOWN_ADDRESS: Final = 5
@@ -35,7 +38,8 @@ class Cluster:
 
     `bootstrap_servers` are tried in turn, once each, when the context is entered: Unreachable says what is
     wrong with every one of them. `timeout_ms` is the limit of each later call as a whole, unless the call has
-    its own. ConfigError when an address cannot be understood.
+    its own. ConfigError when an address cannot be understood. `security` is that of every connection
+    (`fastlog.net.client_security.security_of`); None: PLAINTEXT.
     """
 
     def __init__(
@@ -44,9 +48,10 @@ class Cluster:
         *,
         client_id: str = "fastlog-cli",
         timeout_ms: int = 30_000,
+        security: ClientSecurity | None = None,
     ) -> None:
         self._seeds = parse_servers(bootstrap_servers)
-        self._pool = LinkPool(client_id)
+        self._pool = LinkPool(client_id, security)
         self._timeout_ms = timeout_ms
         self._brokers: dict[int, BrokerNode] = {}
         self._controller = -1

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.net.link import Link, open_link
+
+if TYPE_CHECKING:
+    from fastlog.net.client_security import ClientSecurity
 
 
 class LinkPool:
@@ -15,8 +18,9 @@ class LinkPool:
     order, and a fetch may wait long.
     """
 
-    def __init__(self, client_id: str | None) -> None:
+    def __init__(self, client_id: str | None, security: ClientSecurity | None = None) -> None:
         self._client_id = client_id
+        self._security = security
         self._links: dict[tuple[str, int, str], Link] = {}
         self._locks: dict[tuple[str, int, str], asyncio.Lock] = {}
         self._closed = False
@@ -38,7 +42,9 @@ class LinkPool:
             if link is not None and link.connection.is_open:
                 return link
             self._check_open()
-            link = await open_link(host, port, client_id=self._client_id, timeout=timeout)
+            link = await open_link(
+                host, port, client_id=self._client_id, timeout=timeout, security=self._security
+            )
             try:
                 self._check_open()
             except RuntimeError:  # closed meanwhile

@@ -1,7 +1,7 @@
 """Links to brokers: a connection that knows what its broker speaks.
 
-`open_link` is the one place where a socket becomes usable for clients: the SASL exchange would go between the
-version negotiation and its return. Nothing above it would change.
+`open_link` is the one place where a socket becomes usable for clients: TLS, the version negotiation, then the
+SASL exchange.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastlog.net.versions import BrokerVersions, negotiate
 from fastlog.wire import Request, Response, response_type
 
 if TYPE_CHECKING:
-    import ssl
+    from fastlog.net.client_security import ClientSecurity
 
 R = TypeVar("R", bound=Response)
 
@@ -55,16 +55,26 @@ async def open_link(
     *,
     client_id: str | None,
     timeout: float,  # noqa: ASYNC109
-    tls: ssl.SSLContext | None = None,
+    security: ClientSecurity | None = None,
     max_frame_bytes: int = MAX_FRAME_BYTES,
 ) -> Link:
-    """Connects and negotiates versions. Raises ClientError; no socket is left open then."""
+    """Connects, negotiates versions and logs in. Raises ClientError; no socket is left open then."""
     timeout = min(timeout, CONNECT_TIMEOUT)
     connection = await open_connection(
-        host, port, client_id=client_id, timeout=timeout, tls=tls, max_frame_bytes=max_frame_bytes
+        host,
+        port,
+        client_id=client_id,
+        timeout=timeout,
+        tls=None if security is None else security.tls,
+        max_frame_bytes=max_frame_bytes,
     )
     try:
-        return Link(connection, await negotiate(connection, _software_version(), timeout))
+        link = Link(connection, await negotiate(connection, _software_version(), timeout))
+        if security is not None and security.login is not None:
+            from fastlog.net.sasl_login import log_in  # with SASL alone
+
+            await log_in(connection, security.login, timeout)
+        return link
     except BaseException:
         await connection.close()
         raise

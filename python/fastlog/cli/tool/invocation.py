@@ -24,12 +24,14 @@ from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
     from fastlog.client import ClientError, Cluster
+    from fastlog.net.client_security import ClientSecurity
 
 __all__ = ["HELP", "Globals", "Session", "asks_json", "new_app", "remember_globals", "verb"]
 
 DEFAULT_BOOTSTRAP: Final = "127.0.0.1:9092"
 DEFAULT_TIMEOUT: Final = 30.0
 ENVIRONMENT: Final = "FASTLOG_BOOTSTRAP_SERVERS"
+CONFIG_ENVIRONMENT: Final = "FASTLOG_CLIENT_CONFIG"
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 BootstrapOption = Annotated[
@@ -61,6 +63,17 @@ ClientIdOption = Annotated[
 ]
 
 
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--client-config",
+        metavar="FILE",
+        help=f"Properties of the connection, as Java's clients have them: TLS, SASL [{CONFIG_ENVIRONMENT}].",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(slots=True)
 class Globals:
     """The options before the verb; None where they were not given."""
@@ -69,6 +82,7 @@ class Globals:
     output: str | None = None
     timeout: float | None = None
     client_id: str | None = None
+    client_config: str | None = None
 
 
 _before_the_verb = Globals()
@@ -93,6 +107,7 @@ class Session:
     timeout_ms: int
     client_id: str
     out: Printer
+    client_config: str | None = None
     failed: bool = field(default=False)
 
     @classmethod
@@ -102,6 +117,7 @@ class Session:
         output: str | None = None,
         timeout: float | None = None,
         client_id: str | None = None,
+        client_config: str | None = None,
     ) -> Session:
         """Options after the verb over those before it, over the environment, over the defaults.
 
@@ -124,6 +140,7 @@ class Session:
             timeout_ms=max(1, int(seconds * 1000)),
             client_id=client_id or before.client_id or "fastlog-cli",
             out=Printer(as_json=form == "json"),
+            client_config=client_config or before.client_config or os.environ.get(CONFIG_ENVIRONMENT) or None,
         )
 
     @property
@@ -132,10 +149,23 @@ class Session:
         return self.out.as_json
 
     def connect(self) -> Cluster:
-        """The cluster, to be entered with `async with`."""
+        """The cluster, to be entered with `async with`. Raises ConfigError."""
         from fastlog.client import Cluster
 
-        return Cluster(self.bootstrap, client_id=self.client_id, timeout_ms=self.timeout_ms)
+        return Cluster(
+            self.bootstrap, client_id=self.client_id, timeout_ms=self.timeout_ms, security=self.security()
+        )
+
+    def security(self) -> ClientSecurity | None:
+        """What connections are secured with; None: they are not. Raises ConfigError."""
+        if self.client_config is None:
+            return None
+        from pathlib import Path
+
+        from fastlog.config.properties import read_properties
+        from fastlog.net.client_security import security_of
+
+        return security_of({entry.key: entry.value for entry in read_properties(Path(self.client_config))})
 
     def item_failed(self, item: str, error: ClientError) -> None:
         """One of several things failed: told at once, and the exit status becomes 1."""
@@ -197,6 +227,7 @@ _SHARED: Final[dict[str, Any]] = {
     "output": OutputOption,
     "timeout": TimeoutOption,
     "client_id": ClientIdOption,
+    "client_config": ConfigOption,
 }
 
 

@@ -17,6 +17,7 @@ from fastlog.cli.tool.invocation import (
     HELP,
     BootstrapOption,
     ClientIdOption,
+    ConfigOption,
     Globals,
     OutputOption,
     TimeoutOption,
@@ -33,6 +34,7 @@ COMMANDS: Final = {
     "group": LazyCommand("fastlog.cli.tool.group:app", "Consumer groups: list, lag, delete, reset offsets."),
     "config": LazyCommand("fastlog.cli.tool.config:app", "Settings of topics, brokers and groups."),
     "cluster": LazyCommand("fastlog.cli.tool.cluster:app", "Brokers, features, log directories."),
+    "user": LazyCommand("fastlog.cli.tool.user:app", "Users that log in by SCRAM."),
     "produce": LazyCommand("fastlog.cli.tool.produce:produce", "Send lines of stdin, or files, as records."),
     "consume": LazyCommand("fastlog.cli.tool.consume:consume", "Print records of topics."),
     "log": LazyCommand("fastlog.cli.tool.log:app", "Look into segment files of a broker that is stopped."),
@@ -68,12 +70,13 @@ def root(
     output: OutputOption = None,
     timeout: TimeoutOption = None,
     client_id: ClientIdOption = None,
+    client_config: ConfigOption = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
     """Works with a Kafka cluster. The options below may stand before or after the command."""
-    remember_globals(Globals(bootstrap_server, output, timeout, client_id))
+    remember_globals(Globals(bootstrap_server, output, timeout, client_id, client_config))
 
 
 def main() -> None:

@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import field
 from typing import Final
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.tls_settings import TlsSettings
 from fastlog.errors import ConfigError
+from fastlog.net.stores import load_key, read_key_store, read_trust_store
 from fastlog.server.security.certificate import Certificate, MalformedCertificate, parse_certificate
 from fastlog.server.security.principal_rules import PrincipalMapper
-from fastlog.server.security.stores import KeyMaterial, read_key_store, read_trust_store
 
 __all__ = ["Identity", "check_renewal", "load_identity"]
 
@@ -49,7 +46,7 @@ def load_identity(settings: TlsSettings) -> Identity:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     _limit(context, settings)
     material = read_key_store(settings.keystore, settings.key_password)
-    _show(context, settings, material)
+    load_key(context, material, settings.keystore.key)
     if settings.truststore is not None:
         authorities = "".join(read_trust_store(settings.truststore))
         try:
@@ -98,45 +95,6 @@ def _openssl_name(name: str) -> str:
     rest = rest.replace("_CBC_", "_").replace("CHACHA20_POLY1305_SHA256", "CHACHA20_POLY1305")
     exchange = "" if exchange == "RSA" else f"{exchange}_"
     return f"{exchange}{rest}".replace("_", "-")
-
-
-def _show(context: ssl.SSLContext, settings: TlsSettings, material: KeyMaterial) -> None:
-    """Loads the key. OpenSSL takes it from a file only: one that is in memory and has no name."""
-
-    def password() -> str:
-        # Without this OpenSSL would ask at the terminal.
-        if not material.password:
-            raise ConfigError("ssl.key.password", "is not set, but the private key is encrypted")
-        return material.password
-
-    with _in_memory((*material.chain, material.key)) as path:
-        try:
-            context.load_cert_chain(path, password=password)
-        except ssl.SSLError as error:
-            raise ConfigError(settings.keystore.key, _in_words(error, material)) from None
-        except OSError as error:
-            raise ConfigError(settings.keystore.key, f"cannot be used: {error.strerror}") from None
-
-
-def _in_words(error: ssl.SSLError, material: KeyMaterial) -> str:
-    if error.reason == "KEY_VALUES_MISMATCH":
-        return "the private key does not belong to the first certificate: the leaf has to stand first"
-    if "ENCRYPTED" in material.key:
-        # OpenSSL says no more than that it could not.
-        return "the private key cannot be decrypted with ssl.key.password"
-    return f"certificate and key cannot be used: {error.reason or error}"
-
-
-@contextmanager
-def _in_memory(parts: Sequence[str]) -> Iterator[str]:
-    """The path of a file without a name that holds some texts, as long as the block lasts."""
-    descriptor = os.memfd_create("fastlog-key", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write("".join(parts).encode())
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def check_renewal(before: Identity, after: Identity) -> None:

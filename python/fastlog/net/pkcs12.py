@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.config.tls_settings import StoreSettings
 from fastlog.errors import ConfigError
-from fastlog.server.security.stores import KeyMaterial
+from fastlog.net.stores import KeyMaterial
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates

@@ -12,7 +12,11 @@ All functions read files: not for the event loop. They raise ConfigError, which 
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from pathlib import Path
 from typing import Final
@@ -22,7 +26,7 @@ from fastlog.base.regular_file import read_regular_file
 from fastlog.config.tls_settings import StoreSettings
 from fastlog.errors import ConfigError
 
-__all__ = ["KeyMaterial", "read_key_store", "read_trust_store"]
+__all__ = ["KeyMaterial", "load_key", "read_key_store", "read_trust_store"]
 
 _BLOCK: Final = re.compile(
     r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----(?P<body>[^-]*)-----END (?P=label)-----", re.ASCII
@@ -49,7 +53,7 @@ def read_key_store(store: StoreSettings, key_password: str | None) -> KeyMateria
     if store.pem is None:
         data = _read(store)
         if _is_pkcs12(store, data):
-            from fastlog.server.security.pkcs12 import key_of
+            from fastlog.net.pkcs12 import key_of
 
             return key_of(data, store, key_password)
         text = _text(store, data)
@@ -69,7 +73,7 @@ def read_trust_store(store: StoreSettings) -> tuple[str, ...]:
     if store.pem is None:
         data = _read(store)
         if _is_pkcs12(store, data):
-            from fastlog.server.security.pkcs12 import certificates_of
+            from fastlog.net.pkcs12 import certificates_of
 
             found: tuple[str, ...] = certificates_of(data, store)
         else:
@@ -137,3 +141,43 @@ def _block(label: str, body: str) -> str:
     data = "".join(body.split())
     lines = "\n".join(data[at : at + 64] for at in range(0, len(data), 64))
     return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"
+
+
+def load_key(context: ssl.SSLContext, material: KeyMaterial, key: str) -> None:
+    """Has a context show this key; `key` is the setting to name in messages. OpenSSL takes it from a file
+    only: one that is in memory and has no name."""
+
+    def password() -> str:
+        # Without this OpenSSL would ask at the terminal.
+        if not material.password:
+            raise ConfigError("ssl.key.password", "is not set, but the private key is encrypted")
+        return material.password
+
+    with _in_memory((*material.chain, material.key)) as path:
+        try:
+            context.load_cert_chain(path, password=password)
+        except ssl.SSLError as error:
+            raise ConfigError(key, _in_words(error, material)) from None
+        except OSError as error:
+            raise ConfigError(key, f"cannot be used: {error.strerror}") from None
+
+
+def _in_words(error: ssl.SSLError, material: KeyMaterial) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the private key does not belong to the first certificate: the leaf has to stand first"
+    if "ENCRYPTED" in material.key:
+        # OpenSSL says no more than that it could not.
+        return "the private key cannot be decrypted with ssl.key.password"
+    return f"certificate and key cannot be used: {error.reason or error}"
+
+
+@contextmanager
+def _in_memory(parts: Sequence[str]) -> Iterator[str]:
+    """The path of a file without a name that holds some texts, as long as the block lasts."""
+    descriptor = os.memfd_create("fastlog-key", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write("".join(parts).encode())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
