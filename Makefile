@@ -9,7 +9,7 @@ EXTENSION := python/fastlog/native/_core.abi3.so
 # The tests wait for brokers and timers more than they compute: one process more than there are cores.
 TEST_PROCESSES ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: run cluster build test test-fast test-trees test-rust test-python lint format bench chaos wheel fuzz clean
+.PHONY: run cluster build test test-fast test-trees test-rust test-python lint format bench chaos ecosystem wheel fuzz clean
 
 run: build  ## build all and start a broker on 127.0.0.1:9092
 	$(BIN)/fastlog-broker
@@ -81,6 +81,9 @@ chaos: build  ## a group under churn, what is seen of guards that are gone, half
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m pytest tests/cluster/test_without_guards.py -p no:benchmark -q
 	$(BIN)/python -m tests.cluster.chaos --minutes 30
+
+ecosystem: build  ## all versions of what runs against the broker, also against brokers that lose and make up records
+	FASTLOG_CLUSTER=full $(BIN)/python -m pytest tests/compat -m whole -p no:benchmark -q
 
 FUZZ_TARGETS ?= batch frame index plan reply
 FUZZ_SECONDS ?= 3600

@@ -22,7 +22,7 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 _MIXED: Final = [kinds for kinds in clusters(whole=True) if len(set(kinds)) > 1]
 
 
-@pytest.fixture(scope="module", params=_MIXED if WHOLE else _MIXED[-1:], ids=named)
+@pytest.fixture(scope="module", params=_MIXED if WHOLE else _MIXED[:1], ids=named)
 def mixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One of both kinds."""
     kinds: Kinds = request.param

@@ -81,6 +81,7 @@ class FollowingBroker:
             self.logs.table,
             self.logs.failures,
             lambda key: self.replicas.find(key),
+            lambda: self.replicas.advances,
             lambda: 5.0,
         )
         await self.watermarks.load()

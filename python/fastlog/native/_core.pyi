@@ -714,6 +714,9 @@ class Log:
 
         That takes at most one batch and one fsync. `close` and `delete_files` do this by themselves.
         """
+    @property
+    def has_deleted(self) -> bool:
+        """Whether files wait for `purge_deleted`."""
     def purge_deleted(self, now_ms: int) -> int:
         """Unlinks `*.deleted` files whose delay is over; returns how many."""
     def expire_producers(self, now_ms: int) -> int:

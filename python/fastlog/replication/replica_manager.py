@@ -37,6 +37,8 @@ class ReplicaManager:
     ) -> None:
         self.node_id: Final = node_id
         self._on_advance = on_advance
+        self.advances = 0
+        """How often `on_advance` was told: who writes down what has moved sees whether anything has."""
         self._on_append = on_append
         self._surroundings = surroundings or Surroundings()
         self._replicas: dict[PartitionKey, Partition] = {}
@@ -49,6 +51,10 @@ class ReplicaManager:
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(list(self._replicas.values()))
+
+    def _advanced(self, key: PartitionKey) -> None:
+        self.advances += 1
+        self._on_advance(key)
 
     def now_ms(self) -> int:
         """The clock of the partitions, in milliseconds."""
@@ -123,7 +129,7 @@ class ReplicaManager:
             log,
             node_id=self.node_id,
             settings=settings,
-            on_advance=self._on_advance,
+            on_advance=self._advanced,
             on_append=self._on_append,
             surroundings=self._surroundings,
         )

@@ -37,7 +37,8 @@ class Watermark(Protocol):
 class HighWatermarks:
     """The files of all log directories.
 
-    `find` gives the partition that has a role here; it is called in threads. `every` in seconds is
+    `find` gives the partition that has a role here, and is called in threads. `moves` grows with each move
+    of a high watermark: while nothing moves, nobody looks at thousands of partitions. `every` in seconds is
     `replica.high.watermark.checkpoint.interval.ms`.
     """
 
@@ -47,13 +48,17 @@ class HighWatermarks:
         table: PartitionTable,
         failures: DirectoryFailures,
         find: Callable[[Key], Watermark | None],
+        moves: Callable[[], int],
         every: Callable[[], float],
     ) -> None:
         self._directories = directories
         self._table = table
         self._failures = failures
         self._find = find
+        self._moves = moves
         self._every = every
+        self._seen: dict[LogDirectory, tuple[int, int]] = {}
+        """Moves and changes of the table that the files have, as far as they are whole."""
         self._kept: dict[LogDirectory, dict[Key, int]] = {directory: {} for directory in directories}
         """What the files hold, as far as it is known."""
         self._locks = {directory: asyncio.Lock() for directory in directories}
@@ -105,7 +110,8 @@ class HighWatermarks:
 
     async def _write(self, directory: LogDirectory) -> None:
         async with self._locks[directory]:
-            if not directory.online:
+            seen = (self._moves(), self._table.generation)
+            if not directory.online or self._seen.get(directory) == seen:
                 return
             try:
                 written = await asyncio.to_thread(self._replace, directory, self._kept[directory])
@@ -113,6 +119,7 @@ class HighWatermarks:
                 self._failures.operation_failed(directory.path, _WRITING, error)
                 return
             self._kept[directory] = written
+            self._seen[directory] = seen
             self._failures.operation_succeeded(directory.path, _WRITING)
 
     def _replace(self, directory: LogDirectory, kept: Mapping[Key, int]) -> dict[Key, int]:

@@ -53,6 +53,7 @@ class Following:
             logs.table,
             logs.failures,
             self._find,
+            lambda: 0 if self.replicas is None else self.replicas.advances,
             lambda: live.current.replica_high_watermark_checkpoint_interval_ms / 1000,
         )
         self.fetchers: Final = make_fetchers(

@@ -30,6 +30,7 @@ from fastlog.storage.settings import StorageSettings
 _LOG: Final = logging.getLogger(__name__)
 
 _LOGS_PER_THREAD_CALL: Final = 256
+_LOOKS_PER_STEP: Final = 4096
 _PARALLEL_FLUSHES: Final = 4
 # How long a directory that could not be removed is left alone.
 _REMOVAL_AGAIN_MS: Final = 60_000
@@ -161,8 +162,13 @@ class Housekeeping:
     async def purge(self) -> int:
         """Removes segment files and partition directories whose delay is over. Returns how many."""
         now = self._clock.now_ms()
+        waiting: list[OpenPartition] = []
+        for entries in _batches(self._table, _LOOKS_PER_STEP):
+            # Few of thousands have any: the others are worth no closure and no thread.
+            waiting += [entry for entry in entries if entry.log.has_deleted]
+            await asyncio.sleep(0)
         count, defects = await self._for_all(
-            "removal of deleted segments", lambda entry: entry.log.purge_deleted(now)
+            "removal of deleted segments", lambda entry: entry.log.purge_deleted(now), waiting
         )
         for path in self._retired.due(now):
             try:
@@ -330,11 +336,13 @@ class Housekeeping:
         found = (self._table.get(*key) for key in written)
         return [entry for entry in found if entry is not None]
 
-    async def _for_all(self, what: str, action: Action) -> tuple[int, list[BaseException]]:
+    async def _for_all(
+        self, what: str, action: Action, entries_of: Iterable[OpenPartition] | None = None
+    ) -> tuple[int, list[BaseException]]:
         """Does something with all logs. Gives the sum of its results and the defects that were met."""
         total = 0
         defects: list[BaseException] = []
-        for entries in _batches(self._table, _LOGS_PER_THREAD_CALL):
+        for entries in _batches(self._table if entries_of is None else entries_of, _LOGS_PER_THREAD_CALL):
             try:
                 count, failures = await asyncio.to_thread(_apply, entries, action)
             except Exception as lacking:  # noqa: BLE001 - no thread for these logs; the next pass tries again

@@ -113,6 +113,7 @@ class PartitionTable:
         entry = self._open.pop((topic, partition), None)
         if entry is None:
             return None
+        self.generation += 1
         self._counts[entry.directory] -= 1
         end = self._ends.pop(topic)
         while end and (topic, end - 1) not in self._open:

@@ -341,6 +341,11 @@ impl Log {
         py.detach(|| self.log.stop_compaction());
     }
 
+    #[getter]
+    fn has_deleted(&self) -> bool {
+        self.log.has_deleted()
+    }
+
     fn purge_deleted(&self, py: Python<'_>, now_ms: i64) -> PyResult<usize> {
         self.detached(py, |log| log.purge_deleted(now_ms))
     }

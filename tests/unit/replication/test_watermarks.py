@@ -56,3 +56,21 @@ async def test_a_file_that_says_the_same_is_not_written_again(tmp_path: Path) ->
         part.on_followed(1, 1)
         await broker.watermarks.keep([part.key])
         assert read_offsets(tmp_path / HIGH_WATERMARKS) == {part.key: 1}
+
+
+async def test_nobody_looks_at_partitions_while_nothing_moves(tmp_path: Path) -> None:
+    async with FollowingBroker(1, [tmp_path]) as broker:
+        part = await broker.follow("t", ID, 0, -1, 0)
+        looks: list[object] = []
+        find = broker.watermarks._find
+        broker.watermarks._find = lambda key: looks.append(key) or find(key)
+        await broker.watermarks.write()
+        await broker.watermarks.write()
+        assert looks == [part.key]
+        part.log.append(build_batch([(None, b"x", [], 1)]), leader_epoch=0)
+        part.on_followed(1, 1)
+        await broker.watermarks.write()
+        assert looks == [part.key] * 2
+        await broker.logs.delete("t", 0, ID)
+        await broker.watermarks.write()
+        assert read_offsets(tmp_path / HIGH_WATERMARKS) == {}

@@ -54,6 +54,7 @@ class FakeLog:
     retention_limits: list[int | None] = field(default_factory=list)
     producers: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
     fail_on: dict[str, FastlogNativeError] = field(default_factory=dict)
+    has_deleted: bool = True
 
     def __post_init__(self) -> None:
         file = Path(self.path) / LOG_FILE

@@ -37,6 +37,14 @@ async def test_retention_and_purge_reach_every_log(manager: LogManager) -> None:
     assert all(log.calls == ["apply_retention", "purge_deleted"] for log in logs)
 
 
+async def test_only_logs_with_removed_files_are_purged(manager: LogManager) -> None:
+    logs = [await make(manager, "t", partition) for partition in range(130)]
+    for log in logs:
+        log.has_deleted = log is logs[77]
+    assert await manager.housekeeping.purge() == 2
+    assert [log.calls for log in logs if log.calls] == [["purge_deleted"]]
+
+
 async def test_retention_stays_below_the_limit(manager: LogManager) -> None:
     log = await make(manager, "t")
     await manager.housekeeping.retain()

@@ -43,16 +43,21 @@ async def asked_for(term: Term) -> None:
     names = await term.store.children(paths.DELETIONS, term.watches.deletions)
     new = [name for name in names if name not in term.context.deleting]
     await _take_in(term, new)
-    await resume(term)
+    await go_on(term, new)
 
 
-async def resume(term: Term, topics: Iterable[str] = ()) -> None:
-    """Goes on with all that can go on; `topics` need not wait any longer."""
+async def resume(term: Term, topics: Collection[str]) -> None:
+    """These topics need not wait any longer."""
+    term.context.deletion_ineligible.difference_update(topics)
+    await go_on(term, topics)
+
+
+async def go_on(term: Term, topics: Iterable[str]) -> None:
+    """Goes on with those of `topics` that can: an event is about few, and thousands may wait."""
     context = term.context
-    context.deletion_ineligible.difference_update(topics)
     ready: list[str] = []
     turns = Turns()
-    for topic in sorted(context.deleting):
+    for topic in sorted(context.deleting.intersection(topics)):
         replicas = context.replicas_of(context.partitions_of(topic))
         phases = [context.replica_phase(replica) for replica in replicas]
         await turns.step(len(replicas))
@@ -84,7 +89,7 @@ async def answered(term: Term, broker: int, errors: dict[PartitionKey, int]) -> 
         _LOG.warning("broker %d cannot delete %d replicas now", broker, len(failed))
     await fail(term, failed)
     await term.run(replica_machine.change(context, deleted, ReplicaPhase.DELETED))
-    await resume(term)
+    await go_on(term, {topic for topic, _ in ours})
 
 
 async def fail(term: Term, replicas: Collection[Replica]) -> None:

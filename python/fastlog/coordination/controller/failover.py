@@ -49,7 +49,7 @@ async def take_over(term: Term, client: ZkClient, clock: Callable[[], float], re
     reassignment.begin(context)
     await term.run(brokers.take_over(context))
     await reassignment_events.load(term)
-    await deletion.resume(term)
+    await deletion.go_on(term, term.context.deleting)
     await election_events.load(term)
     _LOG.info(
         "controller of %d brokers and %d partitions after %.0f ms",

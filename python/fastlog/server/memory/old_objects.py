@@ -35,6 +35,8 @@ class OldObjects:
     _usual = (700, 10, 10)
     _in_use = 0
     """Objects that all of them were when all were looked at."""
+    _set_aside = 0
+    """Objects that are set aside, at the most: those that have gone by themselves since are not known."""
 
     def __init__(self, long_turns: Callable[[], int]) -> None:
         """`long_turns` counts the turns of long requests."""
@@ -57,7 +59,7 @@ class OldObjects:
         """What there is by now stays: thousands of logs, perhaps. Nobody looks at it for a long time."""
         if OldObjects._brokers == 1:
             gc.freeze()
-            OldObjects._in_use = gc.get_freeze_count()
+            OldObjects._in_use = OldObjects._set_aside = gc.get_freeze_count()
 
     async def check(self) -> None:
         """Collects, unless a long request was worked on since the last time, or there is little to do."""
@@ -71,13 +73,19 @@ class OldObjects:
 
     @classmethod
     def _collect(cls) -> None:
-        is_full = gc.get_freeze_count() > 2 * cls._in_use + _SET_ASIDE_FREELY
+        most = 2 * cls._in_use + _SET_ASIDE_FREELY
+        if cls._set_aside > most:
+            # To count them is to go through all of them: with a million, a tenth of a second.
+            cls._set_aside = gc.get_freeze_count()
+        is_full = cls._set_aside > most
         if is_full:
             gc.unfreeze()
         gc.collect()
+        if not is_full:
+            cls._set_aside += len(gc.get_objects(2))
         gc.freeze()
         if is_full:
-            cls._in_use = gc.get_freeze_count()
+            cls._in_use = cls._set_aside = gc.get_freeze_count()
 
     def end(self) -> None:
         """Python does as it did before the first broker."""

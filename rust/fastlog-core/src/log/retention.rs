@@ -93,6 +93,11 @@ impl PartitionLog {
         result.map(|()| doomed)
     }
 
+    /// Whether [`Self::purge_deleted`] has anything to wait for.
+    pub fn has_deleted(&self) -> bool {
+        !lock(&self.trash).is_empty()
+    }
+
     /// Unlinks what was renamed at least `file.delete.delay.ms` ago. Returns the number of files.
     ///
     /// A file that cannot be unlinked keeps none of the others: it is tried again after as long a time. The first

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.coordination.controller.context import ControllerContext
 from fastlog.coordination.controller.controller import Controller
-from fastlog.coordination.controller.data import Assignment
+from fastlog.coordination.controller.data import Assignment, Replica
+from fastlog.coordination.controller.states import ReplicaPhase
 from fastlog.coordination.znodes import controller_json, node_json, paths
 from fastlog.wire.messages.alter_partition import (
     AlterPartitionData,
@@ -94,6 +96,42 @@ async def test_a_deletion_waits_for_a_broker_that_is_away_and_for_one_that_canno
     await cluster.stop(2)
     await cluster.broker(2)
     await until(lambda: not cluster.has(paths.topic("a")))
+
+
+async def test_a_deletion_does_not_cost_by_how_many_others_wait(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.broker(1, 2)
+    controller = await cluster.active(1)
+    looks = 0
+    usual = ControllerContext.replica_phase
+
+    def counting(context: ControllerContext, replica: Replica) -> ReplicaPhase:
+        nonlocal looks
+        looks += 1
+        return usual(context, replica)
+
+    async def cost(name: str) -> int:
+        nonlocal looks
+        await topic(cluster, controller, name, (1,))
+        looks = 0
+        await cluster.admin.create(paths.deletion(name))
+        await until(lambda: not cluster.has(paths.topic(name)))
+        await cluster.settled(controller)
+        return looks
+
+    waiting = [f"waits-{number}" for number in range(40)]
+    for name in waiting:
+        await topic(cluster, controller, name, (1, 2))
+    await cluster.stop(2)
+    await until(lambda: all(cluster.led(name) == (1, (1,)) for name in waiting))
+    monkeypatch.setattr(ControllerContext, "replica_phase", counting)
+    alone = await cost("a")
+    for name in waiting:
+        await cluster.admin.create(paths.deletion(name))
+    await until(lambda: all((name, 0) in cluster.brokers[1].deleted for name in waiting))
+    await cluster.settled(controller)
+    assert await cost("b") == alone > 0
 
 
 async def test_the_next_controller_ends_deletions_and_nothing_is_deleted_where_that_is_forbidden(

@@ -106,3 +106,31 @@ async def test_what_is_in_use_is_looked_at_once_and_cycles_among_it_go_in_the_en
     monkeypatch.setattr(OldObjects, "_in_use", 0)
     await objects.check()
     assert all(ref() is None for ref in gone)
+
+
+@pytest.mark.usefixtures("many")
+async def test_what_was_set_aside_is_counted_only_when_it_may_be_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[int] = []
+    count = gc.get_freeze_count
+
+    def counting() -> int:
+        counted.append(count())
+        return counted[-1]
+
+    objects = OldObjects(lambda: 0)
+    await objects.check()
+    monkeypatch.setattr(OldObjects, "_in_use", count())
+    monkeypatch.setattr(OldObjects, "_set_aside", count())
+    monkeypatch.setattr(old_objects, "_SET_ASIDE_FREELY", 50_000)
+    monkeypatch.setattr(gc, "get_freeze_count", counting)
+    for _ in range(5):
+        await objects.check()
+    assert not counted
+    kept = [[number] for number in range(2 * count() + 100_000)]
+    await objects.check()
+    await objects.check()
+    # Once to be sure, and once after all of them were looked at.
+    assert len(counted) == 2
+    assert OldObjects._in_use > len(kept)

@@ -1,0 +1,60 @@
+"""`fastlog-broker` that writes wrong markers: `python -m tests.compat.careless_broker HOW ...`.
+
+A check that has never failed may be unable to. With each of these brokers the tests of exactly-once
+applications must find something.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from fastlog.cli.broker.main import main
+from fastlog.coordination.transactions.completions import Marker, Outcomes
+from fastlog.server.produce.markers import LeaderMarkers
+
+_LOST: Final = 4
+"""Each fourth commit is lost, of those of one partition of a topic."""
+
+
+def aborts(marker: Marker, _: int) -> Marker:
+    """What was aborted can be read: the records of the transaction, though not its offsets, are committed."""
+    return replace(marker, commits=True)
+
+
+def commits(marker: Marker, number: int) -> Marker:
+    """Some of what was committed cannot be read."""
+    return replace(marker, commits=marker.commits and number % _LOST != 0)
+
+
+Careless = Callable[[Marker, int], Marker]
+HOW: Final[dict[str, Careless]] = {"aborts": aborts, "commits": commits}
+
+
+def spoil(careless: Careless) -> None:
+    """Has markers changed, but for those in internal topics."""
+    write = LeaderMarkers.write
+    numbers = itertools.count(1)
+
+    async def spoilt(self: LeaderMarkers, marker: Marker) -> Outcomes:
+        internal = tuple(key for key in marker.partitions if key[0].startswith("__"))
+        others = tuple(key for key in marker.partitions if not key[0].startswith("__"))
+        outcomes = dict(await write(self, replace(marker, partitions=internal)))
+        if others:
+            outcomes.update(await write(self, careless(replace(marker, partitions=others), next(numbers))))
+        return outcomes
+
+    LeaderMarkers.write = spoilt  # type: ignore[method-assign]
+
+
+def command(how: str) -> list[str]:
+    """The command line, to which the broker's own arguments are added."""
+    return [sys.executable, "-m", "tests.compat.careless_broker", how]
+
+
+if __name__ == "__main__":
+    spoil(HOW[sys.argv.pop(1)])
+    main()
