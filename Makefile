@@ -77,10 +77,12 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	$(BIN)/python -m benches.macro.replicated --clusters 'fastlog*3' 'kafka*3'
 	$(BIN)/python -m benches.macro.cluster_scale --clusters 'fastlog*3' 'kafka*3'
 
-chaos: build  ## a group under churn, what is seen of guards that are gone, half an hour of a cluster under kills
+chaos: build  ## a group under churn, what is seen of guards that are gone, hours of brokers and clusters under kills
 	$(BIN)/python -m tests.chaos
-	$(BIN)/python -m pytest tests/cluster/test_without_guards.py -p no:benchmark -q
+	$(BIN)/python -m pytest tests/cluster/test_without_guards.py tests/chaos/transactions/test_guards.py -p no:benchmark -q
 	$(BIN)/python -m tests.cluster.chaos --minutes 30
+	$(BIN)/python -m tests.chaos.transactions --minutes 60
+	$(BIN)/python -m tests.chaos.transactions --cluster --minutes 30
 
 ecosystem: build  ## all versions of what runs against the broker, also against brokers that lose and make up records
 	FASTLOG_CLUSTER=full $(BIN)/python -m pytest tests/compat -m whole -p no:benchmark -q

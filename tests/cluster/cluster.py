@@ -74,10 +74,12 @@ class Cluster:
         else:
             self._place = self.ensemble or ZooKeeperServer(directory / "zookeeper")
         self.connect = f"{self._place.address}/cluster"
+        # Kafka's brokers end themselves where a feature is finalized.
+        with_kafka = {"fastlog.default.transaction.version": "0"} if "kafka" in kinds else {}
         self.members = {
             number: Member(
                 *(directory / f"broker-{number}", number, self.connect, kind),
-                settings={**_SETTINGS, **(settings or {})},
+                settings={**_SETTINGS, **with_kafka, **(settings or {})},
                 heap=heap,
                 quick=quick,
                 command=command,

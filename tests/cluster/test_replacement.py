@@ -54,7 +54,7 @@ def _identity(data_dir: Path) -> set[str]:
 
 def test_a_member_alone_changes_its_kind(tmp_path: Path) -> None:
     """A cluster of one goes on as the other kind and as the first again, with all that was written."""
-    settings = {"min.insync.replicas": "1"}
+    settings = {"min.insync.replicas": "1", "fastlog.default.transaction.version": "0"}
     with Cluster(tmp_path / "cluster", ("fastlog",), settings=settings) as cluster:
         create_topic(cluster, "kept", [[1]])
         identity = _identity(cluster.data_dirs[1])

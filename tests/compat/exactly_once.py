@@ -67,6 +67,7 @@ class ExactlyOnceBroker(BrokerProcess):
         """What clients connect to."""
         self._settings["advertised.listeners"] = f"PLAINTEXT://{self.address}"
         self._level = level
+        self._careless = bool(careless)
         self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
 
     def start(self, *extra: str, timeout: float = 120) -> float:
@@ -74,13 +75,21 @@ class ExactlyOnceBroker(BrokerProcess):
         return super().start(*extra, timeout=timeout)
 
     def __enter__(self) -> Self:
-        super().__enter__()
-        finalize(self.port, self._level)
+        try:
+            super().__enter__()
+            finalize(self.port, self._level)
+        except BaseException as error:
+            self.kill()
+            self.proxy.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._careless:
+            # How it ends does not matter.
+            self.kill()
         super().__exit__(kind, error, trace)
         self.proxy.__exit__(kind, error, trace)
         if kind is None:

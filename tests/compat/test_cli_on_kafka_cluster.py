@@ -11,6 +11,8 @@ import pytest
 
 from tests.harness.cli import fastlog
 from tests.harness.waiting import wait_until
+from tests.integration.running import RawClient
+from tests.integration.transactional_client import batch_of, produce
 from tests.peers.apache_kafka import KAFKA_3, JavaTools
 from tests.peers.kafka_cluster import KafkaCluster
 
@@ -20,7 +22,11 @@ REASSIGN: Final = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    settings = {"auto.leader.rebalance.enable": "false", "unclean.leader.election.enable": "false"}
+    settings = {
+        "auto.leader.rebalance.enable": "false",
+        "unclean.leader.election.enable": "false",
+        "transaction.partition.verification.enable": "false",
+    }
     with KafkaCluster(tmp_path_factory.mktemp("kafka"), settings=settings) as cluster:
         wait_until(
             lambda: is_whole(described(cluster)),
@@ -131,6 +137,26 @@ def test_preferred_leaders_come_back(kafka: KafkaCluster) -> None:
     assert {row["status"] for row in said(kafka, "topic", "elect", "--all")} == {"not_needed"}
     failed = said(kafka, "topic", "elect", "led:7", "nothere", code=1)
     assert failed == []
+
+
+def test_a_transaction_that_hangs_is_seen_by_leader_and_follower(kafka: KafkaCluster) -> None:
+    """All replicas tell of their producers: the leader, and a broker that is named."""
+    said(kafka, "topic", "create", "hung", "--assignment", "1:2")
+    identity = (1 << 40, 5)
+    with RawClient(kafka.brokers[1].port, timeout=60) as client:
+        wait_until(
+            lambda: produce(client, "ghost", (("hung", 0), batch_of(identity, 0)))[0][0] == 0,
+            "the leader takes it",
+            seconds=30,
+        )
+    for words in (["hung"], ["hung:0", "--broker", "2"], ["--broker", "1"]):
+        look = ("transaction", "find-hanging", *words, "--max-timeout", "0s")
+        wait_until(lambda look=look: said(kafka, *look), f"{look} sees it", seconds=60)  # type: ignore[misc]
+        (found,) = said(kafka, *look)
+        assert (found["topic"], found["producer_id"], found["start_offset"]) == ("hung", identity[0], 0)
+    said(kafka, "transaction", "describe", "--producers", "hung", "--broker", "3", code=1)
+    said(kafka, "transaction", "abort", "hung:0", "--start-offset", "0", "-y")
+    assert said(kafka, "transaction", "find-hanging", "--all", "--max-timeout", "0s") == []
 
 
 def test_brokers_die_the_controller_among_them(kafka: KafkaCluster) -> None:

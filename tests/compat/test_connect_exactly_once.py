@@ -26,7 +26,12 @@ pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LINES: Final = 1500
 """Of one step."""
-SETTINGS: Final = {"exactly.once.source.support": "enabled", "offset.flush.interval.ms": "300"}
+SETTINGS: Final = {
+    "exactly.once.source.support": "enabled",
+    "offset.flush.interval.ms": "300",
+    # A task that starts while the broker is away for longer than that fails, and stays so.
+    "worker.sync.timeout.ms": "30000",
+}
 TASK_ID: Final = "connect-source-0"
 """The transactional id of the only task: group, connector, number."""
 

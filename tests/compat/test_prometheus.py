@@ -31,7 +31,10 @@ SETTINGS = {
 # Kept as kafka_exporter has them, although Prometheus' style guide keeps _sum for histograms.
 NOT_IN_STYLE = {"kafka_consumergroup_current_offset_sum", "kafka_consumergroup_lag_sum"}
 # Nothing of this kind happens to a broker that is well: their expressions have no result.
-MAY_BE_EMPTY = {"Errors", "Connections", "Log directories offline", "Segments"}
+MAY_BE_EMPTY = {
+    *("Errors", "Connections", "Log directories offline", "Segments"),
+    "Aborted, refused, waiting",
+}
 
 
 def used_broker(directory: Path) -> tuple[BrokerProcess, int]:

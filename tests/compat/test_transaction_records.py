@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.compat.transaction_scenarios import SETTINGS, prepare
+from tests.compat.transactions.play import Play
+from tests.compat.transactions.stage import SETTINGS, prepare
 from tests.integration.requests import make_topic
 from tests.integration.running import RawClient
 from tests.integration.transaction_broker import Producer, TransactionBroker
@@ -77,6 +78,9 @@ def test_transactions_of_kafka_are_taken_over(tmp_path: Path) -> None:
     kafka = ApacheKafka(tmp_path / "kafka", settings=SETTINGS, heap="384m", quick=True)
     with kafka, RawClient(kafka.port, timeout=60) as client:
         prepare(client)
+        play = Play(kafka.port, "a")
+        play.topic()
+        play.close()
         opened, done = Producer(client, "opened"), Producer(client, "done")
         identities = [opened.initialized(timeout_ms=900_000), done.initialized()]
         opened.added(identities[0], ("a", 0), ("a", 1))

@@ -102,7 +102,7 @@ def run(broker: ExactlyOnceBroker, version: str, seconds: float = 180) -> Copier
     ("version", "level"),
     [
         pytest.param(KAFKA_3, NEW),
-        pytest.param(KAFKA_4, NEW),
+        pytest.param(KAFKA_4, NEW, marks=pytest.mark.whole),
         pytest.param(KAFKA_4, OLD, marks=pytest.mark.whole),
     ],
 )

@@ -53,7 +53,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with KeeperProcess(directory / "keeper") as keeper:
         fastlog = BrokerProcess(
             directory / "fastlog",
-            settings={"zookeeper.connect": f"{keeper.address}/fastlog", "broker.id": "1", **_RACK},
+            settings={
+                "zookeeper.connect": f"{keeper.address}/fastlog",
+                "broker.id": "1",
+                # Kafka 3.9 finalizes nothing by itself.
+                "fastlog.default.transaction.version": "0",
+                **_RACK,
+            },
         )
         with (
             KafkaOnZooKeeper(directory / "kafka", f"{keeper.address}/kafka", settings=_RACK) as kafka,

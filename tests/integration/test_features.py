@@ -35,16 +35,27 @@ def finalized(broker: BrokerProcess) -> tuple[int, dict[str, int]]:
     }
 
 
-def updated(broker: BrokerProcess, feature: str, level: int) -> tuple[int, list[int]]:
-    """(error of the whole, of each feature)."""
+def updated(broker: BrokerProcess, feature: str, level: int, kind: int = 1) -> tuple[int, list[int]]:
+    """(error of the whole, of each feature). `kind` is its upgrade type."""
+    row = FeatureUpdateKey(feature, level, upgrade_type=kind)
     with Link(broker.port) as link:
-        answer = link.call(UpdateFeaturesRequest(feature_updates=[FeatureUpdateKey(feature, level)]), 1)
+        answer = link.call(UpdateFeaturesRequest(feature_updates=[row]), 1)
     assert isinstance(answer, UpdateFeaturesResponse)
     return answer.error_code, [row.error_code for row in answer.results]
 
 
+def shows(broker: BrokerProcess, epoch: int, levels: dict[str, int]) -> None:
+    """Returns when it tells that: ApiVersions is answered before a broker that starts has looked."""
+    wait_until(
+        lambda: finalized(broker) == (epoch, levels),
+        lambda: f"it tells {finalized(broker)}",
+        seconds=60,
+    )
+
+
 async def finalize(client: ZkClient) -> None:
-    await client.set(paths.FEATURE, feature_node.encode({"some.version": 1}))
+    levels = {"transaction.version": 2, "some.version": 1}
+    await client.set(paths.FEATURE, feature_node.encode(levels))
 
 
 def test_features_are_the_controllers_and_shown_by_all(tmp_path: Path) -> None:
@@ -55,19 +66,39 @@ def test_features_are_the_controllers_and_shown_by_all(tmp_path: Path) -> None:
             return BrokerProcess(tmp_path / str(node_id), settings=settings)
 
         with broker(1) as one:
-            served = finalized(one)[1]
-            assert "group.version" in served
+            served = {"group.version": 1, "transaction.version": 2}
+            shows(one, 1, served)
             with broker(2) as two:
-                wait_until(lambda: finalized(two)[0] == 0, "it does not serve", seconds=60)
-                # There is none yet that could be finalized.
+                shows(two, 1, served)
                 assert updated(one, "some.version", 1) == (0, [ErrorCode.INVALID_REQUEST])
                 assert updated(two, "some.version", 1) == (ErrorCode.NOT_CONTROLLER, [])
                 at(keeper.address, finalize)
                 for each in (one, two):
-                    wait_until(
-                        lambda each=each: finalized(each) == (1, {**served, "some.version": 1}),
-                        "the level is not to be seen",
-                        seconds=30,
-                    )
+                    shows(each, 2, {**served, "some.version": 1})
                 unknown = "finalized some.version at 1, which this broker does not know"
                 wait_until(lambda: unknown in two.log_text, "nothing is said of it", seconds=30)
+
+
+def test_a_broker_alone_has_transaction_version_until_it_is_taken_back(tmp_path: Path) -> None:
+    older = {"fastlog.default.transaction.version": "0"}
+    own = {"zookeeper.connect": ""}
+    none, both = {"group.version": 1}, {"group.version": 1, "transaction.version": 2}
+    # A directory whose /feature has none, as that of an older release.
+    with BrokerProcess(tmp_path, settings={**own, **older}) as broker:
+        wait_until(lambda: "ready:" in broker.log_text, "it does not serve", seconds=60)
+        shows(broker, 0, none)
+    with BrokerProcess(tmp_path, settings=own) as broker:
+        shows(broker, 1, both)
+        assert updated(broker, "transaction.version", 1) == (0, [ErrorCode.INVALID_REQUEST])
+        assert updated(broker, "transaction.version", 0, kind=2) == (0, [0])
+        assert finalized(broker) == (2, none)
+        for end in (broker.kill, broker.stop):
+            end()
+            before = broker.log_text.count("ready:")
+            broker.start()
+            wait_until(lambda: broker.log_text.count("ready:") > before, "it does not serve", seconds=60)  # noqa: B023
+            shows(broker, 2, none)
+        assert updated(broker, "transaction.version", 2) == (0, [0])
+        broker.stop()
+        broker.start()
+        shows(broker, 3, both)

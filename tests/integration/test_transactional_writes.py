@@ -364,3 +364,16 @@ def test_what_is_open_is_open_after_a_restart(tmp_path_factory: pytest.TempPathF
             assert values_in(fetched(client, case.at)) == [b"before", b"after"]
     finally:
         broker.close()
+
+
+def test_a_batch_that_comes_again_in_the_next_transaction_keeps_none_from_being_written(case: Case) -> None:
+    """The coordinator is asked about it, since nothing is open yet; it is there, and nobody waits for it."""
+    identity = case.begun()
+    assert case.put(identity, 0) == 0
+    case.ended(identity)
+    case.producer.added(identity, case.at)
+    assert case.put(identity, 0) == 0
+    assert case.put(identity, 1) == 0
+    case.ended(identity)
+    row = fetched(case.client, case.at)
+    assert row.last_stable_offset == row.high_watermark == 4

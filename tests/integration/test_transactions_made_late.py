@@ -40,7 +40,7 @@ def test_the_first_id_makes_the_coordinator_and_so_does_its_topic_after_a_restar
 def test_metrics_are_the_same_with_a_coordinator_and_without(tmp_path: Path) -> None:
     def names(running: RunningBroker) -> list[str]:
         made = late(running).made
-        families = transaction_families(None if made is None else made.service, 0)
+        families = transaction_families(made, 0)
         return [line for family in families for line in family.lines(Format.TEXT)]
 
     running = TransactionBroker(tmp_path / "metrics")

@@ -87,10 +87,12 @@ class TransactionBroker(RunningBroker):
 class Producer:
     """Asks about one transactional id, over one connection."""
 
-    def __init__(self, client: RawClient, name: str) -> None:
+    def __init__(self, client: RawClient, name: str, *, finds: bool = True) -> None:
         self.client = client
         self.name = name
-        self.client.ask(FindCoordinatorRequest(key_type=1, coordinator_keys=[name]), 4)
+        if finds:
+            # Who asks for a coordinator has its topic made.
+            self.client.ask(FindCoordinatorRequest(key_type=1, coordinator_keys=[name]), 4)
 
     def init(
         self, identity: tuple[int, int] = (-1, -1), *, timeout_ms: int = 60_000, version: int = 4

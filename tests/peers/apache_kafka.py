@@ -17,6 +17,7 @@ from tests.peers.maven import class_path, java
 
 KAFKA_3 = "3.9.1"
 KAFKA_4 = "4.3.1"
+KAFKA_44 = "4.4.0"
 
 QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """The JVM compiles once and not well, and collects garbage with one thread."""
@@ -33,6 +34,7 @@ GET_OFFSETS = "org.apache.kafka.tools.GetOffsetShell"
 LOG_DIRS = "org.apache.kafka.tools.LogDirsCommand"
 CONFIG_COMMAND = "kafka.admin.ConfigCommand"
 FEATURE_COMMAND = "org.apache.kafka.tools.FeatureCommand"
+TRANSACTIONS_COMMAND = "org.apache.kafka.tools.TransactionsCommand"
 CONSUMER_GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 

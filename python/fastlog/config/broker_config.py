@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.consistency import check_consistency
-from fastlog.config.definitions import BROKER_KEYS
+from fastlog.config.definitions import BROKER_KEYS, key_or_plugins
 from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR
 from fastlog.config.definitions.security import is_renewable
 from fastlog.config.layers import Layers
@@ -23,11 +23,16 @@ from fastlog.config.listener_config import ListenerConfig, listener_config
 from fastlog.config.memory_shares import MemoryShares
 from fastlog.config.sources import Settings
 from fastlog.config.topic_defaults import topic_default
+from fastlog.config.types import Value
 from fastlog.errors import ConfigError
 
 __all__ = ["BrokerConfig"]
 
 DEFAULT_NODE_ID: Final = 1
+_OF_OTHER_RELEASES: Final = (
+    "add_partitions_to_txn_retry_backoff_ms",
+    "add_partitions_to_txn_retry_backoff_max_ms",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,7 @@ class BrokerConfig:
     leader_imbalance_per_broker_percentage: int
     unclean_leader_election_enable: bool
     controller_fast_failover: bool
+    default_transaction_version: int
     controlled_shutdown_enable: bool
     controlled_shutdown_max_retries: int
     controlled_shutdown_retry_backoff_ms: int
@@ -102,6 +108,8 @@ class BrokerConfig:
     transaction_state_log_replication_factor: int
     transaction_state_log_segment_bytes: int
     transactional_id_expiration_ms: int
+    add_partitions_to_txn_retry_backoff_ms: int
+    add_partitions_to_txn_retry_backoff_max_ms: int
     offsets_commit_timeout_ms: int
     offsets_load_buffer_size: int
     offsets_retention_minutes: int
@@ -187,6 +195,7 @@ class BrokerConfig:
             "sends_to_racks": layers.value("replica.selector.class") == RACK_AWARE_SELECTOR,
             "log_retention_ms": topic_default("retention.ms", layers),
             "http_port_is_set": layers.is_set("fastlog.http.port"),
+            **{name: _of_other_release(layers, _key_of(name)) for name in _OF_OTHER_RELEASES},
             "io_threads": layers.value("fastlog.io.threads") or min(8, max(2, os.cpu_count() or 2)),
         }
         return cls(**{**plain, **derived})
@@ -226,6 +235,11 @@ class BrokerConfig:
 def _key_of(attribute: str) -> str:
     own = f"fastlog.{attribute.replace('_', '.')}"
     return own if own in BROKER_KEYS else attribute.replace("_", ".")
+
+
+def _of_other_release(layers: Layers, name: str) -> Value:
+    """The value of a key that Kafka 3.9 does not have: its default is in no layer."""
+    return layers.value(name) if layers.is_set(name) else key_or_plugins(name).default_value()
 
 
 def _node_id(layers: Layers) -> tuple[int, bool]:

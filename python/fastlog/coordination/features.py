@@ -31,6 +31,7 @@ __all__ = [
     "Levels",
     "Supported",
     "UpgradeType",
+    "knows",
     "planned",
 ]
 
@@ -111,13 +112,14 @@ def planned(
         raise _invalid(f"{name} is at {existing}: {level} is no upgrade")
     if existing is not None and update.type != UpgradeType.UPGRADE and level >= existing:
         raise _invalid(f"{name} is at {existing}: {level} is no downgrade")
-    unfit = sorted(id_ for id_, known in brokers if not _knows(known.get(name), level))
+    unfit = sorted(id_ for id_, known in brokers if not knows(known.get(name), level))
     if unfit:
         raise _invalid(f"{name} cannot be at {level}: brokers {', '.join(map(str, unfit))} do not know that")
     return {**levels, name: level}
 
 
-def _knows(supported: Supported | None, level: int) -> bool:
+def knows(supported: Supported | None, level: int) -> bool:
+    """Whether a broker that says this of a feature knows the level."""
     return supported is not None and supported.lowest <= level <= supported.highest
 
 

@@ -69,3 +69,5 @@ class ClusterMetadata:
     )
     next_producer_id: int = 0
     group_configs: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MappingProxyType({}))
+    features: Mapping[str, int] | None = None
+    """Levels that are finalized; None where nobody has ever decided about them."""

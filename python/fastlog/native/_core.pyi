@@ -577,6 +577,9 @@ class Log:
         Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
         bytes from the damage on are kept aside as `*.corrupt`.
         """
+    def recall_unreplicated(self, high_watermark: int) -> None:
+        """Takes note of the transactions that ended at or above `high_watermark`, of which producer snapshots
+        say nothing: to be called before anybody reads. Reads headers of batches."""
     @property
     def recovery_report(self) -> RecoveryReport: ...
     @property
@@ -723,6 +726,10 @@ class Log:
         """Forgets producers that have been silent for too long; returns how many."""
     def update_config(self, config: LogConfig) -> None: ...
     def last_stable_offset(self, high_watermark: int) -> int: ...
+    def open_transaction_since(self, now_ms: int) -> int | None:
+        """When this method has first seen the transaction that is open for longest, in ms like `now_ms`; None
+        without one. Takes some nanoseconds for each that is open.
+        """
     def aborted_transactions(self, lo: int, hi: int) -> list[tuple[int, int]]:
         """(producer id, first offset) of the aborted transactions that touch offsets [lo, hi)."""
     def begin_verification(
@@ -737,8 +744,11 @@ class Log:
     def active_producers(self, above: int = ..., most: int = ...) -> list[ActiveProducer]:
         """The first `most` producers whose ids are larger than `above`, by id; all of them by default. Waits
         for the writer of the log."""
-    def abort_open_transactions(self, *, leader_epoch: int) -> list[tuple[int, int]]:
-        """Ends all open transactions with abort markers. Gives producer ids and first offsets.
+    def abort_open_transactions(
+        self, *, leader_epoch: int, producer_ids: list[int] | None = None
+    ) -> list[tuple[int, int]]:
+        """Ends open transactions with abort markers: all, or those of some producers. Gives producer ids and
+        first offsets.
 
         For a log that no broker serves: one that goes on would lose records. Raises RejectedBatch, and
         FencedLeader as `append`.

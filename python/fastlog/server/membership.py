@@ -181,4 +181,6 @@ def controller_settings(live: LiveConfig) -> ControllerSettings:
         unclean_leader_election_enable=config.unclean_leader_election_enable,
         delete_topic_enable=config.delete_topic_enable,
         fast_failover=config.controller_fast_failover,
+        default_transaction_version=config.default_transaction_version,
+        keeps_tree=config.zookeeper_connect is None,
     )

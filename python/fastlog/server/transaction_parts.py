@@ -5,7 +5,8 @@ Whoever imports it imports all that transactions take: that is for a thread (`se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastlog.coordination.features import TRANSACTION_VERSION
@@ -34,6 +35,8 @@ class TransactionParts:
     """What Produce and TxnOffsetCommit ask before they take what is transactional."""
     writer: MarkerWriter
     """Who writes markers to the partitions that this broker leads."""
+    refusals: Counter[ErrorCode] = field(default_factory=Counter)
+    """Partitions that were found to be in no transaction, or could not be asked for, by code."""
 
     async def close(self) -> None:
         """Ends all of it."""

@@ -20,11 +20,12 @@ __all__ = ["Unfinished", "end_transactions"]
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A partition with open transactions."""
+    """A partition with open transactions, and the producers whose are to be aborted."""
 
     topic: str
     partition: int
     path: Path
+    producer_ids: tuple[int, ...]
 
     @property
     def key(self) -> PartitionKey:
@@ -33,7 +34,7 @@ class Unfinished:
 
 
 def end_transactions(directory: LogDirectory, partitions: Sequence[Unfinished]) -> int:
-    """Aborts every open transaction of these partitions of a directory, the lock of which the caller holds.
+    """Aborts open transactions in these partitions of a directory, the lock of which the caller holds.
 
     Returns how many. Raises FastlogError, OSError; what was ended until then stays so.
     """
@@ -73,7 +74,9 @@ def _end(
         adopted=directory.adopted,
     )
     # Nobody leads here: the markers belong to the epoch in which the broker stopped.
-    ended = log.abort_open_transactions(leader_epoch=max(log.latest_epoch, 0))
+    ended = log.abort_open_transactions(
+        leader_epoch=max(log.latest_epoch, 0), producer_ids=list(found.producer_ids)
+    )
     points[found.key] = log.flush()
     log.close()
     return len(ended)

@@ -26,6 +26,7 @@ from fastlog.errors import FastlogError
 from fastlog.storage.causes import Cause, cause_of
 from fastlog.storage.checkpoints import (
     CLEANER_OFFSETS,
+    HIGH_WATERMARKS,
     LOG_START_OFFSETS,
     RECOVERY_POINTS,
     CheckpointDamaged,
@@ -201,6 +202,14 @@ class LogDirectory:
             return {}
         self.former_cleaner_offsets = offsets
         return offsets
+
+    def read_high_watermarks(self) -> dict[PartitionKey, int]:
+        """High watermarks of the last run; damage costs the knowledge of what was not replicated."""
+        try:
+            return _read(self.path / HIGH_WATERMARKS)
+        except CheckpointDamaged:
+            # Whoever goes by them tells of it (`replication.watermarks`).
+            return {}
 
     def checkpoint_turn(self, *gathered: Iterable[PartitionKey]) -> int:
         """The turn of the offsets of these partitions, which are gathered now; see `write_checkpoints`."""

@@ -99,6 +99,7 @@ async def open_directory(
         recovery_points = await asyncio.to_thread(directory.read_recovery_points)
         log_starts = await asyncio.to_thread(directory.read_log_start_offsets)
         compacted = await asyncio.to_thread(directory.read_cleaner_offsets)
+        high_watermarks = await asyncio.to_thread(directory.read_high_watermarks)
     except OSError as error:
         if cause_of(error) is Cause.SHORTAGE:
             raise
@@ -116,6 +117,7 @@ async def open_directory(
             recovery_points=recovery_points,
             log_starts=log_starts,
             compacted=compacted,
+            high_watermarks=high_watermarks,
             clean=opened.clean,
             # A clean end writes both files, with a line for every log that begins above 0.
             offsets_are_exact=opened.clean and directory.log_starts_complete and not directory.adopted,
@@ -163,6 +165,7 @@ def reopen(directory: LogDirectory, opening: Opening, *, allow_data_loss: bool, 
         directory.former_recovery_points,
         directory.former_log_starts,
         directory.former_cleaner_offsets,
+        directory.read_high_watermarks(),
         False,
         False,
         directory.adopted,
@@ -186,6 +189,7 @@ def _open_one(
     recovery_points: dict[PartitionKey, int],
     log_starts: dict[PartitionKey, int],
     compacted: dict[PartitionKey, int],
+    high_watermarks: dict[PartitionKey, int],
     clean: bool,
     offsets_are_exact: bool,
     adopted: bool,
@@ -209,6 +213,8 @@ def _open_one(
         clean_shutdown=clean,
         allow_data_loss=allow_data_loss,
     )
+    if key in high_watermarks:
+        log.recall_unreplicated(high_watermarks[key])
     report = log.recovery_report
     for warning in report["warnings"]:
         _LOG.warning("%s: %s", found.path, warning)

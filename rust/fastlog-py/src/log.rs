@@ -99,6 +99,10 @@ impl Log {
         })
     }
 
+    fn recall_unreplicated(&self, py: Python<'_>, high_watermark: i64) -> PyResult<()> {
+        self.detached(py, |log| log.recall_unreplicated(high_watermark))
+    }
+
     #[getter]
     fn recovery_report<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let report = PyDict::new(py);
@@ -363,6 +367,10 @@ impl Log {
         py.detach(|| self.log.last_stable_offset(high_watermark))
     }
 
+    fn open_transaction_since(&self, py: Python<'_>, now_ms: i64) -> Option<i64> {
+        py.detach(|| self.log.open_transaction_since(now_ms))
+    }
+
     fn aborted_transactions(&self, py: Python<'_>, lo: i64, hi: i64) -> Vec<(i64, i64)> {
         let aborted = py.detach(|| self.log.aborted_transactions(lo, hi));
         aborted
@@ -411,9 +419,14 @@ impl Log {
     }
 
     /// Ends the open transactions of a log that no broker serves; returns their producers and first offsets.
-    #[pyo3(signature = (*, leader_epoch))]
-    fn abort_open_transactions(&self, py: Python<'_>, leader_epoch: i32) -> PyResult<Vec<(i64, i64)>> {
-        match py.detach(|| self.log.abort_open_transactions(leader_epoch)) {
+    #[pyo3(signature = (*, leader_epoch, producer_ids=None))]
+    fn abort_open_transactions(
+        &self,
+        py: Python<'_>,
+        leader_epoch: i32,
+        producer_ids: Option<Vec<i64>>,
+    ) -> PyResult<Vec<(i64, i64)>> {
+        match py.detach(|| self.log.abort_open_transactions(leader_epoch, producer_ids.as_deref())) {
             Ok(ended) => Ok(ended
                 .into_iter()
                 .map(|producer| (producer.producer_id, producer.txn_start_offset))

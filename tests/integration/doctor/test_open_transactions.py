@@ -47,6 +47,8 @@ def test_transactions_that_nobody_ends_are_named_and_ended_on_request(directory:
                 "partition": 0,
                 "producer_id": 4712,
                 "first_offset": 33,
+                "transactional_id": None,
+                "fate": "hanging",
                 "result": "would be aborted",
             }
         ],

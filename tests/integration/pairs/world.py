@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Coroutine, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 from unittest.mock import patch
 
 from fastlog.base.clock import ManualClock
@@ -20,6 +20,7 @@ from fastlog.server.network.session import ListenerIdentity, Session
 from fastlog.server.requests.context import BrokerServices, RequestContext
 from fastlog.server.requests.registry import SmallResponse, load_handlers
 from fastlog.server.requests.turns import Pace, Turns
+from fastlog.server.transactions import MakeMarkerWriter
 from fastlog.wire import Request, RequestHeader
 from fastlog.wire.api_keys import API_VERSIONS
 from tests.integration.pairs.seeded_io import SeededEngine
@@ -62,6 +63,10 @@ class SeededPace(Pace):
 class World:
     """One data directory, and the broker that runs on it."""
 
+    settings: ClassVar[Mapping[str, str]] = SETTINGS
+    marker_writer: MakeMarkerWriter | None = None
+    """What writes markers of transactions: without it there are none."""
+
     def __init__(self, directory: Path, loop: SeededLoop) -> None:
         self.directory = directory
         self.loop = loop
@@ -83,12 +88,15 @@ class World:
 
     async def start(self, *, loaded: bool = True) -> None:
         """Returns when all groups are loaded, if they are to be."""
-        flags = {**SETTINGS, "log.dirs": str(self.directory)}
+        flags = {**self.settings, "log.dirs": str(self.directory)}
         settings = load_settings(flags=[Flag(name, text) for name, text in flags.items()])
         failed: list[str] = []
         # A clock that stands still: no session ends, however slow the machine is.
         self._broker = Broker(
-            BrokerConfig.from_settings(settings), ManualClock(), on_all_directories_failed=failed.append
+            BrokerConfig.from_settings(settings),
+            ManualClock(),
+            on_all_directories_failed=failed.append,
+            marker_writer=self.marker_writer,
         )
         with patch("fastlog.server.broker.IoEngine", SeededEngine):
             await self._broker.start()

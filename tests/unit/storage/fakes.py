@@ -98,6 +98,9 @@ class FakeLog:
         self._do("close")
         self.closed = True
 
+    def recall_unreplicated(self, high_watermark: int) -> None:
+        self._do(f"recall_unreplicated {high_watermark}")
+
     def apply_retention(self, now_ms: int, max_offset: int | None = None) -> int:
         self._do("apply_retention")
         self.retention_limits.append(max_offset)

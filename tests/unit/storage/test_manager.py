@@ -17,7 +17,7 @@ from fastlog.base import files
 from fastlog.base.uuids import random_uuid
 from fastlog.errors import ErrorCode, FastlogError, KafkaError
 from fastlog.storage import partition_files
-from fastlog.storage.checkpoints import LOG_START_OFFSETS, read_offsets
+from fastlog.storage.checkpoints import HIGH_WATERMARKS, LOG_START_OFFSETS, read_offsets, write_offsets
 from fastlog.storage.dir_lock import DirectoryLocked
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_dir import CLEAN_SHUTDOWN_FILE, LogDirectory
@@ -390,3 +390,30 @@ async def test_new_settings_reach_the_open_logs(store: Store) -> None:
     assert all(log.config is new for log in logs)
     assert other.config is not new
     await manager.shutdown()
+
+
+async def test_logs_are_told_the_high_watermark_of_the_last_run(store: Store) -> None:
+    """What ended above it is not decided, whatever snapshots say."""
+    manager = await store.started()
+    for topic in ("kept", "unknown"):
+        await make(manager, topic)
+    await manager.shutdown()
+    paths = [path for path in store.paths if "kept-0" in names(path)]
+    for path in paths:
+        write_offsets(path / HIGH_WATERMARKS, {("kept", 0): 7})
+    again = await store.started()
+    kept, unknown = again.get("kept", 0), again.get("unknown", 0)
+    assert kept.calls == ["recall_unreplicated 7"]  # type: ignore[union-attr]
+    assert unknown.calls == []  # type: ignore[union-attr]
+    await again.shutdown()
+
+
+async def test_a_damaged_file_of_high_watermarks_keeps_nothing_from_being_opened(store: Store) -> None:
+    manager = await store.started()
+    await make(manager, "t")
+    await manager.shutdown()
+    for path in store.paths:
+        (path / HIGH_WATERMARKS).write_text("?")
+    again = await store.started()
+    assert again.get("t", 0) is not None
+    await again.shutdown()

@@ -1,4 +1,4 @@
-"""`fastlog completion`, and the live names behind it: topics and groups of the cluster, asked in a hurry."""
+"""`fastlog completion`, and the live names behind it: topics, groups and ids, asked in a hurry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastlog.cli.tool.values import one_of
 if TYPE_CHECKING:
     from fastlog.client import Cluster
 
-__all__ = ["complete_groups", "complete_topics", "completion"]
+__all__ = ["complete_groups", "complete_topics", "complete_transactional_ids", "completion"]
 
 _SHELLS: Final = ("bash", "zsh", "fish")
 _TIMEOUT: Final = 1.5
@@ -60,6 +60,17 @@ def complete_groups(ctx: typer.Context, incomplete: str) -> list[str]:
         from fastlog.client.admin.groups import list_groups
 
         return [group.group_id for group in (await list_groups(cluster)).groups]
+
+    return _ask(ctx, incomplete, names)
+
+
+def complete_transactional_ids(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Transactional ids that begin so."""
+
+    async def names(cluster: Cluster) -> list[str]:
+        from fastlog.client.admin.transactions import list_transactions
+
+        return [row.transactional_id for row in (await list_transactions(cluster)).transactions]
 
     return _ask(ctx, incomplete, names)
 

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,10 +20,12 @@ from fastlog.cli.tool.output import Column, Printer, size_text
 from fastlog.errors import FastlogError
 
 if TYPE_CHECKING:
+    from fastlog.coordination.transactions.offline import OpenTransaction
+    from fastlog.coordination.transactions.stored_ids import StoredId
     from fastlog.storage.offline.check_directory import DirectoryState
     from fastlog.storage.offline.findings import Finding
 
-__all__ = ["doctor"]
+__all__ = ["Examined", "doctor", "examine", "held"]
 
 _SEGMENT: Final = re.compile(r"\d{20}\.log")
 _PARTITIONS: Final = (
@@ -46,9 +49,12 @@ def doctor(
     partitions: Annotated[
         bool, typer.Option("--partitions", "-p", help="List every partition, not only findings.")
     ] = False,
+    transactions: Annotated[
+        bool, typer.Option("--transactions", "-t", help="List transactional ids with their states.")
+    ] = False,
     end: Annotated[
         bool,
-        typer.Option("--end-transactions", help="Show open transactions, which nobody else will end."),
+        typer.Option("--end-transactions", help="Show open transactions, and which nobody else will end."),
     ] = False,
     execute: Annotated[bool, typer.Option("--execute", help="With --end-transactions: abort them.")] = False,
     export: Annotated[
@@ -91,14 +97,14 @@ def doctor(
 
             end_all(_distinct(directories), session.out, execute=execute)
             return
-        states, findings = examine(_distinct(directories), session.out)
+        examined = examine(_distinct(directories), session.out)
     except BrokenPipeError:
         raise
     except (FastlogError, OSError) as error:
         tell(error, as_json=asks_json(output))
         raise typer.Exit(exit_code_of(error)) from None
-    _show(session.out, states, findings, partitions)
-    worst = max((finding.severity for finding in findings), default=0)
+    _show(session.out, examined, partitions=partitions, transactions=transactions)
+    worst = max((finding.severity for finding in examined.findings), default=0)
     raise typer.Exit((ToolExit.OK, ToolExit.FAILED, ToolExit.DAMAGED)[worst])
 
 
@@ -143,9 +149,20 @@ def _distinct(directories: Sequence[Path]) -> list[Path]:
     return list({directory.resolve(): directory for directory in reversed(directories)}.values())[::-1]
 
 
-def examine(directories: Sequence[Path], out: Printer) -> tuple[list[DirectoryState], list[Finding]]:
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a check has found. `ids` and `transactions` are those of `TransactionsFound`."""
+
+    states: list[DirectoryState]
+    findings: list[Finding]
+    ids: list[StoredId]
+    transactions: list[OpenTransaction]
+
+
+def examine(directories: Sequence[Path], out: Printer) -> Examined:
     """Checks under the directories' locks. Raises DirectoryLocked, OSError."""
     from fastlog.coordination.offline import check_metadata
+    from fastlog.coordination.transactions.offline import check_transactions
     from fastlog.storage.offline.check_directory import check_directory, partition_directories
 
     with ExitStack() as stack:
@@ -159,8 +176,9 @@ def examine(directories: Sequence[Path], out: Printer) -> tuple[list[DirectorySt
         )
         advance = stack.enter_context(_progress(total, out))
         states = [check_directory(directory, advance) for directory in directories]
-        findings = [finding for state in states for finding in state.findings]
-        return states, findings + check_metadata(states)
+        findings = [finding for state in states for finding in state.findings] + check_metadata(states)
+        found = check_transactions(states)
+        return Examined(states, findings + found.findings, found.ids, found.open)
 
 
 @contextmanager
@@ -195,9 +213,11 @@ def _progress(total: int, out: Printer) -> Iterator[Callable[[int], None]]:
         yield lambda size: progress.advance(task, size)
 
 
-def _show(
-    out: Printer, states: Sequence[DirectoryState], findings: Sequence[Finding], partitions: bool
-) -> None:
+def _show(out: Printer, examined: Examined, *, partitions: bool, transactions: bool) -> None:
+    from fastlog.cli.tool.doctor_transactions import IDS, id_row, open_row
+
+    states, findings = examined.states, examined.findings
+    ids = [id_row(stored) for stored in sorted(examined.ids, key=lambda stored: stored.transactional_id)]
     rows = [
         {
             "topic": found.topic,
@@ -227,6 +247,8 @@ def _show(
                 for state in states
             ],
             "partitions": rows,
+            "transactional_ids": ids if transactions else None,
+            "open_transactions": [open_row(one) for one in examined.transactions],
             "findings": [
                 {
                     "severity": finding.severity.name.lower(),
@@ -240,6 +262,14 @@ def _show(
     )
     if partitions:
         out.table(_PARTITIONS, rows)
+    if transactions:
+        out.table(
+            IDS,
+            [
+                row | {"names": [f"{part['topic']}-{part['partition']}" for part in row["partitions"]]}
+                for row in ids
+            ],
+        )
     for finding in ordered:
         out.line(f"{finding.severity.name.lower()}: {finding.path}: {finding.problem}")
         out.line(f"    {finding.advice}")

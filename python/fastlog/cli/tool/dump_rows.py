@@ -17,6 +17,7 @@ from fastlog.coordination.groups.records import (
     decode_key,
     decode_offset_value,
 )
+from fastlog.coordination.transactions import records as transaction_records
 from fastlog.native import FastlogNativeError, read_batches
 from fastlog.storage.checkpoints import read_offsets
 from fastlog.storage.offline.check_partition import COMPACTION, LEADER_EPOCHS
@@ -40,7 +41,9 @@ _HEADER_SIZE: Final = 61
 
 @dataclass(frozen=True, slots=True)
 class DumpOptions:
-    """What is shown. `start` and `stop` are offsets, inclusive; `decode` is None or "offsets"."""
+    """What is shown. `start` and `stop` are offsets, inclusive; `decode` is None, "offsets" or
+    "transactions".
+    """
 
     records: bool = False
     start: int | None = None
@@ -132,6 +135,8 @@ def _records(batch: Batch, data: bytes, options: DumpOptions) -> Iterator[Row]:
         row: Row = {"kind": "record", "offset": offset, "timestamp": timestamp}
         if options.decode == "offsets":
             row |= _group_record(key, value)
+        elif options.decode == "transactions":
+            row |= _transaction_record(key, value)
         else:
             row["key"] = text_or_base64(key)
             row["value"] = text_or_base64(value)
@@ -166,6 +171,24 @@ def _group_record(key: bytes | None, value: bytes | None) -> Row:
     except BadGroupRecord as error:
         return {**raw, "problem": str(error)}
     return raw
+
+
+def _transaction_record(key: bytes | None, value: bytes | None) -> Row:
+    """A record of `__transaction_state`; one that is no such record stays bytes."""
+    raw = {"key": text_or_base64(key), "value": text_or_base64(value)}
+    try:
+        name = transaction_records.decode_key(key or b"")
+        if name is None:
+            return raw
+        if value is None:
+            return {"transactional_id": name, "state": None}
+        entry = asdict(transaction_records.decode_value(value))
+    except transaction_records.BadTransactionRecord as error:
+        return {**raw, "problem": str(error)}
+    # It is not in the log.
+    del entry["last_epoch"]
+    partitions = [{"topic": topic, "partition": number} for topic, number in sorted(entry["partitions"])]
+    return {"transactional_id": name, **entry, "state": entry["state"].label, "partitions": partitions}
 
 
 def _group(value: bytes) -> Row:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -12,7 +11,7 @@ from fastlog.cli.tool.failure_reports import UsageProblem
 from fastlog.cli.tool.invocation import Session, new_app, verb
 from fastlog.cli.tool.outcomes import delete_all
 from fastlog.cli.tool.output import Column
-from fastlog.cli.tool.values import one_of
+from fastlog.cli.tool.values import known_word, one_of
 
 __all__ = ["app"]
 
@@ -54,8 +53,8 @@ async def list_groups(
     """Lists groups of all brokers."""
     from fastlog.client.admin import groups
 
-    states = [_known(text, groups.STATES, "--state") for text in state or []]
-    types = [_known(text, groups.TYPES, "--type") for text in kind or []]
+    states = [known_word(text, groups.STATES, "--state") for text in state or []]
+    types = [known_word(text, groups.TYPES, "--type") for text in kind or []]
     async with session.connect() as cluster:
         found = await groups.list_groups(cluster, states=states, types=types)
     for node, error in found.errors.items():
@@ -201,11 +200,3 @@ async def reset_offsets(
     async with session.connect() as cluster:
         rows = await reset(cluster, name, target, topic or None, execute=execute)
     show_reset(session, name, rows, execute=execute)
-
-
-def _known(text: str, names: Sequence[str], option: str) -> str:
-    """The name as the protocol writes it; upper and lower case do not matter."""
-    for name in names:
-        if name.lower() == text.lower().replace("-", "").replace("_", ""):
-            return name
-    raise UsageProblem(f"{option} {text}: must be one of {', '.join(names)}")

@@ -24,6 +24,8 @@ app = new_app("Look into the files of a broker that is stopped, or of a copy of 
 
 _KINDS: Final = (".log", ".index", ".timeindex", ".txnindex", ".snapshot")
 
+_DECODED: Final = ("offsets", "transactions")
+
 
 @app.command("dump", cls=Command)
 def dump(
@@ -41,9 +43,9 @@ def dump(
     decode: Annotated[
         str | None,
         typer.Option(
-            metavar="offsets",
-            help="Read keys and values as those of __consumer_offsets.",
-            autocompletion=one_of("offsets"),
+            metavar="offsets|transactions",
+            help="Read keys and values as those of __consumer_offsets or __transaction_state.",
+            autocompletion=one_of(*_DECODED),
         ),
     ] = None,
 ) -> None:
@@ -60,8 +62,8 @@ def dump(
 
     try:
         session = Session.of(output=output)
-        if decode not in (None, "offsets"):
-            raise UsageProblem(f"--decode {decode}: only offsets is known")
+        if decode not in (None, *_DECODED):
+            raise UsageProblem(f"--decode {decode}: must be one of {', '.join(_DECODED)}")
         options = DumpOptions(records=records or decode is not None, start=start, stop=stop, decode=decode)
         damaged = False
         for path in _files(paths):

@@ -32,6 +32,9 @@ COMMANDS: Final = {
         "fastlog.cli.tool.topic:app", "Create, list, describe, alter, trim and delete topics."
     ),
     "group": LazyCommand("fastlog.cli.tool.group:app", "Consumer groups: list, lag, delete, reset offsets."),
+    "transaction": LazyCommand(
+        "fastlog.cli.tool.transaction:app", "Transactions: list, describe, find and abort those that hang."
+    ),
     "config": LazyCommand("fastlog.cli.tool.config:app", "Settings of topics, brokers and groups."),
     "cluster": LazyCommand("fastlog.cli.tool.cluster:app", "Brokers, features, log directories."),
     "user": LazyCommand("fastlog.cli.tool.user:app", "Users that log in by SCRAM."),

@@ -10,6 +10,7 @@ from typing import Final
 from fastlog.cli.tool.failure_reports import UsageProblem
 
 __all__ = [
+    "known_word",
     "one_of",
     "parse_assignment",
     "parse_assignments",
@@ -30,6 +31,14 @@ def one_of(*words: str) -> Callable[[str], list[str]]:
         return [word for word in words if word.startswith(incomplete)]
 
     return complete
+
+
+def known_word(text: str, words: Sequence[str], option: str) -> str:
+    """The word as the protocol writes it; upper and lower case do not matter, nor do `-` and `_`."""
+    for word in words:
+        if word.lower() == text.lower().replace("-", "").replace("_", ""):
+            return word
+    raise UsageProblem(f"{option} {text}: must be one of {', '.join(words)}")
 
 
 _ISO_DURATION: Final = re.compile(

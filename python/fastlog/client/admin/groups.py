@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from fastlog.client.admin.answer_errors import check, failure
+from fastlog.client.admin.every_broker import ask_every_broker
 from fastlog.client.admin.group_protocol import read_assignment, read_subscription
 from fastlog.client.cluster import Cluster
-from fastlog.client.deadline import Deadline
 from fastlog.client.errors import BrokerError, ClientError, VersionMismatch
 from fastlog.errors import ErrorCode
 from fastlog.wire.messages import consumer_group_describe as modern
@@ -99,33 +99,19 @@ async def list_groups(cluster: Cluster, *, states: Sequence[str] = (), types: Se
     """Asks every live broker for the groups that it coordinates, with these states and types if any."""
     body = classic.ListGroupsRequest(states_filter=list(states), types_filter=list(types))
     lowest = 5 if types else 4 if states else 0
-    await cluster.metadata([])
 
-    async def ask(node: int) -> tuple[GroupListing, ...] | ClientError:
-        deadline = Deadline.after(cluster.timeout_ms / 1000)
-        while True:
-            try:
-                answer = await cluster.request(body, classic.ListGroupsResponse, node=node, lowest=lowest)
-                check(answer.error_code, None, body.API)
-            except BrokerError as error:
-                if not error.retriable or not await deadline.pause():
-                    return error
-            except ClientError as error:
-                return error
-            else:
-                return tuple(
-                    GroupListing(
-                        row.group_id, row.protocol_type, row.group_state or None, row.group_type or None, node
-                    )
-                    for row in answer.groups
-                )
+    async def ask(node: int) -> list[GroupListing]:
+        answer = await cluster.request(body, classic.ListGroupsResponse, node=node, lowest=lowest)
+        check(answer.error_code, None, body.API)
+        return [
+            GroupListing(
+                row.group_id, row.protocol_type, row.group_state or None, row.group_type or None, node
+            )
+            for row in answer.groups
+        ]
 
-    nodes = list(cluster.brokers)
-    found = dict(zip(nodes, await asyncio.gather(*map(ask, nodes)), strict=True))
-    errors = {node: item for node, item in found.items() if isinstance(item, ClientError)}
-    if errors and len(errors) == len(nodes):
-        raise next(iter(errors.values()))
-    listed = [row for item in found.values() if not isinstance(item, ClientError) for row in item]
+    found, errors = await ask_every_broker(cluster, ask)
+    listed = [row for rows in found.values() for row in rows]
     return Groups(tuple(sorted(listed, key=lambda row: row.group_id)), errors)
 
 

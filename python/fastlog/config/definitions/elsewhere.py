@@ -2,8 +2,8 @@
 
 A file written for Kafka 4.x or for 3.0 to 3.8 has keys that 3.9 does not define; authorizers and tiered
 storage plugins bring keys of their own; the throttles of replication are set at run time only
-(`DynamicConfig.Broker`). They are accepted, also at run time, have no effect, and are listed by
-DescribeConfigs when they are set.
+(`DynamicConfig.Broker`). They are accepted, also at run time, and are listed by
+DescribeConfigs when they are set; few of them have an effect (those that are not `unused`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ _KAFKA_4: Final[dict[ConfigType, tuple[str, ...]]] = {
         "sasl.oauthbearer.jwt.validator.class",
     ),
     INT: (
-        "add.partitions.to.txn.retry.backoff.max.ms",
-        "add.partitions.to.txn.retry.backoff.ms",
         "controller.quorum.fetch.max.bytes",
         "controller.quorum.fetch.snapshot.max.bytes",
         "group.consumer.assignment.interval.ms",
@@ -123,6 +121,24 @@ _AUTHORIZERS: Final = (
     "authorizer.zookeeper.max.in.flight.requests",
 )
 
+# Kafka 3.9 does not have them, nor the protocol of transactions that they are about.
+_ADDITIONS_TO_TRANSACTIONS: Final = (
+    ConfigKey(
+        "add.partitions.to.txn.retry.backoff.ms",
+        INT,
+        "20",
+        "How long a leader waits before it asks again for a partition to join a transaction.",
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "add.partitions.to.txn.retry.backoff.max.ms",
+        INT,
+        "100",
+        "For how long a leader goes on asking for a partition to join a transaction.",
+        check=AtLeast(0),
+    ),
+)
+
 _THROTTLES: Final = (
     "leader.replication.throttled.rate",
     "follower.replication.throttled.rate",
@@ -139,6 +155,7 @@ KEYS: Final = (
         ConfigKey(name, STRING, None, "A key of an earlier Kafka 3.x.", unused=Unused.OTHER_RELEASE)
         for name in _EARLIER_KAFKA_3
     ),
+    *_ADDITIONS_TO_TRANSACTIONS,
     *(
         ConfigKey(
             name,

@@ -40,6 +40,15 @@ KEYS: Final = (
         "its host says that nobody listens there any more, before its ZooKeeper session ends.",
     ),
     ConfigKey(
+        "fastlog.default.transaction.version",
+        INT,
+        "2",
+        "The level of the feature transaction.version that a new cluster has from the beginning, and a "
+        "broker with a keeper of its own until an operator changes it. 0 for a cluster that brokers of Kafka "
+        "3.9 are to join, which end themselves where it is finalized (see transactions.md).",
+        check=Between(0, 2),
+    ),
+    ConfigKey(
         "fastlog.keeper.listen",
         STRING,
         None,

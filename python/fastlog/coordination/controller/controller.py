@@ -307,7 +307,7 @@ class Controller:
         self._looked_at_first.update(self._acquainted())
         term = self._term = self._begin_term()
         try:
-            await failover.take_over(term, self._client, self._clock.monotonic, self._remembered)
+            await failover.take_over(term, self._clock.monotonic, self._remembered)
         except ControllerMoved:
             raise
         except Exception as error:

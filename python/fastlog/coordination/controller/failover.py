@@ -12,6 +12,7 @@ from typing import Final
 
 from fastlog.coordination.controller import (
     brokers,
+    default_features,
     deletion,
     election_events,
     reassignment,
@@ -20,9 +21,7 @@ from fastlog.coordination.controller import (
 )
 from fastlog.coordination.controller.data import Leadership, PartitionKey
 from fastlog.coordination.controller.term import Term
-from fastlog.coordination.znodes import node_json, paths
-from fastlog.coordination.zookeeper.client import ZkClient
-from fastlog.coordination.zookeeper.errors import ConnectionLoss, NodeExists
+from fastlog.coordination.znodes import paths
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -31,11 +30,10 @@ Remembered = Callable[[PartitionKey, bytes], Leadership | None]
 """What this broker was last told of a partition of the topic with that id."""
 
 
-async def take_over(term: Term, client: ZkClient, clock: Callable[[], float], remembered: Remembered) -> None:
+async def take_over(term: Term, clock: Callable[[], float], remembered: Remembered) -> None:
     """Begins a term. Raises ControllerMoved, StoreError."""
     context = term.context
     started = clock()
-    await _enable_features(client)
     await _clean(term)
     found = await term.store.brokers(term.watches.brokers, term.watches.broker)
     for broker in found.values():
@@ -51,21 +49,13 @@ async def take_over(term: Term, client: ZkClient, clock: Callable[[], float], re
     await reassignment_events.load(term)
     await deletion.go_on(term, term.context.deleting)
     await election_events.load(term)
+    await default_features.settle(term)
     _LOG.info(
         "controller of %d brokers and %d partitions after %.0f ms",
         len(found),
         len(keys),
         1000 * (clock() - started),
     )
-
-
-async def _enable_features(client: ZkClient) -> None:
-    """/feature as Kafka has it where no feature is finalized; a cluster that has some keeps them."""
-    try:
-        if await client.exists(paths.FEATURE) is None:
-            await client.create(paths.FEATURE, node_json.NO_FEATURES)
-    except (NodeExists, ConnectionLoss):
-        return
 
 
 async def _clean(term: Term) -> None:

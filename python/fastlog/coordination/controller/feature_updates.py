@@ -41,7 +41,7 @@ async def update(term: Term, client: ZkClient, request: UpdateFeaturesRequest, v
         try:
             data, stat = await client.get(paths.FEATURE)
         except NoNode:
-            # A controller makes it before anything else: somebody has removed it.
+            # A controller makes it before it serves: somebody has removed it.
             raise StoreError(f"there is no {paths.FEATURE}") from None
         try:
             before = feature_node.decode(paths.FEATURE, data)

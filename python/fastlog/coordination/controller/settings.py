@@ -9,6 +9,9 @@ from fastlog.base.quick_dataclass import dataclass
 class ControllerSettings:
     """By Kafka's names, with its defaults; `fast_failover` is `fastlog.controller.fast.failover`.
 
+    `default_transaction_version` is `fastlog.default.transaction.version`, and `keeps_tree` says whether the
+    tree is that of a keeper in the controller's process.
+
     `inter_broker_listener` is where brokers reach each other, `control_listener` where the controller reaches
     them (`control.plane.listener.name`; None: at the former). A broker that does not have the latter yet, as
     while the brokers of a cluster are given it one after the other, is reached at the former, too.
@@ -22,6 +25,8 @@ class ControllerSettings:
     unclean_leader_election_enable: bool = False
     delete_topic_enable: bool = True
     fast_failover: bool = True
+    default_transaction_version: int = 2
+    keeps_tree: bool = False
 
     @property
     def listeners(self) -> tuple[str, ...]:

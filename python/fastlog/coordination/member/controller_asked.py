@@ -51,7 +51,11 @@ async def ask_here(controller: Controller, request: Request) -> Response:
 
 
 class ControllersProducerIds:
-    """`ProducerIdStore`: blocks of the size that the controller gives (KIP-730)."""
+    """`ProducerIdStore`: blocks of the size that the controller gives (KIP-730).
+
+    Any client can write a batch with an id that it has made up. One so far above what is given that it
+    cannot be passed in 10,000 blocks is not kept clear of: nobody would get an id any more.
+    """
 
     def __init__(self, link: ControllerLink, node_id: int, broker_epoch: Callable[[], int]) -> None:
         self._link = link
@@ -63,7 +67,8 @@ class ControllersProducerIds:
         """See `ProducerIdStore.allocate_producer_ids`. Raises StoreError."""
         for _ in range(_MOST_BLOCKS):
             first, end = self._left
-            first = max(first, at_least)
+            if at_least - end <= _MOST_BLOCKS * (end - first):
+                first = max(first, at_least)
             if end - first >= count:
                 self._left = first + count, end
                 return first

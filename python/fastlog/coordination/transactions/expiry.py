@@ -122,7 +122,7 @@ class Expiry:
 
     def _verdict(self, transaction: Transaction, spare_id: int | None) -> Verdict:
         now_ms = self._clock.now_ms()
-        return fenced(transaction, now_ms, level=self._level(), spare_id=spare_id, for_timeout=True)
+        return fenced(transaction, now_ms, level=self._level(), spare_id=spare_id)
 
     async def _each(self) -> AsyncIterator[tuple[Coordinated, Transaction]]:
         """All ids, with turns for others in between."""

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.transactions.completions import Completion, MarkerTarget, Outcomes
@@ -105,6 +105,10 @@ class Markers:
     def owed(self) -> int:
         """Transactions that wait for markers."""
         return len(self._open)
+
+    def __iter__(self) -> Iterator[Completion]:
+        """These transactions, as of now."""
+        return iter(list(self._open))
 
     def start(self) -> None:
         """Begins to look after those that are parked."""

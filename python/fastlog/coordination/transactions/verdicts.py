@@ -178,31 +178,25 @@ def fenced(
     *,
     level: int,
     spare_id: int | None = None,
-    for_timeout: bool = False,
 ) -> Change | Refused | NeedsProducerId:
     """The coordinator aborts an open transaction by itself, and keeps its producer out with a raised epoch.
 
-    Under the second protocol a time-out is an end like any other, so that the producer, which aborts in turn,
-    gets the epoch. In the first one it gets PRODUCER_FENCED.
+    Under the second protocol it is an end like any other, so that the producer, which aborts in turn or asks
+    for the next epoch, goes on, unless another one has the id by then. In the first one it is fenced.
     """
     entry = transaction.entry
     if transaction.pending is not None:
         return CONCURRENT
     if entry.state is not TransactionState.ONGOING:
         return WRONG_STATE
-    last = NO_EPOCH
     if max(level, entry.client_version) >= 2:
-        prepared = raised(entry, now_ms, commits=False, spare_id=spare_id)
-        if isinstance(prepared, NeedsProducerId):
-            return prepared
-        last = entry.epoch if for_timeout else NO_EPOCH
-        return replace(prepared, entry=replace(prepared.entry, last_epoch=last))
+        return raised(entry, now_ms, commits=False, spare_id=spare_id)
     epoch = entry.epoch if transaction.fence_failed else min(entry.epoch + 1, MAX_EPOCH)
     aborted = replace(
         entry,
         state=TransactionState.PREPARE_ABORT,
         epoch=epoch,
-        last_epoch=last,
+        last_epoch=NO_EPOCH,
         last_update_ms=now_ms,
     )
     return Change(aborted, Granted(entry.producer_id, epoch), raises_at_once=True)

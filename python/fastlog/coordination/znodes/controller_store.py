@@ -187,6 +187,15 @@ class ControllerStore:
             return False
         return True
 
+    async def make_node(self, path: str, contents: Sequence[bytes]) -> bool:
+        """Makes a node, which has these contents one after the other; whether there was none."""
+        first, *others = contents
+        try:
+            await self._commit([Create(path, first), *[SetData(path, data) for data in others]])
+        except NodeExists:
+            return False
+        return True
+
     async def delete_nodes(self, nodes: Iterable[str]) -> None:
         """Removes nodes without children; that one is gone already is as well."""
         for lot in in_lots([Delete(path)] for path in nodes):

@@ -9,7 +9,7 @@ from typing import cast
 
 from fastlog.coordination.keeper.tree import Tree
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged
-from fastlog.coordination.znodes import node_json, paths
+from fastlog.coordination.znodes import feature_node, node_json, paths
 from fastlog.coordination.znodes.tree_loading import load
 
 
@@ -51,7 +51,9 @@ def read_metadata(directory: Path) -> ClusterMetadata | None:
 
 
 async def _read(tree: StillTree) -> ClusterMetadata | None:
-    cluster_id, producer_ids = await tree.read_all([paths.CLUSTER_ID, paths.PRODUCER_IDS])
+    cluster_id, producer_ids, features = await tree.read_all(
+        [paths.CLUSTER_ID, paths.PRODUCER_IDS, paths.FEATURE]
+    )
     if cluster_id is None:
         return None
     loaded = await load(tree)
@@ -64,4 +66,6 @@ async def _read(tree: StillTree) -> ClusterMetadata | None:
         broker_configs=MappingProxyType(loaded.broker_configs),
         next_producer_id=node_json.decode_next_producer_id(paths.PRODUCER_IDS, block),
         group_configs=MappingProxyType(loaded.group_configs),
+        # One that was never changed says nothing.
+        features=feature_node.decode(paths.FEATURE, features[0]) if features and features[1] else None,
     )

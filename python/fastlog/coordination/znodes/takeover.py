@@ -12,7 +12,7 @@ from fastlog.base.files import entries_synced
 from fastlog.coordination.embedded import KEEPER_DIRECTORY, MOVED_AWAY
 from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER, former_files, read_former_file
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, StoreError, TopicRecord
-from fastlog.coordination.znodes import node_json, paths
+from fastlog.coordination.znodes import feature_node, node_json, paths
 from fastlog.coordination.znodes.fenced_tree import FencedTree, Part, in_lots
 from fastlog.coordination.znodes.node_changes import commit
 from fastlog.coordination.znodes.still_tree import read_metadata
@@ -130,6 +130,10 @@ async def take_over(tree: FencedTree, former: ClusterMetadata, node_id: int, epo
         block = node_json.encode_producer_ids(node_id, former.next_producer_id - 1, 1)
         wanted[paths.PRODUCER_IDS] = block
     await _put(tree, wanted)
+    if former.features is not None and await tree.read_all([paths.FEATURE]) == [None]:
+        # Its version says that it was decided.
+        features = SetData(paths.FEATURE, feature_node.encode(former.features))
+        await commit(tree, [Create(paths.FEATURE, node_json.NO_FEATURES), features])
 
 
 async def add_topics(tree: FencedTree, stored: Loaded, topics: Mapping[str, TopicRecord], epoch: int) -> None:

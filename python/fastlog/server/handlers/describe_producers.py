@@ -1,4 +1,7 @@
-"""DescribeProducers (61): the producers that a partition's leader remembers (KIP-664). Version 0.
+"""DescribeProducers (61): the producers that a replica of a partition remembers (KIP-664). Version 0.
+
+Clients ask the leader, or any replica that they mean: that is what `kafka-transactions.sh find-hanging
+--broker-id` does with all that a broker holds.
 
 There may be a hundred thousand of them: they are told some at a time, each as it is when it is its turn, and
 an answer with too many fails as large answers do.
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
-from fastlog.server.requests.replica_lookup import find_leader
+from fastlog.server.requests.replica_lookup import find_replica
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.describe_producers import (
     DescribeProducersRequest,
@@ -55,7 +58,7 @@ async def _describe(ctx: RequestContext, topic: str, partition: int) -> Partitio
             error_code=int(ErrorCode.INVALID_TOPIC_EXCEPTION),
             error_message=problem,
         )
-    replica, error = find_leader(ctx.broker, topic, partition)
+    replica, error = find_replica(ctx.broker, topic, partition)
     if replica is None:
         return PartitionResponse(
             partition_index=partition, error_code=int(error), error_message=ErrorCode.of(error).text

@@ -108,7 +108,7 @@ async def _verify(
     if replica is None:
         return ErrorCode.NOT_LEADER_OR_FOLLOWER, None
     identity = request.producer_id, request.producer_epoch
-    verifier = parts_of(ctx).verifier
+    parts = parts_of(ctx)
     key, log, guard = (GROUP_METADATA_TOPIC, partition), replica.log, 0
 
     def begin() -> frozenset[tuple[str, int]]:
@@ -118,7 +118,15 @@ async def _verify(
         return frozenset() if begun is None else frozenset({key})
 
     try:
-        codes = await gate.ask(verifier, request.transactional_id, identity, begin, adds=adds)
+        codes = await gate.ask(
+            parts.verifier,
+            request.transactional_id,
+            identity,
+            begin,
+            adds=adds,
+            patience=gate.Patience.of(broker.config),
+            refusals=parts.refusals,
+        )
     except FastlogNativeError:
         # Too many others wait for their coordinators: it is to come again.
         return ErrorCode.NOT_ENOUGH_REPLICAS, None

@@ -45,7 +45,7 @@ def families_of(sources: Sources) -> list[Family]:
         families += group_families(services.groups.table)
         if services.transactions is not None:
             made = services.transactions.made
-            families += transaction_families(None if made is None else made.service, services.clock.now_ms())
+            families += transaction_families(made, services.clock.now_ms())
         if config.metrics_per_partition:
             families += partition_families(services)
         if config.metrics_kafka_exporter_names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastlog.server.observability.exposition import Family, Kind, Sample, counter, gauge, labels, pulse
 from fastlog.server.observability.metric_sources import STRIDE
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["cleaner_families", "housekeeping_families", "partition_families", "storage_families"]
 
+LATE_MS: Final = 300_000
+"""How long after `transaction.max.timeout.ms` an open transaction counts as late, as in Kafka (KIP-664)."""
+
 
 class LogCensus:
     """Sums over all open logs, taken once per scrape."""
@@ -31,6 +34,8 @@ class LogCensus:
         self.under_min_isr = 0
         self.at_min_isr = 0
         self.led = 0
+        self.late_transactions = 0
+        self.oldest_transaction_ms = 0
         self.sizes: defaultdict[Path, int] = defaultdict(int)
         self.unflushed: defaultdict[Path, int] = defaultdict(int)
         self.counts: defaultdict[Path, int] = defaultdict(int)
@@ -47,10 +52,16 @@ class LogCensus:
             self.sizes[path] += size
             self.topic_sizes[entry.topic] += size
             self.unflushed[path] += log.unflushed_bytes
+        now_ms = self._services.clock.now_ms()
+        late_ms = self._services.config.transaction_max_timeout_ms + LATE_MS
         for index, replica in enumerate(self._services.replicas):
             if not index % STRIDE:
                 yield pulse()
             if replica.is_leader:
+                since_ms = replica.log.open_transaction_since(now_ms)
+                if since_ms is not None:
+                    self.late_transactions += now_ms - since_ms > late_ms
+                    self.oldest_transaction_ms = max(self.oldest_transaction_ms, now_ms - since_ms)
                 members = len(replica.in_sync)
                 self.led += 1
                 self.under_replicated += members <= len(replica.followers)
@@ -87,6 +98,16 @@ def storage_families(services: BrokerServices, disks: DiskSpace | None) -> list[
             lambda: census.at_min_isr,
         ),
         gauge("fastlog_led_partitions", "Partitions led here.", lambda: census.led),
+        gauge(
+            "fastlog_late_transaction_partitions",
+            "Partitions led here with a transaction that is open for longer than any may be: it hangs.",
+            lambda: census.late_transactions,
+        ),
+        gauge(
+            "fastlog_log_oldest_transaction_seconds",
+            "For how long the oldest transaction has been seen open in a log that is led here.",
+            lambda: census.oldest_transaction_ms / 1000,
+        ),
         Family(
             "fastlog_isr_changes",
             Kind.COUNTER,

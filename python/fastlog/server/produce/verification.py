@@ -67,9 +67,17 @@ class Verification:
         transactions = self._broker.transactions
         if transactions is None:
             raise RuntimeError("there are no transactions")
-        verifier = (await transactions.get()).verifier
+        parts = await transactions.get()
         rows, turns = self._plan.rows, self._broker.turns
-        codes = await gate.ask(verifier, self._id, identity, self._begin_again, adds=self._adds)
+        codes = await gate.ask(
+            parts.verifier,
+            self._id,
+            identity,
+            self._begin_again,
+            adds=self._adds,
+            patience=gate.Patience.of(self._broker.config),
+            refusals=parts.refusals,
+        )
         for number, (row, _, _, _) in enumerate(self._asked, start=1):
             topic, partition, _ = rows[row]
             code = codes.get((topic, partition), ErrorCode.UNKNOWN_SERVER_ERROR)

@@ -147,34 +147,19 @@ def check_partition(
         start_offset=start,
         end_offset=end,
         sound=all(state.sound for state in states),
-        open_transactions=_open_transactions(path, states, findings),
+        open_transactions=_open_transactions(states),
     )
 
 
-def _open_transactions(
-    path: Path, states: Sequence[SegmentState], findings: list[Finding]
-) -> tuple[tuple[int, int], ...]:
-    """Transactions that nobody has ended: no broker of this version has a coordinator that would."""
+def _open_transactions(states: Sequence[SegmentState]) -> tuple[tuple[int, int], ...]:
+    """Transactions without a marker, by their first offsets."""
     transactions: dict[int, int] = {}
     for state in states:
         for producer_id in state.ended:
             transactions.pop(producer_id, None)
         for producer_id, first in state.open_transactions.items():
             transactions.setdefault(producer_id, first)
-    found = tuple(sorted(transactions.items(), key=lambda item: item[1]))
-    if found:
-        listed = ", ".join(f"producer {producer_id} from offset {first}" for producer_id, first in found[:5])
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        findings.append(
-            Finding(
-                Severity.WARNING,
-                path,
-                f"transactions that nobody will end ({listed}{more}): read_committed consumers see nothing "
-                f"from offset {found[0][1]} on",
-                "fastlog doctor --end-transactions shows what would be aborted, and with --execute does it.",
-            )
-        )
-    return found
+    return tuple(sorted(transactions.items(), key=lambda item: item[1]))
 
 
 def _check_missing(path: Path, known: Known, findings: list[Finding]) -> str:

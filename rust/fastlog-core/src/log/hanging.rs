@@ -6,13 +6,18 @@ use crate::batch::{AppendOrigin, ControlKind, ControlMarker};
 use crate::producer_state::ActiveProducer;
 
 impl PartitionLog {
-    /// Ends every open transaction with an abort marker, as a coordinator would, in `leader_epoch`. Returns the producers
-    /// as they were.
+    /// Ends open transactions with abort markers, as a coordinator would, in `leader_epoch`: those of `producers`, or all.
+    /// Returns the producers as they were.
     ///
     /// For a log that no broker serves: a transaction that goes on would lose records.
-    pub fn abort_open_transactions(&self, leader_epoch: i32) -> Result<Vec<ActiveProducer>, AppendError> {
+    pub fn abort_open_transactions(
+        &self,
+        leader_epoch: i32,
+        producers: Option<&[i64]>,
+    ) -> Result<Vec<ActiveProducer>, AppendError> {
+        let is_meant = |id: i64| producers.is_none_or(|ids| ids.contains(&id));
         let mut open = self.active_producers();
-        open.retain(|producer| producer.txn_start_offset >= 0);
+        open.retain(|producer| producer.txn_start_offset >= 0 && is_meant(producer.producer_id));
         let options = AppendOptions {
             origin: AppendOrigin::Coordinator,
             ..AppendOptions::default()

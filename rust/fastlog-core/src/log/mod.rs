@@ -35,6 +35,7 @@ mod stability;
 mod swaps;
 mod timestamps;
 mod truncate;
+mod unreplicated;
 mod verification;
 
 use std::path::{Path, PathBuf};

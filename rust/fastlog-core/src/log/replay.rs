@@ -43,29 +43,15 @@ pub(super) fn replay(
         let _ = recall(segments, from, &mut producers);
     }
     let mut stability = Stability::of(&producers);
-    for segment in &segments[holding(segments, from).unwrap_or(0)..] {
-        if segment.base_offset() >= end {
-            break;
+    each_batch(segments, from, end, |segment, batch| {
+        if batch.header.has_producer() && batch.header.base_offset >= from {
+            let marker = read_marker(segment, batch)?;
+            producers.make_room(1)?;
+            let completed = producers.record(&batch.header, marker);
+            stability.note(&batch.header, completed.as_ref());
         }
-        let extent = segment.extent();
-        let Some(first) = segment.find(from, extent)? else {
-            continue;
-        };
-        let mut walk = HeaderWalk::new(&**segment.log(), first.position, extent.size);
-        let mut expected = segment.base_offset();
-        while let Some(batch) = walk.next(expected)? {
-            if batch.header.next_offset() > end {
-                break;
-            }
-            expected = batch.header.next_offset();
-            if batch.header.has_producer() && batch.header.base_offset >= from {
-                let marker = read_marker(segment, &batch)?;
-                producers.make_room(1)?;
-                let completed = producers.record(&batch.header, marker);
-                stability.note(&batch.header, completed.as_ref());
-            }
-        }
-    }
+        Ok(true)
+    })?;
     Ok(Replayed { producers, stability })
 }
 
@@ -96,6 +82,36 @@ fn recall(segments: &[Arc<Segment>], offset: i64, producers: &mut ProducerState)
         }
         back /= 4;
         expected = (offset - back).max(segment.base_offset());
+    }
+    Ok(())
+}
+
+/// Visits the whole batches below `end`, from the one that holds `from` on, until told not to go on.
+pub(super) fn each_batch(
+    segments: &[Arc<Segment>],
+    from: i64,
+    end: i64,
+    mut visit: impl FnMut(&Segment, &Located) -> Result<bool>,
+) -> Result<()> {
+    for segment in &segments[holding(segments, from).unwrap_or(0)..] {
+        if segment.base_offset() >= end {
+            break;
+        }
+        let extent = segment.extent();
+        let Some(first) = segment.find(from, extent)? else {
+            continue;
+        };
+        let mut walk = HeaderWalk::new(&**segment.log(), first.position, extent.size);
+        let mut expected = segment.base_offset();
+        while let Some(batch) = walk.next(expected)? {
+            if batch.header.next_offset() > end {
+                break;
+            }
+            expected = batch.header.next_offset();
+            if !visit(segment, &batch)? {
+                return Ok(());
+            }
+        }
     }
     Ok(())
 }

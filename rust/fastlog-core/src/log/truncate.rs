@@ -249,9 +249,15 @@ impl PartitionLog {
         let (fs, dir) = (&*self.space.fs, &self.space.dir);
         delete_snapshots_after(fs, dir, end)?;
         let expiration_ms = self.config().producer_id_expiration_ms;
-        let Replayed { producers, stability } = replay(&self.space, &self.snapshot(), end, expiration_ms)?;
+        let Replayed {
+            producers,
+            stability: mut found,
+        } = replay(&self.space, &self.snapshot(), end, expiration_ms)?;
         writer.producers = producers;
-        *lock(&self.stability) = stability;
+        let mut stability = lock(&self.stability);
+        // Snapshots do not tell of them.
+        found.note_unreplicated(stability.unreplicated_below(end));
+        *stability = found;
         Ok(())
     }
 }

@@ -148,7 +148,13 @@ impl ProducerState {
         check_epoch(header, entry.epoch)?;
         check_verified(header, standing)?;
         if checks_sequence {
-            check_beginning(header, standing, entry.last_batch().is_some())?;
+            let is_known = entry.last_batch().is_some();
+            let mut standing = standing;
+            if is_known && header.producer_epoch == entry.epoch {
+                // It is known what is due: what waits with a lower sequence is here already, and has come once more.
+                standing.lowest_sequence = None;
+            }
+            check_beginning(header, standing, is_known)?;
             check_sequence(header, entry)?;
         }
         if entry.txn_first_offset.is_some() && !header.is_transactional() {

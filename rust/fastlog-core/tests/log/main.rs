@@ -20,5 +20,6 @@ mod shortages;
 mod snapshots;
 mod swap_damage;
 mod times;
+mod transactions;
 mod verification;
 mod waiting;

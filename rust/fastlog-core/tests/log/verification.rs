@@ -104,6 +104,18 @@ fn what_waits_behind_another_batch_is_not_written_before_it() {
     assert_eq!(write(&log, 0, 1, guard), Ok(1));
 }
 
+/// Its answer was lost, or it comes late: the coordinator is asked about it once more, and nothing is appended.
+#[test]
+fn a_batch_that_is_there_already_keeps_no_other_from_being_written() {
+    let (_dir, log) = opened(&config());
+    write(&log, 0, 0, None).unwrap();
+    end(&log, ControlKind::Commit, 0, 0).unwrap();
+    let again = begin(&log, 0, 0);
+    assert_eq!(write(&log, 0, 0, again), Ok(0));
+    let guard = begin(&log, 0, 1);
+    assert_eq!(write(&log, 0, 1, guard), Ok(2));
+}
+
 #[test]
 fn guards_end_with_a_cut_of_the_log() {
     let (_dir, log) = opened(&config());
@@ -153,4 +165,34 @@ fn a_read_bounds_the_aborted_transactions_that_it_needs() {
     assert_eq!(log.aborted_transactions(0, some.upper_offset).len(), 3);
     let nothing = log.read(end, usize::MAX, end, true).unwrap();
     assert_eq!((nothing.len, nothing.upper_offset), (0, end));
+}
+
+#[test]
+fn an_open_transaction_counts_from_the_first_look() {
+    let (_dir, log) = opened(&config());
+    assert_eq!(log.open_transaction_since(1), None);
+    write(&log, 0, 0, None).unwrap();
+    assert_eq!(log.open_transaction_since(100), Some(100));
+    write(&log, 0, 1, None).unwrap();
+    assert_eq!(log.open_transaction_since(200), Some(100));
+    end(&log, ControlKind::Commit, 0, 0).unwrap();
+    assert_eq!(log.open_transaction_since(300), None);
+    write(&log, 0, 2, None).unwrap();
+    assert_eq!(log.open_transaction_since(400), Some(400), "another one");
+    // Those that are found in the log count alike.
+    end(&log, ControlKind::Commit, 0, 0).unwrap();
+    log.truncate_to(4).unwrap();
+    assert_eq!(log.open_transaction_since(500), Some(500));
+}
+
+#[test]
+fn transactions_of_some_producers_are_aborted_by_hand() {
+    let (_dir, log) = opened(&config());
+    write(&log, 3, 0, None).unwrap();
+    assert!(log.abort_open_transactions(0, Some(&[ID + 1])).unwrap().is_empty());
+    assert_eq!(log.last_stable_offset(1), 0);
+    let ended = log.abort_open_transactions(0, Some(&[ID])).unwrap();
+    assert_eq!((ended.len(), ended[0].producer_id, ended[0].epoch), (1, ID, 3));
+    assert_eq!(log.last_stable_offset(2), 2);
+    assert!(log.abort_open_transactions(0, None).unwrap().is_empty());
 }

@@ -54,6 +54,13 @@ async def test_blocks_below_what_is_in_the_logs_are_left_out() -> None:
     assert await ids.allocate_producer_ids(400) == 2600
 
 
+@pytest.mark.parametrize("made_up", [1 << 40, (1 << 63) - 1])
+async def test_an_id_that_somebody_has_made_up_keeps_nobody_from_getting_one(made_up: int) -> None:
+    ids = ids_of(block(3000), block(4000))
+    assert await ids.allocate_producer_ids(1000, at_least=made_up) == 3000
+    assert await ids.allocate_producer_ids(1000, at_least=made_up) == 4000
+
+
 async def test_no_answer_and_an_error_are_no_ids() -> None:
     for answer in (None, block(-1, 0, int(ErrorCode.STALE_BROKER_EPOCH))):
         with pytest.raises(StoreError):

@@ -138,7 +138,7 @@ def test_a_fence_that_was_not_written_is_not_raised_twice() -> None:
 
 def test_a_fence_of_the_second_protocol_is_raised_by_the_abort_alone() -> None:
     of = transaction(S.ONGOING, client_version=2)
-    change = fenced(of, NOW, level=0, for_timeout=True)
+    change = fenced(of, NOW, level=0)
     assert isinstance(change, Change)
     assert outcome(change) == (S.PREPARE_ABORT, PID, 6, 5)
     of.begin(change.entry.state)
@@ -156,7 +156,7 @@ def test_a_fence_of_the_second_protocol_is_raised_by_the_abort_alone() -> None:
 def test_a_time_out_at_the_last_epoch_does_not_overflow() -> None:
     of = transaction(S.ONGOING, EXHAUSTED, client_version=2)
     assert fenced(of, NOW, level=2) is NEEDS_ID
-    change = fenced(of, NOW, level=2, spare_id=SPARE, for_timeout=True)
+    change = fenced(of, NOW, level=2, spare_id=SPARE)
     assert isinstance(change, Change)
     assert outcome(change) == (S.PREPARE_ABORT, PID, MAX_EPOCH, EXHAUSTED)
     done = change.entry.completed(NOW)

@@ -18,11 +18,18 @@ from fastlog.coordination.former_file import METADATA_FILE, TAKEN_OVER
 from fastlog.coordination.member.adoption import OtherController
 from fastlog.coordination.offline import read_offline
 from fastlog.coordination.store import ClusterMetadata, MetadataDamaged, PartitionRecord, StoreError
-from fastlog.coordination.znodes import takeover
+from fastlog.coordination.znodes import feature_node, paths, takeover
 from fastlog.coordination.znodes.fenced_tree import FencedTree, Part
-from fastlog.coordination.znodes.node_json import encode_broker, encode_controller, encode_topic
+from fastlog.coordination.znodes.node_json import (
+    NO_FEATURES,
+    encode_broker,
+    encode_cluster_id,
+    encode_controller,
+    encode_topic,
+)
 from fastlog.coordination.znodes.registration import make_paths
 from fastlog.coordination.znodes.takeover import FormerFile, FormerTree
+from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.codes import CreateMode
 from tests.unit.coordination.file_metadata import ANY_VERSION, FileMetadata
 from tests.unit.coordination.znodes.world import World, topic
@@ -118,6 +125,33 @@ async def test_a_file_that_is_half_in_the_keeper_goes_to_an_ensemble_as_a_whole(
     names = {path.name for path in (tmp_path / "old").iterdir()}
     assert {MOVED_AWAY, TAKEN_OVER} <= names
     assert not {KEEPER_DIRECTORY, METADATA_FILE} & names
+
+
+@pytest.mark.parametrize("levels", [None, {}, {"transaction.version": 1}])
+async def test_what_was_decided_about_features_goes_along(
+    tmp_path: Path, levels: dict[str, int] | None
+) -> None:
+    """Also that none is finalized; what nobody has changed is nothing that was decided."""
+    (tmp_path / "old").mkdir()
+    async with World(tmp_path / "old") as own:
+        client = own.tree().client
+        await client.session.connected()
+        root = ZkClient(client.session)
+        await root.ensure(*paths.PERSISTENT, "/cluster")
+        await root.create(paths.CLUSTER_ID, encode_cluster_id("id"))
+        await root.create(paths.FEATURE, NO_FEATURES)
+        if levels is not None:
+            await root.set(paths.FEATURE, feature_node.encode(levels))
+        await client.session.close()
+    (tmp_path / "ensemble").mkdir()
+    async with World(tmp_path / "ensemble") as world:
+        await world.adopt(FormerTree([tmp_path / "old"]), "id")
+        node = world.keeper.machine.tree.nodes.get(f"/kafka{paths.FEATURE}")
+    if levels is None:
+        assert node is None
+    else:
+        assert node is not None and node.version == 1
+        assert feature_node.decode(paths.FEATURE, node.data) == levels
 
 
 async def test_a_file_that_contradicts_the_tree_is_not_taken_over(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from fastlog.base.clock import ManualClock
 from fastlog.base.histogram import Histogram
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.groups.classic.state import GroupState
+from fastlog.coordination.transactions.state import TransactionEntry, TransactionState
 from fastlog.errors import ErrorCode
 from fastlog.replication.fetch_context import FetcherStats
 from fastlog.server.network.session import ListenerIdentity, Session
@@ -34,6 +35,7 @@ from fastlog.server.observability.storage_families import (
     partition_families,
     storage_families,
 )
+from fastlog.server.observability.transaction_families import transaction_families
 from fastlog.storage.cleaner_stats import CleanerStats
 from fastlog.storage.housekeeping import HousekeepingStats
 from fastlog.storage.opening_progress import OpeningProgress
@@ -188,7 +190,11 @@ def replica(topic: str, number: int, **what: Any) -> Any:
         least_in_sync=2,
         leader_error=lambda: what.get("error", 0),
         high_watermark=what.get("high", 0),
-        log=SimpleNamespace(log_start_offset=what.get("start", 0), log_end_offset=1_000_000),
+        log=SimpleNamespace(
+            log_start_offset=what.get("start", 0),
+            log_end_offset=1_000_000,
+            open_transaction_since=lambda now_ms: now_ms - what["open_ms"] if "open_ms" in what else None,
+        ),
     )
 
 
@@ -208,10 +214,10 @@ class Table(list[Any]):
 
 def test_storage() -> None:
     replicas = [
-        replica("t", 0),
-        replica("t", 1, in_sync=2),
+        replica("t", 0, open_ms=1_200_001),
+        replica("t", 1, in_sync=2, open_ms=1_200_000),
         replica("t", 2, in_sync=1),
-        replica("t", 3, in_sync=1, leads=False),
+        replica("t", 3, in_sync=1, leads=False, open_ms=9_000_000),
         replica("t", 4),
     ]
     table = Table([opened("/a", "t", 0, 100), opened("/a", "u", 0, 200), opened("/b", "t", 1, 400)])
@@ -230,6 +236,8 @@ def test_storage() -> None:
         logs=logs,
         replicas=replicas,
         in_sync_sets=SimpleNamespace(shrinks=1, expansions=2, failures=3),
+        clock=SimpleNamespace(now_ms=lambda: 10_000_000),
+        config=SimpleNamespace(transaction_max_timeout_ms=900_000),
     )
     disks: Any = SimpleNamespace(rooms={Path("/a"): Room(7, 8)})
     rows = shown(storage_families(services, disks))
@@ -240,6 +248,8 @@ def test_storage() -> None:
         "fastlog_under_min_isr_partitions": 1,
         "fastlog_at_min_isr_partitions": 1,
         "fastlog_led_partitions": 4,
+        "fastlog_late_transaction_partitions": 1,
+        "fastlog_log_oldest_transaction_seconds": 1200.001,
         'fastlog_isr_changes_total{change="shrunk"}': 1,
         'fastlog_isr_changes_total{change="expanded"}': 2,
         'fastlog_isr_changes_total{change="refused"}': 3,
@@ -276,6 +286,52 @@ def test_background() -> None:
         'fastlog_checkpoints_total{result="failed"}': 5,
     }
     assert len(shown(cleaner_families(CleanerStats()))) == 13
+
+
+def test_transactions() -> None:
+    def one(state: TransactionState, started_ms: int = 0, timeout_ms: int = 0) -> Any:
+        entry = TransactionEntry(1, state=state, start_ms=started_ms, timeout_ms=timeout_ms)
+        return None, SimpleNamespace(entry=entry)
+
+    def decided(at_ms: int, partitions: int) -> Any:
+        entry = TransactionEntry(1, last_update_ms=at_ms)
+        return SimpleNamespace(left=range(partitions), transaction=SimpleNamespace(entry=entry))
+
+    class Markers(list[Any]):
+        owed = 7
+
+    class Ids(list[Any]):
+        partitions = MappingProxyType(
+            {number: SimpleNamespace(is_loading=number < 3, has_failed=number == 4) for number in range(5)}
+        )
+
+    ongoing = TransactionState.ONGOING
+    ids = Ids(
+        [one(ongoing, 91_000, 100), one(ongoing, 95_000, 100_000), one(TransactionState.PREPARE_ABORT, 5)]
+    )
+    service = SimpleNamespace(
+        table=ids,
+        markers=Markers([decided(60_000, 3), decided(99_000, 8)]),
+        expiry=SimpleNamespace(timed_out=12),
+    )
+    refusals = {ErrorCode.TRANSACTION_ABORTABLE: 13, ErrorCode.NETWORK_EXCEPTION: 14}
+    parts: Any = SimpleNamespace(service=service, refusals=refusals)
+    rows = shown(transaction_families(parts, 100_000))
+    assert {name: value for name, value in rows.items() if value} == {
+        'fastlog_transactional_ids{state="Ongoing"}': 2,
+        'fastlog_transactional_ids{state="PrepareAbort"}': 1,
+        "fastlog_transaction_oldest_open_seconds": 9,
+        "fastlog_transaction_overdue_seconds": 8.9,
+        "fastlog_transactions_without_markers": 7,
+        "fastlog_transaction_markers_owed": 11,
+        "fastlog_transaction_oldest_without_markers_seconds": 40,
+        "fastlog_transactions_timed_out_total": 12,
+        'fastlog_transaction_refusals_total{error="NETWORK_EXCEPTION"}': 14,
+        'fastlog_transaction_refusals_total{error="TRANSACTION_ABORTABLE"}': 13,
+        'fastlog_transaction_partitions{state="loading"}': 3,
+        'fastlog_transaction_partitions{state="failed"}': 1,
+    }
+    assert not any(shown(transaction_families(None, 100_000)).values())
 
 
 def test_groups() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,31 +31,6 @@ from tests.integration.transaction_broker import (
 A, B = ("a", 0), ("a", 1)
 LAST = MAX_EPOCH - 1
 Make = Callable[[str], Producer]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransactionBroker]:
-    """One for all tests: each has ids of its own."""
-    running = TransactionBroker(tmp_path_factory.mktemp("transactions"))
-    running.start()
-    with running.connect() as client:
-        make_topic(client, "a")
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def client(running: TransactionBroker) -> Iterator[RawClient]:
-    running.markers.written.clear()
-    running.markers.codes.clear()
-    with running.connect() as connection:
-        yield connection
-    running.release()
-
-
-@pytest.fixture
-def producer(client: RawClient, request: pytest.FixtureRequest) -> Producer:
-    return Producer(client, request.node.name)
 
 
 # -- InitProducerId --------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,31 +26,6 @@ from tests.integration.transaction_broker import (
 A, B = ("a", 0), ("a", 1)
 LAST = MAX_EPOCH - 1
 Make = Callable[[str], Producer]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransactionBroker]:
-    """One for all tests: each has ids of its own."""
-    running = TransactionBroker(tmp_path_factory.mktemp("transactions"))
-    running.start()
-    with running.connect() as client:
-        make_topic(client, "a")
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def client(running: TransactionBroker) -> Iterator[RawClient]:
-    running.markers.written.clear()
-    running.markers.codes.clear()
-    with running.connect() as connection:
-        yield connection
-    running.release()
-
-
-@pytest.fixture
-def producer(client: RawClient, request: pytest.FixtureRequest) -> Producer:
-    return Producer(client, request.node.name)
 
 
 # -- the topic, and what is offered --------------------
@@ -137,7 +112,10 @@ def test_all_is_known_after_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [4, 5])
 def test_what_is_open_for_too_long_is_aborted(tmp_path: Path, version: int) -> None:
-    settings = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "50"}
+    settings = {
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "50",
+        "fastlog.default.transaction.version": "0" if version == 4 else "2",
+    }
     running = TransactionBroker(tmp_path / "timed", settings)
     running.start()
     with running.connect() as client:

@@ -1,0 +1,48 @@
+"""A run by hand: `python -m tests.chaos.transactions [--minutes N] [--seed N] [--cluster]`, and more."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.transactions.cluster import EFFECTS as EFFECTS_OF_CLUSTER
+from tests.chaos.transactions.cluster import ClusterRun
+from tests.chaos.transactions.guards import GUARDS, command
+from tests.chaos.transactions.single import EFFECTS, SingleRun, report
+
+
+def main() -> int:
+    """Runs, prints counts and violations; 0 when there are none and every fault has taken effect."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=None, help="what happens, and in which order")
+    parser.add_argument("--cluster", action="store_true", help="three brokers on a fastlog-keeper")
+    parser.add_argument("--place", choices=("keeper", "server", "ensemble"), default="keeper")
+    parser.add_argument("--directory", type=Path, help="keep all files there, and not only histories")
+    parser.add_argument("--without", choices=GUARDS, help="brokers lack this guard: it must be seen")
+    given = parser.parse_args()
+    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
+    directory = given.directory or Path(tempfile.mkdtemp(prefix="fastlog-transactions-"))
+    print(f"seed {seed}, histories in {directory / 'histories'}", flush=True)
+    broken = None if given.without is None else command(given.without)
+    if given.cluster:
+        outcome = ClusterRun(directory, seed, place=given.place, command=broken).run(given.minutes * 60)
+    else:
+        outcome = SingleRun(directory, seed, command=broken).run(given.minutes * 60)
+    print(report(outcome))
+    missing = outcome.missing(EFFECTS_OF_CLUSTER if given.cluster else EFFECTS)
+    if missing:
+        print(f"without effect: {', '.join(missing)}")
+    if not outcome.violations and given.directory is None:
+        for left in directory.iterdir():
+            if left.name != "histories":
+                shutil.rmtree(left)
+    return 1 if outcome.violations or missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

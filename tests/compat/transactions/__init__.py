@@ -1,0 +1,1 @@
+"""Scenarios of raw transactional requests, played with Apache Kafka and with us, and what they tell."""
