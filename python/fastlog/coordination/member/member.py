@@ -32,6 +32,8 @@ from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
 from fastlog.coordination.member.scram_users import ScramUsers
+from fastlog.coordination.member.stored_quotas import Entity as QuotaEntity
+from fastlog.coordination.member.stored_quotas import read_quotas
 from fastlog.coordination.member.topic_writes import TopicWrites
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
@@ -199,6 +201,10 @@ class Member:
             self._announced = False
             await self._controller_watch.stop()
             await self.controller.close()
+
+    async def stored_quotas(self) -> dict[QuotaEntity, dict[str, float]]:
+        """Quotas of users, clients and addresses, which nobody is held to here. Raises StoreError."""
+        return await read_quotas(self._tree)
 
     async def elect_leaders(self, request: ElectLeadersRequest) -> ElectLeadersResponse:
         """An operator wants leaders elected; answered when the own view shows them."""

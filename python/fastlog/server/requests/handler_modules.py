@@ -27,6 +27,7 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "delete_groups": (ApiKey.DELETE_GROUPS,),
     "delete_records": (ApiKey.DELETE_RECORDS,),
     "delete_topics": (ApiKey.DELETE_TOPICS,),
+    "describe_client_quotas": (ApiKey.DESCRIBE_CLIENT_QUOTAS,),
     "describe_cluster": (ApiKey.DESCRIBE_CLUSTER,),
     "describe_configs": (ApiKey.DESCRIBE_CONFIGS,),
     "describe_groups": (ApiKey.DESCRIBE_GROUPS,),

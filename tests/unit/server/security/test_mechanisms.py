@@ -121,6 +121,15 @@ def test_scram_lets_in_and_shows_who_the_broker_is(mechanism: str, escaped: str,
     assert (done.user, done.token) == (user, client.verifier)
 
 
+def test_librdkafka_before_2_6_1_says_its_nonce_twice() -> None:
+    mechanism = "SCRAM-SHA-256"
+    server = server_of(mechanism, {"alice": credential(mechanism, "pw")})
+    client = ScramClient(mechanism, "alice", "pw")
+    answer = server.step(client.first()).token
+    nonce = answer.decode()[2:].split(",")[0]
+    assert server.step(client.final(answer, nonce=client.nonce + nonce)).user == "alice"
+
+
 def test_the_example_of_rfc_7677() -> None:
     """Its salt and rounds; the nonce of the server is its own."""
     salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")

@@ -1,6 +1,7 @@
 """SCRAM-SHA-256 and SCRAM-SHA-512 (RFC 5802, RFC 7677), the server's side.
 
-Stricter than `ScramSaslServer` of Kafka: the nonce must be the whole of both, `c=` the header that the client
+Stricter than `ScramSaslServer` of Kafka: the nonce must be the whole of both (or what old releases of
+librdkafka make of it), `c=` the header that the client
 began with, and the proof is computed over the bytes that were sent. Who is unknown is asked for a proof like
 everybody else, with a salt that stays the same for each name, and fails with it: Kafka fails a step earlier,
 and so tells who is a user.
@@ -40,6 +41,7 @@ class _Begun:
     user: str
     header: bytes
     bare: bytes
+    client_nonce: bytes
     nonce: bytes
     answer: bytes
     credential: ScramCredential
@@ -80,7 +82,9 @@ class ScramServer:
         nonce = found["nonce"] + secrets.token_hex(16).encode()
         salt = base64.b64encode(credential.salt)
         answer = b"r=%s,s=%s,i=%d" % (nonce, salt, credential.iterations)
-        return _Begun(user, found["header"], found["bare"], nonce, answer, credential, is_known)
+        return _Begun(
+            user, found["header"], found["bare"], found["nonce"], nonce, answer, credential, is_known
+        )
 
     def _end(self, begun: _Begun, token: bytes) -> Step:
         found = _FINAL.fullmatch(token)
@@ -90,7 +94,9 @@ class ScramServer:
             header, proof = (base64.b64decode(found[name], validate=True) for name in ("header", "proof"))
         except binascii.Error:
             raise malformed(self._mechanism) from None
-        if header != begun.header or not hmac.compare_digest(found["nonce"], begun.nonce):
+        # librdkafka before 2.6.1 puts its own nonce before the whole once more; Kafka looks at the end alone.
+        nonces = (begun.nonce, begun.client_nonce + begun.nonce)
+        if header != begun.header or found["nonce"] not in nonces:
             raise malformed(self._mechanism)
         credential = begun.credential
         message = b",".join((begun.bare, begun.answer, found["unproved"]))
