@@ -10,12 +10,10 @@ from fastlog.errors import ConfigError
 DEFAULT_PORT: Final = 9092
 
 _KEY: Final = "bootstrap.servers"
-_SCHEMES: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
 def parse_servers(servers: str | Sequence[str]) -> list[tuple[str, int]]:
-    """(host, port) of each address; a missing port is 9092. `PLAINTEXT://` and its like in front are dropped:
-    security.protocol has the say.
+    """(host, port) of each address; a missing port is 9092. `PLAINTEXT://` in front is dropped.
 
     Raises ConfigError.
     """
@@ -34,8 +32,10 @@ def _parse(text: str) -> tuple[str, int]:
     rest = text
     if "://" in text:
         scheme, _, rest = text.partition("://")
-        if scheme.upper() not in _SCHEMES:
-            raise ConfigError(_KEY, f"{text!r}: {scheme} is not one of {', '.join(_SCHEMES)}")
+        if scheme.upper() != "PLAINTEXT":
+            raise ConfigError(
+                _KEY, f"{text!r}: how to connect is said by security.protocol, not by {scheme}://"
+            )
     if rest.startswith("["):
         host, _, tail = rest[1:].partition("]")
         port = tail.removeprefix(":")

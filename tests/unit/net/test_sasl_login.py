@@ -67,7 +67,7 @@ def scram(mechanism: str, user: str = "alice", password: str = "pw") -> ScramSer
 
 
 @pytest.mark.parametrize("mechanism", HASHES)
-@pytest.mark.parametrize(("user", "password"), [("alice", "pw"), ("a,b=c", "ü,=")])
+@pytest.mark.parametrize(("user", "password"), [("alice", "wonder_land"), ("a,b=c", "ü,=")])
 async def test_scram(mechanism: str, user: str, password: str) -> None:
     peer = Peer(scram(mechanism, user, password))
     await log_in_to(peer, SaslLogin(mechanism, user, password))

@@ -28,7 +28,9 @@ def check(
     ] = None,
     output: OutputOption = None,
 ) -> None:
-    """Reads a broker's configuration, environment included, and says what is open. No broker is asked.
+    """Says what a broker's configuration leaves open.
+
+    The environment is read, too; no broker is asked.
 
     Exit status: 0 nothing is open to whoever reaches it, 1 something is, 2 the configuration is wrong.
     """
