@@ -69,6 +69,7 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	$(BIN)/python -m benches.macro.against_kafka
 	$(BIN)/python -m benches.macro.groups
 	$(BIN)/python -m benches.macro.rebalances
+	$(BIN)/python -m benches.macro.transactions
 	$(BIN)/python -m benches.macro.compaction
 	$(BIN)/python -m benches.macro.metrics
 	$(BIN)/python -m benches.macro.partitions

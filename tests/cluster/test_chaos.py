@@ -1,4 +1,4 @@
-"""Three minutes of what `make chaos` does for thirty: moves drawn by a seed, under load, then a look at all."""
+"""Three minutes of what `make chaos` does for thirty: moves drawn by a seed, then a look at all."""
 
 from __future__ import annotations
 

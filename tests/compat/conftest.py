@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.harness.broker_process import BrokerProcess
 
@@ -28,3 +29,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
         yield process
         assert process.process.poll() is None, f"the broker ended:\n{process.log_text[-4000:]}"
         assert "Traceback" not in process.log_text, process.log_text[-4000:]
+
+
+@pytest.fixture
+def topic(broker: BrokerProcess, request: pytest.FixtureRequest) -> str:
+    """A topic of two partitions with a name of its own."""
+    name = "txn-" + "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    for made in admin.create_topics([NewTopic(one, 2, 1) for one in (name, f"{name}-out")]).values():
+        made.result(30)
+    return name

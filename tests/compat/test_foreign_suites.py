@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.compat.client_programs import ROOT
+from tests.compat.librdkafka_session import Ended, Runs
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.private_loopback import run_apart
 from tests.peers.go_suites import go_suite
-from tests.peers.librdkafka import librdkafka_runner
 
 # The first run fetches and builds.
 pytestmark = pytest.mark.timeout(600)
@@ -33,77 +29,39 @@ _NOT_HERE: Final = {
 _SHARES: Final = 5
 # How many subtests pass: with a producer's handle, and again with a consumer's.
 _PASSES: Final = {"classic": 90, "consumer": 86}
-# What the runner writes around its words.
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture(scope="module")
-def admin_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[int, str]]]:
-    """(exit code, words) of each run of 0081, by protocol: it mostly waits, so that they share the subtests.
+def admin_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Ended]]:
+    """The runs of 0081, by protocol: it mostly waits, so that they share the subtests.
 
     The broker is its own, since it changes the configuration.
     """
     directory = tmp_path_factory.mktemp("admin")
-    runner = librdkafka_runner("0081-admin", _CLIENTS / "librdkafka/subtests.c")
     settings = {"group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "4"}
-    with ExitStack() as ending:
-        broker = ending.enter_context(BrokerProcess(directory / "broker", settings=settings))
-        configuration = directory / "test.conf"
-        configuration.write_text(f"metadata.broker.list={broker.bootstrap}\n")
-        runs = {
-            (protocol, share): ending.enter_context(
-                _begin(runner, protocol, share, configuration, directory / f"{protocol}-{share}")
-            )
-            for protocol in _PASSES
-            for share in range(_SHARES)
-        }
-        codes = {(protocol, share): run.wait() for (protocol, share), run in runs.items()}
+    with BrokerProcess(directory / "broker", settings=settings) as broker:
+        with Runs(broker.bootstrap, directory / "runs") as runs:
+            for protocol in _PASSES:
+                environment = {
+                    # Groups have configurations where the consumer protocol is on: by default from Kafka 4.0.
+                    "TEST_KAFKA_VERSION": "4.0.0",
+                    "TEST_CONSUMER_GROUP_PROTOCOL": protocol,
+                }
+                skip = ",".join(_NOT_HERE)
+                runs.begin(protocol, "0081", shares=_SHARES, skip=skip, environment=environment)
+            ended = {protocol: runs.end(protocol) for protocol in _PASSES}
         assert broker.process.poll() is None, broker.log_text[-4000:]
         assert "Traceback" not in broker.log_text, broker.log_text[-4000:]
-    ended: dict[str, list[tuple[int, str]]] = {protocol: [] for protocol in _PASSES}
-    for (protocol, share), code in codes.items():
-        words = (directory / f"{protocol}-{share}").read_text(errors="replace")
-        ended[protocol].append((code, _COLOURS.sub("", words)))
     return ended
-
-
-@contextmanager
-def _begin(
-    runner: Path, protocol: str, share: int, configuration: Path, output: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        "TESTS": "0081",
-        # Groups have configurations where the consumer protocol is on: by default from Kafka 4.0.
-        "TEST_KAFKA_VERSION": "4.0.0",
-        "TEST_CONSUMER_GROUP_PROTOCOL": protocol,
-        "RDKAFKA_TEST_CONF": str(configuration),
-        "SUBTESTS_SKIP": ",".join(_NOT_HERE),
-        "SUBTESTS_SHARE": f"{share}/{_SHARES}",
-    }
-    with output.open("wb") as file:
-        run = subprocess.Popen(
-            [str(runner), "-p1"],
-            cwd=configuration.parent,
-            env=os.environ | environment,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield run
-    finally:
-        run.kill()
-        run.wait()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", _PASSES)
-def test_librdkafkas_admin_test_passes(protocol: str, admin_runs: dict[str, list[tuple[int, str]]]) -> None:
+def test_librdkafkas_admin_test_passes(protocol: str, admin_runs: dict[str, list[Ended]]) -> None:
     """0081, with groups of either protocol."""
-    for code, words in admin_runs[protocol]:
-        assert code == 0, words[-6000:]
-    all_words = "\n".join(words for _, words in admin_runs[protocol])
-    passed = re.findall(r"^.*\[ do_test_\w+:.*: PASS \(", all_words, re.MULTILINE)
-    assert len(passed) == _PASSES[protocol]
+    for run in admin_runs[protocol]:
+        assert run.code == 0, run.words[-6000:]
+    assert sum(len(run.passed) for run in admin_runs[protocol]) == _PASSES[protocol]
 
 
 def _run_go_suite(suite: str, program: Path, pattern: str, directory: Path) -> list[str]:

@@ -168,8 +168,12 @@ class LateAnswer:
         """See `Verifier`."""
         codes = await self._verifier.verify(name, identity, partitions, adds=adds)
         marker = Marker(*identity, commits=False, coordinator_epoch=0, partitions=tuple(partitions))
-        await self._writer.write(marker)
+        await self._writer.write([marker])
         return codes
+
+    def is_here(self, _: str) -> bool:
+        """See `Verifier`."""
+        return False
 
 
 def test_an_answer_that_is_older_than_a_marker_is_worth_nothing(running: RunningBroker, case: Case) -> None:

@@ -112,6 +112,10 @@ class Counting:
         self.verifier = verifier
         self.asked = 0
 
+    def is_here(self, _: str) -> bool:
+        """See `Verifier`: as one that is elsewhere."""
+        return False
+
     async def verify(
         self, name: str, identity: Identity, partitions: frozenset[Partition], *, adds: bool = False
     ) -> Codes:

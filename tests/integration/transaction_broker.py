@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,15 @@ class HeldMarkers:
         """What the next partitions are answered with; NONE when there is none."""
         self._open: asyncio.Event | None = None
 
-    async def write(self, marker: Marker) -> Outcomes:
+    async def write(self, markers: Sequence[Marker]) -> list[Outcomes]:
         """See `MarkerWriter`."""
         if self._open is not None:
             await self._open.wait()
-        self.written.append(marker)
-        return {key: self.codes.pop(0) if self.codes else ErrorCode.NONE for key in marker.partitions}
+        self.written += markers
+        return [
+            {key: self.codes.pop(0) if self.codes else ErrorCode.NONE for key in marker.partitions}
+            for marker in markers
+        ]
 
     async def hold(self) -> None:
         """Markers wait from now on."""

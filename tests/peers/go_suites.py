@@ -14,17 +14,25 @@ from tests.peers.cache import PeerMissingError, fetching, run_fetch
 
 
 def go_suite(
-    pins: Path, module: str, *, tags: str = "", changes: Mapping[tuple[str, str], str] | None = None
+    pins: Path,
+    module: str,
+    *,
+    package: str = ".",
+    tags: str = "",
+    changes: Mapping[tuple[str, str], str] | None = None,
 ) -> Path:
-    """The executable with the tests of a module's root package, in the release that `pins`/go.mod names.
+    """The executable with the tests of one package of a module, in the release that `pins`/go.mod names.
 
-    `changes` has, by (file, text in it), what stands there instead; a text that is not there is an error.
+    `package` is its folder, and the root's is "."; `changes` has, by (file, text in it), what stands there
+    instead; a text that is not there is an error.
     Raises `PeerMissingError` without Go, or when a module cannot be had.
     """
     if shutil.which("go") is None:
         raise PeerMissingError("go: not installed (Go 1.21 or later is needed)")
     changes = changes or {}
     wanted = f"{(pins / 'go.mod').read_text()}{tags}{sorted(changes.items())}"
+    if package != ".":
+        wanted += package
     digest = hashlib.sha256(wanted.encode()).hexdigest()[:16]
     with fetching(f"go-suite-{module.rsplit('/', 1)[-1]}-{digest}") as entry:
         program = entry / "suite"
@@ -38,7 +46,7 @@ def go_suite(
                 (sources / file).write_text(text.replace(before, after))
             # Its go.mod may be older than the rules of the Go that is here: it is brought up to date.
             command = ["go", "test", "-c", "-mod=mod", "-tags", tags, "-o", str(entry / "unfinished"), "."]
-            run_fetch(command, what=f"the tests of {module}", cwd=sources)
+            run_fetch(command, what=f"the tests of {module}", cwd=sources / package)
             os.replace(entry / "unfinished", program)
             shutil.rmtree(sources)
         return program

@@ -78,6 +78,16 @@ class Appender:
         except Exception as error:  # noqa: BLE001 - whoever asked must get an answer
             append.failed(error)
 
+    def append(self, append: Append, rows: list[AppendRow], *, timestamp_ms: int, codec: str) -> None:
+        """Appends batches of the broker's own that are waited for together: a row for each of `append`, none
+        of them refused. What goes wrong it is told."""
+        try:
+            done = self._jobs.append(rows, timestamp_ms=timestamp_ms, codec=codec)
+        except Exception as error:  # noqa: BLE001 - whoever asked must get an answer
+            append.failed(error)
+        else:
+            done.add_done_callback(append.on_done)
+
     def write(self, batches: Sequence[Batch], *, timestamp_ms: int, codec: str) -> None:
         """Appends batches of the broker's own, in this order. Each is told by itself what became of it.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.features import TRANSACTION_VERSION
 from fastlog.coordination.transactions.completions import MarkerTarget, MarkerWriter
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fastlog.base.tasks import Supervisor
     from fastlog.server.requests.context import BrokerServices
     from fastlog.server.transactions import MakeMarkerWriter
+
+PATIENCE_SECONDS: Final = 0.02
+"""Clients that are told CONCURRENT_TRANSACTIONS come again after so long."""
 
 __all__ = ["LeaderMarkers", "TransactionParts", "transaction_parts"]
 
@@ -78,6 +81,7 @@ def transaction_parts(
         tasks=tasks,
         target_of=target_of,
         missing_topics=missing_topics,
+        patience=PATIENCE_SECONDS,
         level=lambda: view.features.get(TRANSACTION_VERSION.name, 0),
     )
     verifier = CoordinatorVerifier(node_id=node_id, view=view, service=service, address=address)

@@ -426,7 +426,10 @@ impl Log {
         leader_epoch: i32,
         producer_ids: Option<Vec<i64>>,
     ) -> PyResult<Vec<(i64, i64)>> {
-        match py.detach(|| self.log.abort_open_transactions(leader_epoch, producer_ids.as_deref())) {
+        match py.detach(|| {
+            self.log
+                .abort_open_transactions(leader_epoch, producer_ids.as_deref())
+        }) {
             Ok(ended) => Ok(ended
                 .into_iter()
                 .map(|producer| (producer.producer_id, producer.txn_start_offset))

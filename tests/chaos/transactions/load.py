@@ -59,6 +59,7 @@ class Load:
         self._looking: list[Future[None]] = []
         self._reader: Reader | None = None
         self._failures: list[str] = []
+        self._wires: list[Wire] = []
         self.bootstrap: Final = ",".join(f"127.0.0.1:{port}" for port in ports)
 
     # -- life --------------------
@@ -162,8 +163,10 @@ class Load:
                 future.cancel()
             for proxy in self._proxies:
                 self.run(proxy.close())
+            self.run(self._close_wires())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(10)
+            self._loop.close()
         self._stack.close()
 
     def counts(self) -> Counter[str]:
@@ -187,7 +190,15 @@ class Load:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _wire(self, name: str) -> Wire:
-        return Wire(self._ports, name, TOPIC)
+        wire = Wire(self._ports, name, TOPIC)
+        self._wires.append(wire)
+        return wire
+
+    async def _close_wires(self) -> None:
+        for wire in self._wires:
+            wire.close()
+        # Connections are closed by the loop, some turns later.
+        await asyncio.sleep(0.2)
 
     def _writer(self, name: str) -> Writer:
         return self._stack.enter_context(Writer(self._directory / f"{name}.jsonl"))

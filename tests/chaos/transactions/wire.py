@@ -158,6 +158,8 @@ class Wire:
         known = self._connections.get(port)
         if known is not None and known.is_open:
             return known
+        if known is not None:
+            known.close()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

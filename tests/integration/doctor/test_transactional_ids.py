@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fastlog.coordination.embedded import KEEPER_DIRECTORY
 from fastlog.coordination.transactions.records import encode_key, encode_value
 from fastlog.coordination.transactions.state import TransactionEntry, TransactionState
 from fastlog.native import Log, LogConfig, build_batch
@@ -222,12 +223,27 @@ def test_a_partition_of_ids_that_is_elsewhere_leaves_the_fate_open(data: Path) -
     assert fates["b", 1] == "unknown"
 
 
+def test_where_other_brokers_may_be_nothing_is_ended(data: Path) -> None:
+    """Without a keeper in it, it may be the directory of a member of a cluster."""
+    shutil.rmtree(data / KEEPER_DIRECTORY)
+    fates = {(row["topic"], row["partition"]): row["fate"] for row in examined(data, 6)["open_transactions"]}
+    assert fates == {
+        ("a", 0): "coordinated",
+        **dict.fromkeys([("a", 1), ("b", 0), ("b", 1)], "unknown"),
+    }
+    done = fastlog("doctor", data, "--end-transactions", "--execute", "-o", "json")
+    assert {row["result"] for row in json.loads(done.stdout)["transactions"]} == {
+        "left to its coordinator",
+        "left: its coordinator is not known here",
+    }
+
+
 def test_records_are_dumped(data: Path) -> None:
     at = home_of(data, "open")
     rows = [
         row for row in dumped(data / f"{TXN}-{at}", "--decode", "transactions") if row["kind"] == "record"
     ]
     states = [row["state"] for row in rows if row["transactional_id"] == "open"]
-    assert states == ["Empty", "Ongoing"]
+    assert states == ["Empty", "Empty", "Ongoing"]
     assert rows[-1].keys() >= {"producer_id", "epoch", "timeout_ms", "partitions", "start_ms"}
     assert fastlog("log", "dump", data / f"{TXN}-{at}", "--decode", "nothing").returncode == 2

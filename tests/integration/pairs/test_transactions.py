@@ -52,7 +52,7 @@ async def idle(world: TransactionWorld, space: str) -> None:
     await makers.create("t")[0](world, space)
     assert await init(is_owner=False)(world, space)
     service = await world.service()
-    entry = service._find(f"x-{space}")[1].entry  # type: ignore[index]
+    entry = service._questions.find(f"x-{space}")[1].entry  # type: ignore[index]
     world.identities[space] = entry.producer_id, entry.epoch
 
 

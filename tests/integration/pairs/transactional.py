@@ -113,7 +113,7 @@ class TransactionWorld(World):
         service = await self.service()
         for _ in range(_MOST_TRIES):
             await self.settled()
-            found = service._find(f"x-{space}")
+            found = service._questions.find(f"x-{space}")
             if isinstance(found, E) or found[1].pending is None:
                 return
             await asyncio.sleep(0.001)
@@ -243,7 +243,7 @@ def mark(*, commits: bool) -> Step:
 async def time_out(world: TransactionWorld, space: str) -> bool:
     """The coordinator finds it open for too long, and aborts it; whether there was anything to abort."""
     service = await world.service()
-    found = service._find(f"x-{space}")
+    found = service._questions.find(f"x-{space}")
     if isinstance(found, E) or not _is_at_rest(found[1], {TransactionState.ONGOING}):
         return False
     await service.expiry._abort(*found)
@@ -253,7 +253,7 @@ async def time_out(world: TransactionWorld, space: str) -> bool:
 async def expire(world: TransactionWorld, space: str) -> bool:
     """The coordinator finds that nobody has used the id for a long time; whether that could be."""
     service = await world.service()
-    found = service._find(f"x-{space}")
+    found = service._questions.find(f"x-{space}")
     if isinstance(found, E) or not _is_at_rest(found[1], IDLE):
         return False
     service.expiry._remove(found[0], [found[1]], -(1 << 60))
@@ -301,7 +301,7 @@ async def state_of(world: TransactionWorld, space: str) -> dict[str, Any]:
     """What can be told of the id, of what it has written, and of the group's place."""
     service = await world.service()
     producer_id, epoch = world.identities[space]
-    found = service._find(f"x-{space}")
+    found = service._questions.find(f"x-{space}")
     told: dict[str, Any] = {"id": None}
     if not isinstance(found, E):
         entry = found[1].entry

@@ -45,6 +45,8 @@ ALLOWED = {
         "create_task",
     ): "its failure is counted; the next heartbeat begins anew",
     ("coordination/groups/consumer/service.py", "create_task"): "asked for again by the next heartbeat",
+    ("coordination/transactions/questions.py", "call_at"): "what it meets is counted, and answered",
+    ("coordination/transactions/questions.py", "create_task"): "one request; its failure is its answer",
     ("coordination/transactions/changes.py", "call_later"): "guarded; tries one completion again",
     (
         "coordination/transactions/markers.py",

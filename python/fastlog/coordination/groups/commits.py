@@ -322,17 +322,17 @@ class Commits:
             entry.offsets.end(change, written=error is None)
             if entry.offsets.weight != before:
                 self._table.weigh(entry)
-            code = ErrorCode.NONE
             if error is not None:
                 self._table.remove_unused(entry)
-                code = _code_of(error)
-            self._answers.give(then, code)
+            self._answers.give(then, code_of(error))
 
         self._log.write(entry.partition, records, written)
 
 
-def _code_of(error: Exception) -> ErrorCode:
-    """What a client is told when its commit could not be written."""
+def code_of(error: Exception | None) -> ErrorCode:
+    """What a client is told of a commit that was written (None), or could not be."""
+    if error is None:
+        return ErrorCode.NONE
     if not isinstance(error, KafkaError):
         _LOG.error("a commit failed", exc_info=error)
         return ErrorCode.UNKNOWN_SERVER_ERROR

@@ -3,6 +3,9 @@
 One job of the native I/O is under way, with a batch for each partition that had something to write. What is
 asked for meanwhile goes into the next job, where what is for one partition shares a batch: under load many
 commits cost one hand-over and few appends, and nothing is delayed when there is little to do.
+
+What belongs to a transaction, or ends it, has a batch of its own, which names its producer. Many of them in a
+row go into one job all the same: none of them is ever tried again behind those that follow.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 # A batch of several requests stays well below the smallest usual limit of a batch (1 MiB).
 _MAX_SHARED_BYTES: Final = 256 * 1024
+# Batches of transactions that a job has for one partition.
+_MOST_IN_A_ROW: Final = 64
 
 
 class GroupLog:
@@ -49,8 +54,8 @@ class GroupLog:
         self._guard = (tasks or Supervisor()).guard("group-log")
         self._queues: dict[int, deque[Entry]] = {}
         """What is asked for, by partition; never empty ones."""
-        self._under_way: set[int] = set()
-        """Partitions with a batch in the job that is under way."""
+        self._under_way: dict[int, int] = {}
+        """How many batches the job that is under way has for a partition; never 0."""
         self._untold: dict[int, deque[GroupBatch]] = {}
         """Batches that are in the log and were not told, by partition, in the order of the log."""
         self._has_turn = False
@@ -93,8 +98,7 @@ class GroupLog:
         """The same with a callback, which comes in the order of the log for each partition.
 
         `divisible` records are cut into smaller batches when the topic refuses one; a failure may then have
-        let some of them through, and is NotAcknowledged. What belongs to a `transaction`, or ends it, has a
-        batch of its own.
+        let some of them through, and is NotAcknowledged. They belong to a `transaction`, or end it.
         """
         size = sum([len(key) + len(value or b"") for key, value in records])
         replica, epoch = self._leadership(partition)
@@ -135,8 +139,10 @@ class GroupLog:
     # -- for batches --------------------
 
     def release(self, partition: int, again: Sequence[Entry]) -> None:
-        """The batch of the partition that was under way is appended, or is not. `again` is tried first."""
-        self._under_way.discard(partition)
+        """A batch of the partition that was under way is appended, or is not. `again` is tried first."""
+        left = self._under_way.pop(partition, 0) - 1
+        if left > 0:
+            self._under_way[partition] = left
         if again:
             self._queues.setdefault(partition, deque()).extendleft(reversed(again))
         if self._queues and not self._under_way:
@@ -178,21 +184,30 @@ class GroupLog:
         config = self._config()
         batches: list[GroupBatch] = []
         for partition in list(self._queues):
-            entries: list[Entry] = []
-            try:
-                batch = self._next_batch(partition, entries, config.offsets_commit_timeout_ms)
-            except BaseException as defect:  # noqa: BLE001 - the other partitions have their turn
-                self.give_up(entries, defect, ErrorCode.UNKNOWN_SERVER_ERROR)
-                continue
-            if batch is not None:
+            for _ in range(_MOST_IN_A_ROW):
+                entries: list[Entry] = []
+                try:
+                    batch = self._next_batch(partition, entries, config.offsets_commit_timeout_ms)
+                except BaseException as defect:  # noqa: BLE001 - the other partitions have their turn
+                    self.give_up(entries, defect, ErrorCode.UNKNOWN_SERVER_ERROR)
+                    break
+                if batch is None:
+                    break
                 batches.append(batch)
                 if batch.replicas[0] is not None:
-                    self._under_way.add(partition)
+                    self._under_way[partition] = self._under_way.get(partition, 0) + 1
+                if batch.transaction is None or not self._goes_on(partition):
+                    break
         codec = CODECS[config.offsets_topic_compression_codec]
         self.appender.write(batches, timestamp_ms=self._clock.now_ms(), codec=codec)
         if self._queues:
             self._ask_for_turn()
         self._tell_change()
+
+    def _goes_on(self, partition: int) -> bool:
+        """Whether what comes next in a partition may follow on a batch in the same job."""
+        queue = self._queues.get(partition)
+        return queue is not None and queue[0].transaction is not None
 
     def _next_batch(self, partition: int, entries: list[Entry], timeout_ms: int) -> GroupBatch | None:
         """What comes next in a partition; its entries are put into `entries`."""

@@ -83,7 +83,11 @@ class PendingOffsets:
         """The marker is in the log. Returns the offsets that count from now on."""
         ended = self._open.pop(producer_id, None)
         counting: dict[TopicPartition, CommittedOffset] = {}
-        if ended is not None and commits:
+        if ended is not None and commits and not self._latest:
+            counting = {partition: offset for partition, (offset, place) in ended.items() if place >= 0}
+            if self._open:
+                self._latest.update({partition: place for partition, (_, place) in ended.items()})
+        elif ended is not None and commits:
             for partition, (offset, place) in ended.items():
                 if place > self._latest.get(partition, -1):
                     counting[partition] = offset

@@ -8,23 +8,27 @@ mix with this one (KAFKA-17507).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.classic.state import Group
+from fastlog.coordination.groups.commits import code_of
 from fastlog.coordination.groups.consumer import commit_checks as modern_commits
 from fastlog.coordination.groups.record_fields import BadGroupRecord
 from fastlog.coordination.groups.records import encode_offsets
-from fastlog.coordination.groups.weight import commit_weight
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
-    from fastlog.coordination.groups.commits import Committer
+    from fastlog.coordination.groups.batches import KeyValue
+    from fastlog.coordination.groups.commits import Committer, ThenCode
     from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
     from fastlog.coordination.groups.consumer.state import ConsumerGroup
     from fastlog.coordination.groups.group_log import GroupLog
     from fastlog.coordination.groups.table import GroupEntry, GroupTable
     from fastlog.native.shapes import AppendTransaction
+
+_NAME: Final = itemgetter(0)
 
 # What a coordinator of transactions is told, in the place of what clients of groups are.
 _FOR_COORDINATORS: Final = {
@@ -54,34 +58,61 @@ class TransactionalCommits:
         who: Committer,
         producer: tuple[int, int, int | None],
         offsets: Mapping[TopicPartition, CommittedOffset],
+        weight: int,
+        records: Sequence[KeyValue] | None = None,
     ) -> ErrorCode:
         """Returns when the offsets are in the log. One code holds for all of them.
 
-        `producer`: id, epoch and guard, as for `AppendTransaction`.
+        `producer`: id, epoch and guard, as for `AppendTransaction`. `weight`: what the offsets weigh, or
+        more. `records` are the same offsets encoded, by callers that did so in steps.
         """
+        answer: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
+
+        def then(code: ErrorCode) -> None:
+            if not answer.done():
+                answer.set_result(code)
+
+        self.begin(group_id, who, producer, offsets, then, weight, records)
+        return await answer
+
+    def begin(
+        self,
+        group_id: str,
+        who: Committer,
+        producer: tuple[int, int, int | None],
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        then: ThenCode,
+        weight: int,
+        records: Sequence[KeyValue] | None = None,
+    ) -> None:
+        """The same with a callback, at once or later."""
         error = self._table.error(group_id)
         entry = self._table.get(group_id)
         if error is ErrorCode.NONE and entry is None and who.generation >= 0:
             error = ErrorCode.ILLEGAL_GENERATION
         if error is not ErrorCode.NONE:
-            return error
+            then(error)
+            return
         if entry is None:
             entry = self._table.get_or_add(group_id)
         error = self._membership_error(entry.group, who, offsets)
         # A topic may have gone since the request was looked at.
-        gone = {name for name in {topic for topic, _ in offsets} if not self._table.has_topic(name)}
-        living = {key: offset for key, offset in offsets.items() if key[0] not in gone}
-        if error is ErrorCode.NONE and not self._table.memory.has_room(entry, commit_weight({}, living)):
+        gone = {name for name in set(map(_NAME, offsets)) if not self._table.has_topic(name)}
+        if gone:
+            offsets = {key: offset for key, offset in offsets.items() if key[0] not in gone}
+            records = None
+        if error is ErrorCode.NONE and not self._table.memory.has_room(entry, weight):
             error = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-        records = []
         try:
-            records = encode_offsets(group_id, living)
+            if records is None:
+                records = encode_offsets(group_id, offsets)
         except BadGroupRecord:
             error = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-        if error is not ErrorCode.NONE or not living:
+        if error is not ErrorCode.NONE or not offsets or records is None:
             self._table.remove_unused(entry)
-            return error
-        return await self._write(entry, producer, living, records)
+            then(error)
+        else:
+            self._write(entry, producer, offsets, records, then)
 
     def _membership_error(
         self, group: Group | ConsumerGroup, who: Committer, offsets: Iterable[TopicPartition]
@@ -101,36 +132,27 @@ class TransactionalCommits:
         # Clients know no other code of an epoch here.
         return ErrorCode.ILLEGAL_GENERATION if error is ErrorCode.STALE_MEMBER_EPOCH else error
 
-    async def _write(
+    def _write(
         self,
         entry: GroupEntry,
         producer: tuple[int, int, int | None],
         offsets: Mapping[TopicPartition, CommittedOffset],
-        records: list[tuple[bytes, bytes | None]],
-    ) -> ErrorCode:
-        answer: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
+        records: Sequence[KeyValue],
+        then: ThenCode,
+    ) -> None:
         pending = entry.offsets.transactional
         pending.begin(offsets)
 
-        def then(error: Exception | None) -> None:
+        def written(error: Exception | None) -> None:
             pending.end(offsets, producer[0], offsets if error is None else None)
             if error is None:
                 self.note(entry.partition, producer[0], entry.group.group_id)
                 self._table.weigh(entry)
             else:
                 self._table.remove_unused(entry)
-            if answer.done():
-                return
-            if error is None:
-                answer.set_result(ErrorCode.NONE)
-            elif isinstance(error, KafkaError):
-                too_large = error.code is ErrorCode.MESSAGE_TOO_LARGE
-                answer.set_result(ErrorCode.INVALID_COMMIT_OFFSET_SIZE if too_large else error.code)
-            else:
-                answer.set_exception(error)
+            then(code_of(error))
 
-        self._log.write(entry.partition, records, then, transaction=producer)
-        return await answer
+        self._log.write(entry.partition, records, written, transaction=producer)
 
     # -- markers --------------------
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.transactions.records import BadTransactionRecord, encode_key, encode_value
 from fastlog.coordination.transactions.state import PREPARED, TransactionState
-from fastlog.coordination.transactions.verdicts import Granted, Refused
 from fastlog.coordination.transactions.weight import growth_of
 from fastlog.errors import ErrorCode
 
@@ -58,21 +57,6 @@ class Changes:
         self._guard = tasks.guard("transaction-changes")
         self._again: set[asyncio.TimerHandle] = set()
 
-    async def make(self, place: Coordinated, transaction: Transaction, change: Change) -> Granted | Refused:
-        """The answer of a change when it is in force, or why it is not.
-
-        It goes on when the caller is cancelled. Raises IllegalTransition.
-        """
-        done: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
-
-        def then(code: ErrorCode) -> None:
-            if not done.done():
-                done.set_result(code)
-
-        self.begin(place, transaction, change, then)
-        code = await done
-        return change.answer if code is ErrorCode.NONE else Refused(code)
-
     def begin(
         self,
         place: Coordinated,
@@ -80,7 +64,7 @@ class Changes:
         change: Change,
         then: Callable[[ErrorCode], None],
     ) -> None:
-        """The same with a callback."""
+        """`then` is told NONE when the change is in force, or why it is not. Raises IllegalTransition."""
         entry = change.entry
         transaction.begin(entry.state)
         growth = growth_of(transaction, entry)
@@ -98,6 +82,7 @@ class Changes:
             else:
                 transaction.abandon(entry if change.raises_at_once else None)
             then(code)
+            self._tell(transaction)
 
         self._write(place, transaction, entry, written)
 
@@ -119,6 +104,7 @@ class Changes:
             if code is ErrorCode.NONE:
                 place.weight += growth_of(transaction, entry)
                 transaction.complete(entry)
+                self._tell(transaction)
                 return
             seconds = AGAIN_SECONDS
             if code is not ErrorCode.COORDINATOR_NOT_AVAILABLE:
@@ -129,7 +115,7 @@ class Changes:
         self._write(place, transaction, entry, written)
 
     def remove(self, place: Coordinated, expired: list[Transaction], timeout_ms: int) -> None:
-        """Forgets ids, with tombstones in one batch."""
+        """Forgets ids, with tombstones in one batch, as in Kafka."""
         epochs = {}
         for transaction in expired:
             transaction.begin(TransactionState.DEAD)
@@ -144,6 +130,7 @@ class Changes:
                     place.remove(transaction)
                 else:
                     transaction.abandon()
+                self._tell(transaction)
 
         tombstones = [(encode_key(transaction.transactional_id), None) for transaction in expired]
         self._log.append(place.election, tombstones, timeout_ms, written)
@@ -169,6 +156,11 @@ class Changes:
             return
         timeout_ms = max(entry.timeout_ms, _LEAST_TIMEOUT_MS)
         self._log.append(place.election, [record], timeout_ms, then)
+
+    def _tell(self, transaction: Transaction) -> None:
+        """Lets those go on who wait for what was pending."""
+        for go_on in transaction.take_waiting():
+            self._guard(go_on)
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         def fire() -> None:

@@ -32,8 +32,8 @@ Outcomes = Mapping[TopicPartition, ErrorCode]
 class MarkerWriter(Protocol):
     """The leader's side of markers (WriteTxnMarkers), in this process."""
 
-    async def write(self, marker: Marker) -> Outcomes:
-        """Appends the marker to each of its partitions, with a code for each.
+    async def write(self, markers: Sequence[Marker]) -> list[Outcomes]:
+        """Appends each marker to each of its partitions, with a code for each.
 
         Returns when all of them are replicated, and offsets of groups that they commit can be seen.
         """

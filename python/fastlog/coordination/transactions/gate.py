@@ -1,7 +1,12 @@
 """A leader's way to the coordinator: may these partitions take records of this transaction (KIP-890)?
 
 CONCURRENT_TRANSACTIONS to a partition that is to join has it asked again, as `Patience` says: the transaction
-before is being completed. Other codes are passed on.
+before is being completed. A coordinator in this broker is asked as soon as that is done. Other codes are
+passed on.
+
+A guard that is begun before the marker of that transaction is appended ends with it, though the coordinator's
+answer is of the next one. The guards are looked at once more therefore, and where one is another the
+coordinator is asked anew: an append with the former one would be refused with INVALID_TXN_STATE.
 
 What the codes become for producers is in `producer_code`, for commits of offsets in `commit_code`.
 """
@@ -12,7 +17,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
 from fastlog.errors import ErrorCode
 
@@ -65,11 +70,16 @@ class Patience(NamedTuple):
         )
 
 
+Begin: TypeAlias = Callable[[], "Mapping[TopicPartition, int]"]
+"""Begins the verification in the logs, and gives the guards of the partitions that need it. It is called anew
+each time that the coordinator is asked: the marker of the transaction before ends what was begun."""
+
+
 async def ask(
     verifier: Verifier,
     transactional_id: str,
     identity: Identity,
-    begin: Callable[[], frozenset[TopicPartition]],
+    begin: Begin,
     *,
     adds: bool,
     patience: Patience,
@@ -77,21 +87,111 @@ async def ask(
 ) -> Codes:
     """The coordinator's code for each partition. `adds`: those that are not in the transaction join it.
     `refusals` counts partitions that are not in it when all was asked, by their codes.
-
-    `begin` begins the verification in the logs, and says which partitions need it. It is called anew each
-    time that the coordinator is asked: the marker of the transaction before ends what was begun.
     """
+    if verifier.is_here(transactional_id):
+        answer: asyncio.Future[Codes] = asyncio.get_running_loop().create_future()
+
+        def then(codes: Codes) -> None:
+            if not answer.done():
+                answer.set_result(codes)
+
+        ask_here(
+            verifier,
+            transactional_id,
+            identity,
+            begin,
+            then,
+            adds=adds,
+            patience=patience,
+            refusals=refusals,
+        )
+        return await answer
+    codes = await _ask_there(verifier, transactional_id, identity, begin, adds=adds, patience=patience)
+    refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
+    return codes
+
+
+async def _ask_there(
+    verifier: Verifier,
+    transactional_id: str,
+    identity: Identity,
+    begin: Begin,
+    *,
+    adds: bool,
+    patience: Patience,
+) -> Codes:
     now = asyncio.get_running_loop().time
     until = now() + patience.seconds
-    while True:
-        partitions = begin()
-        codes: Codes = {}
-        if partitions:
-            codes = await verifier.verify(transactional_id, identity, partitions, adds=adds)
-        if not adds or now() >= until or ErrorCode.CONCURRENT_TRANSACTIONS not in codes.values():
-            refusals.update(code for code in codes.values() if code is not ErrorCode.NONE)
+    guards = begin()
+    while guards:
+        codes = await verifier.verify(transactional_id, identity, frozenset(guards), adds=adds)
+        if not adds:
             return codes
-        await asyncio.sleep(patience.every_seconds)
+        is_last = now() >= until
+        waits = ErrorCode.CONCURRENT_TRANSACTIONS in codes.values()
+        if waits and not is_last:
+            await asyncio.sleep(patience.every_seconds)
+        asked, guards = guards, begin()
+        ended = [
+            key
+            for key, guard in guards.items()
+            if asked.get(key) != guard and codes.get(key) is ErrorCode.NONE
+        ]
+        if not waits and not ended:
+            return codes
+        if is_last:
+            return {**codes, **dict.fromkeys(ended, ErrorCode.CONCURRENT_TRANSACTIONS)}
+    # The transaction is open in all of these logs: somebody else has asked.
+    return {}
+
+
+def ask_here(
+    verifier: Verifier,
+    transactional_id: str,
+    identity: Identity,
+    begin: Begin,
+    then: Callable[[Codes], None],
+    *,
+    adds: bool,
+    patience: Patience,
+    refusals: Counter[ErrorCode],
+) -> None:
+    """The same with a callback, at once or later, where this broker is the coordinator (`is_here`)."""
+    until = asyncio.get_running_loop().time() + patience.seconds
+
+    def look() -> None:
+        guards = begin()
+        if guards:
+            verifier.verify_here(transactional_id, identity, frozenset(guards), told, adds=adds)
+        else:
+            then({})
+
+    def told(codes: Codes) -> None:
+        if _comes_again(codes, adds, until):
+            verifier.when_settled(transactional_id, patience.every_seconds, lambda: look_again(codes))
+            return
+        for code in codes.values():
+            if code is not ErrorCode.NONE:
+                refusals[code] += 1
+        then(codes)
+
+    def look_again(codes: Codes) -> None:
+        try:
+            look()
+        except BaseException:
+            # Whoever asked must get an answer.
+            then(dict.fromkeys(codes, ErrorCode.UNKNOWN_SERVER_ERROR))
+            raise
+
+    look()
+
+
+def _comes_again(codes: Codes, adds: bool, until: float) -> bool:
+    return (
+        adds
+        and ErrorCode.CONCURRENT_TRANSACTIONS in codes.values()
+        and asyncio.get_running_loop().time() < until
+    )
 
 
 def producer_code(code: ErrorCode, version: int, *, adds: bool) -> ErrorCode:

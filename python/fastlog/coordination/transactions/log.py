@@ -1,10 +1,12 @@
-"""Appends to the partitions of `__transaction_state`: a batch of one record for each change.
+"""Appends to the partitions of `__transaction_state`.
 
-What is asked for in one turn of the event loop goes into one native job. Different ids need no order among
-each other, and one id has one change under way at a time: its next one begins when the outcome of the last
-append is known, which is after the job that has written it.
+One native job is under way. What is asked for meanwhile goes into the next one, where what is for one
+partition shares a batch: under load many changes cost one hand-over and few appends, and nothing is delayed
+when there is little to do. Different ids need no order among each other, and one id has one change under way
+at a time: its next one begins when the outcome of the last append is known, which is after the job that has
+written it.
 
-Several tombstones share a batch, as in Kafka.
+A batch that the topic refuses as too large is written again, each change by itself.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 Then: TypeAlias = Callable[[ErrorCode], None]
 """What is called with the outcome of an append: NONE, or a code for clients."""
+
+_TOO_LARGE: Final = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE})
+_MAX_SHARED_BYTES: Final = 16 * 1024
+"""A shared batch stays small beside what topics take."""
 
 # `TransactionStateManager.appendTransactionToLog`. Others are passed on.
 _FOR_CLIENTS: Final = MappingProxyType(
@@ -73,42 +79,65 @@ class TransactionLog:
         self._appender = appender
         self._clock = clock
         self._guard = tasks.guard("transaction-log")
-        self._asked: list[_Append] = []
+        self._asked: dict[Election, list[_Append]] = {}
+        """What goes into the next job; the last one of a partition has room for more."""
+        self._in_job = 0
+        """Batches of the job that is under way whose outcome there is not known."""
+        self._has_turn = False
         self._under_way: set[_Append] = set()
 
     def append(self, election: Election, records: Sequence[KeyValue], timeout_ms: int, then: Then) -> None:
-        """Writes records in one batch, and waits for all replicas in sync.
+        """Writes records, which are in one batch, and waits for all replicas in sync.
 
         `then` is called once. What it is told is not the whole truth: a batch that was not acknowledged in
         time may be in the log.
         """
-        append = _Append(self, election, records, timeout_ms, then)
-        if not self._asked:
+        self._ask(election, _Change(records, timeout_ms, then), is_alone=False)
+        if not (self._has_turn or self._in_job):
+            self._has_turn = True
             asyncio.get_running_loop().call_soon(self._write)
-        self._asked.append(append)
-        self._under_way.add(append)
 
     async def written(self, partition: int) -> None:
         """Waits until nothing is being written to the partition; not until it is acknowledged."""
-        jobs = [
-            append.job
-            for append in self._under_way
-            if append.partition == partition and not append.job.done()
-        ]
-        if jobs:
-            await asyncio.wait(jobs)
+        await self._jobs_done(lambda append: append.partition == partition)
 
     async def close(self) -> None:
         """Waits until nothing is being written at all."""
-        while jobs := [append.job for append in self._under_way if not append.job.done()]:
+        await self._jobs_done(lambda _: True)
+
+    async def _jobs_done(self, concerns: Callable[[_Append], bool]) -> None:
+        while jobs := [one.job for one in self._under_way if not one.job.done() and concerns(one)]:
             await asyncio.wait(jobs)
+
+    def _ask(self, election: Election, change: _Change, *, is_alone: bool) -> None:
+        appends = self._asked.setdefault(election, [])
+        if not (appends and not is_alone and appends[-1].join(change)):
+            append = _Append(self, election, change, is_alone=is_alone)
+            appends.append(append)
+            self._under_way.add(append)
+
+    # -- for batches --------------------
+
+    def appended(self) -> None:
+        """A batch of the job that is under way is in the log, or is not."""
+        self._in_job -= 1
+        if not self._in_job and self._asked and not self._has_turn:
+            self._has_turn = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def write_apart(self, append: _Append) -> None:
+        """The topic has refused what it holds together."""
+        self._under_way.discard(append)
+        for change in append.changes:
+            self._ask(append.election, change, is_alone=True)
 
     def tell(self, append: _Append, code: ErrorCode) -> None:
         """The outcome of an append is known."""
         if append not in self._under_way:
             return
         self._under_way.discard(append)
-        self._guard(append.then, code)
+        for change in append.changes:
+            self._guard(change.then, code)
 
     def defect(self, append: _Append, error: BaseException) -> None:
         """What became of an append will not be known."""
@@ -125,39 +154,69 @@ class TransactionLog:
         return self._appender
 
     def _write(self) -> None:
-        asked, self._asked = self._asked, []
-        self._appender.write(asked, timestamp_ms=self._clock.now_ms(), codec="none")
+        self._has_turn = False
+        asked, self._asked = self._asked, {}
+        appends = [append for of_partition in asked.values() for append in of_partition]
+        self._in_job += len(appends)
+        self._appender.write(appends, timestamp_ms=self._clock.now_ms(), codec="none")
+
+
+@dataclass(slots=True)
+class _Change:
+    """What was asked for at a time."""
+
+    records: Sequence[KeyValue]
+    timeout_ms: int
+    then: Then
+
+    @property
+    def size(self) -> int:
+        """Bytes, not counting what frames them."""
+        return sum([len(key or b"") + len(value or b"") for key, value in self.records])
 
 
 class _Append(Batch):
     """One batch and who asked for it."""
 
-    __slots__ = ("_log", "job", "partition", "then")
+    __slots__ = ("_has_job", "_joined", "_log", "_room", "changes", "election", "job", "partition")
 
-    def __init__(
-        self,
-        log: TransactionLog,
-        election: Election,
-        records: Sequence[KeyValue],
-        timeout_ms: int,
-        then: Then,
-    ) -> None:
+    def __init__(self, log: TransactionLog, election: Election, first: _Change, *, is_alone: bool) -> None:
         replica = None if election.is_over else election.replica
-        super().__init__(log.appender, replica, records, timeout_ms)
+        self._joined = list(first.records)
+        super().__init__(log.appender, replica, self._joined, first.timeout_ms)
         self._log = log
-        self.then = then
+        self._room = 0 if is_alone else _MAX_SHARED_BYTES - first.size
+        self._has_job = True
+        self.changes = [first]
+        self.election = election
         self.partition = election.partition
         self.job: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it is in the log, or is not."""
 
+    def join(self, change: _Change) -> bool:
+        """Takes another change in, if there is room."""
+        size = change.size
+        if size > self._room:
+            return False
+        self._room -= size
+        self._joined += change.records
+        # Nobody is given up before the time that it has.
+        self.timeout_ms = max(self.timeout_ms, change.timeout_ms)
+        self.changes.append(change)
+        return True
+
     def appended(self, results: list[ProduceResult]) -> None:
         """It is in the log, or is not."""
-        self._end_job()
-        super().appended(results)
+        if results[0][0] in _TOO_LARGE and len(self.changes) > 1:
+            self._log.write_apart(self)
+            self.end_job()
+        else:
+            self.end_job()
+            super().appended(results)
 
     def end_refused(self) -> None:
         """The partition takes no records."""
-        self._end_job()
+        self.end_job()
         super().end_refused()
 
     def settled(self) -> None:
@@ -166,9 +225,13 @@ class _Append(Batch):
 
     def failed(self, error: BaseException) -> None:
         """Nobody must wait for ever because of a defect."""
-        self._end_job()
+        self.end_job()
         self._log.defect(self, error)
 
-    def _end_job(self) -> None:
-        if not self.job.done():
-            self.job.set_result(None)
+    def end_job(self) -> None:
+        """It is in the log, or is not; harmless when that is known."""
+        if self._has_job:
+            self._has_job = False
+            if not self.job.done():
+                self.job.set_result(None)
+            self._log.appended()

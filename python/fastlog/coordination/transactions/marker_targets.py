@@ -39,7 +39,7 @@ class LocalTarget:
 
     async def write(self, markers: Sequence[Marker]) -> list[Outcomes]:
         """See `MarkerTarget`."""
-        return list(await asyncio.gather(*(self._writer.write(marker) for marker in markers)))
+        return await self._writer.write(markers)
 
     async def close(self) -> None:
         """See `MarkerTarget`."""

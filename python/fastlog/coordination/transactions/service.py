@@ -16,26 +16,23 @@ from fastlog.coordination.transactions.changes import Changes
 from fastlog.coordination.transactions.completions import MarkerTarget
 from fastlog.coordination.transactions.expiry import Expiry
 from fastlog.coordination.transactions.leadership import TransactionLeadership
-from fastlog.coordination.transactions.log import TransactionLog
+from fastlog.coordination.transactions.log import Then, TransactionLog
 from fastlog.coordination.transactions.markers import Markers, MissingTopics
+from fastlog.coordination.transactions.questions import Decide, Questions, ThenAnswer
 from fastlog.coordination.transactions.results import Described, ListFilter
 from fastlog.coordination.transactions.state import (
     EPOCH_BUMP_VERSION,
     TopicPartition,
     Transaction,
-    TransactionEntry,
     TransactionState,
 )
-from fastlog.coordination.transactions.table import Coordinated, TransactionTable
+from fastlog.coordination.transactions.table import TransactionTable
 from fastlog.coordination.transactions.verdicts import (
-    Change,
     Granted,
     Identity,
-    NeedsProducerId,
     Refused,
     Verdict,
 )
-from fastlog.coordination.transactions.weight import growth_of
 from fastlog.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
@@ -50,16 +47,14 @@ if TYPE_CHECKING:
     from fastlog.replication.appender import Appender
     from fastlog.replication.replica_manager import ReplicaManager
 
-Decide = Callable[[Transaction, int | None], Verdict]
-"""The verdict about a transaction, with a new producer id if it takes one."""
-
 
 class TransactionService:
     """Made once per broker. `start` when the partitions are led, `resign` first thing of a stop, `close`
     before the logs are closed.
 
     `target_of` makes the way of markers to a broker. `level`: `transaction.version` of the cluster, which
-    decides how the coordinator's own aborts and its records look; requests bring theirs.
+    decides how the coordinator's own aborts and its records look; requests bring theirs. `patience`: see
+    `Questions`.
     """
 
     def __init__(
@@ -75,6 +70,7 @@ class TransactionService:
         tasks: Supervisor,
         target_of: Callable[[int], MarkerTarget],
         level: Callable[[], int] = lambda: 0,
+        patience: float = 0.0,
         missing_topics: MissingTopics | None = None,
     ) -> None:
         self._is_member = missing_topics is not None
@@ -96,6 +92,14 @@ class TransactionService:
             missing_topics=missing_topics,
         )
         self._changes.markers = self.markers
+        self._questions = Questions(
+            table=self.table,
+            changes=self._changes,
+            producer_ids=producer_ids,
+            tasks=tasks,
+            most_weight=lambda: config().memory.transactions,
+            patience=patience,
+        )
         self.expiry: Final = Expiry(
             table=self.table,
             changes=self._changes,
@@ -131,25 +135,56 @@ class TransactionService:
                 spare_id=spare_id,
             )
 
-        return await self._ask(transactional_id, decide, makes=True)
+        return await self._questions.ask(transactional_id, decide, makes=True)
 
     async def add_partitions(
-        self, transactional_id: str, identity: Identity, partitions: frozenset[TopicPartition], version: int
+        self,
+        transactional_id: str,
+        identity: Identity,
+        partitions: frozenset[TopicPartition],
+        version: int,
+        *,
+        waits: bool = True,
     ) -> ErrorCode:
-        """AddPartitionsToTxn and AddOffsetsToTxn. `version`: `transaction.version` of who asks."""
+        """AddPartitionsToTxn and AddOffsetsToTxn. `version`: `transaction.version` of who asks.
 
+        `waits`: a change of the id that is under way is waited for. Not for a leader that is about to append:
+        the marker of the transaction before would end the verification that it has begun.
+        """
+        decide = self._adds(identity, partitions, version)
+        return _code_of(await self._questions.ask(transactional_id, decide, waits=waits))
+
+    def begin_add(
+        self,
+        transactional_id: str,
+        identity: Identity,
+        partitions: frozenset[TopicPartition],
+        version: int,
+        then: Then,
+        *,
+        waits: bool = True,
+    ) -> None:
+        """The same with a callback, at once or later."""
+        decide = self._adds(identity, partitions, version)
+        self._questions.begin(transactional_id, decide, lambda answer: then(_code_of(answer)), waits=waits)
+
+    def _adds(self, identity: Identity, partitions: frozenset[TopicPartition], version: int) -> Decide:
         def decide(transaction: Transaction, spare_id: int | None) -> Verdict:
             return verdicts.add_partitions(
                 transaction, identity, partitions, self._clock.now_ms(), version=version
             )
 
-        return _code_of(await self._ask(transactional_id, decide))
+        return decide
+
+    def when_settled(self, transactional_id: str, seconds: float, then: Callable[[], None]) -> None:
+        """Calls back, later, when no change of the id is under way, or after some time."""
+        self._questions.when_settled(transactional_id, seconds, then)
 
     def verify_partitions(
         self, transactional_id: str, identity: Identity, partitions: frozenset[TopicPartition]
     ) -> ErrorCode | dict[TopicPartition, ErrorCode]:
         """Whether partitions are in the open transaction, or why that cannot be told."""
-        found = self._find(transactional_id)
+        found = self._questions.find(transactional_id)
         if isinstance(found, ErrorCode):
             return found
         outcome = verdicts.verify_partitions(found[1], identity, partitions)
@@ -159,18 +194,26 @@ class TransactionService:
         self, transactional_id: str, identity: Identity, *, commits: bool, version: int
     ) -> Granted | Refused:
         """EndTxn: answers when the decision is in the log; the markers come after."""
+        return await self._questions.ask(transactional_id, self._ends(identity, commits, version))
 
+    def begin_end(
+        self, transactional_id: str, identity: Identity, then: ThenAnswer, *, commits: bool, version: int
+    ) -> None:
+        """The same with a callback, at once or later."""
+        self._questions.begin(transactional_id, self._ends(identity, commits, version), then)
+
+    def _ends(self, identity: Identity, commits: bool, version: int) -> Decide:
         def decide(transaction: Transaction, spare_id: int | None) -> Verdict:
             now_ms = self._clock.now_ms()
             if version >= EPOCH_BUMP_VERSION:
                 return ending.end_raising(transaction, identity, now_ms, commits=commits, spare_id=spare_id)
             return ending.end(transaction, identity, now_ms, commits=commits)
 
-        return await self._ask(transactional_id, decide)
+        return decide
 
     def describe(self, transactional_id: str) -> Described | ErrorCode:
         """One id as it is now."""
-        found = self._find(transactional_id)
+        found = self._questions.find(transactional_id)
         if found is ErrorCode.INVALID_PRODUCER_ID_MAPPING:
             return ErrorCode.TRANSACTIONAL_ID_NOT_FOUND
         if isinstance(found, ErrorCode):
@@ -273,65 +316,6 @@ class TransactionService:
                 raise
 
     # -- inside --------------------
-
-    def _find(self, transactional_id: str) -> tuple[Coordinated, Transaction] | ErrorCode:
-        if not transactional_id:
-            return ErrorCode.INVALID_REQUEST
-        place = self.table.find(transactional_id)
-        if isinstance(place, ErrorCode):
-            return place
-        transaction = place.transactions.get(transactional_id)
-        return ErrorCode.INVALID_PRODUCER_ID_MAPPING if transaction is None else (place, transaction)
-
-    async def _ask(self, transactional_id: str, decide: Decide, *, makes: bool = False) -> Granted | Refused:
-        """Decides, and carries it out. What takes a new producer id is decided again when that is there."""
-        spare_id: int | None = None
-        while True:
-            found = self._find(transactional_id)
-            if makes and found is ErrorCode.INVALID_PRODUCER_ID_MAPPING and spare_id is not None:
-                found = self._made(transactional_id, spare_id)
-            if isinstance(found, ErrorCode):
-                if not makes or found is not ErrorCode.INVALID_PRODUCER_ID_MAPPING:
-                    return Refused(found)
-            else:
-                verdict = decide(found[1], spare_id)
-                if not isinstance(verdict, NeedsProducerId):
-                    return await self._carry_out(*found, verdict)
-            try:
-                spare_id = await self._producer_ids.allocate()
-            except KafkaError as error:
-                return Refused(error.code)
-
-    def _made(self, transactional_id: str, producer_id: int) -> tuple[Coordinated, Transaction] | ErrorCode:
-        place = self.table.find(transactional_id)
-        if isinstance(place, ErrorCode):
-            return place
-        entry = TransactionEntry(producer_id)
-        transaction = Transaction(transactional_id, place.election.partition, entry)
-        place.add(transaction)
-        return place, transaction
-
-    async def _carry_out(
-        self, place: Coordinated, transaction: Transaction, verdict: Granted | Refused | Change
-    ) -> Granted | Refused:
-        if not isinstance(verdict, Change):
-            return verdict
-        try:
-            growth = growth_of(transaction, verdict.entry)
-            if (growth > 0 or transaction.is_new) and self.table.weight + growth > self._most_weight():
-                # A record that is too large is refused alike.
-                is_id = transaction.is_new
-                return Refused(
-                    ErrorCode.COORDINATOR_NOT_AVAILABLE if is_id else ErrorCode.UNKNOWN_SERVER_ERROR
-                )
-            return await self._changes.make(place, transaction, verdict)
-        finally:
-            if transaction.is_new and transaction.pending is None:
-                # Nothing of it is in the log, as far as is known.
-                place.remove(transaction)
-
-    def _most_weight(self) -> int:
-        return self._config().memory.transactions
 
     def _timeout_interval(self) -> float:
         return self._config().transaction_abort_timed_out_transaction_cleanup_interval_ms / 1000

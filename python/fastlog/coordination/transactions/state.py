@@ -11,7 +11,7 @@ nobody else may change it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from types import MappingProxyType
@@ -133,7 +133,7 @@ class TransactionEntry:
 class Transaction:
     """The one of a transactional id, in the partition of `__transaction_state` that has it."""
 
-    __slots__ = ("entry", "fence_failed", "partition", "pending", "transactional_id")
+    __slots__ = ("_waiting", "entry", "fence_failed", "partition", "pending", "transactional_id")
 
     def __init__(self, transactional_id: str, partition: int, entry: TransactionEntry) -> None:
         self.transactional_id: Final = transactional_id
@@ -142,6 +142,25 @@ class Transaction:
         self.pending: TransactionState | None = None
         self.fence_failed = False
         """The epoch in force was raised for a fence that could not be written (KAFKA-9666)."""
+        self._waiting: list[Callable[[], None]] | None = None
+
+    def wait(self, until_settled: Callable[[], None]) -> None:
+        """Something is pending: whoever waits is called once when nothing is (`take_waiting`)."""
+        if self._waiting is None:
+            self._waiting = []
+        self._waiting.append(until_settled)
+
+    def wait_no_more(self, until_settled: Callable[[], None]) -> None:
+        """Harmless when it does not wait."""
+        if self._waiting is not None and until_settled in self._waiting:
+            self._waiting.remove(until_settled)
+
+    def take_waiting(self) -> Iterable[Callable[[], None]]:
+        """Those who are to be called now."""
+        if self._waiting is None or self.pending is not None:
+            return ()
+        waiting, self._waiting = self._waiting, None
+        return waiting
 
     @property
     def is_new(self) -> bool:

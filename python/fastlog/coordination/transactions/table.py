@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.coordinator_partition import partition_of
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.transactions.log import Election
     from fastlog.coordination.transactions.state import Transaction
+
+
+_hashed: Final = lru_cache(maxsize=4096)(partition_of)
+"""Ids are asked about several times in each transaction."""
 
 
 class Coordinated:
@@ -79,7 +84,7 @@ class TransactionTable:
     def partition(self, transactional_id: str) -> int | None:
         """The partition of an id, or None while the topic is not there."""
         count = self.count
-        return partition_of(transactional_id, count) if count else None
+        return _hashed(transactional_id, count) if count else None
 
     def find(self, transactional_id: str) -> Coordinated | ErrorCode:
         """Where an id is coordinated, or why requests about it cannot be served here."""

@@ -58,6 +58,27 @@ class Verifier(Protocol):
         """
         ...
 
+    def is_here(self, transactional_id: str) -> bool:
+        """Whether this broker is the coordinator."""
+        ...
+
+    def verify_here(
+        self,
+        transactional_id: str,
+        identity: Identity,
+        partitions: frozenset[TopicPartition],
+        then: Callable[[Codes], None],
+        *,
+        adds: bool = False,
+    ) -> None:
+        """The same as `verify` with a callback, at once or later, by this broker: NOT_COORDINATOR if it is
+        not the coordinator."""
+        ...
+
+    def when_settled(self, transactional_id: str, seconds: float, then: Callable[[], None]) -> None:
+        """Calls back, later, when no change of the id is under way here, or after so many seconds."""
+        ...
+
 
 class CoordinatorVerifier:
     """`Verifier`: asks whoever coordinates the id, over one connection for each broker."""
@@ -99,6 +120,35 @@ class CoordinatorVerifier:
         except (OSError, FastlogError):
             return dict.fromkeys(partitions, ErrorCode.NETWORK_EXCEPTION)
 
+    def is_here(self, transactional_id: str) -> bool:
+        """See `Verifier`."""
+        return self._coordinator(transactional_id) == self._node_id
+
+    def verify_here(
+        self,
+        transactional_id: str,
+        identity: Identity,
+        partitions: frozenset[TopicPartition],
+        then: Callable[[Codes], None],
+        *,
+        adds: bool = False,
+    ) -> None:
+        """See `Verifier`."""
+        if not adds:
+            found = self._service.verify_partitions(transactional_id, identity, partitions)
+            then(dict.fromkeys(partitions, found) if isinstance(found, ErrorCode) else found)
+            return
+
+        def told(code: ErrorCode) -> None:
+            then(dict.fromkeys(partitions, code))
+
+        version = EPOCH_BUMP_VERSION
+        self._service.begin_add(transactional_id, identity, partitions, version, told, waits=False)
+
+    def when_settled(self, transactional_id: str, seconds: float, then: Callable[[], None]) -> None:
+        """See `Verifier`."""
+        self._service.when_settled(transactional_id, seconds, then)
+
     async def close(self) -> None:
         """Ends all connections."""
         links, self._links = self._links, {}
@@ -117,7 +167,9 @@ class CoordinatorVerifier:
     ) -> ErrorCode | Codes:
         if not adds:
             return self._service.verify_partitions(transactional_id, identity, partitions)
-        return await self._service.add_partitions(transactional_id, identity, partitions, EPOCH_BUMP_VERSION)
+        return await self._service.add_partitions(
+            transactional_id, identity, partitions, EPOCH_BUMP_VERSION, waits=False
+        )
 
     async def _ask(
         self,

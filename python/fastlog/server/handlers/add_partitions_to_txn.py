@@ -12,15 +12,16 @@ TOPIC_AUTHORIZATION_FAILED if the topic is internal), the others OPERATION_NOT_A
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.coordination.topic_names import is_internal
 from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION, TopicPartition
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.fenced import fenced_code
-from fastlog.server.requests.registry import handles
+from fastlog.server.requests.registry import Answer, handles_later
 from fastlog.server.requests.transactional import coordinator_of
+from fastlog.server.requests.turns import at_once
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.transactions import (
     AddPartitionsToTxnPartitionResult,
@@ -41,24 +42,53 @@ _BATCHED_FROM: Final = 4
 _RAISES_FROM: Final = 5
 _TRANSACTIONS_AT_ONCE: Final = 32
 _LOT: Final = 32
+_FEW: Final = 60
+"""So few partitions and topics are gone through at once."""
 
 Codes = Mapping[TopicPartition, ErrorCode]
 
 
-@handles(ApiKey.ADD_PARTITIONS_TO_TXN)
-async def handle(ctx: RequestContext, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse:
+@handles_later(ApiKey.ADD_PARTITIONS_TO_TXN)
+def handle(
+    ctx: RequestContext, request: AddPartitionsToTxnRequest, answer: Answer
+) -> Coroutine[Any, Any, AddPartitionsToTxnResponse] | None:
     """Errors for each partition: INVALID_REQUEST (an empty id), INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED,
     CONCURRENT_TRANSACTIONS, TRANSACTION_ABORTABLE (verified, and not in), and those of coordinators."""
     version = ctx.header.api_version
-    if version < _BATCHED_FROM:
-        one = AddPartitionsToTxnTransaction(
-            transactional_id=request.v3_and_below_transactional_id,
-            producer_id=request.v3_and_below_producer_id,
-            producer_epoch=request.v3_and_below_producer_epoch,
-            topics=request.v3_and_below_topics,
-        )
-        rows = await _answered(ctx, one, version)
-        return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=rows)
+    if version >= _BATCHED_FROM:
+        return _batched(ctx, request, version)
+    one = AddPartitionsToTxnTransaction(
+        transactional_id=request.v3_and_below_transactional_id,
+        producer_id=request.v3_and_below_producer_id,
+        producer_epoch=request.v3_and_below_producer_epoch,
+        topics=request.v3_and_below_topics,
+    )
+    if sum([1 + len(topic.partitions) for topic in one.topics]) > _FEW:
+        return _many(ctx, one, version)
+    partitions, bad = at_once(_sort(ctx, one.topics, is_client=True))
+
+    def then(code: ErrorCode) -> None:
+        rows = at_once(_answer(one, fenced_code(code, version, _FENCED_FROM), bad))
+        is_good = code is ErrorCode.NONE and not bad
+        answer(AddPartitionsToTxnResponse(results_by_topic_v3_and_below=rows), () if is_good else None)
+
+    if bad:
+        then(ErrorCode.OPERATION_NOT_ATTEMPTED)
+    else:
+        identity = one.producer_id, one.producer_epoch
+        coordinator_of(ctx).begin_add(one.transactional_id, identity, partitions, 0, then)
+    return None
+
+
+async def _many(
+    ctx: RequestContext, asked: AddPartitionsToTxnTransaction, version: int
+) -> AddPartitionsToTxnResponse:
+    return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=await _answered(ctx, asked, version))
+
+
+async def _batched(
+    ctx: RequestContext, request: AddPartitionsToTxnRequest, version: int
+) -> AddPartitionsToTxnResponse:
     response = AddPartitionsToTxnResponse()
     asked = request.transactions
     async for first in ctx.pace.each(range(0, len(asked), _TRANSACTIONS_AT_ONCE)):
@@ -96,7 +126,9 @@ async def _decide(
     if transaction.verify_only:
         return coordinator.verify_partitions(name, identity, partitions)
     client_version = EPOCH_BUMP_VERSION if version >= _RAISES_FROM else 0
-    return await coordinator.add_partitions(name, identity, partitions, client_version)
+    # A broker has begun a verification that the marker of the transaction before would end.
+    waits = version < _BATCHED_FROM
+    return await coordinator.add_partitions(name, identity, partitions, client_version, waits=waits)
 
 
 def _sort(

@@ -8,10 +8,9 @@ has partitions.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
-from fastlog.coordination.transactions.completions import Marker, MarkerWriter, Outcomes
+from fastlog.coordination.transactions.completions import Marker, Outcomes
 from fastlog.coordination.transactions.state import TopicPartition
 from fastlog.errors import ErrorCode
 from fastlog.server.requests.registry import handles
@@ -45,16 +44,10 @@ async def handle(ctx: RequestContext, request: WriteTxnMarkersRequest) -> WriteT
     markers = request.markers
     async for first in ctx.pace.each(range(0, len(markers), _AT_ONCE)):
         lot = markers[first : first + _AT_ONCE]
-        for marker, outcomes in await asyncio.gather(*(_written(ctx, writer, marker) for marker in lot)):
+        decoded = [await ctx.pace.run(_marker(marker)) for marker in lot]
+        for marker, outcomes in zip(decoded, await writer.write(decoded), strict=True):
             await ctx.pace.run(_take(results, marker, outcomes))
     return await ctx.pace.run(_answer(results))
-
-
-async def _written(
-    ctx: RequestContext, writer: MarkerWriter, asked: WritableTxnMarker
-) -> tuple[Marker, Outcomes]:
-    marker = await ctx.pace.run(_marker(asked))
-    return marker, await writer.write(marker)
 
 
 def _marker(asked: WritableTxnMarker) -> Steps[Marker]:

@@ -96,9 +96,19 @@ class ProduceOperation(Append):
                 verification.begin(batch)
             self.guards = verification.guards
             if verification.has_to_ask:
-                broker.turns.start(self._verify(verification, identity, ()))
+                self._ask(verification, identity)
                 return
         self._appender.produce(self, plan)
+
+    def _ask(self, verification: Verification, identity: tuple[int, int]) -> None:
+        def told() -> None:
+            try:
+                self._appender.produce(self, self._plan)
+            except Exception as error:  # noqa: BLE001 - the producer must get an answer
+                self.failed(error)
+
+        if not verification.ask_here(identity, told):
+            self._broker.turns.start(self._verify(verification, identity, ()))
 
     async def _verify(
         self, verification: Verification, identity: tuple[int, int], batches: Sequence[TransactionalBatch]

@@ -8,6 +8,7 @@ the partitions into the transaction itself (KIP-890 part 2). Below that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.transactions import gate
@@ -15,7 +16,10 @@ from fastlog.errors import ErrorCode
 from fastlog.native import FastlogNativeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastlog.coordination.transactions.state import TopicPartition
+    from fastlog.coordination.transactions.verification import Codes
     from fastlog.native import ProducePlan
     from fastlog.native.shapes import TransactionalBatch
     from fastlog.replication.appender import Append
@@ -28,7 +32,7 @@ _AT_ONCE: Final = 256
 class Verification:
     """The transactional rows of one request. `guards` are filled as it goes on."""
 
-    __slots__ = ("_adds", "_append", "_asked", "_broker", "_id", "_plan", "guards")
+    __slots__ = ("_adds", "_append", "_asked", "_broker", "_id", "_is_fresh", "_plan", "guards")
 
     def __init__(
         self, broker: BrokerServices, append: Append, plan: ProducePlan, transactional_id: str
@@ -39,6 +43,8 @@ class Verification:
         self._id = transactional_id
         self._adds = plan.version >= ADDS_FROM
         self._asked: list[TransactionalBatch] = []
+        self._is_fresh = False
+        """Whether the verification of all that is to be asked about has just begun."""
         self.guards: dict[int, int] = {}
 
     @property
@@ -62,13 +68,37 @@ class Verification:
         if guard is not None:
             self._asked.append(batch)
 
+    def ask_here(self, identity: tuple[int, int], then: Callable[[], None]) -> bool:
+        """Has the coordinator decide about the rows, which were begun just now, and refuses those that it
+        does not know, if it is this broker; else False. `then` is called when that is done, at once or
+        later."""
+        made = None if self._broker.transactions is None else self._broker.transactions.made
+        if made is None or len(self._asked) > _AT_ONCE or not made.verifier.is_here(self._id):
+            return False
+
+        def told(codes: Codes) -> None:
+            self._refuse(codes, self._asked)
+            then()
+
+        self._is_fresh = True
+        gate.ask_here(
+            made.verifier,
+            self._id,
+            identity,
+            self._begin_again,
+            told,
+            adds=self._adds,
+            patience=gate.Patience.of(self._broker.config),
+            refusals=made.refusals,
+        )
+        return True
+
     async def ask(self, identity: tuple[int, int]) -> None:
-        """Has the coordinator decide about the rows, and refuses those that it does not know."""
+        """The same in turns, whoever is the coordinator."""
         transactions = self._broker.transactions
         if transactions is None:
             raise RuntimeError("there are no transactions")
-        parts = await transactions.get()
-        rows, turns = self._plan.rows, self._broker.turns
+        parts, turns = await transactions.get(), self._broker.turns
         codes = await gate.ask(
             parts.verifier,
             self._id,
@@ -78,20 +108,28 @@ class Verification:
             patience=gate.Patience.of(self._broker.config),
             refusals=parts.refusals,
         )
-        for number, (row, _, _, _) in enumerate(self._asked, start=1):
+        for first in range(0, len(self._asked), _AT_ONCE):
+            self._refuse(codes, self._asked[first : first + _AT_ONCE])
+            if turns.over():
+                await turns.wait()
+
+    def _refuse(self, codes: Codes, asked: Sequence[TransactionalBatch]) -> None:
+        rows = self._plan.rows
+        for row, _, _, _ in asked:
             topic, partition, _ = rows[row]
             code = codes.get((topic, partition), ErrorCode.UNKNOWN_SERVER_ERROR)
             if code is not ErrorCode.NONE:
                 self._append.refuse(row, gate.producer_code(code, self._plan.version, adds=self._adds))
-            if not number % _AT_ONCE and turns.over():
-                await turns.wait()
 
-    def _begin_again(self) -> frozenset[TopicPartition]:
-        batches, self._asked = self._asked, []
-        for batch in batches:
-            self.begin(batch)
-        rows = self._plan.rows
-        return frozenset((rows[row][0], rows[row][1]) for row, _, _, _ in self._asked)
+    def _begin_again(self) -> Mapping[TopicPartition, int]:
+        if self._is_fresh:
+            self._is_fresh = False
+        else:
+            batches, self._asked = self._asked, []
+            for batch in batches:
+                self.begin(batch)
+        rows, guards = self._plan.rows, self.guards
+        return {(rows[row][0], rows[row][1]): guards[row] for row, _, _, _ in self._asked}
 
 
 def identity_of(batches: list[TransactionalBatch]) -> tuple[int, int] | None:

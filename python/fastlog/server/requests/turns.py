@@ -28,6 +28,16 @@ _WEIGHED_AT_ONCE: Final = 64 * 1024
 _LOT: Final = 32
 
 
+def at_once(steps: Steps[T]) -> T:
+    """Runs a generator of few steps to its end, and returns its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
 class Abandoned(Exception):
     """The client is gone, or the broker stops: what is left of the request is not done."""
 

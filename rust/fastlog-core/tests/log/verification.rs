@@ -189,7 +189,11 @@ fn an_open_transaction_counts_from_the_first_look() {
 fn transactions_of_some_producers_are_aborted_by_hand() {
     let (_dir, log) = opened(&config());
     write(&log, 3, 0, None).unwrap();
-    assert!(log.abort_open_transactions(0, Some(&[ID + 1])).unwrap().is_empty());
+    assert!(
+        log.abort_open_transactions(0, Some(&[ID + 1]))
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(log.last_stable_offset(1), 0);
     let ended = log.abort_open_transactions(0, Some(&[ID])).unwrap();
     assert_eq!((ended.len(), ended[0].producer_id, ended[0].epoch), (1, ID, 3));

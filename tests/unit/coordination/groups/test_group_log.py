@@ -14,7 +14,7 @@ from fastlog.coordination.groups.batches import make_batch
 from fastlog.coordination.groups.group_batch import NotAcknowledged
 from fastlog.coordination.groups.group_log import GroupLog
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.native.shapes import AppendRow, ProduceResult
+from fastlog.native.shapes import AppendRow, AppendTransaction, ProduceResult
 from fastlog.replication import appender, purgatory
 from fastlog.replication.appender import Appender
 from fastlog.replication.purgatory import Purgatory
@@ -103,13 +103,15 @@ class World:
         )
         self.outcomes: list[tuple[bytes, ErrorCode | None]] = []
 
-    def write(self, partition: int, key: bytes, size: int = 1) -> None:
+    def write(
+        self, partition: int, key: bytes, size: int = 1, transaction: AppendTransaction | None = None
+    ) -> None:
         """One record; its outcome is noted."""
 
         def then(error: Exception | None) -> None:
             self.outcomes.append((key, error.code if isinstance(error, KafkaError) else None))
 
-        self.log.write(partition, [(key, b"x" * size)], then)
+        self.log.write(partition, [(key, b"x" * size)], then, transaction=transaction)
 
 
 @pytest.fixture
@@ -127,6 +129,34 @@ async def test_what_comes_together_shares_a_batch(world: World) -> None:
     assert world.replicas[0].batches == [[b"0", b"2", b"4"]]
     assert world.replicas[1].batches == [[b"1", b"3", b"5"]]
     assert {key for key, error in world.outcomes if error is None} == {b"%d" % number for number in range(6)}
+
+
+async def test_transactions_in_a_row_share_a_job_and_no_batch(world: World) -> None:
+    world.write(0, b"plain")
+    for number in range(70):
+        world.write(0, b"%d" % number, transaction=(number, 0, None))
+    world.write(0, b"behind")
+    world.write(0, b"them")
+    await world.log.appended(0)
+    await world.log.close()
+    keys = [b"%d" % number for number in range(70)]
+    assert world.replicas[0].batches == [[b"plain"], *([key] for key in keys), [b"behind", b"them"]]
+    assert [key for key, error in world.outcomes if error is None] == [b"plain", *keys, b"behind", b"them"]
+    # What is plain, 64 of them, the others, what is behind.
+    assert world.jobs.jobs == 4
+
+
+async def test_a_transaction_that_is_refused_holds_up_none_behind_it(world: World) -> None:
+    world.replicas[0].limit = 200
+    world.write(0, b"large", 500, transaction=(1, 0, None))
+    world.write(0, b"small", transaction=(2, 0, None))
+    await world.log.close()
+    assert world.replicas[0].batches == [[b"small"]]
+    assert sorted(world.outcomes, key=lambda pair: pair[0]) == [
+        (b"large", ErrorCode.MESSAGE_TOO_LARGE),
+        (b"small", None),
+    ]
+    assert world.jobs.jobs == 1
 
 
 async def test_shared_batches_have_a_bound(world: World) -> None:

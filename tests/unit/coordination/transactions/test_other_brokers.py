@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
-from fastlog.coordination.transactions.completions import Marker
+from fastlog.coordination.transactions.completions import Marker, Outcomes
 from fastlog.coordination.transactions.marker_targets import LocalTarget, RemoteTarget
 from fastlog.coordination.transactions.verdicts import Granted
 from fastlog.coordination.transactions.verification import CoordinatorVerifier
@@ -127,8 +128,8 @@ async def test_markers_for_another_broker(highest: int | None, version: int) -> 
 
 async def test_markers_for_this_broker() -> None:
     class Writer:
-        async def write(self, marker: Marker) -> dict[tuple[str, int], E]:
-            return dict.fromkeys(marker.partitions, E.NONE)
+        async def write(self, markers: Sequence[Marker]) -> list[Outcomes]:
+            return [dict.fromkeys(marker.partitions, E.NONE) for marker in markers]
 
     target = LocalTarget(Writer())
     assert await target.write([SECOND, FIRST]) == [

@@ -249,7 +249,7 @@ async def test_a_partition_that_cannot_be_read_for_a_while(
 
 async def test_a_deleted_topic_takes_its_ids_with_it(world: World) -> None:
     identity = await begun(world)
-    world.appends.at_once = False
+    world.appends.at_once, world.appends.jobs_wait = False, True
     ending = asyncio.ensure_future(end(world, identity))
     await turns()
     topic: Any = SimpleNamespace(name=TRANSACTION_STATE_TOPIC, partitions=(None,))

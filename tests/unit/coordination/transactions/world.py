@@ -68,6 +68,8 @@ class HeldAppends:
     def __init__(self, replica: FakeReplica) -> None:
         self.held: list[Any] = []
         self.at_once = True
+        self.jobs_wait = False
+        """Whether jobs are under way until their batches have an outcome."""
         self._replica = replica
 
     def write(self, batches: Sequence[Any], *, timestamp_ms: int, codec: str) -> None:
@@ -77,6 +79,9 @@ class HeldAppends:
             if batch.replicas[0] is None:
                 batch.end_refused()
                 continue
+            if not self.jobs_wait:
+                # It is in the log, or is not; whether it is acknowledged is another matter.
+                batch.end_job()
             self.held.append(batch)
             if self.at_once:
                 self.settle(len(self.held) - 1)
@@ -90,7 +95,7 @@ class HeldAppends:
             code, is_in_log = ErrorCode.NOT_LEADER_OR_FOLLOWER, False
         if code is ErrorCode.NONE if is_in_log is None else is_in_log:
             self._replica.log.records += batch.records
-        batch.job.set_result(None)
+        batch.end_job()
         batch.results = [(int(code), 0, -1, 0, None, None, -1)]
         batch.settled()
 
@@ -151,7 +156,7 @@ class ProducerIds:
 class World:
     """One partition of the topic, topics `a` and `b` with two partitions each, all led by one broker."""
 
-    def __init__(self, *, level: int = 0) -> None:
+    def __init__(self, *, level: int = 0, patience: float = 0.0) -> None:
         self.clock = ManualClock()
         self.replica = FakeReplica()
         self.appends = HeldAppends(self.replica)
@@ -174,6 +179,7 @@ class World:
             transaction_remove_expired_transaction_cleanup_interval_ms=3_600_000,
         )
         self.level = level
+        self.patience = patience
         self.missing: Callable[[Sequence[str]], Any] | None = None
         self.service = self._make()
         self.tasks: Supervisor
@@ -201,6 +207,7 @@ class World:
             tasks=self.tasks,
             target_of=self.targets.__getitem__,
             level=lambda: self.level,
+            patience=self.patience,
             missing_topics=self.missing,
         )
         made.start()
