@@ -152,7 +152,7 @@ def test_what_is_wrong_with_tls_is_said(kafka: Secured) -> None:
         Producer(kafka.ssl, request_timeout_ms=5000),
     ):
         pass
-    with pytest.raises(errors.ConfigError, match=r"ssl\.cafile: cannot be used"):
+    with pytest.raises(errors.ConfigError, match=r"ssl\.cafile: /nowhere cannot be read"):
         Producer(kafka.ssl, security_protocol="SSL", ssl_cafile="/nowhere")
 
 

@@ -47,16 +47,20 @@ def security_of(config: ClientConfig) -> Security:
 def _tls(config: ClientConfig) -> ssl.SSLContext:
     if config.ssl_context is not None:
         return config.ssl_context
-    key = "ssl.cafile"
-    try:
-        context = ssl.create_default_context(cafile=config.ssl_cafile)
-        context.check_hostname = config.ssl_check_hostname
-        key = "ssl.certfile"
-        if config.ssl_certfile is not None:
-            context.load_cert_chain(config.ssl_certfile, config.ssl_keyfile, config.ssl_password)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise ConfigError(key, f"cannot be used: {error}") from error
-    return context
+    from fastlog.client.tls import pem_pair, pem_store, tls_context
+
+    identity = None
+    if config.ssl_certfile is not None:
+        identity = pem_pair("ssl.certfile", config.ssl_certfile, "ssl.keyfile", config.ssl_keyfile)
+    elif config.ssl_keyfile is not None:
+        raise ConfigError("ssl.certfile", "is missing, but ssl.keyfile is there")
+    return tls_context(
+        None if config.ssl_cafile is None else pem_store("ssl.cafile", config.ssl_cafile),
+        identity,
+        config.ssl_password,
+        check_names=config.ssl_check_hostname,
+        password_key="ssl.password",  # noqa: S106 - the name of an option
+    )
 
 
 def _credentials(config: ClientConfig) -> Credentials:

@@ -17,6 +17,7 @@ from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.consistency import check_consistency
 from fastlog.config.definitions import BROKER_KEYS, key_or_plugins
 from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR
+from fastlog.config.definitions.security import is_renewable
 from fastlog.config.layers import Layers
 from fastlog.config.listener_config import ListenerConfig, listener_config
 from fastlog.config.memory_shares import MemoryShares
@@ -66,6 +67,9 @@ class BrokerConfig:
     socket_request_max_bytes: int
     socket_listen_backlog_size: int
     connections_max_idle_ms: int
+    connection_failed_authentication_delay_ms: int
+    authentication_timeout_ms: int
+    authentication_max_connections: int
     max_connections: int
     max_connections_per_ip: int
     max_connections_per_ip_overrides: Mapping[str, int]
@@ -205,6 +209,18 @@ class BrokerConfig:
             cluster=self.layers.cluster if cluster is None else cluster,
             broker=self.layers.broker if broker is None else broker,
         )
+
+    def renewed_by(self, found: BrokerConfig) -> Self:
+        """The same configuration with those settings of `found` that are read again while the broker runs.
+
+        Raises ConfigError when they do not go together with the others, which wait for the next start.
+        """
+        old, new = self.layers.settings, found.layers.settings
+        kept = {name: setting for name, setting in old.values.items() if not is_renewable(name)}
+        fresh = {name: setting for name, setting in new.values.items() if is_renewable(name)}
+        after = replace(old, values={**kept, **fresh})
+        made = self.from_settings(after, cluster=self.layers.cluster, broker=self.layers.broker)
+        return replace(made, node_id=self.node_id, node_id_is_set=self.node_id_is_set)
 
     @property
     def memory(self) -> MemoryShares:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING, Final
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.layers import Layers
@@ -16,9 +17,15 @@ from fastlog.config.listeners import (
 )
 from fastlog.errors import ConfigError
 
+if TYPE_CHECKING:
+    from fastlog.config.sasl_settings import SaslSettings
+    from fastlog.config.tls_settings import TlsSettings
+
 __all__ = ["ListenerConfig", "listener_config"]
 
 _CONTROL_PLANE: Final = "control.plane.listener.name"
+_ENCRYPTED: Final = (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL)
+_WITH_SASL: Final = (SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,10 @@ class ListenerConfig:
     inter_broker: str
     closed: tuple[Endpoint, ...] = ()
     control_plane: str | None = None
+    tls: Mapping[str, TlsSettings] = field(default_factory=dict)
+    """Of those that have TLS, by name."""
+    sasl: Mapping[str, SaslSettings] = field(default_factory=dict)
+    """Of those that have SASL, by name."""
 
     @property
     def among_brokers(self) -> tuple[str, ...]:
@@ -61,7 +72,6 @@ def listener_config(layers: Layers) -> ListenerConfig:
             "listeners",
             "all of them belong to a controller (controller.listener.names); clients need one too",
         )
-    _check_supported(bound)
     advertised = _advertised(layers, bound, closed_names, protocols)
     closed = tuple(endpoint for endpoint in configured if endpoint.name in closed_names)
     control_plane = _control_plane(layers) if layers.value("zookeeper.connect") else None
@@ -72,7 +82,40 @@ def listener_config(layers: Layers) -> ListenerConfig:
     if control_plane is not None and all(each.name != control_plane for each in advertised):
         raise ConfigError(_CONTROL_PLANE, f"{control_plane} is not an advertised listener")
     inter_broker = _inter_broker(layers, [each for each in advertised if each.name != control_plane])
-    return ListenerConfig(bound, advertised, inter_broker, closed, control_plane)
+    found = ListenerConfig(
+        bound, advertised, inter_broker, closed, control_plane, _tls(layers, bound), _sasl(layers, bound)
+    )
+    if layers.value("zookeeper.connect"):
+        _check_among_brokers(found)
+    return found
+
+
+def _tls(layers: Layers, bound: Sequence[Endpoint]) -> Mapping[str, TlsSettings]:
+    encrypted = [each for each in bound if each.protocol in _ENCRYPTED]
+    if not encrypted:
+        return {}
+    from fastlog.config.tls_settings import tls_settings  # with TLS alone
+
+    return {each.name: tls_settings(layers, each.name, each.protocol) for each in encrypted}
+
+
+def _sasl(layers: Layers, bound: Sequence[Endpoint]) -> Mapping[str, SaslSettings]:
+    asking = [each for each in bound if each.protocol in _WITH_SASL]
+    if not asking:
+        return {}
+    from fastlog.config.sasl_settings import sasl_settings  # with SASL alone
+
+    return {each.name: sasl_settings(layers, each.name) for each in asking}
+
+
+def _check_among_brokers(found: ListenerConfig) -> None:
+    for endpoint in found.bound:
+        if endpoint.name in found.among_brokers and endpoint.protocol is not SecurityProtocol.PLAINTEXT:
+            raise ConfigError(
+                "inter.broker.listener.name",
+                f"{endpoint.name} uses {endpoint.protocol.value}: brokers of this release reach each other "
+                "over PLAINTEXT only. Give them a listener of their own, on a network of their own",
+            )
 
 
 def _control_plane(layers: Layers) -> str | None:
@@ -87,16 +130,6 @@ def _names_of_controllers(layers: Layers) -> set[str]:
     listed = str(names).split(",") if names else []
     control_plane = None if layers.value("zookeeper.connect") else _control_plane(layers)
     return {name.strip().upper() for name in [*listed, control_plane or ""] if name.strip()}
-
-
-def _check_supported(bound: Sequence[Endpoint]) -> None:
-    for endpoint in bound:
-        if endpoint.protocol is not SecurityProtocol.PLAINTEXT:
-            raise ConfigError(
-                "listeners",
-                f"{endpoint} uses {endpoint.protocol.value}, which this release does not support yet: "
-                "only PLAINTEXT listeners can be opened",
-            )
 
 
 def _advertised(

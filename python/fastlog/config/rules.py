@@ -8,13 +8,21 @@ says so (`fastlog.server.unused_settings`). Only what looks like a mistyped key 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from fastlog.config.broker_config import BrokerConfig
-from fastlog.config.definitions import BROKER_KEYS, can_be_plugins, find_key, key_or_plugins, unknown_key
+from fastlog.config.definitions import (
+    BROKER_KEYS,
+    can_be_plugins,
+    find_key,
+    key_or_plugins,
+    synonyms_of,
+    unknown_key,
+)
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
+from fastlog.config.definitions.security import USED, is_fixed
 from fastlog.config.group_config import GroupConfig
 from fastlog.config.keys import ConfigKey, Unused, UpdateMode
 from fastlog.config.reconfiguration import check_reconfiguration
@@ -33,8 +41,13 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 class ConfigurationRules:
     """The checks against the configuration in force, which `current` returns."""
 
-    def __init__(self, current: Callable[[], BrokerConfig]) -> None:
+    def __init__(
+        self,
+        current: Callable[[], BrokerConfig],
+        examine: Callable[[BrokerConfig], Awaitable[None]] | None = None,
+    ) -> None:
         self._current = current
+        self._examine = examine
 
     def check_topic(self, configs: Mapping[str, str], stored: Mapping[str, str] = _NOTHING) -> None:
         """Raises KafkaError(INVALID_CONFIG) unless a topic may have these overrides.
@@ -74,6 +87,17 @@ class ConfigurationRules:
         except ConfigError as error:
             raise KafkaError(ErrorCode.INVALID_REQUEST, str(error)) from None
 
+    async def examine_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
+        """Raises KafkaError(INVALID_REQUEST) unless this broker, if it is meant, could be set so: settings
+        name files. Others look at theirs when the change reaches them."""
+        current = self._current()
+        if self._examine is None or node_id != current.node_id:
+            return
+        try:
+            await self._examine(current.with_overrides(broker=configs))
+        except ConfigError as error:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, str(error)) from None
+
     def is_list(self, key: str) -> bool:
         """Whether values of a topic or broker key are comma-separated lists."""
         definition = _definition(key)
@@ -104,11 +128,13 @@ def _check_dynamic(name: str, *, cluster_wide: bool) -> ConfigKey:
         raise unknown_key(name)
     if name in BROKER_KEYS and not key.dynamic:
         raise ConfigError(name, "cannot be changed while the broker runs: set it in the properties file")
+    if is_fixed(name, synonyms_of(name)[-1]):
+        raise ConfigError(name, "cannot be changed while the listener is open: set it in the properties file")
     if key.update is UpdateMode.PER_BROKER:
         if cluster_wide:
             raise ConfigError(name, "cannot be changed for all brokers at once: name a broker id")
         if name.startswith(_OF_ONE_LISTENER):
             raise ConfigError(name, f"can be changed for one listener only: listener.name.<listener>.{name}")
-        if key.unused is None:
+        if key.unused is None and name in BROKER_KEYS and name not in USED:
             raise ConfigError(name, "cannot be changed while the broker runs yet")
     return key

@@ -74,6 +74,8 @@ class ConfigChanges(ABC):
             for item in changes:
                 try:
                     configs = self._checked(item)
+                    if item.kind is ConfigKind.BROKER:
+                        await self._rules.examine_broker(_node_id(item), configs)
                     if item.kind is ConfigKind.TOPIC:
                         name = str(item.name)
                         topics[name] = replace(self._records[name], configs=configs)

@@ -76,6 +76,10 @@ class ConfigRules(Protocol):
         """Whether these broker settings may be changed at run time to these values."""
         ...
 
+    async def examine_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
+        """Whether what they name outside of the configuration, such as files, is fit for use."""
+        ...
+
     def is_list(self, key: str) -> bool:
         """Whether values of `key` are comma-separated lists, so that APPEND and SUBTRACT have a meaning."""
         ...

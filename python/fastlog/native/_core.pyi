@@ -171,6 +171,9 @@ class FrameReader:
         Raises FrameError when a frame length is out of bounds (the reader is of no more use then),
         BufferError while a view of the buffer is still alive, and ValueError when `n` exceeds the buffer.
         """
+    def set_limits(self, min_frame_bytes: int, max_frame_bytes: int) -> None:
+        """Sets the size of frames whose length has yet to come. What is no request may be shorter than 8
+        bytes: the header attributes of such a frame are -1."""
     @property
     def buffered(self) -> int:
         """Bytes received that do not make a whole frame yet."""
@@ -856,6 +859,8 @@ class IoEngine:
         Result: the position reached, `len(response)` when all is sent; -1 when the peer is gone. A file that
         cannot be read fails the job: the answer is torn and the connection of no more use.
         """
+    def copy(self, token: int, response: FileResponse, start: int, most: int) -> None:
+        """Result: a `Chunk` with at most `most` bytes from position `start` on; empty at the end only."""
     def flush(self, token: int, log: Log) -> None:
         """Result: the recovery point."""
     def commit(self, token: int, log: Log) -> None:

@@ -8,6 +8,7 @@ SCRAM is RFC 5802 (7677 for SHA-256) without channel binding, OAUTHBEARER RFC 76
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -36,8 +37,10 @@ MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 Tokens = Generator[bytes, bytes, None]
 TokenCallback = Callable[[], "str | Awaitable[str]"]
 
+_LEAST_ROUNDS: Final = 4096
+"""Of SCRAM; a broker that asks for less wants a password that is easier to guess (RFC 7677)."""
 _MOST_ROUNDS: Final = 1_000_000
-"""Of SCRAM; a broker that asks for more would only keep us busy."""
+"""A broker that asks for more would only keep us busy."""
 _RENEW_AFTER: Final = 0.85
 """Part of a session's lifetime after which another connection takes its place (KIP-368)."""
 
@@ -80,19 +83,20 @@ async def authenticate(link: Link, credentials: Credentials, timeout: float) -> 
         )
         raise BrokerError(code, text, api=ApiKey.SASL_HANDSHAKE, answer=offered)
     tokens = await credentials.tokens()
+    # Rounds of SCRAM take longer than an event loop may be held up.
+    on_thread = credentials.mechanism.startswith("SCRAM")
     lifetime = 0
     try:
-        token = next(tokens)
-        while True:
+        token: bytes | None = next(tokens)
+        while token is not None:
             body = SaslAuthenticateRequest(token)
             answer = await link.call(body, SaslAuthenticateResponse, timeout=timeout)
             code = ErrorCode.of(answer.error_code)
             if code is not ErrorCode.NONE:
                 raise BrokerError(code, answer.error_message or None, api=body.API, answer=answer)
             lifetime = answer.session_lifetime_ms
-            token = tokens.send(answer.auth_bytes)
-    except StopIteration:
-        pass
+            said = bytes(answer.auth_bytes)
+            token = await asyncio.to_thread(_go_on, tokens, said) if on_thread else _go_on(tokens, said)
     except ConnectionFailed as error:
         text = f"{error.message}. Authentication with {credentials.mechanism} may have failed"
         raise ConnectionFailed(text, api=error.api, broker=error.broker, sent=True) from error
@@ -106,6 +110,14 @@ async def authenticate(link: Link, credentials: Credentials, timeout: float) -> 
         ) from error
     if lifetime > 0:
         link.renew_at = time.monotonic() + lifetime / 1000 * _RENEW_AFTER
+
+
+def _go_on(tokens: Tokens, said: bytes) -> bytes | None:
+    """What to say next; None: the mechanism is content."""
+    try:
+        return tokens.send(said)
+    except StopIteration:
+        return None
 
 
 def plain(username: str, password: str) -> Tokens:
@@ -126,8 +138,10 @@ def scram(digest: str, username: str, password: str, nonce: str | None = None) -
     both, salt, rounds = fields["r"], base64.b64decode(fields["s"], validate=True), int(fields["i"])
     if not both.startswith(own) or both == own:
         raise ValueError("the broker's nonce does not go on from ours")
-    if not 0 < rounds <= _MOST_ROUNDS:
-        raise ValueError(f"the broker asks for {rounds} rounds")
+    if "m" in fields:
+        raise ValueError("the broker demands an extension")  # RFC 5802, 5.1
+    if not _LEAST_ROUNDS <= rounds <= _MOST_ROUNDS:
+        raise ValueError(f"the broker asks for {rounds} rounds, not {_LEAST_ROUNDS} to {_MOST_ROUNDS}")
     salted = hashlib.pbkdf2_hmac(digest, password.encode(), salt, rounds)
     client_key = hmac.digest(salted, b"Client Key", digest)
     without_proof = f"c=biws,r={both}"
@@ -143,10 +157,14 @@ def scram(digest: str, username: str, password: str, nonce: str | None = None) -
 
 
 def oauth_bearer(token: str) -> Tokens:
-    """A bearer token. A broker that refuses it says why and is answered, to fail in order then."""
+    """A bearer token. A broker that refuses it says why and is answered, to fail in order then.
+
+    Raises ValueError for one that lets us in nevertheless.
+    """
     refusal = yield f"n,,\x01auth=Bearer {token}\x01\x01".encode()
     if refusal:
         yield b"\x01"
+        raise ValueError(f"the token was refused: {refusal[:200].decode(errors='replace')}")
 
 
 def _fields(text: str) -> dict[str, str]:

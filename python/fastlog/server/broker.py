@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.base.clock import Clock, SystemClock
 from fastlog.base.ending import Ending
@@ -76,6 +77,11 @@ from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
 
+if TYPE_CHECKING:
+    from fastlog.server.network.tls_layer import TlsListener
+    from fastlog.server.security.sasl_listeners import SaslListeners
+    from fastlog.server.security.tls_listeners import TlsListeners
+
 _LOG: Final = logging.getLogger(__name__)
 STOP_MARGIN_SECONDS: Final = 30.0
 """What a stop may take without headway, after the time that requests in work are given."""
@@ -117,6 +123,9 @@ class Broker:
         self._source: Membership | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
+        self._tls: TlsListeners | None = None
+        self._sasl: SaslListeners | None = None
+        self._tls_by_name: Mapping[str, TlsListener] = {}
         self._observability: Observability | None = None
         self._accepts = False
         self._clean = False
@@ -152,6 +161,10 @@ class Broker:
             # Once it has been announced the controller may have had it lead already.
             await (self.stop() if self._accepts else self._end(Ending(STOP_MARGIN_SECONDS)))
             raise
+
+    def renew(self, found: BrokerConfig) -> None:
+        """The configuration was read again: takes over what may change without a restart."""
+        self._live_config.replace(self.config.renewed_by(found))
 
     async def stop(self) -> bool:
         """Answers what is under way and shuts down; whether the next start may trust the logs as they are.
@@ -241,6 +254,8 @@ class Broker:
         self._at_end("metadata", source.close)
         config = source.config
         self._live_config = live = LiveConfig(config)
+        if config.listeners.tls:
+            await self._load_tls(config, live)
 
         view = ClusterView()
         info = _info(config, self._listeners)
@@ -344,6 +359,8 @@ class Broker:
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
+        if config.listeners.sasl:
+            await self._load_sasl(config, live, source)
         following.start()
         groups.start()
         if transactions is not None:
@@ -376,19 +393,26 @@ class Broker:
         work = WorkMemory(limits.work_memory_bytes)
         observe.watch_memory(memory)
         for listener in self._listeners:
+            dispatch, own_limits = dispatcher.dispatch, limits
+            if self._sasl is not None and listener.name in self.config.listeners.sasl:
+                dispatch = self._sasl.gate(listener.name, dispatch, dispatcher.log_closed).dispatch
+                most = self.config.listeners.sasl[listener.name].max_receive_bytes
+                own_limits = replace(limits, max_frame_bytes=most)
             self._hosts[listener.name] = ConnectionHost(
                 listener=self._identity(listener.name),
                 monotonic=self._clock.monotonic,
-                limits=limits,
+                limits=own_limits,
                 memory=memory,
                 work=work,
                 answers=answers,
                 table=table,
                 purgatory=services.purgatory,
                 metrics=services.metrics,
-                dispatch=dispatcher.dispatch,
+                dispatch=dispatch,
                 log_closed=dispatcher.log_closed,
                 send=services.io.send,
+                copy=services.io.copy,
+                tls=self._tls_by_name.get(listener.name),
             )
 
         async def sweep() -> None:
@@ -401,6 +425,20 @@ class Broker:
         check = self.tasks.repeat("old-objects", look, every=CHECK_SECONDS, first=CHECK_SECONDS)
         self._at_end("collection of old objects", check.stop)
         return dispatcher
+
+    async def _load_tls(self, config: BrokerConfig, live: LiveConfig) -> None:
+        from fastlog.server.security.tls_listeners import TlsListeners  # with TLS alone
+
+        self._tls = TlsListeners(live, self.tasks)
+        self._at_end("TLS", self._tls.close)
+        self._tls_by_name = await self._tls.open(config)
+
+    async def _load_sasl(self, config: BrokerConfig, live: LiveConfig, source: Membership) -> None:
+        from fastlog.server.security.sasl_listeners import SaslListeners  # with SASL alone
+
+        self._sasl = SaslListeners(live, source.member.scram_users, self.tasks, self._clock)
+        self._at_end("SASL", self._sasl.close)
+        await self._sasl.open(config)
 
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners

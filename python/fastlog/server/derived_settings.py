@@ -33,6 +33,8 @@ def flow_limits(config: BrokerConfig) -> FlowLimits:
         max_connections_per_ip=config.max_connections_per_ip,
         per_ip_overrides=dict(config.max_connections_per_ip_overrides),
         idle_seconds=config.connections_max_idle_ms / 1000,
+        proving_seconds=config.authentication_timeout_ms / 1000,
+        max_proving=config.authentication_max_connections,
     )
 
 

@@ -86,7 +86,7 @@ class Membership:
             partitions=parts.partitions,
             broker_configs=parts.configs,
             defaults=LiveTopicDefaults(parts.live),
-            rules=ConfigurationRules(lambda: parts.live.current),
+            rules=ConfigurationRules(lambda: parts.live.current, parts.live.examine),
             registration=lambda: registration_data(parts, self._clock),
             controller=lambda: controller_settings(parts.live),
             has_room=lambda: self._keeper is None or self._keeper.has_room,

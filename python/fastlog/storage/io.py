@@ -16,6 +16,7 @@ from fastlog.base.histogram import Histogram
 from fastlog.base.tasks import Guard, Supervisor
 from fastlog.errors import ErrorCode, FastlogError
 from fastlog.native import (
+    Chunk,
     FastlogNativeError,
     FetchedRows,
     FetchReply,
@@ -179,6 +180,10 @@ class IoLoop:
     def send(self, socket: Socket, response: FileResponse, start: int) -> asyncio.Future[int]:
         """Sends a part of a response, as `IoEngine.send` describes; the result is the position reached."""
         return self._submit((), self._engine.send, socket, response, start)
+
+    def copy(self, response: FileResponse, start: int, most: int) -> asyncio.Future[Chunk]:
+        """Reads a part of a response into memory, as `IoEngine.copy` describes."""
+        return self._submit((), self._engine.copy, response, start, most)
 
     def flush(self, log: Log) -> asyncio.Future[int]:
         """Makes everything appended to `log` durable; the result is its recovery point."""

@@ -249,6 +249,10 @@ impl IoEngine {
             .map_err(closed)
     }
 
+    fn copy(&self, token: u64, response: &FileResponse, start: usize, most: usize) -> PyResult<()> {
+        self.0.copy(token, response.inner(), start, most).map_err(closed)
+    }
+
     fn flush(&self, token: u64, log: &Log) -> PyResult<()> {
         let log = log.inner().clone();
         self.0
@@ -297,6 +301,7 @@ fn outcome_object(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>
             let position = position.map_or(-1, |position| position as i64);
             Ok(position.into_pyobject(py)?.into_any())
         }
+        Outcome::Copied(bytes) => Ok(Bound::new(py, Chunk::new(bytes))?.into_any()),
         Outcome::Offset(offset) => Ok(offset.into_pyobject(py)?.into_any()),
         Outcome::Failed(failure) => Ok(failure_to_py(py, &failure)
             .into_value(py)

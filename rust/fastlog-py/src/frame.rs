@@ -114,6 +114,10 @@ impl FrameReader {
         }
     }
 
+    fn set_limits(&mut self, min_frame_bytes: usize, max_frame_bytes: usize) {
+        self.splitter.set_limits(min_frame_bytes, max_frame_bytes);
+    }
+
     #[getter]
     fn buffered(&self) -> usize {
         self.splitter.buffered()

@@ -80,6 +80,8 @@ ALLOWED = {
     ): "the caller waits for all, and gets what they raise",
     ("server/requests/turns.py", "create_task"): "one long request; its failure is its answer",
     ("server/network/file_sender.py", "add_writer"): "one answer of one connection",
+    ("server/network/tls_layer.py", "call_later"): "ends one connection; so does the sweeper",
+    ("server/network/sasl_gate.py", "call_later"): "ends one connection; so does the sweeper",
     ("server/observability/http_server.py", "create_task"): "one HTTP connection",
 }
 

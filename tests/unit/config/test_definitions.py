@@ -65,8 +65,11 @@ def test_keys_of_old_releases_say_what_to_do() -> None:
 def test_families() -> None:
     key = find_key("listener.name.external.ssl.keystore.password")
     assert key is not None
-    assert (key.type, key.unused, key.default) == (ConfigType.PASSWORD, Unused.PER_LISTENER, None)
+    assert (key.type, key.unused, key.default) == (ConfigType.PASSWORD, None, None)
     assert key.update is UpdateMode.PER_BROKER
+    other = find_key("listener.name.external.max.connections")
+    assert other is not None
+    assert other.unused is Unused.PER_LISTENER
     assert find_key("listener.name.external.no.such.key") is None
     assert find_key("group.share.assignors") is not None
     assert find_key("super.users") is not None

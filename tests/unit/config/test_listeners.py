@@ -157,8 +157,8 @@ NAMES = {"listeners": "A://:1", "listener.security.protocol.map": "A:PLAINTEXT,B
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"listeners": "SASL_SSL://:9093"}, "SASL_SSL, which this release does not support yet"),
-        ({"listeners": "SSL://:9093,PLAINTEXT://:9092"}, "uses SSL, which this release does not support yet"),
+        ({"listeners": "SASL_SSL://:9093"}, "ssl.keystore.location: is not set"),
+        ({"listeners": "SASL_PLAINTEXT://:9093"}, r"GSSAPI \(Kerberos\) is not supported"),
         ({"advertised.listeners": "PLAINTEXT://0.0.0.0:9092"}, "clients cannot connect to"),
         ({**NAMES, "advertised.listeners": "B://h:1"}, r"B://h:1 is not among listeners \(A\)"),
         ({**NAMES, "inter.broker.listener.name": "B"}, "B is not an advertised listener"),

@@ -58,6 +58,9 @@ class Rules:
     ) -> None:
         self.check_topic(configs, stored)
 
+    async def examine_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
+        """No key here names a file."""
+
     def check_group(self, configs: Mapping[str, str], stored: Mapping[str, str]) -> None:
         if set(configs) - {"consumer.session.timeout.ms"}:
             raise KafkaError(ErrorCode.INVALID_CONFIG, "not known")

@@ -69,6 +69,8 @@ def test_the_broker_has_to_know_the_password_too() -> None:
         ((b"r=other,s=QSXCR+Q6sek8bf92,i=4096",), "nonce does not go on from ours"),
         ((b"r=n,s=QSXCR+Q6sek8bf92,i=4096",), "nonce does not go on from ours"),
         ((b"r=nx,s=QSXCR+Q6sek8bf92,i=0",), "asks for 0 rounds"),
+        ((b"r=nx,s=QSXCR+Q6sek8bf92,i=4095",), "asks for 4095 rounds"),
+        ((b"m=x,r=nx,s=QSXCR+Q6sek8bf92,i=4096",), "an extension"),
         ((b"r=nx,s=QSXCR+Q6sek8bf92,i=99999999",), "asks for 99999999 rounds"),
         ((b"r=nx,i=4096",), "lacks s"),
         ((b"r=nx,s=!,i=4096",), "base64|discontinuous|padding"),
@@ -84,7 +86,10 @@ def test_answers_that_are_not_scrams_are_refused(answers: tuple[bytes, ...], wor
 
 def test_a_bearer_token_is_told_and_a_refusal_is_answered() -> None:
     assert converse(oauth_bearer("abc"), b"") == [b"n,,\x01auth=Bearer abc\x01\x01"]
-    assert converse(oauth_bearer("abc"), b'{"status":"invalid_token"}')[1] == b"\x01"
+    said = oauth_bearer("abc")
+    assert converse(said, b'{"status":"invalid_token"}')[1] == b"\x01"
+    with pytest.raises(ValueError, match=r"the token was refused: .*invalid_token"):
+        said.send(b"")
 
 
 async def test_the_token_may_come_from_a_coroutine_and_nothing_shows_the_password() -> None:

@@ -126,6 +126,7 @@ class Harness:
             dispatch=self.dispatch,
             log_closed=lambda _connection, reason, _detail: self.closed.append(reason),
             send=self.send,
+            copy=self.send,
         )
 
     def send(self, socket: Any, response: Any, start: int) -> Any:

@@ -132,6 +132,11 @@ def _obey(options: argparse.Namespace) -> int:
 
         config = read()
         settings = config.layers.settings
+        if options.check_config and config.listeners.tls:
+            from fastlog.server.security.identity import load_identity
+
+            for tls in config.listeners.tls.values():
+                load_identity(tls)
     except ConfigError as error:
         return _fail(str(error))
     if options.print_config:

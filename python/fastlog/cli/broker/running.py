@@ -54,6 +54,10 @@ class RunnableBroker(Protocol):
         """(host, port) that each listener is bound to, by name."""
         ...
 
+    def renew(self, found: BrokerConfig) -> None:
+        """The configuration was read again. Raises ConfigError."""
+        ...
+
     async def start(self) -> None:
         """Returns when clients are served. Raises FastlogError or OSError."""
         ...
@@ -67,7 +71,7 @@ def run_broker(
     config: BrokerConfig,
     make_broker: Callable[[BrokerConfig], RunnableBroker],
     say: Callable[[str], None],
-    reload: Callable[[], None] | None = None,
+    reload: Callable[[], BrokerConfig | None] | None = None,
 ) -> int:
     """Runs until SIGTERM or SIGINT. Returns the exit code.
 
@@ -86,7 +90,9 @@ def run_broker(
         return runner.run(_run(make_broker(config), say, reload))
 
 
-async def _run(broker: RunnableBroker, say: Callable[[str], None], reload: Callable[[], None] | None) -> int:
+async def _run(
+    broker: RunnableBroker, say: Callable[[str], None], reload: Callable[[], BrokerConfig | None] | None
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(broker.tasks.on_loop_error)
@@ -101,7 +107,9 @@ async def _run(broker: RunnableBroker, say: Callable[[str], None], reload: Calla
             handlers[signal.SIGHUP] = partial(_on_stop, signal.SIGHUP, stop)
             ending.add(signal.SIGHUP)
         else:
-            handlers[signal.SIGHUP] = Reloading(reload, manager.reloading, manager.reloaded).start
+            handlers[signal.SIGHUP] = Reloading(
+                reload, broker.renew, manager.reloading, manager.reloaded
+            ).start
     signals = Signals(handlers, frozenset(ending))
     manager.starting(broker.tasks)
     loop.set_default_executor(_started_threads())

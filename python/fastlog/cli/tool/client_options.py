@@ -20,11 +20,15 @@ T = TypeVar("T")
 
 
 def session_of(
-    bootstrap_server: str | None, output: str | None, timeout: float | None, client_id: str | None
+    bootstrap_server: str | None,
+    output: str | None,
+    timeout: float | None,
+    client_id: str | None,
+    client_config: str | None,
 ) -> Session:
     """The options before and after the command; wrong ones end it."""
     try:
-        return Session.of(bootstrap_server, output, timeout, client_id)
+        return Session.of(bootstrap_server, output, timeout, client_id, client_config)
     except FastlogError as error:
         bad_usage(str(error), as_json=asks_json(output))
 

@@ -80,10 +80,12 @@ def _ask(
 ) -> list[str]:
     servers = _option(ctx, "bootstrap_server")
     client_id = _option(ctx, "client_id")
+    config = _option(ctx, "client_config")
 
     async def ask() -> list[str]:
         async with asyncio.timeout(_TIMEOUT):
-            async with Session.of(servers, timeout=_TIMEOUT, client_id=client_id).connect() as cluster:
+            session = Session.of(servers, timeout=_TIMEOUT, client_id=client_id, client_config=config)
+            async with session.connect() as cluster:
                 return await names(cluster)
 
     try:

@@ -13,7 +13,13 @@ import typer
 from fastlog.cli.tool.client_options import bad_usage, run_client, session_of
 from fastlog.cli.tool.completion import complete_topics
 from fastlog.cli.tool.failure_reports import UsageProblem
-from fastlog.cli.tool.invocation import BootstrapOption, ClientIdOption, OutputOption, TimeoutOption
+from fastlog.cli.tool.invocation import (
+    BootstrapOption,
+    ClientIdOption,
+    ConfigOption,
+    OutputOption,
+    TimeoutOption,
+)
 from fastlog.cli.tool.position_syntax import parse_range
 from fastlog.cli.tool.record_format import as_json, compile_format, unescape
 from fastlog.cli.tool.values import one_of
@@ -82,6 +88,7 @@ def consume(
     output: OutputOption = None,
     timeout: TimeoutOption = None,
     client_id: ClientIdOption = None,
+    client_config: ConfigOption = None,
 ) -> None:
     """Prints records. Follows the topics until Ctrl-C, unless -c, -e or e@TIME ends it.
 
@@ -92,7 +99,7 @@ def consume(
       fastlog consume clicks -e -f '%o %k %s\\n'
       fastlog consume clicks -O -10 -o json
     """
-    session = session_of(bootstrap_server, output, timeout, client_id)
+    session = session_of(bootstrap_server, output, timeout, client_id, client_config)
     try:
         start, until = parse_range(offset or [])
         if exit_at_end and until is None:

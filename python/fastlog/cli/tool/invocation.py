@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 import typer
@@ -64,11 +63,11 @@ ClientIdOption = Annotated[
 ]
 
 ConfigOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--client-config",
         metavar="FILE",
-        help=f"Properties of connections: security.protocol, ssl.*, sasl.* [{CONFIG_ENVIRONMENT}].",
+        help=f"Properties of the connection, as Java's clients have them: TLS, SASL [{CONFIG_ENVIRONMENT}].",
         show_default=False,
     ),
 ]
@@ -82,7 +81,7 @@ class Globals:
     output: str | None = None
     timeout: float | None = None
     client_id: str | None = None
-    client_config: Path | None = None
+    client_config: str | None = None
 
 
 _before_the_verb = Globals()
@@ -107,6 +106,7 @@ class Session:
     timeout_ms: int
     client_id: str
     out: Printer
+    client_config: str | None = None
     failed: bool = field(default=False)
 
     @classmethod
@@ -116,6 +116,7 @@ class Session:
         output: str | None = None,
         timeout: float | None = None,
         client_id: str | None = None,
+        client_config: str | None = None,
     ) -> Session:
         """Options after the verb over those before it, over the environment, over the defaults.
 
@@ -138,6 +139,7 @@ class Session:
             timeout_ms=max(1, int(seconds * 1000)),
             client_id=client_id or before.client_id or "fastlog-cli",
             out=Printer(as_json=form == "json"),
+            client_config=client_config or before.client_config or os.environ.get(CONFIG_ENVIRONMENT) or None,
         )
 
     @property
@@ -150,34 +152,28 @@ class Session:
         from fastlog.client import Cluster
 
         return Cluster(
-            self.bootstrap,
-            client_id=self.client_id,
-            timeout_ms=self.timeout_ms,
-            security=_security(_before_the_verb.client_config),
+            self.bootstrap, client_id=self.client_id, timeout_ms=self.timeout_ms, security=self.security()
+        )
+
+    def security(self) -> Security:
+        """How connections are made, by the file that was named. Raises ConfigError."""
+        if self.client_config is None:
+            from fastlog.client.security import PLAINTEXT
+
+            return PLAINTEXT
+        from pathlib import Path
+
+        from fastlog.client.security_properties import security_of_properties
+        from fastlog.config.properties import read_properties
+
+        return security_of_properties(
+            {entry.key: entry.value for entry in read_properties(Path(self.client_config))}
         )
 
     def item_failed(self, item: str, error: ClientError) -> None:
         """One of several things failed: told at once, and the exit status becomes 1."""
         tell(error, as_json=self.as_json, item=item)
         self.failed = True
-
-
-def _security(path: Path | None) -> Security:
-    """How connections are made, by the file that is given or that the environment names.
-
-    Raises ConfigError.
-    """
-    from fastlog.client.client_config import ClientConfig
-    from fastlog.client.option_checks import build
-    from fastlog.client.security import PLAINTEXT, security_of
-    from fastlog.config.properties import read_properties
-
-    named = os.environ.get(CONFIG_ENVIRONMENT)
-    chosen = path or (Path(named) if named else None)
-    if chosen is None:
-        return PLAINTEXT
-    rows = read_properties(chosen)
-    return security_of(build(ClientConfig, {}, {row.key: row.value for row in rows}))
 
 
 Verb = Callable[..., Coroutine[Any, Any, None]]
@@ -234,6 +230,7 @@ _SHARED: Final[dict[str, Any]] = {
     "output": OutputOption,
     "timeout": TimeoutOption,
     "client_id": ClientIdOption,
+    "client_config": ConfigOption,
 }
 
 

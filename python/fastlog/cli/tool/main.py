@@ -37,6 +37,10 @@ COMMANDS: Final = {
     ),
     "config": LazyCommand("fastlog.cli.tool.config:app", "Settings of topics, brokers and groups."),
     "cluster": LazyCommand("fastlog.cli.tool.cluster:app", "Brokers, features, log directories."),
+    "user": LazyCommand("fastlog.cli.tool.user:app", "Users that log in by SCRAM."),
+    "security": LazyCommand(
+        "fastlog.cli.tool.security:app", "What the configuration of a broker leaves open."
+    ),
     "produce": LazyCommand("fastlog.cli.tool.produce:produce", "Send lines of stdin, or files, as records."),
     "consume": LazyCommand("fastlog.cli.tool.consume:consume", "Print records of topics."),
     "log": LazyCommand("fastlog.cli.tool.log:app", "Look into segment files of a broker that is stopped."),

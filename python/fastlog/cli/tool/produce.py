@@ -20,7 +20,13 @@ from fastlog.cli.exit_codes import ToolExit
 from fastlog.cli.tool.client_options import bad_usage, run_client, say, session_of
 from fastlog.cli.tool.completion import complete_topics
 from fastlog.cli.tool.failure_reports import tell
-from fastlog.cli.tool.invocation import BootstrapOption, ClientIdOption, OutputOption, TimeoutOption
+from fastlog.cli.tool.invocation import (
+    BootstrapOption,
+    ClientIdOption,
+    ConfigOption,
+    OutputOption,
+    TimeoutOption,
+)
 from fastlog.cli.tool.line_source import LineTooLong, read_lines
 from fastlog.cli.tool.record_format import unescape
 from fastlog.cli.tool.values import one_of
@@ -99,6 +105,7 @@ def produce(
     output: OutputOption = None,
     timeout: TimeoutOption = None,
     client_id: ClientIdOption = None,
+    client_config: ConfigOption = None,
 ) -> None:
     """Sends each line of stdin as a record. Exit status 1 when a record could not be written.
 
@@ -109,7 +116,7 @@ def produce(
       seq 100 | fastlog produce numbers
       echo 'user7:login' | fastlog produce events -K : -z zstd
     """
-    session = session_of(bootstrap_server, output, timeout, client_id)
+    session = session_of(bootstrap_server, output, timeout, client_id, client_config)
     if acks not in _ACKS:
         bad_usage(f"--acks {acks}: must be all, 1 or 0", as_json=session.as_json)
     try:

@@ -97,7 +97,8 @@ def find_key(name: str) -> ConfigKey | None:
         if base is None:
             return None
         update = UpdateMode.CLUSTER_WIDE if base.name in _CLUSTER_WIDE_OF_LISTENERS else UpdateMode.PER_BROKER
-        return replace(base, name=name, default=None, unused=Unused.PER_LISTENER, update=update)
+        unused = None if base.name in security.USED else Unused.PER_LISTENER
+        return replace(base, name=name, default=None, unused=unused, update=update)
     for prefix, reason in elsewhere.PREFIXES.items():
         if name.startswith(prefix):
             return ConfigKey(name, ConfigType.PASSWORD, None, "A key of a plugin.", unused=reason)

@@ -40,7 +40,7 @@ KEYS: Final = (
         "listener.security.protocol.map",
         STRING,
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
-        "Security protocol of each listener name. Only PLAINTEXT can be served so far.",
+        "Security protocol of each listener name.",
         LOW,
         update=PER_BROKER,
     ),
@@ -196,15 +196,12 @@ KEYS: Final = (
             "How long connecting to another broker may take at last.",
         ),
     ),
-    *without_effect(
-        Unused.SECURITY,
-        ConfigKey(
-            "connection.failed.authentication.delay.ms",
-            INT,
-            "100",
-            "Pause before a connection that failed to authenticate is closed.",
-            LOW,
-            check=AtLeast(0),
-        ),
+    ConfigKey(
+        "connection.failed.authentication.delay.ms",
+        INT,
+        "100",
+        "Pause before a connection that failed to authenticate is closed.",
+        LOW,
+        check=AtLeast(0),
     ),
 )

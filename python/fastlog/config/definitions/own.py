@@ -56,6 +56,31 @@ KEYS: Final = (
         "host:port; left out, nobody but the broker does. Whoever reaches it can change all metadata.",
     ),
     ConfigKey(
+        "fastlog.authentication.timeout.ms",
+        INT,
+        "10000",
+        "How long a client of a listener with TLS or SASL may take until it is known who it is.",
+        check=AtLeast(1),
+        update=CLUSTER_WIDE,
+    ),
+    ConfigKey(
+        "fastlog.authentication.max.connections",
+        INT,
+        "1000",
+        "Most connections at once of which it is not known yet who they are; one more, and the oldest of "
+        "them is closed.",
+        check=AtLeast(1),
+        update=CLUSTER_WIDE,
+    ),
+    ConfigKey(
+        "fastlog.oauthbearer.unsecured.tokens",
+        BOOLEAN,
+        "false",
+        "Whether OAUTHBEARER takes unsigned tokens where no sasl.oauthbearer.jwks.endpoint.url is set. "
+        "Whoever "
+        "reaches the listener is then whoever it likes to be: for trials only.",
+    ),
+    ConfigKey(
         "fastlog.memory.max.bytes",
         LONG,
         "536870912",

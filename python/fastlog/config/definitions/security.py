@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from fastlog.config.checks import AtLeast, OneOf
@@ -22,9 +23,81 @@ from fastlog.config.definitions.vocabulary import (
 )
 from fastlog.config.keys import ConfigKey, Unused
 
-__all__ = ["KEYS"]
+__all__ = ["KEYS", "USED", "is_fixed", "is_renewable"]
 
-KEYS: Final = (
+USED: Final = frozenset(
+    {
+        "connections.max.reauth.ms",
+        "sasl.enabled.mechanisms",
+        "sasl.jaas.config",
+        "sasl.oauthbearer.clock.skew.seconds",
+        "sasl.oauthbearer.expected.audience",
+        "sasl.oauthbearer.expected.issuer",
+        "sasl.oauthbearer.jwks.endpoint.refresh.ms",
+        "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
+        "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
+        "sasl.oauthbearer.jwks.endpoint.url",
+        "sasl.oauthbearer.scope.claim.name",
+        "sasl.oauthbearer.sub.claim.name",
+        "sasl.server.max.receive.size",
+        "ssl.allow.dn.changes",
+        "ssl.allow.san.changes",
+        "ssl.cipher.suites",
+        "ssl.client.auth",
+        "ssl.enabled.protocols",
+        "ssl.key.password",
+        "ssl.keystore.certificate.chain",
+        "ssl.keystore.key",
+        "ssl.keystore.location",
+        "ssl.keystore.password",
+        "ssl.keystore.type",
+        "ssl.principal.mapping.rules",
+        "ssl.protocol",
+        "ssl.truststore.certificates",
+        "ssl.truststore.location",
+        "ssl.truststore.password",
+        "ssl.truststore.type",
+    }
+)
+"""Keys of these that have an effect, for all listeners and with the prefix of one."""
+
+_RENEWABLE: Final = frozenset(
+    {
+        "sasl.jaas.config",
+        "ssl.allow.dn.changes",
+        "ssl.allow.san.changes",
+        "ssl.key.password",
+        "ssl.keystore.certificate.chain",
+        "ssl.keystore.key",
+        "ssl.keystore.location",
+        "ssl.keystore.password",
+        "ssl.keystore.type",
+        "ssl.principal.mapping.rules",
+        "ssl.truststore.certificates",
+        "ssl.truststore.location",
+        "ssl.truststore.password",
+        "ssl.truststore.type",
+    }
+)
+_OF_LISTENER: Final = "listener.name."
+_FIXED: Final = ("sasl.", "connections.max.reauth.ms")
+
+
+def is_renewable(name: str) -> bool:
+    """Whether a key of the file is taken over at SIGHUP, also with the prefix of a listener: what a listener
+    shows and trusts, and who may come in; not how it speaks."""
+    return name in _RENEWABLE or (
+        name.startswith(_OF_LISTENER) and any(name.endswith(f".{key}") for key in _RENEWABLE)
+    )
+
+
+def is_fixed(name: str, base: str) -> bool:
+    """Whether a key of one listener cannot be changed through the API (as in Kafka, while the listener is
+    there): it says who may come in, and must not be for those to change who are in already."""
+    return name.startswith(_OF_LISTENER) and base.startswith(_FIXED)
+
+
+_ALL: Final = (
     *without_effect(
         Unused.SECURITY,
         ConfigKey("authorizer.class.name", STRING, "", "Java class that decides who may do what.", LOW),
@@ -345,3 +418,5 @@ KEYS: Final = (
         ),
     ),
 )
+
+KEYS: Final = tuple(replace(key, unused=None) if key.name in USED else key for key in _ALL)

@@ -16,6 +16,7 @@ TOPICS: Final = "/brokers/topics"
 DELETIONS: Final = "/admin/delete_topics"
 TOPIC_CONFIGS: Final = "/config/topics"
 BROKER_CONFIGS: Final = "/config/brokers"
+USER_CONFIGS: Final = "/config/users"
 GROUP_CONFIGS: Final = "/config/groups"
 """Not Kafka's, which has settings of groups in KRaft mode alone: no Kafka broker looks there."""
 CONFIG_CHANGES: Final = "/config/changes"
@@ -45,7 +46,7 @@ PERSISTENT: Final = (
     LOG_DIR_EVENTS,
     TOPIC_CONFIGS,
     "/config/clients",
-    "/config/users",
+    USER_CONFIGS,
     BROKER_CONFIGS,
     "/config/ips",
 )
@@ -90,6 +91,11 @@ def topic_config(name: str) -> str:
 def broker_config(node_id: int | None) -> str:
     """The run-time overrides of a broker; of all for None."""
     return f"{BROKER_CONFIGS}/{DEFAULT if node_id is None else node_id}"
+
+
+def user_config(name: str) -> str:
+    """The SCRAM credentials and the quotas of a user."""
+    return f"{USER_CONFIGS}/{sanitise(name)}"
 
 
 def group_config(group_id: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 from fastlog.native import FileResponse, FrameError, FrameReader
 from fastlog.server.memory.work_memory import SMALL_REQUEST
 from fastlog.server.network.exchange import SMALL_ANSWER, Answer, Exchange, small_answers
-from fastlog.server.network.file_sender import PEER_GONE, FileSender
+from fastlog.server.network.file_sender import PEER_GONE, sender_for
 from fastlog.server.network.flow_control import TINY_FRAME
 from fastlog.server.network.session import Session, address_text
 from fastlog.wire.api_keys import ApiKey
@@ -26,6 +26,7 @@ from fastlog.wire.pieces import Pieces
 if TYPE_CHECKING:
     from fastlog.native import Frame
     from fastlog.server.network.connection_host import ConnectionHost
+    from fastlog.server.network.file_sender import Sender
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -49,9 +50,10 @@ class Connection(asyncio.BufferedProtocol):
         self.frame_since: float | None = None
         self.blocked_since: float | None = None
         self.half_closed_since: float | None = None
+        self.proving_since: float | None = None
         self._transport: asyncio.Transport | None = None
-        self._files: FileSender | None = None
-        self._reader = FrameReader(host.limits.max_frame_bytes)
+        self._files: Sender | None = None
+        self.reader = FrameReader(host.limits.max_frame_bytes)
         self._partial = 0
         self._begun = 0
         self._pending: deque[Frame] = deque()
@@ -119,13 +121,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> FrameReader:
         """Where the next bytes go."""
-        return self._reader
+        return self.reader
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have come."""
         host = self.host
         try:
-            frames = self._reader.advance(nbytes)
+            frames = self.reader.advance(nbytes)
         except FrameError as error:
             self.close("bad frame", error)
             return
@@ -137,14 +139,14 @@ class Connection(asyncio.BufferedProtocol):
             self._begun = 0
             self._pending.extend(frames)
             self._pending_bytes += sum(sizes)
-        partial = self._partial = self._reader.buffered
+        partial = self._partial = self.reader.buffered
         if not partial:
             self.frame_since = None
         else:
             if frames or self.frame_since is None:
                 self.frame_since = now
             if not self._begun:
-                begun = self._reader.announced
+                begun = self.reader.announced
                 if begun > TINY_FRAME:
                     if not host.memory.begin(self, begun, partial, now):
                         self.close("no room", f"for a frame of {begun} bytes")
@@ -158,7 +160,7 @@ class Connection(asyncio.BufferedProtocol):
         self.half_closed_since = self.host.monotonic()
         # What has begun will never be whole; the buffer that was offered for more of it goes too.
         self._forget_begun()
-        self._reader = FrameReader(self.host.limits.max_frame_bytes)
+        self.reader = FrameReader(self.host.limits.max_frame_bytes)
         self.finish()
         return True
 
@@ -170,6 +172,8 @@ class Connection(asyncio.BufferedProtocol):
         """The socket took everything."""
         self.blocked_since = None
         self.last_active = self.host.monotonic()
+        if self._files is not None:
+            self._files.resume()
         self._flush()
         self._pump()
 
@@ -452,12 +456,9 @@ class Connection(asyncio.BufferedProtocol):
     def _send_files(self, transport: asyncio.Transport, answer: FileResponse) -> None:
         if self._files is None:
             try:
-                self._files = FileSender(
-                    transport, self.host.send, self._on_files_progress, self._on_files_sent
-                )
+                self._files = sender_for(transport, self.host, self._on_files_progress, self._on_files_sent)
             except OSError as error:
-                # No descriptor is left for it: the client comes again.
-                self.close("failed send", error)
+                self.close("failed send", error)  # no descriptor is left for it: the client comes again
                 return
         self._files.start(answer)
 

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from fastlog.server.memory.work_memory import WorkMemory
     from fastlog.server.network.connection import Connection
     from fastlog.server.network.connection_table import ConnectionTable
+    from fastlog.server.network.encrypted_sender import Copy
     from fastlog.server.network.exchange import Exchange
     from fastlog.server.network.file_sender import Send
     from fastlog.server.network.flow_control import FlowLimits, RequestMemory
     from fastlog.server.network.session import ListenerIdentity
+    from fastlog.server.network.tls_layer import TlsListener
     from fastlog.server.observability.metrics import BrokerMetrics
 
 
@@ -45,3 +47,5 @@ class ConnectionHost:
     dispatch: Callable[[Frame, Exchange], None]
     log_closed: ClosedConnectionLog
     send: Send
+    copy: Copy
+    tls: TlsListener | None = None

@@ -41,6 +41,8 @@ class ConnectionTable:
         self._refused = refused
         self._connections: set[Connection] = set()
         self._per_ip: defaultdict[str, int] = defaultdict(int)
+        # Those of which it is not known yet who is at the other end, the oldest first.
+        self._proving: dict[Connection, None] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -66,13 +68,28 @@ class ConnectionTable:
         self._metrics.connections_accepted += 1
         self._metrics.connections_open += 1
         self._empty.clear()
+        if connection.session.listener.asks_who:
+            connection.proving_since = connection.host.monotonic()
+            self._proving[connection] = None
+            if len(self._proving) > limits.max_proving:
+                # Who means it is through in a moment: it is the oldest that keeps a place and does nothing.
+                oldest = next(iter(self._proving))
+                del self._proving[oldest]
+                oldest.close("too many unauthenticated")
         return True
+
+    def proved(self, connection: Connection) -> None:
+        """It is known who is at the other end of it."""
+        connection.proving_since = None
+        connection.session.authenticated_at = connection.host.monotonic()
+        self._proving.pop(connection, None)
 
     def remove(self, connection: Connection) -> None:
         """Forgets a connection; those that were not let in are ignored."""
         if connection not in self._connections:
             return
         self._connections.remove(connection)
+        self._proving.pop(connection, None)
         self._metrics.connections_open -= 1
         self._per_ip[connection.peer] -= 1
         if not self._per_ip[connection.peer]:
@@ -134,6 +151,9 @@ def _overdue(connection: Connection, limits: FlowLimits, now: float) -> str | No
     blocked, frame, half = connection.blocked_since, connection.frame_since, connection.half_closed_since
     if blocked is not None and now - blocked > limits.stalled_write_seconds:
         return "stalled write"
+    proving = connection.proving_since
+    if proving is not None and now - proving > limits.proving_seconds:
+        return "not authenticated"
     if half is not None and now - half > limits.half_closed_seconds:
         return "half closed"
     if frame is not None:

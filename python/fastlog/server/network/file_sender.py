@@ -8,17 +8,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fastlog.native import Socket
 
 if TYPE_CHECKING:
     from fastlog.native import FileResponse
+    from fastlog.server.network.connection_host import ConnectionHost
 
 PEER_GONE: Final = "the peer is gone"
 """Why an answer was not sent, when that is nobody's fault here."""
 
 Send = Callable[[Socket, "FileResponse", int], "asyncio.Future[int]"]
+
+
+class Sender(Protocol):
+    """Sends answers from files, one at a time."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is being sent."""
+        ...
+
+    def start(self, response: FileResponse) -> None:
+        """Begins to send."""
+        ...
+
+    def resume(self) -> None:
+        """The transport has given everything to the socket."""
+        ...
+
+    def close(self) -> None:
+        """The connection is lost."""
+        ...
 
 
 class FileSender:
@@ -58,6 +80,9 @@ class FileSender:
         self._response = response
         self._position = 0
         self._turn()
+
+    def resume(self) -> None:
+        """It waits for the socket by itself."""
 
     def close(self) -> None:
         """The connection is lost: nothing is called any more. A turn that is under way ends by itself."""
@@ -123,3 +148,17 @@ class FileSender:
         except Exception as failure:  # noqa: BLE001 - the connection must not hang
             # What was to come after this answer did not.
             self._on_end(failure)
+
+
+def sender_for(
+    transport: asyncio.Transport,
+    host: ConnectionHost,
+    on_progress: Callable[[bool], None],
+    on_end: Callable[[object], None],
+) -> Sender:
+    """The one that a connection of this host needs. Raises OSError."""
+    if not host.listener.is_encrypted:
+        return FileSender(transport, host.send, on_progress, on_end)
+    from fastlog.server.network.encrypted_sender import EncryptedSender  # with TLS alone
+
+    return EncryptedSender(transport, host.copy, on_end)

@@ -56,6 +56,8 @@ class FlowLimits:
     | max_connections_per_ip      | max.connections.per.ip                                         |
     | per_ip_overrides            | max.connections.per.ip.overrides                               |
     | idle_seconds                | connections.max.idle.ms                                        |
+    | proving_seconds             | fastlog.authentication.timeout.ms                              |
+    | max_proving                 | fastlog.authentication.max.connections                         |
     """
 
     max_frame_bytes: int = 100 * MIB
@@ -66,6 +68,8 @@ class FlowLimits:
     max_connections_per_ip: int = 2**31 - 1
     per_ip_overrides: dict[str, int] = field(default_factory=dict)
     idle_seconds: float = 600.0
+    proving_seconds: float = 10.0
+    max_proving: int = 1000
     # A started frame has this long, plus a second for each so many bytes that have arrived.
     frame_seconds: float = 30.0
     frame_bytes_per_second: int = 64 * KIB

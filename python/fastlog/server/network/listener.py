@@ -49,7 +49,7 @@ async def bind(name: str, host: str, port: int, backlog: int, connections: HostO
     """
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Connection(connections(name)),
+        lambda: _protocol(connections(name)),
         host or None,
         port,
         backlog=min(backlog, _ACCEPTED_AT_ONCE),
@@ -57,3 +57,12 @@ async def bind(name: str, host: str, port: int, backlog: int, connections: HostO
     )
     address = server.sockets[0].getsockname()
     return BoundListener(name, str(address[0]), int(address[1]), server, backlog)
+
+
+def _protocol(host: ConnectionHost) -> asyncio.BufferedProtocol:
+    connection = Connection(host)
+    if host.tls is None:
+        return connection
+    from fastlog.server.network.tls_layer import TlsLayer  # with TLS alone
+
+    return TlsLayer(host.tls, connection)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.config.listeners import SecurityProtocol, host_and_port
+
+if TYPE_CHECKING:
+    from fastlog.server.network.sasl_gate import SaslState
 
 ANONYMOUS: Final = "User:ANONYMOUS"
 """The principal of a connection that did not authenticate, as Kafka writes it."""
@@ -19,6 +22,21 @@ class ListenerIdentity:
     protocol: SecurityProtocol = SecurityProtocol.PLAINTEXT
     is_inter_broker: bool = False
     """Whether brokers talk to each other over it: only there does a request come from a broker."""
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether clients have to do something before they may ask: a handshake, or authentication."""
+        return self.protocol is not SecurityProtocol.PLAINTEXT
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it has TLS."""
+        return self.protocol in (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL)
+
+    @property
+    def has_sasl(self) -> bool:
+        """Whether clients authenticate by SASL."""
+        return self.protocol in (SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL)
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +56,8 @@ class Session:
     """None: the listener does not ask who is there."""
     expires_at: float | None = None
     """None: who has authenticated need not do so again."""
+    sasl: SaslState | None = None
+    """How far its authentication is, on listeners that ask for it."""
     client_id: str | None = None
     software_name: str | None = None
     software_version: str | None = None

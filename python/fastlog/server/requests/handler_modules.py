@@ -27,6 +27,7 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "delete_groups": (ApiKey.DELETE_GROUPS,),
     "delete_records": (ApiKey.DELETE_RECORDS,),
     "delete_topics": (ApiKey.DELETE_TOPICS,),
+    "describe_client_quotas": (ApiKey.DESCRIBE_CLIENT_QUOTAS,),
     "describe_cluster": (ApiKey.DESCRIBE_CLUSTER,),
     "describe_configs": (ApiKey.DESCRIBE_CONFIGS,),
     "describe_groups": (ApiKey.DESCRIBE_GROUPS,),
@@ -60,6 +61,10 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "sasl": (
         ApiKey.SASL_HANDSHAKE,
         ApiKey.SASL_AUTHENTICATE,
+    ),
+    "scram_credentials": (
+        ApiKey.DESCRIBE_USER_SCRAM_CREDENTIALS,
+        ApiKey.ALTER_USER_SCRAM_CREDENTIALS,
     ),
     "stop_replica": (ApiKey.STOP_REPLICA,),
     "sync_group": (ApiKey.SYNC_GROUP,),

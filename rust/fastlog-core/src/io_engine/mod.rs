@@ -103,6 +103,14 @@ impl IoEngine {
         })
     }
 
+    /// Reads at most `most` bytes of `response` from position `from` on, as [`Response::read`] does.
+    pub fn copy(&self, token: u64, response: Arc<Response>, from: usize, most: usize) -> Result<(), Closed> {
+        self.read(token, move || match response.read(from, most) {
+            Ok(bytes) => Outcome::Copied(bytes),
+            Err(error) => Outcome::Failed(Failure::from(error)),
+        })
+    }
+
     /// Makes the appends of `log` durable together with those of everybody else who waits for it.
     pub fn commit(&self, token: u64, log: Arc<dyn Durable>) -> Result<(), Closed> {
         self.committer.commit(log, || self.completion(token))

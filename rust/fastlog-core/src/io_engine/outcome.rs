@@ -21,6 +21,8 @@ pub enum Outcome {
     Fetched(FetchOutcome),
     /// The position that sending a response has reached; `None` when the peer is gone.
     Sent(Option<usize>),
+    /// A part of a response, in memory.
+    Copied(Vec<u8>),
     /// An offset: the recovery point of a flush, the durable end offset of a commit, the first one of a leadership.
     Offset(i64),
     /// The job failed as a whole.

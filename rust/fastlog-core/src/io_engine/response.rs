@@ -104,12 +104,8 @@ impl Response {
             let sent = match self.piece(position) {
                 Piece::Memory(bytes, more) => send_memory(socket.as_raw_fd(), bytes, more),
                 Piece::File { part, position, len } => {
-                    send_file(socket.as_raw_fd(), &part.file, position, len).inspect_err(|error| {
-                        // A shortage passes, and a file that is gone is not found again.
-                        if !error.passes() && !is_not_found(error) {
-                            part.failed.store(true, Ordering::Relaxed);
-                        }
-                    })?
+                    send_file(socket.as_raw_fd(), &part.file, position, len)
+                        .inspect_err(|error| note_failure(part, error))?
                 }
                 Piece::End => break,
             };
@@ -120,6 +116,31 @@ impl Response {
             }
         }
         Ok(Some(position))
+    }
+
+    /// Reads at most `most` bytes from position `from` on into memory, for sockets that `sendfile` is no use
+    /// to: what leaves on them is encrypted first. Empty at the end only.
+    pub fn read(&self, from: usize, most: usize) -> Result<Vec<u8>> {
+        let wanted = most.min(self.len.saturating_sub(from));
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(wanted)
+            .map_err(|_| Error::OutOfMemory(wanted))?;
+        while bytes.len() < wanted {
+            let rest = wanted - bytes.len();
+            match self.piece(from + bytes.len()) {
+                Piece::Memory(found, _) => bytes.extend_from_slice(&found[..found.len().min(rest)]),
+                Piece::File { part, position, len } => {
+                    let start = bytes.len();
+                    bytes.resize(start + len.min(rest), 0);
+                    part.file
+                        .read_exact_at(&mut bytes[start..], position)
+                        .inspect_err(|error| note_failure(part, error))?;
+                }
+                Piece::End => break,
+            }
+        }
+        Ok(bytes)
     }
 
     fn piece(&self, wanted: usize) -> Piece<'_> {
@@ -145,6 +166,13 @@ impl Response {
             Some(rest) if !rest.is_empty() => Piece::Memory(rest, false),
             _ => Piece::End,
         }
+    }
+}
+
+/// The log hears of a file that cannot be read. A shortage passes, and a file that is gone is not found again.
+fn note_failure(part: &FilePart, error: &Error) {
+    if !error.passes() && !is_not_found(error) {
+        part.failed.store(true, Ordering::Relaxed);
     }
 }
 

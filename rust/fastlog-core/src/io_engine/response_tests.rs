@@ -167,3 +167,29 @@ fn a_response_without_files_is_its_bytes() {
     let directory = tempfile::tempdir().unwrap();
     assert!(response(&directory).0.into_memory().is_err());
 }
+
+#[test]
+fn any_part_can_be_read_into_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let (response, whole) = response(&directory);
+    for from in [0, 1, 999, 1000, 1050, 1100, 1101, 300_000, whole.len() - 1] {
+        for most in [1, 2, 100, 250_000, whole.len()] {
+            let end = whole.len().min(from + most);
+            assert!(
+                response.read(from, most).unwrap() == whole[from..end],
+                "{most} bytes from {from}"
+            );
+        }
+    }
+    assert!(response.read(whole.len(), 10).unwrap().is_empty());
+}
+
+#[test]
+fn a_file_that_was_cut_cannot_be_read_and_its_log_hears_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let failed = Arc::default();
+    let (response, whole) = response_of(&directory, &failed);
+    std::fs::write(directory.path().join("records"), b"short").unwrap();
+    assert!(response.read(0, whole.len()).is_err());
+    assert!(failed.load(std::sync::atomic::Ordering::Relaxed));
+}

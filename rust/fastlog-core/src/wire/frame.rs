@@ -102,6 +102,7 @@ impl From<Vec<u8>> for Frame {
 /// Splits one connection's bytes.
 #[derive(Debug)]
 pub struct FrameSplitter {
+    min_frame: usize,
     max_frame: usize,
     chunk_size: usize,
     /// `chunk_size` bytes from [`Self::writable`] to [`Self::advance`], else empty.
@@ -135,6 +136,7 @@ impl FrameSplitter {
     /// Frames of at most `max_frame` bytes, received in chunks of `chunk` bytes (at least 64).
     pub fn new(max_frame: usize, chunk: usize) -> Self {
         Self {
+            min_frame: MIN_FRAME,
             max_frame: max_frame.min(i32::MAX as usize),
             chunk_size: chunk.max(64),
             chunk: Vec::new(),
@@ -142,6 +144,12 @@ impl FrameSplitter {
             begun: Vec::new(),
             large: None,
         }
+    }
+
+    /// Sets the size of frames whose length is yet to come. Only requests have [`MIN_FRAME`] bytes at least.
+    pub fn set_limits(&mut self, min_frame: usize, max_frame: usize) {
+        self.min_frame = min_frame;
+        self.max_frame = max_frame.min(i32::MAX as usize);
     }
 
     /// Where the next bytes go; never empty. Bytes count as received only after [`Self::advance`].
@@ -233,7 +241,7 @@ impl FrameSplitter {
                 "a frame of {size} bytes, more than the {} allowed",
                 self.max_frame
             ))),
-            Ok(size) if size >= MIN_FRAME => Ok(Some(size)),
+            Ok(size) if size >= self.min_frame => Ok(Some(size)),
             _ => Err(Error::Malformed(format!("a frame of {length} bytes"))),
         }
     }

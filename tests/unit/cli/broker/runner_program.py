@@ -49,6 +49,9 @@ class ToldBroker:
             case "defect":
                 raise ZeroDivisionError
 
+    def renew(self, found: BrokerConfig) -> None:
+        print(f"RENEWED {found.num_partitions}", flush=True)
+
     def hang(self) -> None:
         print("HANGS", flush=True)
         time.sleep(1000)
@@ -60,10 +63,11 @@ class ToldBroker:
         return self.behaviour != "dirty"
 
 
-def reload() -> None:
+def reload() -> BrokerConfig | None:
     print("RELOADED", flush=True)
     if "hung-reload" in sys.argv:
         time.sleep(1000)
+    return config
 
 
 if __name__ == "__main__":

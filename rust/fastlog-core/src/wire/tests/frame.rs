@@ -210,3 +210,25 @@ proptest! {
         prop_assert!(total <= stream.len());
     }
 }
+
+#[test]
+fn other_limits_hold_for_frames_whose_length_is_yet_to_come() {
+    let mut splitter = FrameSplitter::new(100, CHUNK);
+    let mut frames = Vec::new();
+    splitter.set_limits(0, 10);
+    receive_all(
+        &mut splitter,
+        &stream_of(&[vec![], vec![1], vec![7; 10]]),
+        &mut frames,
+    )
+    .unwrap();
+    assert_eq!(
+        frames.iter().map(|frame| frame.len()).collect::<Vec<_>>(),
+        [0, 1, 10]
+    );
+    splitter.set_limits(MIN_FRAME, 1_000);
+    receive_all(&mut splitter, &stream_of(&[vec![7; 1_000]]), &mut frames).unwrap();
+    assert_eq!(frames[3].len(), 1_000);
+    let refused = receive_all(&mut splitter, &stream_of(&[vec![1]]), &mut frames);
+    assert!(matches!(refused, Err(Error::Malformed(_))));
+}

@@ -1,0 +1,124 @@
+"""What a configuration leaves open, in words: for whoever sets a broker up, before others find it.
+
+Looks at values and at the modes of files that they name; connects to nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fastlog.config.broker_config import BrokerConfig
+from fastlog.config.listeners import Endpoint, SecurityProtocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Exposure", "exposures"]
+
+_IN_CLEAR: Final = (SecurityProtocol.PLAINTEXT, SecurityProtocol.SASL_PLAINTEXT)
+_RULES: Final = ("authorizer.class.name", "super.users", "allow.everyone.if.no.acl.found")
+_OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Exposure(NamedTuple):
+    """One thing that is open. `is_open`: to anybody who reaches it; else it is weaker than it could be."""
+
+    is_open: bool
+    where: str
+    what: str
+
+
+def exposures(config: BrokerConfig) -> list[Exposure]:
+    """Everything that is found, the worst first."""
+    found = [*_of_listeners(config), *_of_rules(config), *_of_others(config), *_of_files(config)]
+    return sorted(found, key=lambda item: not item.is_open)
+
+
+def _of_listeners(config: BrokerConfig) -> Iterator[Exposure]:
+    for endpoint in config.listeners.bound:
+        where = f"listener {endpoint.name}"
+        tls, sasl = config.listeners.tls.get(endpoint.name), config.listeners.sasl.get(endpoint.name)
+        asks = sasl is not None or (tls is not None and tls.client_auth == "required")
+        if not asks and not _is_local(endpoint.host):
+            yield Exposure(True, where, f"whoever reaches {_address(endpoint)} may do everything")
+        elif not asks:
+            yield Exposure(False, where, "whoever is on this host may do everything")
+        if endpoint.protocol in _IN_CLEAR and not _is_local(endpoint.host):
+            yield Exposure(False, where, "records can be read and changed on the way: it has no TLS")
+        if sasl is not None:
+            if "PLAIN" in sasl.mechanisms and endpoint.protocol in _IN_CLEAR and not _is_local(endpoint.host):
+                yield Exposure(True, where, "PLAIN without TLS: passwords can be read on the way")
+            oauth = sasl.oauth
+            if oauth is not None and oauth.jwks_url is None:
+                yield Exposure(True, where, "OAUTHBEARER takes unsigned tokens: anybody can be anybody")
+            elif oauth is not None and (oauth.issuer is None or not oauth.audiences):
+                yield Exposure(
+                    False,
+                    where,
+                    "OAUTHBEARER takes tokens that were made for other services: set "
+                    "sasl.oauthbearer.expected.issuer and .audience",
+                )
+
+
+def _of_rules(config: BrokerConfig) -> Iterator[Exposure]:
+    for key in _RULES:
+        if config.layers.settings.text(key):
+            yield Exposure(
+                True, key, "has no effect: there are no access rules, whoever is let in may do everything"
+            )
+
+
+def _of_others(config: BrokerConfig) -> Iterator[Exposure]:
+    if config.http_port >= 0 and not _is_local(config.http_host):
+        yield Exposure(
+            False, "fastlog.http.host", "metrics and probes, with names of topics, are there for everybody"
+        )
+    if config.keeper_listen is not None and not _is_local(
+        config.keeper_listen.rpartition(":")[0].strip("[]")
+    ):
+        yield Exposure(True, "fastlog.keeper.listen", "whoever reaches it may change all metadata")
+
+
+def _of_files(config: BrokerConfig) -> Iterator[Exposure]:
+    files: list[tuple[str, str | Path | None]] = [("the configuration", config.layers.settings.file)]
+    files += [(tls.keystore.key, tls.keystore.location) for tls in config.listeners.tls.values()]
+    for where, path in dict.fromkeys(files):
+        if path is None:
+            continue
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            continue
+        if (
+            stat.S_ISREG(mode)
+            and mode & _OF_OTHERS
+            and (where != "the configuration" or _has_secrets(config))
+        ):
+            yield Exposure(False, where, f"{path} has secrets and can be read by others: chmod 600")
+
+
+def _has_secrets(config: BrokerConfig) -> bool:
+    from fastlog.config.definitions import key_or_plugins
+
+    return any(
+        key_or_plugins(name).sensitive and setting.origin.startswith(str(config.layers.settings.file))
+        for name, setting in config.layers.settings.values.items()
+    )
+
+
+def _address(endpoint: Endpoint) -> str:
+    return f"port {endpoint.port}" if endpoint.is_everywhere else str(endpoint).partition("://")[2]
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # Every interface, or a name.
+        return False

@@ -1,0 +1,1 @@
+"""Who may come in and do what: TLS, SASL, access rules. Nothing is imported where nobody asks for it."""

@@ -1,0 +1,1 @@
+"""SASL's mechanisms, each without socket and clock."""

@@ -1,0 +1,83 @@
+"""What a configuration leaves open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fastlog.config.exposure import exposures
+from tests.unit.config.helpers import config_of, write
+
+PLAIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_a="x";'
+TLS = {"ssl.keystore.type": "PEM", "ssl.keystore.location": "/none.pem"}
+TRUST = {"ssl.truststore.type": "PEM", "ssl.truststore.location": "/none.pem", "ssl.client.auth": "required"}
+SCRAM = {"sasl.enabled.mechanisms": "SCRAM-SHA-512"}
+OAUTH = {"sasl.enabled.mechanisms": "OAUTHBEARER"}
+JWKS = {"sasl.oauthbearer.jwks.endpoint.url": "https://idp.example/keys"}
+PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.audience": "a"}
+
+
+@pytest.mark.parametrize(
+    ("values", "open_", "weak"),
+    [
+        ({"listeners": "PLAINTEXT://127.0.0.1:1"}, [], ["on this host"]),
+        ({"listeners": "PLAINTEXT://:1"}, ["whoever reaches port 1"], ["no TLS"]),
+        ({"listeners": "PLAINTEXT://10.0.0.1:1"}, ["whoever reaches 10.0.0.1:1"], ["no TLS"]),
+        ({"listeners": "SSL://:1", **TLS}, ["whoever reaches port 1"], []),
+        ({"listeners": "SSL://:1", **TLS, **TRUST}, [], []),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM}, [], []),
+        ({"listeners": "SASL_PLAINTEXT://:1", **SCRAM}, [], ["no TLS"]),
+        (
+            {
+                "listeners": "SASL_PLAINTEXT://:1",
+                "sasl.enabled.mechanisms": "PLAIN",
+                "listener.name.sasl_plaintext.plain.sasl.jaas.config": PLAIN,
+            },
+            ["passwords can be read"],
+            ["no TLS"],
+        ),
+        ({"listeners": "SASL_SSL://:1", **TLS, **OAUTH, **JWKS}, [], ["other services"]),
+        ({"listeners": "SASL_SSL://:1", **TLS, **OAUTH, **JWKS, **PINNED}, [], []),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **OAUTH, "fastlog.oauthbearer.unsecured.tokens": "true"},
+            ["unsigned tokens"],
+            [],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "authorizer.class.name": "kafka.security.X"},
+            ["no access rules"],
+            [],
+        ),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::"}, [], ["metrics"]),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::]:2181"},
+            ["all metadata"],
+            [],
+        ),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::1]:2181"}, [], []),
+    ],
+)
+def test_what_is_open_and_what_is_weak(values: dict[str, str], open_: list[str], weak: list[str]) -> None:
+    found = exposures(config_of(values))
+    assert [item.is_open for item in found] == [True] * len(open_) + [False] * len(weak)
+    for item, words in zip(found, [*open_, *weak], strict=True):
+        assert words in item.what
+
+
+def test_files_that_others_can_read(tmp_path: Path) -> None:
+    store = write(tmp_path / "key.pem", "x")
+    file = write(
+        tmp_path / "server.properties",
+        f"listeners=SASL_SSL://:1\nssl.keystore.type=PEM\nssl.keystore.location={store}\n"
+        "sasl.enabled.mechanisms=SCRAM-SHA-512\nssl.key.password=hunter2\n",
+    )
+    for path in (store, file):
+        path.chmod(0o640)
+    assert [item.where for item in exposures(config_of(file=file))] == [
+        "the configuration",
+        "ssl.keystore.location",
+    ]
+    for path in (store, file):
+        path.chmod(0o600)
+    assert exposures(config_of(file=file)) == []
