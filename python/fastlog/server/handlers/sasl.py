@@ -1,7 +1,8 @@
 """SaslHandshake (17), versions 0 and 1, and SaslAuthenticate (36), versions 0 to 2.
 
-Only PLAINTEXT listeners are served yet, where nobody has to authenticate: Kafka answers ILLEGAL_SASL_STATE
-and keeps the connection (`KafkaApis.handleSaslHandshakeRequest`), and so does this broker.
+Where SASL is spoken it is answered before any handler is asked (`fastlog.server.network.sasl_gate`). What comes
+here is from listeners where nobody has to log in: Kafka answers ILLEGAL_SASL_STATE and keeps the connection
+(`KafkaApis.handleSaslHandshakeRequest`), and so does this broker.
 """
 
 from __future__ import annotations
