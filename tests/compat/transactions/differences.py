@@ -36,9 +36,7 @@ class Difference(NamedTuple):
 
 _NO_EPOCH_LEFT: Final = "an epoch that is too old at the last one is no defect of the broker"
 _LATE_COMMIT: Final = "KAFKA-20785: Streams does not survive INVALID_TXN_STATE"
-_AGAIN_FIRST: Final = (
-    "a batch that comes once more before a transaction's first one says nothing of that one's sequence"
-)
+_AGAIN_FIRST: Final = "a batch that comes once more says nothing of where the next transaction begins"
 _PENDING_FIRST: Final = "KAFKA-18660: as Kafka 4 has it, so that who goes on fast is not fenced"
 
 KNOWN: Final[tuple[Known, ...]] = (
