@@ -5,12 +5,15 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 
 import fastlog
 from fastlog import errors
+from fastlog.client.client_config import ClientConfig, ClientOptions
+from fastlog.client.consumer.config import ConsumerConfig, ConsumerOptions
 from fastlog.client.option_checks import build
 from fastlog.client.producer.config import ProducerConfig, ProducerOptions
 from fastlog.errors import ConfigError, ErrorCode
@@ -101,6 +104,12 @@ def test_options_are_the_same_as_keywords_and_under_their_dotted_names() -> None
         ({"acks": "some"}, None, "acks: 'some' is not one of -1, 0, 1, all"),
         ({"enable_idempotence": "perhaps"}, None, "enable.idempotence: 'perhaps' is not true or false"),
         ({"batch_size": True}, None, "batch.size: True is not a whole number"),
+        ({"sasl_mechanism": "PLAIN"}, None, "sasl.mechanism: has no effect with security.protocol=PLAINTEXT"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "u"},
+            None,
+            "sasl.password: is missing; PLAIN needs it",
+        ),
     ],
 )
 def test_wrong_options_are_told_with_the_way_out(
@@ -111,7 +120,14 @@ def test_wrong_options_are_told_with_the_way_out(
     assert str(caught.value) == text
 
 
-def test_editors_know_all_options() -> None:
-    options = set(get_type_hints(ProducerOptions))
-    fields = set(ProducerConfig.__dataclass_fields__) - {"bootstrap_servers"}
-    assert options == fields
+KINDS = ((ProducerConfig, ProducerOptions), (ConsumerConfig, ConsumerOptions))
+
+
+@pytest.mark.parametrize(("config", "options"), KINDS, ids=["producer", "consumer"])
+def test_editors_and_readers_know_all_options(
+    config: type[ClientConfig], options: type[ClientOptions]
+) -> None:
+    fields = set(config.__dataclass_fields__)
+    assert set(get_type_hints(options)) == fields - {"bootstrap_servers"}
+    told = Path(__file__).parents[3].joinpath("docs", "library.md").read_text()
+    assert [name for name in sorted(fields) if f"`{name}`" not in told] == []
