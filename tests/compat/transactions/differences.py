@@ -36,6 +36,7 @@ class Difference(NamedTuple):
 
 _NO_EPOCH_LEFT: Final = "an epoch that is too old at the last one is no defect of the broker"
 _LATE_COMMIT: Final = "KAFKA-20785: Streams does not survive INVALID_TXN_STATE"
+_AGAIN_FIRST: Final = "a batch that comes once more says nothing of where the next transaction begins"
 _PENDING_FIRST: Final = "KAFKA-18660: as Kafka 4 has it, so that who goes on fast is not fenced"
 
 KNOWN: Final[tuple[Known, ...]] = (
@@ -82,6 +83,8 @@ KNOWN: Final[tuple[Known, ...]] = (
     Known("raise-after-abort", "end True", "INVALID_TXN_STATE", "PRODUCER_FENCED", _LATE_COMMIT),
     Known("raise-timed-out", "end True", "INVALID_TXN_STATE", "PRODUCER_FENCED", _LATE_COMMIT),
     Known("raise-last-nothing", "end True", "INVALID_TXN_STATE", "PRODUCER_FENCED", _LATE_COMMIT),
+    Known("put-again", "produce", "OUT_OF_ORDER_SEQUENCE_NUMBER", "NONE", _AGAIN_FIRST),
+    Known("put-again", "log", "('NONE', 4, 4", "('NONE', 4, 5", _AGAIN_FIRST),
     Known(
         "raise-last",
         "produce",

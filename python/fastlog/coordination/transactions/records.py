@@ -35,7 +35,10 @@ from fastlog.coordination.groups.record_fields import (
     string,
 )
 from fastlog.coordination.transactions.state import (
+    COMPLETED,
+    NO_EPOCH,
     NO_PRODUCER_ID,
+    PREPARED,
     TopicPartition,
     TransactionEntry,
     TransactionState,
@@ -49,6 +52,7 @@ _HIGHEST_VERSION: Final = 1
 _PREVIOUS_ID: Final = 0
 _NEXT_ID: Final = 1
 _CLIENT_VERSION: Final = 2
+_RAISED: Final = PREPARED | COMPLETED
 _NULL: Final = int32(-1)
 _FLEXIBLE_NULL: Final = b"\0"
 
@@ -125,17 +129,21 @@ def decode_value(value: bytes) -> TransactionEntry:
         partitions = _partitions(reader)
         last_update_ms, start_ms = reader.int64(), reader.int64()
         tags = reader.tagged()
+        state = TransactionState(number)
+        client_version = tags[_CLIENT_VERSION].int16() if _CLIENT_VERSION in tags else 0
         return TransactionEntry(
             producer_id=producer_id,
             epoch=epoch,
+            # No field has it, but an end of the second protocol raises it by one: its owner is known again.
+            last_epoch=epoch - 1 if client_version >= 2 and state in _RAISED and epoch > 0 else NO_EPOCH,
             timeout_ms=timeout_ms,
-            state=TransactionState(number),
+            state=state,
             partitions=partitions,
             last_update_ms=last_update_ms,
             start_ms=start_ms,
             previous_producer_id=tags[_PREVIOUS_ID].int64() if _PREVIOUS_ID in tags else NO_PRODUCER_ID,
             next_producer_id=tags[_NEXT_ID].int64() if _NEXT_ID in tags else NO_PRODUCER_ID,
-            client_version=tags[_CLIENT_VERSION].int16() if _CLIENT_VERSION in tags else 0,
+            client_version=client_version,
         )
     except BadGroupRecord as error:
         raise BadTransactionRecord(f"the value of a transaction: {error}") from None

@@ -97,7 +97,7 @@ class TransactionEntry:
     last_update_ms: int = NO_TIME
     start_ms: int = NO_TIME
     last_epoch: int = NO_EPOCH
-    """The epoch before the last raise that its owner asked for; not in the log."""
+    """The epoch before the last raise that its owner asked for; in the log as far as the state tells it."""
     previous_producer_id: int = NO_PRODUCER_ID
     """The producer id before the last change of it."""
     next_producer_id: int = NO_PRODUCER_ID
