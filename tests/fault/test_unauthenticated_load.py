@@ -22,7 +22,7 @@ from tests.harness.certificates import Authority
 from tests.harness.net import free_port, wait_for_port
 from tests.harness.tls import TlsClient, client_context
 
-CROWD = int(os.environ.get("FASTLOG_CROWD", "1000"))
+CROWD = int(os.environ.get("FASTLOG_CROWD", "3000"))
 SLOWEST_SECONDS = 1.0
 """For the median of answers meanwhile: what they take on a machine that has other work is a tenth of it."""
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"

@@ -21,6 +21,7 @@ class TlsClient:
 
     def __init__(self, port: int, context: ssl.SSLContext, timeout: float = 10) -> None:
         raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.socket = context.wrap_socket(raw, server_hostname="localhost")
         except BaseException:

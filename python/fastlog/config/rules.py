@@ -22,7 +22,7 @@ from fastlog.config.definitions import (
     unknown_key,
 )
 from fastlog.config.definitions.of_topics import TOPIC_KEYS
-from fastlog.config.definitions.security import USED, is_fixed
+from fastlog.config.definitions.security import USED, fixed_listener
 from fastlog.config.group_config import GroupConfig
 from fastlog.config.keys import ConfigKey, Unused, UpdateMode
 from fastlog.config.reconfiguration import check_reconfiguration
@@ -78,6 +78,10 @@ class ConfigurationRules:
             for name, text in configs.items():
                 if stored.get(name) != text:
                     _check_dynamic(name, cluster_wide=node_id is None).parse(text)
+                    if fixed_listener(name, synonyms_of(name)[-1]) in current.listeners.sasl:
+                        raise ConfigError(
+                            name, "cannot be changed through the API: set it in the properties file"
+                        )
             # Whether the configuration as a whole still makes sense.
             if node_id is None:
                 after = current.with_overrides(cluster=configs)
@@ -128,8 +132,6 @@ def _check_dynamic(name: str, *, cluster_wide: bool) -> ConfigKey:
         raise unknown_key(name)
     if name in BROKER_KEYS and not key.dynamic:
         raise ConfigError(name, "cannot be changed while the broker runs: set it in the properties file")
-    if is_fixed(name, synonyms_of(name)[-1]):
-        raise ConfigError(name, "cannot be changed while the listener is open: set it in the properties file")
     if key.update is UpdateMode.PER_BROKER:
         if cluster_wide:
             raise ConfigError(name, "cannot be changed for all brokers at once: name a broker id")

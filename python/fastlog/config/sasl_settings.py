@@ -55,7 +55,11 @@ class SaslSettings:
 
 
 def sasl_settings(layers: Layers, listener: str) -> SaslSettings:
-    """The settings of a listener that has SASL. Raises ConfigError."""
+    """The settings of a listener that has SASL. Raises ConfigError.
+
+    Of what was changed through the API nothing counts: who may come in stands in the broker's own file.
+    """
+    layers = Layers(layers.settings)
     read = ListenerReader(layers, listener)
     mechanisms = _mechanisms(read)
     users: Mapping[str, str] = {}

@@ -23,7 +23,7 @@ from fastlog.config.definitions.vocabulary import (
 )
 from fastlog.config.keys import ConfigKey, Unused
 
-__all__ = ["KEYS", "USED", "is_fixed", "is_renewable"]
+__all__ = ["KEYS", "USED", "fixed_listener", "is_renewable"]
 
 USED: Final = frozenset(
     {
@@ -91,10 +91,12 @@ def is_renewable(name: str) -> bool:
     )
 
 
-def is_fixed(name: str, base: str) -> bool:
-    """Whether a key of one listener cannot be changed through the API (as in Kafka, while the listener is
-    there): it says who may come in, and must not be for those to change who are in already."""
-    return name.startswith(_OF_LISTENER) and base.startswith(_FIXED)
+def fixed_listener(name: str, base: str) -> str | None:
+    """The listener of a key that cannot be changed through the API (as in Kafka, while the listener is
+    there): it says who may come in, and that is not for those to say who are in already."""
+    if not name.startswith(_OF_LISTENER) or not base.startswith(_FIXED):
+        return None
+    return name.removeprefix(_OF_LISTENER).partition(".")[0].upper()
 
 
 _ALL: Final = (

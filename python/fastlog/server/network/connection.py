@@ -188,8 +188,8 @@ class Connection(asyncio.BufferedProtocol):
         for frame in self._pending:
             host.memory.done(len(frame))
         self._pending.clear()
-        # It calls this connection: no cycle is to keep the memory of both until somebody searches for it.
-        files, self._files = self._files, None
+        # They call this connection: no cycle is to keep the memory of both until somebody searches for it.
+        files, self._files, self._transport = self._files, None, None
         if files is not None:
             files.close()
         self._gathered.clear()
