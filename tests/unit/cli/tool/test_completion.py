@@ -62,7 +62,7 @@ def test_commands_and_options() -> None:
         ("fastlog consume t --isolation read_c", 4, ["read_committed"]),
         ("fastlog group list --type ", 4, ["classic", "consumer"]),
         ("fastlog group list --state St", 4, ["Stable"]),
-        ("fastlog log dump x --decode ", 5, ["offsets"]),
+        ("fastlog log dump x --decode ", 5, ["offsets", "transactions"]),
     ],
 )
 def test_where_one_of_a_few_words_is_wanted(line: str, word: int, offered: list[str]) -> None:
