@@ -1,8 +1,8 @@
 """SaslHandshake (17), versions 0 and 1, and SaslAuthenticate (36), versions 0 to 2.
 
-Where SASL is spoken it is answered before any handler is asked (`fastlog.server.network.sasl_gate`). What comes
-here is from listeners where nobody has to log in: Kafka answers ILLEGAL_SASL_STATE and keeps the connection
-(`KafkaApis.handleSaslHandshakeRequest`), and so does this broker.
+On listeners with SASL it is spoken before any handler is asked (`fastlog.server.network.sasl_gate`). What
+comes here is from where nobody has to log in, or from who has: Kafka answers ILLEGAL_SASL_STATE and keeps the
+connection (`KafkaApis.handleSaslHandshakeRequest`), and so does this broker.
 """
 
 from __future__ import annotations
