@@ -10,6 +10,7 @@ import logging
 import math
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -50,7 +51,7 @@ class Owner(Protocol):
         ...
 
 
-class Membership:
+class Membership(ABC):
     """What both protocols have in common."""
 
     newer = False
@@ -77,18 +78,21 @@ class Membership:
         self._polled = time.monotonic()
 
     @property
+    @abstractmethod
     def metadata(self) -> GroupMetadata:
         """Who commits."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     async def attend(self) -> None:
         """Does what the group asks for, until the member is settled. Raises ClientError."""
-        raise NotImplementedError
+        ...
 
     @property
+    @abstractmethod
     def is_settled(self) -> bool:
         """Whether there is nothing to do for `attend`."""
-        raise NotImplementedError
+        ...
 
     async def close(self, *, leave: bool) -> None:
         """Ends heartbeats, and leaves."""
@@ -103,11 +107,11 @@ class Membership:
 
     # -- inside --------------------
 
-    async def _leave(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _leave(self) -> None: ...
 
-    async def _beat(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _beat(self) -> None: ...
 
     @property
     def _interval(self) -> float:
