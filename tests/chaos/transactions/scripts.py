@@ -65,6 +65,10 @@ class _Interrupted:
     def __init__(self, parts: TransactionParts, course: Course) -> None:
         self._verifier, self._course = parts.verifier, course
 
+    def is_here(self, _: str) -> bool:
+        """As if another broker were the coordinator: its answer takes time."""
+        return False
+
     async def verify(
         self, name: str, identity: Identity, partitions: frozenset[tuple[str, int]], *, adds: bool = False
     ) -> Codes:
