@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,11 +52,11 @@ class HeldWriter:
         self._writer = writer
         self.is_held = False
 
-    async def write(self, marker: Marker) -> Outcomes:
+    async def write(self, markers: Sequence[Marker]) -> list[Outcomes]:
         """See `MarkerWriter`."""
         while self.is_held:  # noqa: ASYNC110 - told by another thread
             await asyncio.sleep(0.01)
-        return await self._writer.write(marker)
+        return await self._writer.write(markers)
 
 
 class HeldBroker(RunningBroker):
