@@ -25,7 +25,7 @@ _OWN: Final = frozenset(
     }
 )
 _UNORDERED: Final = ("configs", "groups", "api_keys", "transaction_states")
-_ALL_UNORDERED: Final = (ApiKey.METADATA, ApiKey.DESCRIBE_LOG_DIRS)
+_ALL_UNORDERED: Final = (ApiKey.METADATA, ApiKey.DESCRIBE_LOG_DIRS, ApiKey.ALTER_USER_SCRAM_CREDENTIALS)
 _OURS: Final = "fastlog."
 _UNIQUE: Final = re.compile(r"(?<![\w.])[^-]{0,80}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _FIXED_IDS: Final = (bytes(16), b"\7" * 16, b"\xff" * 16)
@@ -87,6 +87,7 @@ KNOWN: Final = (
     Known((_K.LIST_OFFSETS,), "='twice'", "INVALID_REQUEST"),
     # Of several faults another one is told.
     Known((_K.CREATE_TOPICS,), "assignments='twice'", "INVALID_CONFIG"),
+    Known((_K.ALTER_USER_SCRAM_CREDENTIALS,), r"^deletions\.mechanism=", "RESOURCE_NOT_FOUND"),
     # To a client the same.
     Known((_K.FETCH,), "", r"aborted_transactions: Kafka (\[\]|None)"),
     Known((_K.FETCH, _K.PRODUCE), r"=.\\ue000", "name|topic"),

@@ -12,15 +12,9 @@ from typing import Final, Self
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from fastlog.errors import ErrorCode
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from fastlog.wire.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
-from fastlog.wire.messages.update_features import (
-    FeatureUpdateKey,
-    UpdateFeaturesRequest,
-    UpdateFeaturesResponse,
-)
 from tests.compat import careless_broker
 from tests.harness.app_process import AppProcess
 from tests.harness.broker_process import BrokerProcess
@@ -38,7 +32,6 @@ _SETTINGS: Final = {
     "transaction.state.log.num.partitions": "2",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
 }
-_UPGRADE, _UNSAFE_DOWNGRADE = 1, 3
 _FEEDS, _FEED_SECONDS = 15, 5.0
 """So often work is made, and so long is waited for a transaction each time."""
 
@@ -61,7 +54,8 @@ class ExactlyOnceBroker(BrokerProcess):
         settings: Mapping[str, str] | None = None,
     ) -> None:
         command = careless_broker.command(careless) if careless else None
-        super().__init__(directory, settings={**_SETTINGS, **(settings or {})}, command=command)
+        of_level = {"fastlog.default.transaction.version": str(level)}
+        super().__init__(directory, settings={**_SETTINGS, **of_level, **(settings or {})}, command=command)
         self.proxy = WatchingProxy(self.port)
         self.address = f"127.0.0.1:{self.proxy.port}"
         """What clients connect to."""
@@ -77,7 +71,7 @@ class ExactlyOnceBroker(BrokerProcess):
     def __enter__(self) -> Self:
         try:
             super().__enter__()
-            finalize(self.port, self._level)
+            wait_for_level(self.port, self._level)
         except BaseException as error:
             self.kill()
             self.proxy.__exit__(type(error), error, None)
@@ -171,33 +165,16 @@ class ExactlyOnceBroker(BrokerProcess):
         return [f"{row.transactional_id} {row.transaction_state}" for row in answer.transaction_states]
 
 
-def finalize(port: int, level: int) -> None:
-    """Has the feature at this level, wherever it was; 0 is none."""
+def wait_for_level(port: int, level: int) -> None:
+    """Until the broker, which has just started, tells clients the feature's level; 0 is none."""
     with Link(port) as link:
 
-        def current() -> int | None:
+        def current() -> int:
             request = ApiVersionsRequest(client_software_name="test", client_software_version="1")
             answer = link.call(request, 4)
             assert isinstance(answer, ApiVersionsResponse)
-            if answer.finalized_features_epoch < 0:
-                return None
             return {row.name: row.max_version_level for row in answer.finalized_features}.get(FEATURE, 0)
 
-        wait_until(lambda: current() is not None, "the broker knows of features", seconds=30)
-        if current() == level:
-            return
-        how = _UPGRADE if level > (current() or 0) else _UNSAFE_DOWNGRADE
-        update = FeatureUpdateKey(FEATURE, level, upgrade_type=how)
-
-        def updated() -> bool:
-            answer = link.call(UpdateFeaturesRequest(feature_updates=[update]), 1)
-            assert isinstance(answer, UpdateFeaturesResponse)
-            # A broker that has just started becomes the controller a little later.
-            assert answer.error_code in (ErrorCode.NONE, ErrorCode.NOT_CONTROLLER), answer
-            assert all(row.error_code == 0 for row in answer.results), answer
-            return answer.error_code == 0
-
-        wait_until(updated, "there is no controller", seconds=30)
         wait_until(lambda: current() == level, lambda: f"{FEATURE} is at {current()}", seconds=30)
 
 

@@ -36,6 +36,16 @@ _KINDS: Final = (USER, CLIENT, IP)
 @handles(ApiKey.DESCRIBE_CLIENT_QUOTAS)
 async def handle(ctx: RequestContext, request: DescribeClientQuotasRequest) -> DescribeClientQuotasResponse:
     """Reads them from the tree."""
+    try:
+        return DescribeClientQuotasResponse(entries=await _found(ctx, request))
+    except KafkaError as error:
+        # Null, not an empty list: so Kafka tells an error.
+        return DescribeClientQuotasResponse(
+            error_code=int(error.code), error_message=error.message, entries=None
+        )
+
+
+async def _found(ctx: RequestContext, request: DescribeClientQuotasRequest) -> list[EntryData]:
     wanted: dict[str, ComponentData] = {}
     async for part in ctx.pace.each(request.components):
         _check(part, wanted)
@@ -57,7 +67,7 @@ async def handle(ctx: RequestContext, request: DescribeClientQuotasRequest) -> D
             parts = [EntityData(entity_type=kind, entity_name=name) for kind, name in entity]
             limits = [ValueData(key=key, value=value) for key, value in sorted(values.items())]
             entries.append(EntryData(entity=parts, values=limits))
-    return DescribeClientQuotasResponse(entries=entries)
+    return entries
 
 
 def _check(part: ComponentData, known: dict[str, ComponentData]) -> None:
