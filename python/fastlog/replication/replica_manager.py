@@ -36,9 +36,14 @@ class ReplicaManager:
         on_append: Callable[[PartitionKey], object] = lambda _: None,
     ) -> None:
         self.node_id: Final = node_id
-        self._on_advance = on_advance
-        self.advances = 0
-        """How often `on_advance` was told: who writes down what has moved sees whether anything has."""
+        self._advances = advances = [0]
+
+        # Not a method: partitions are not to keep this object, which has them.
+        def advanced(key: PartitionKey) -> None:
+            advances[0] += 1
+            on_advance(key)
+
+        self._on_advance = advanced
         self._on_append = on_append
         self._surroundings = surroundings or Surroundings()
         self._replicas: dict[PartitionKey, Partition] = {}
@@ -52,9 +57,10 @@ class ReplicaManager:
     def __iter__(self) -> Iterator[Partition]:
         return iter(list(self._replicas.values()))
 
-    def _advanced(self, key: PartitionKey) -> None:
-        self.advances += 1
-        self._on_advance(key)
+    @property
+    def advances(self) -> int:
+        """How often `on_advance` was told: who writes down what has moved sees whether anything has."""
+        return self._advances[0]
 
     def now_ms(self) -> int:
         """The clock of the partitions, in milliseconds."""
@@ -129,7 +135,7 @@ class ReplicaManager:
             log,
             node_id=self.node_id,
             settings=settings,
-            on_advance=self._advanced,
+            on_advance=self._on_advance,
             on_append=self._on_append,
             surroundings=self._surroundings,
         )
