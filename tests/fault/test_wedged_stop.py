@@ -27,6 +27,7 @@ from fastlog.storage.housekeeping import Housekeeping
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_dir import LogDirectory
 from tests.harness.broker_process import BrokerProcess
+from tests.harness.waiting import wait_until
 from tests.integration.requests import make_topic
 from tests.integration.running import RunningBroker
 
@@ -191,6 +192,8 @@ main()
 def test_a_signal_ends_the_process_although_a_disk_hangs(tmp_path: Path) -> None:
     broker = BrokerProcess(tmp_path, command=[sys.executable, "-c", PROGRAM])
     with broker:
+        # It listens a little earlier; a stop before that gives up a start, and is another matter.
+        wait_until(lambda: "ready: node" in broker.log_text, "it does not start", seconds=30)
         assert broker.stop(timeout=30) == ExitCode.UNCLEAN
     assert GIVEN_UP + "flushing and closing logs" in broker.log_text
     assert "not everything was flushed, the next start will check the logs" in broker.log_text
