@@ -23,6 +23,8 @@ public class Transactions {
                 for (int partition = 0; partition < 2; partition++) {
                     producer.send(new ProducerRecord<>(topic, partition, null, String.valueOf(number)));
                 }
+                // An abort would drop what is not sent yet.
+                producer.flush();
                 producer.sendOffsetsToTransaction(
                     Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(number + 1)),
                     new ConsumerGroupMetadata(args[2]));
