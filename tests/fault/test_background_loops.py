@@ -23,6 +23,7 @@ from tests.integration.running import RawClient, RunningBroker
 DOCS = Path(__file__).parents[2] / "docs" / "observability.md"
 # Whoever adds a loop adds it here and to the table in docs/observability.md.
 LOOPS = {
+    "access-rules",
     "checkpoints",
     "cleaner-0",
     "connection-sweeper",
@@ -69,6 +70,8 @@ def broker(tmp_path: Path) -> Iterator[RunningBroker]:
             "fastlog.http.port": "0",
             "offsets.topic.num.partitions": "1",
             "transaction.state.log.num.partitions": "1",
+            "authorizer.class.name": "kafka.security.authorizer.AclAuthorizer",
+            "super.users": "User:ANONYMOUS",
         },
     )
     running.start()
