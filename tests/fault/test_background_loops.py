@@ -150,7 +150,7 @@ def test_every_loop_comes_back(broker: RunningBroker) -> None:
         by_passes = {loop.name for loop in living if loop.passes > passes[loop.name]}
         bodies = {"cleaner-0", "group-loading", "in-sync-sets", "loop-lag", "scrub"}
         bodies |= {"config-notifications", "controller", "controller-to-broker-1", "controller-watch"}
-        bodies |= {"features", "registration", "systemd", "zookeeper-session"}
+        bodies |= {"access-rules", "features", "registration", "systemd", "zookeeper-session"}
         bodies |= {"transaction-loading", "transaction-markers"}
         assert by_passes == set(expected) - bodies
         assert scrape(http).get("fastlog_background_failing", loop="flush") == 0

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from fastlog.coordination.zookeeper.requests import Create, SetData
+from fastlog.coordination.access.rules import Rule
+from fastlog.coordination.znodes import acl_nodes
+from fastlog.coordination.zookeeper.client_session import SessionState
+from fastlog.coordination.zookeeper.requests import Create, Delete, SetData
 from fastlog.errors import ErrorCode
 from fastlog.server.access.asking import LOGGER
 from fastlog.wire import ApiKey
@@ -321,6 +324,28 @@ def test_rules_that_others_write_are_in_force(ruled: RuledBroker) -> None:
     with ruled.connect() as client:
         (result,) = client.ask(CreateAclsRequest([creation("a", Operation.READ, "t")]), 3).results
         assert result.error_code == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+def test_all_rules_are_read_again_after_a_session(ruled: RuledBroker) -> None:
+    """Notifications may be gone by then: what others have changed is found without them."""
+    make(ruled, "t")
+    ruled.allow("alice", Operation.READ, "t")
+    member = ruled.broker.services.member
+    store = ruled.run(member.access_rules())
+    data = acl_nodes.encode_rules(
+        [Rule("User:alice", "*", Operation.WRITE, Permission.ALLOW)],
+    )
+    with ruled.login("alice") as alice:
+        ruled.run(member._tree.write([Create("/kafka-acl-extended/prefixed/Topic/t", data)]))
+        ruled.run(member._tree.write([Delete("/kafka-acl/Topic/t")]))
+        time.sleep(0.2)
+        assert (write(alice), read(alice)) == (DENIED, 0)
+
+        async def expire() -> None:
+            store.on_state(SessionState.EXPIRED)
+
+        ruled.run(expire())
+        wait_until(lambda: (write(alice), read(alice)) == (0, DENIED), "old rules are in force", seconds=20)
 
 
 def test_the_log(ruled: RuledBroker, caplog: pytest.LogCaptureFixture) -> None:
