@@ -461,3 +461,17 @@ def test_what_nobody_looks_at_is_told(admin: Admin, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING, "fastlog.client"):
         admin.delete_topics(["nowhere"])
     assert "delete_topics of nowhere failed, and nobody looked" in caplog.text
+
+
+async def test_the_second_protocol_of_transactions_is_spoken_where_it_is_finalized(
+    servers: str, kind: str
+) -> None:
+    """There each transaction has an epoch of its own (KIP-890)."""
+    epochs = []
+    async with AsyncAdmin(servers) as admin, AsyncProducer(servers, transactional_id="epochs") as producer:
+        for number in range(3):
+            async with producer.transaction():
+                await producer.send("epochs", b"%d" % number)
+            epochs.append((await admin.describe_transactions(["epochs"]))["epochs"].producer_epoch)
+    assert len(set(epochs)) == (1 if kind == KAFKA_3 else 3)
+    assert epochs == sorted(epochs)

@@ -347,6 +347,13 @@ WITHOUT = {
 }
 
 
+OF_THE_COMMAND_LINE = {
+    *("cluster.ask_abilities", "cluster.broker_abilities"),
+    *("hanging_transactions.coordinated_id", "hanging_transactions.find_hanging"),
+}
+"""Functions that are no calls of the public clients."""
+
+
 def test_every_call_that_brokers_answer_can_be_made() -> None:
     """Compares the handlers of brokers with the requests that the modules of the calls build."""
     modules = [module for module in vars(asynchronous).values() if inspect.ismodule(module)]
@@ -364,6 +371,14 @@ def test_every_call_that_brokers_answer_can_be_made() -> None:
         api.name for name, apis in HANDLERS.items() if name not in WITHOUT for api in apis if api not in built
     }
     assert missing == set()
+    made = {getattr(call, "__wrapped__", None) for call in vars(AsyncAdmin).values()}
+    functions = {
+        f"{module.__name__.rpartition('.')[2]}.{name}": getattr(module, name)
+        for module in modules
+        for name in getattr(module, "__all__", ())
+        if inspect.iscoroutinefunction(getattr(module, name)) and module.__name__.startswith("fastlog.")
+    }
+    assert {name for name, work in functions.items() if work not in made} == OF_THE_COMMAND_LINE
 
 
 def test_both_clients_have_the_same_calls() -> None:
