@@ -136,11 +136,7 @@ impl PartitionLog {
             compacted.write(&*fs, dir)?;
             stored_below = end;
         }
-        let unjudged_below = if holes.by_evidence {
-            loaded.active.segment().base_offset()
-        } else {
-            0
-        };
+        let unjudged_below = unjudged_below(holes, &loaded);
         let start = options.log_start_offset.max(loaded.segments[0].base_offset());
         let epochs = load_epochs(stored_epochs, &loaded, start, &mut report)?;
 
@@ -191,6 +187,15 @@ impl PartitionLog {
         };
         log.note_txn_indexes(false)?;
         Ok((log, report))
+    }
+}
+
+/// Where what is found in the log has to tell whether it was compacted.
+fn unjudged_below(holes: Holes, loaded: &Loaded) -> i64 {
+    if holes.by_evidence {
+        loaded.active.segment().base_offset()
+    } else {
+        0
     }
 }
 
