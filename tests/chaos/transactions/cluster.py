@@ -24,7 +24,7 @@ from tests.cluster.operator import create_topic, rotations
 from tests.harness.net import free_port
 
 EFFECTS: Final = (
-    *("kill", "freeze", "stop", "deaths", "fenced"),
+    *("kill", "freeze", "stop", "deaths", "end: PRODUCER_FENCED"),
     *("frame late EndTxn", "frame late Produce", "frame late WriteTxnMarkers", "frame slow"),
 )
 """What has to have happened in a long run, for it to say anything."""

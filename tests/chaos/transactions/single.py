@@ -36,7 +36,7 @@ _START_SECONDS: Final = 240.0
 """On a machine that has much else to do."""
 _FAULTS: Final = ("kill", "freeze", "stop", "kill")
 EFFECTS: Final = (
-    *("broker kill", "broker freeze", "broker stop", "deaths", "fenced"),
+    *("broker kill", "broker freeze", "broker stop", "deaths", "end: PRODUCER_FENCED"),
     *("frame late EndTxn", "frame late Produce", "frame lost answer EndTxn", "frame slow"),
 )
 """What has to have happened in a long run, for it to say anything."""
