@@ -33,6 +33,7 @@ from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.groups import HeartbeatRequest
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest
 from fastlog.wire.messages.metadata import MetadataRequest
+from fastlog.wire.messages.topics import DeleteTopicsRequest, DeleteTopicState
 from tests.harness.batches import batch
 from tests.harness.plain_link import PlainLink
 from tests.harness.waiting import wait_until
@@ -162,6 +163,29 @@ def test_names_are_not_revealed(ruled: RuledBroker) -> None:
             nothing: Any = bob.call(MetadataRequest(None), 12)
             assert nothing.topics == []
         assert alice.call(MetadataRequest(None), 12) == everything
+
+
+def test_topics_are_deleted_by_id_for_who_may_see_them(ruled: RuledBroker) -> None:
+    make(ruled, "t")
+    topic_id = ruled.broker.services.cluster.topics["t"].topic_id
+    request = DeleteTopicsRequest(
+        topics=[DeleteTopicState(topic_id=topic_id), DeleteTopicState(topic_id=b"\7" * 16)], timeout_ms=9000
+    )
+
+    def told(user: str) -> set[tuple[str | None, int]]:
+        with ruled.login(user) as link:
+            answer: Any = link.call(request, 6)
+            return {(result.name, result.error_code) for result in answer.responses}
+
+    unknown = (None, ErrorCode.UNKNOWN_TOPIC_ID)
+    assert told("alice") == {(None, DENIED), unknown}
+    ruled.allow("alice", Operation.DELETE, "t")
+    ruled.allow("alice", Operation.DESCRIBE, "t", permission=Permission.DENY)
+    assert told("alice") == {(None, DENIED), unknown}
+    ruled.allow("bob", Operation.DESCRIBE, "t")
+    assert told("bob") == {("t", DENIED), unknown}
+    ruled.allow("bob", Operation.DELETE, "t")
+    assert told("bob") == {("t", 0), unknown}
 
 
 def test_topics_are_made_for_who_may_make_them(ruled: RuledBroker) -> None:

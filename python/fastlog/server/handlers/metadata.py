@@ -225,7 +225,9 @@ def _answer(
     of_ids = yield from pace.weigh(_by_id(snapshot, ids, asker), _STEP_BYTES)
     of_names = yield from pace.weigh(_by_name(snapshot, names, failures, asker), _STEP_BYTES)
     of_hidden = yield from pace.weigh(_of_hidden(hidden), _STEP_BYTES)
-    wants_cluster = request.include_cluster_authorized_operations and version <= _ALL_OPERATIONS_UNTIL
+    of_cluster = UNKNOWN_OPERATIONS
+    if request.include_cluster_authorized_operations and version <= _ALL_OPERATIONS_UNTIL:
+        of_cluster = cluster_operations(ctx, request.API)
     response = MetadataResponse(
         brokers=[
             MetadataResponseBroker(
@@ -240,7 +242,7 @@ def _answer(
         cluster_id=snapshot.cluster_id,
         controller_id=snapshot.controller_id,
         topics=of_ids + of_names + of_hidden,
-        cluster_authorized_operations=cluster_operations(ctx) if wants_cluster else UNKNOWN_OPERATIONS,
+        cluster_authorized_operations=of_cluster,
     )
     return (yield from _encoded(ctx, response, version))
 
