@@ -15,14 +15,17 @@ from fastlog.cli.tool.values import one_of
 from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fastlog.client import ClientError
-    from fastlog.client.admin.access_rules import AclFilter, AclRule
+    from fastlog.client.admin.acl_values import AclBinding, AclFilter
 
 __all__ = ["app"]
 
 app: Final = new_app("Access rules: who may do what, where the brokers have an authorizer.")
 
 _CLUSTER: Final = "kafka-cluster"
+_NAME_ONE: Final = "name a --topic, a --group, a --transactional-id or the --cluster"
 _COLUMNS: Final = (
     Column("resource", "resource"),
     Column("name", "name"),
@@ -89,17 +92,17 @@ async def list_rules(
     ] = None,
 ) -> None:
     """Lists rules: all, or those of resources."""
-    from fastlog.client.admin.access_rules import AclFilter, describe_acls
+    from fastlog.client.admin.acls import describe_acls
 
     resources = _resources(topic, group, transactional_id, cluster) or [(Resource.ANY, None)]
     kind = _pattern(pattern, PatternType.ANY)
     principal = None if user is None else _principal(user)
-    found: dict[AclRule, None] = {}
+    found: dict[AclBinding, None] = {}
     async with session.connect() as connected:
         for resource, name in resources:
-            wanted = AclFilter(resource, name, kind, principal)
+            wanted = _filter(resource, name, kind, principal)
             found.update(dict.fromkeys(await describe_acls(connected, wanted)))
-    _show(session, [_row(rule) for rule in sorted(found)])
+    _show(session, [_row(rule) for rule in _sorted(found)])
 
 
 @verb(app, "add")
@@ -116,21 +119,22 @@ async def add(
     pattern: PatternOption = None,
 ) -> None:
     """Adds rules: one for each resource, user, operation and host."""
-    from fastlog.client.admin.access_rules import AclRule, create_acls
+    from fastlog.client.admin.acls import create_acls
 
     kind = _pattern(pattern, PatternType.LITERAL)
     if kind not in (PatternType.LITERAL, PatternType.PREFIXED):
         raise UsageProblem("--pattern: a rule is literal or prefixed")
     resources = _resources(topic, group, transactional_id, cluster)
     if not resources:
-        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
+        raise UsageProblem(_NAME_ONE)
     who = _principals(allow, deny)
     if not who:
         raise UsageProblem("say who is meant: --allow or --deny")
     if not operation:
         raise UsageProblem("say what is meant: --operation, All for everything")
+    each = product(resources, who, _operations(operation), host or ["*"])
     rules = [
-        AclRule(
+        _rule(
             resource,
             name or "",
             PatternType.LITERAL if resource is Resource.CLUSTER else kind,
@@ -139,18 +143,11 @@ async def add(
             what,
             permission,
         )
-        for (resource, name), (permission, principal), what, address in product(
-            resources, who, _operations(operation), host or ["*"]
-        )
+        for (resource, name), (permission, principal), what, address in each
     ]
     async with session.connect() as connected:
         outcomes = await create_acls(connected, rules)
-    rows = []
-    for rule, error in zip(rules, outcomes, strict=True):
-        rows.append(_row(rule, "added", error))
-        if error is not None:
-            session.item_failed(_words(rule), error)
-    _show(session, rows)
+    _report(session, "added", outcomes.items())
 
 
 @verb(app, "remove")
@@ -168,30 +165,40 @@ async def remove(
     yes: YesOption = False,
 ) -> None:
     """Removes rules of resources. It shows them and asks first."""
-    from fastlog.client.admin.access_rules import AclFilter, delete_acls, describe_acls
+    from fastlog.client.admin.acls import delete_acls, describe_acls
+    from fastlog.client.admin.outcomes import Listing
 
     resources = _resources(topic, group, transactional_id, cluster)
     if not resources:
-        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
+        raise UsageProblem(_NAME_ONE)
     kind = _pattern(pattern, PatternType.LITERAL)
     who: list[tuple[Permission, str | None]] = [*_principals(allow, deny)] or [(Permission.ANY, None)]
     hosts: list[str | None] = [*(host or ())] or [None]
-    filters: list[AclFilter] = [
-        AclFilter(resource, name, kind, principal, address, what, permission)
-        for (resource, name), (permission, principal), what, address in product(
-            resources, who, _operations(operation or []) or [Operation.ANY], hosts
-        )
+    each = product(resources, who, _operations(operation or []) or [Operation.ANY], hosts)
+    filters = [
+        _filter(resource, name, kind, principal, address, what, permission)
+        for (resource, name), (permission, principal), what, address in each
     ]
     async with session.connect() as connected:
         if not yes:
             meant = {rule for wanted in filters for rule in await describe_acls(connected, wanted)}
             if not meant:
                 raise UsageProblem("there are no such rules")
-            confirm("remove\n" + "\n".join(f"  {_words(rule)}" for rule in sorted(meant)) + "\n?")
+            confirm("remove\n" + "\n".join(f"  {_words(rule)}" for rule in _sorted(meant)) + "\n?")
         removed = await delete_acls(connected, filters)
+    outcomes: dict[AclBinding, ClientError | None] = {}
+    for listing in removed.values():
+        if not isinstance(listing, Listing):
+            raise listing
+        outcomes.update(dict.fromkeys(listing.rows))
+        outcomes.update(listing.errors)
+    _report(session, "removed", [(rule, outcomes[rule]) for rule in _sorted(outcomes)])
+
+
+def _report(session: Session, done: str, outcomes: Iterable[tuple[AclBinding, ClientError | None]]) -> None:
     rows = []
-    for rule, error in removed:
-        rows.append(_row(rule, "removed", error))
+    for rule, error in outcomes:
+        rows.append(_row(rule, done, error))
         if error is not None:
             session.item_failed(_words(rule), error)
     _show(session, rows)
@@ -202,15 +209,15 @@ def _show(session: Session, rows: list[dict[str, Any]]) -> None:
     session.out.document(rows)
 
 
-def _row(rule: AclRule, done: str | None = None, error: ClientError | None = None) -> dict[str, Any]:
+def _row(rule: AclBinding, done: str | None = None, error: ClientError | None = None) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "resource": rule.resource.title,
-        "name": rule.name,
-        "pattern": rule.pattern.name.lower(),
+        "resource": _title(rule.resource_type.name),
+        "name": rule.resource_name,
+        "pattern": rule.pattern_type.name.lower(),
         "principal": rule.principal,
         "host": rule.host,
-        "operation": rule.operation.title,
-        "permission": rule.permission.title,
+        "operation": _title(rule.operation.name),
+        "permission": _title(rule.permission.name),
     }
     if done is not None:
         row["status"] = done if error is None else "failed"
@@ -218,11 +225,71 @@ def _row(rule: AclRule, done: str | None = None, error: ClientError | None = Non
     return row
 
 
-def _words(rule: AclRule) -> str:
-    prefix = "" if rule.pattern is PatternType.LITERAL else f" ({rule.pattern.name.lower()})"
+def _words(rule: AclBinding) -> str:
+    row = _row(rule)
+    pattern = "" if row["pattern"] == "literal" else f" ({row['pattern']})"
     return (
-        f"{rule.permission.title} {rule.principal} {rule.operation.title} from {rule.host} on "
-        f"{rule.resource.title} {rule.name}{prefix}"
+        f"{row['permission']} {rule.principal} {row['operation']} from {rule.host} on "
+        f"{row['resource']} {rule.resource_name}{pattern}"
+    )
+
+
+def _sorted(rules: Iterable[AclBinding]) -> list[AclBinding]:
+    return sorted(
+        rules,
+        key=lambda rule: (
+            *(rule.resource_type, rule.resource_name, rule.pattern_type, rule.principal, rule.host),
+            *(rule.operation, rule.permission),
+        ),
+    )
+
+
+def _title(name: str) -> str:
+    """`TransactionalId`, as Kafka's tools write it."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _rule(
+    resource: Resource,
+    name: str,
+    pattern: PatternType,
+    principal: str,
+    host: str,
+    operation: Operation,
+    permission: Permission,
+) -> AclBinding:
+    from fastlog.client.admin import acl_values as values
+
+    return values.AclBinding(
+        values.AclResourceType(resource),
+        name,
+        principal,
+        values.AclOperation(operation),
+        values.AclPermission(permission),
+        host,
+        values.AclPatternType(pattern),
+    )
+
+
+def _filter(
+    resource: Resource,
+    name: str | None,
+    pattern: PatternType,
+    principal: str | None = None,
+    host: str | None = None,
+    operation: Operation = Operation.ANY,
+    permission: Permission = Permission.ANY,
+) -> AclFilter:
+    from fastlog.client.admin import acl_values as values
+
+    return values.AclFilter(
+        values.AclResourceType(resource),
+        name,
+        principal,
+        values.AclOperation(operation),
+        values.AclPermission(permission),
+        host,
+        values.AclPatternType(pattern),
     )
 
 
