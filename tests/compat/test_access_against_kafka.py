@@ -7,6 +7,7 @@ docs/security.md says in what they differ, and why.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,34 @@ def test_every_row_matters(both: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
                 ):
                     unnoticed.append((key.name, number))
     assert not unnoticed
+
+
+INSTEAD = (ApiKey.METADATA, ApiKey.DESCRIBE_CLUSTER, ApiKey.OFFSET_FOR_LEADER_EPOCH, ApiKey.FETCH)
+"""What tells who may act on the cluster, or has another way. That is not open here, as it is in Kafka."""
+
+
+@pytest.mark.whole
+def test_the_same_where_what_no_rule_names_is_open(tmp_path: Path) -> None:
+    """`allow.everyone.if.no.acl.found`, with rules of single names alone."""
+    who = [user for user in users() if user.what.startswith("only ") or user.what == "nothing"]
+    who = [user for user in who if "Cluster" not in user.what]
+    with pair(tmp_path, who, {"allow.everyone.if.no.acl.found": "true"}) as made:
+        count, found, guarded = 0, [], 0
+        for one in asked():
+            key = one.make(made.fastlog.ids).API
+            for user in who:
+                kafka, fastlog = (side.verdict(user.name, one) for side in (made.kafka, made.fastlog))
+                count += one.names
+                if kafka == fastlog or is_known(key, one, kafka, fastlog):
+                    continue
+                ours = set(fastlog) - set(kafka)
+                if key in INSTEAD or all("CLUSTER_AUTHORIZATION_FAILED" in line for line in ours):
+                    guarded += 1
+                else:
+                    found.append(f"{one.what} v{one.version}, {user.what}: {kafka} {fastlog}")
+    print(f"{count} cells")
+    assert not found, "\n".join(found)
+    assert guarded > 100
 
 
 TOOL = """

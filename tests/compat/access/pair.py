@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,8 +182,8 @@ class Pair:
 
 
 @contextmanager
-def pair(directory: Path, users: Sequence[User]) -> Iterator[Pair]:
-    """Both, prepared. Kafka has its metadata in a keeper of its own."""
+def pair(directory: Path, users: Sequence[User], more: Mapping[str, str] | None = None) -> Iterator[Pair]:
+    """Both, prepared, with `more` settings. Kafka has its metadata in a keeper of its own."""
     names = [*(user.name for user in users), "root"]
     rules = [rule for user in users for rule in user.rules]
     sides = [Side(free_port(), free_port()) for _ in range(2)]
@@ -192,10 +192,12 @@ def pair(directory: Path, users: Sequence[User]) -> Iterator[Pair]:
         kafka = KafkaOnZooKeeper(
             directory / "kafka",
             keeper.address,
-            settings=settings(names, kafka_side.port, kafka_side.plain),
+            settings={**settings(names, kafka_side.port, kafka_side.plain), **(more or {})},
         )
         kafka.port = kafka_side.plain
-        fastlog = RunningBroker(directory / "fastlog", settings(names, fastlog_side.port, fastlog_side.plain))
+        fastlog = RunningBroker(
+            directory / "fastlog", {**settings(names, fastlog_side.port, fastlog_side.plain), **(more or {})}
+        )
         fastlog.settings["node.id"] = "1"
         log = _Lines()
         logger = logging.getLogger(LOGGER)
