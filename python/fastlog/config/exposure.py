@@ -5,13 +5,13 @@ Looks at values and at the modes of files that they name; connects to nothing.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastlog.config.broker_config import BrokerConfig
+from fastlog.config.consistency import is_local
 from fastlog.config.listeners import Endpoint, SecurityProtocol
 
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ def _of_listeners(config: BrokerConfig) -> Iterator[Exposure]:
         where = f"listener {endpoint.name}"
         tls, sasl = config.listeners.tls.get(endpoint.name), config.listeners.sasl.get(endpoint.name)
         asks = sasl is not None or (tls is not None and tls.client_auth == "required")
-        if not asks and not _is_local(endpoint.host):
+        if not asks and not is_local(endpoint.host):
             yield Exposure(True, where, f"whoever reaches {_address(endpoint)} may do everything")
         elif not asks:
             yield Exposure(False, where, "whoever is on this host may do everything")
-        if endpoint.protocol in _IN_CLEAR and not _is_local(endpoint.host):
+        if endpoint.protocol in _IN_CLEAR and not is_local(endpoint.host):
             yield Exposure(False, where, "records can be read and changed on the way: it has no TLS")
         if sasl is not None:
-            if "PLAIN" in sasl.mechanisms and endpoint.protocol in _IN_CLEAR and not _is_local(endpoint.host):
+            if "PLAIN" in sasl.mechanisms and endpoint.protocol in _IN_CLEAR and not is_local(endpoint.host):
                 yield Exposure(True, where, "PLAIN without TLS: passwords can be read on the way")
             oauth = sasl.oauth
             if oauth is not None and oauth.jwks_url is None:
@@ -73,13 +73,13 @@ def _of_rules(config: BrokerConfig) -> Iterator[Exposure]:
 
 
 def _of_others(config: BrokerConfig) -> Iterator[Exposure]:
-    if config.http_port >= 0 and not _is_local(config.http_host):
-        yield Exposure(
-            False, "fastlog.http.host", "metrics and probes, with names of topics, are there for everybody"
-        )
-    if config.keeper_listen is not None and not _is_local(
-        config.keeper_listen.rpartition(":")[0].strip("[]")
-    ):
+    if config.http_port >= 0 and not is_local(config.http_host):
+        if config.http_anonymous and config.http_token is None:
+            what = "metrics and probes, with names of topics, are there for everybody"
+            yield Exposure(False, "fastlog.http.host", what)
+        elif config.http_token is not None and config.http_ssl_keystore_location is None:
+            yield Exposure(False, "fastlog.http.token", "can be read on the way: it has no TLS")
+    if config.keeper_listen is not None and not is_local(config.keeper_listen.rpartition(":")[0].strip("[]")):
         yield Exposure(True, "fastlog.keeper.listen", "whoever reaches it may change all metadata")
 
 
@@ -112,13 +112,3 @@ def _has_secrets(config: BrokerConfig) -> bool:
 
 def _address(endpoint: Endpoint) -> str:
     return f"port {endpoint.port}" if endpoint.is_everywhere else str(endpoint).partition("://")[2]
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # Every interface, or a name.
-        return False

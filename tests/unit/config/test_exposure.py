@@ -12,6 +12,7 @@ from tests.unit.config.helpers import config_of, write
 PLAIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_a="x";'
 TLS = {"ssl.keystore.type": "PEM", "ssl.keystore.location": "/none.pem"}
 TRUST = {"ssl.truststore.type": "PEM", "ssl.truststore.location": "/none.pem", "ssl.client.auth": "required"}
+TOKEN = {"fastlog.http.token": "0123456789abcdef"}
 SCRAM = {"sasl.enabled.mechanisms": "SCRAM-SHA-512"}
 OAUTH = {"sasl.enabled.mechanisms": "OAUTHBEARER"}
 JWKS = {"sasl.oauthbearer.jwks.endpoint.url": "https://idp.example/keys"}
@@ -49,7 +50,34 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
             ["no access rules"],
             [],
         ),
-        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::"}, [], ["metrics"]),
+        (
+            {
+                "listeners": "SASL_SSL://:1",
+                **TLS,
+                **SCRAM,
+                "fastlog.http.host": "::",
+                "fastlog.http.anonymous": "true",
+            },
+            [],
+            ["metrics"],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::", **TOKEN},
+            [],
+            ["on the way"],
+        ),
+        (
+            {
+                "listeners": "SASL_SSL://:1",
+                **TLS,
+                **SCRAM,
+                "fastlog.http.host": "::",
+                **TOKEN,
+                "fastlog.http.ssl.keystore.location": "/none.pem",
+            },
+            [],
+            [],
+        ),
         (
             {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::]:2181"},
             ["all metadata"],
