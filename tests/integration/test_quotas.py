@@ -137,7 +137,7 @@ def test_a_fetch_over_the_rate_is_empty_and_gets_all_of_it_later(broker: Running
         first = client.ask(fetch("t", 0, **whole), 11)
         assert first.throttle_time_ms == 0
         assert len(first.responses[0].partitions[0].records) > 400_000
-        second = client.ask(fetch("t", 3, **whole), 11)
+        second = client.ask(fetch("t", 3, session_epoch=0, **whole), 11)
         assert second.throttle_time_ms > 100
         assert second.responses == []
         assert second.session_id == 0

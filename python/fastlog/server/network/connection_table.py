@@ -198,9 +198,7 @@ def _takes_nothing(connection: Connection, now: float) -> bool:
 
 def _in_the_way(connection: Connection, wait: float, now: float) -> str | None:
     """Whether the connection keeps for too long what others have waited for for `wait` seconds."""
-    frame, stuck, muted = connection.frame_since, connection.stuck_since(), connection.muted_since
-    if muted is not None and connection.keeps_room and now - muted > PATIENCE_SECONDS:
-        return "slow frame"
+    frame, stuck = connection.frame_since, connection.stuck_since()
     if frame is not None and connection.keeps_room and now - frame > PATIENCE_SECONDS:
         expected = (now - frame - PATIENCE_SECONDS) * wait * PACE
         if connection.unfinished_bytes < expected:
