@@ -365,6 +365,7 @@ class Broker:
         await source.member.quotas.load(services.quotas.put)
         if config.listeners.sasl:
             await self._load_sasl(config, live, source)
+        services.access = await source.access(config)
         following.start()
         groups.start()
         if transactions is not None:

@@ -13,13 +13,21 @@ from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.values import parse_rate
 
 if TYPE_CHECKING:
-    from fastlog.client.admin.quotas import Entity
+    from collections.abc import Mapping
+
+    from fastlog.client.admin.client_quotas import QuotaEntity
+    from fastlog.client.cluster import Cluster
+
+    Entity = Mapping[str, str | None]
 
 __all__ = ["app"]
 
 app: Final = new_app("Quotas of users, clients and addresses.")
 
 _DEFAULT: Final = "<default>"
+_USER: Final = "user"
+_CLIENT: Final = "client-id"
+_IP: Final = "ip"
 Given = tuple[str | None, bool]
 """A name, and whether the default is meant."""
 UserOption = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Of this user.")]
@@ -44,6 +52,7 @@ _NAMES: Final = {
 }
 """Short names of what can be limited; Kafka's own are taken, too."""
 _OF_BYTES: Final = ("producer_byte_rate", "consumer_byte_rate")
+_OF_ADDRESSES: Final = ("connection_creation_rate",)
 
 
 @verb(app, "list")
@@ -57,24 +66,18 @@ async def list_quotas(
     ip_defaults: AnyAddressOption = False,
 ) -> None:
     """Lists quotas: all, or those of somebody."""
-    from fastlog.client.admin.quotas import CLIENT, IP, USER, describe_quotas
-
     entity = _entity((user, user_defaults), (client, client_defaults), (ip, ip_defaults))
     async with session.connect() as cluster:
-        found = await describe_quotas(cluster, entity or None)
-
-    def shown(parts: dict[str, str | None], kind: str) -> str | None:
-        return None if kind not in parts else _DEFAULT if parts[kind] is None else parts[kind]
-
+        found = await _describe(cluster, entity)
     rows: list[dict[str, Any]] = [
         {
-            "user": shown(parts, USER),
-            "client": shown(parts, CLIENT),
-            "ip": shown(parts, IP),
+            "user": _shown(whose.user),
+            "client": _shown(whose.client_id),
+            "ip": _shown(whose.ip),
             "quota": key,
             "limit": int(limit) if limit.is_integer() else limit,
         }
-        for parts, limits in found
+        for whose, limits in found.items()
         for key, limit in sorted(limits.items())
     ]
     rows.sort(key=lambda row: tuple(str(row[name] or "") for name in ("user", "client", "ip", "quota")))
@@ -125,16 +128,14 @@ async def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Removes limits: what is named, or all that the entity has."""
-    from fastlog.client.admin.quotas import describe_quotas
-
     entity = _needed((user, user_defaults), (client, client_defaults), (ip, ip_defaults))
     keys = [_key(name, entity) for name in names or ()]
     if not yes:
         confirm(f"remove {', '.join(keys) if keys else 'all quotas'} of {_words(entity)}?")
     if not keys:
         async with session.connect() as cluster:
-            found = await describe_quotas(cluster, entity, strict=True)
-        keys = [key for _, limits in found for key in limits]
+            found = await _describe(cluster, entity, strict=True)
+        keys = [key for limits in found.values() for key in limits]
     if keys:
         await _alter(session, entity, dict.fromkeys(keys), "removed")
     else:
@@ -143,10 +144,11 @@ async def remove(
 
 
 async def _alter(session: Session, entity: Entity, changes: dict[str, float | None], what: str) -> None:
-    from fastlog.client.admin.quotas import alter_quota
+    from fastlog.client.admin.client_quotas import QuotaEntity, alter_client_quotas
 
+    whose = QuotaEntity(**_named(entity))
     async with session.connect() as cluster:
-        error = await alter_quota(cluster, entity, changes)
+        error = (await alter_client_quotas(cluster, {whose: changes}))[whose]
     words = _words(entity)
     if error is not None:
         session.item_failed(f"quota of {words}", error)
@@ -154,6 +156,27 @@ async def _alter(session: Session, entity: Entity, changes: dict[str, float | No
     else:
         session.out.line(f"{what} quotas of {words}: {', '.join(sorted(changes))}")
         session.out.document({"entity": dict(entity), "status": what, "error": None})
+
+
+async def _describe(
+    cluster: Cluster, entity: Entity, *, strict: bool = False
+) -> dict[QuotaEntity, dict[str, float]]:
+    from fastlog.client.admin.client_quotas import describe_client_quotas
+
+    return await describe_client_quotas(cluster, **_named(entity), strict=strict)
+
+
+def _named(entity: Entity) -> dict[str, Any]:
+    """The parts as the library names them."""
+    from fastlog.client.admin.client_quotas import QuotaName
+
+    return {
+        kind.replace("-", "_"): QuotaName.DEFAULT if name is None else name for kind, name in entity.items()
+    }
+
+
+def _shown(name: object) -> object:
+    return name if name is None or isinstance(name, str) else _DEFAULT
 
 
 def _needed(user: Given, client: Given, ip: Given) -> Entity:
@@ -164,28 +187,25 @@ def _needed(user: Given, client: Given, ip: Given) -> Entity:
 
 
 def _entity(user: Given, client: Given, ip: Given) -> dict[str, str | None]:
-    from fastlog.client.admin.quotas import CLIENT, IP, USER
-
     found: dict[str, str | None] = {}
     for kind, option, (name, is_default) in (
-        (USER, "user", user),
-        (CLIENT, "client", client),
-        (IP, "ip", ip),
+        (_USER, "user", user),
+        (_CLIENT, "client", client),
+        (_IP, "ip", ip),
     ):
         if name is not None and is_default:
             raise UsageProblem(f"--{option} and --{option}-defaults exclude each other")
         if name is not None or is_default:
             found[kind] = name
-    if IP in found and len(found) > 1:
+    if _IP in found and len(found) > 1:
         raise UsageProblem("--ip goes alone")
     return found
 
 
 def _key(name: str, entity: Entity) -> str:
-    from fastlog.client.admin.quotas import IP, KEYS, KEYS_OF_ADDRESSES
-
     key = _NAMES.get(name, name)
-    allowed = KEYS_OF_ADDRESSES if IP in entity else KEYS
+    of_addresses = _IP in entity
+    allowed = [key for key in _NAMES.values() if (key in _OF_ADDRESSES) == of_addresses]
     if key not in allowed:
         short = {long: each for each, long in _NAMES.items()}
         raise UsageProblem(f"{name}: must be one of {', '.join(short[each] for each in allowed)}")

@@ -72,6 +72,7 @@ def handled(registration: Registration, data: bytes, seen: list[Request]) -> boo
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
             quotas=NO_QUOTAS,
+            access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))
         dispatcher.open()

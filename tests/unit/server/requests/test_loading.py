@@ -96,6 +96,7 @@ def dispatched(load: Load, monkeypatch: pytest.MonkeyPatch, requests: int = 1) -
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
             quotas=NO_QUOTAS,
+            access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))
         dispatcher.open()
