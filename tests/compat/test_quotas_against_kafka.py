@@ -180,18 +180,16 @@ def test_meters_are_kafka_s_own() -> None:
 def test_waits_of_producers(brokers: Brokers) -> None:
     make_topics(brokers, "p")
     set_on_both(brokers, {"client-id": "loader"}, producer_byte_rate=50_000.0)
-    batch = build_batch([(None, bytes(100_000), [], 0)])
+    batch = build_batch([(None, bytes(240_000), [], 0)])
     notes = [Waits(), Waits()]
-    for _ in range(9):
+    for _ in range(6):
         for port, note in zip(brokers.ports, notes, strict=True):
             note.add(ask(port, "loader", produce("p", batch), 9).throttle_time_ms)
-        time.sleep(0.3)
     kafka, fastlog = notes
-    # The sixth is the first that is too many; each one more adds two seconds.
-    assert (
-        [wait > 0 for wait in kafka.told] == [wait > 0 for wait in fastlog.told] == [False] * 5 + [True] * 4
-    )
-    assert kafka.told[-1] > 5000
+    # The third is the first that is too many; each one more adds five seconds.
+    for note in notes:
+        assert [wait > 0 for wait in note.told] == [False] * 2 + [True] * 4
+    assert kafka.told[-1] > 10_000
     assert fastlog.ends == pytest.approx(kafka.ends, abs=SKEW_MS), (kafka.told, fastlog.told)
     for port in brokers.ports:
         assert ask(port, "other", produce("p", batch), 9).throttle_time_ms == 0
@@ -244,7 +242,7 @@ def test_waits_for_time(brokers: Brokers) -> None:
 def test_mutations(brokers: Brokers) -> None:
     """Codes and waits of new and old clients, topic by topic."""
     for name in ("new", "old"):
-        set_on_both(brokers, {"client-id": name}, controller_mutation_rate=1.0)
+        set_on_both(brokers, {"client-id": name}, controller_mutation_rate=0.1)
     told: list[list[Any]] = [[], []]
     waits: list[list[int]] = [[], []]
     for port, own, waited in zip(brokers.ports, told, waits, strict=True):
@@ -253,26 +251,27 @@ def test_mutations(brokers: Brokers) -> None:
         def note(
             client_id: str, answer: Any, rows: Any, own: list[Any] = own, waited: list[int] = waited
         ) -> None:
-            own.append([row.error_code for row in rows])
+            own.append(sorted(row.error_code for row in rows))
             # When nothing is overdrawn any more, which does not depend on how long the requests take.
             since = (time.monotonic() - began[client_id]) * 1000  # noqa: B023
             waited.append(answer.throttle_time_ms + int(since))
 
         for client_id, version in (("new", 7), ("old", 5)):
-            wanted = [CreatableTopic(f"{client_id}-{n}", n, 1) for n in (8, 6, 2)]
+            # All of one size: Kafka takes them in the order of a hash table.
+            wanted = [CreatableTopic(f"{client_id}-{name}", 6, 1) for name in "abc"]
             began[client_id] = time.monotonic()
             answer = ask(port, client_id, CreateTopicsRequest(wanted, 20_000), version)
             assert answer.throttle_time_ms > 0
             note(client_id, answer, answer.topics)
         for client_id, version in (("new", 3), ("old", 2)):
-            grown = [CreatePartitionsTopic("old-2", 3 if client_id == "new" else 4)]
+            grown = [CreatePartitionsTopic("old-a", 7 if client_id == "new" else 8)]
             answer = ask(port, client_id, CreatePartitionsRequest(grown, 20_000), version)
             note(client_id, answer, answer.results)
         answer = ask(
-            port, "new", DeleteTopicsRequest(topics=[DeleteTopicState(name="old-8")], timeout_ms=20_000), 6
+            port, "new", DeleteTopicsRequest(topics=[DeleteTopicState(name="old-b")], timeout_ms=20_000), 6
         )
         note("new", answer, answer.responses)
-        answer = ask(port, "old", DeleteTopicsRequest(topic_names=["old-8"], timeout_ms=20_000), 4)
+        answer = ask(port, "old", DeleteTopicsRequest(topic_names=["old-b"], timeout_ms=20_000), 4)
         note("old", answer, answer.responses)
     assert told[1] == told[0]
     assert [89 in codes for codes in told[0]] == [True, False, True, False, True, False]
