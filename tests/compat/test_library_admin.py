@@ -392,15 +392,9 @@ def test_users(admin: Admin) -> None:
         admin.alter_users([ScramDeletion("alice", "SCRAM")])
 
 
-def test_limits(admin: Admin, kind: str) -> None:
+def test_limits(admin: Admin) -> None:
     alice = QuotaEntity(user="alice")
     both = QuotaEntity(user="alice", client_id=QuotaName.DEFAULT)
-    if kind == FASTLOG:
-        try:
-            admin.alter_client_quotas({alice: {"producer_byte_rate": 1000}}).check()
-        except errors.UnsupportedVersion:
-            assert admin.describe_client_quotas() == {}
-            return
     bad = QuotaEntity(ip="10.0.0.1")
     changed = admin.alter_client_quotas(
         {

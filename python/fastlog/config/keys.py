@@ -36,7 +36,7 @@ class Unused(Enum):
     SHARE = "share groups are not supported"
     SECURITY = "this release has no delegation tokens and no Kerberos"
     RULES_ELSEWHERE = "access rules are where all metadata of the cluster is"
-    QUOTAS = "this release has no quotas"
+    QUOTAS = "replicas that move between directories have no quota"
     METRICS = "fastlog's metrics are read over HTTP, without reporters, samples or levels"
     TELEMETRY = "metrics that clients push (KIP-714) are not supported"
     TIERED = "tiered storage is not supported"

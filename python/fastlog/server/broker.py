@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ from fastlog.base.clock import Clock, SystemClock
 from fastlog.base.ending import Ending
 from fastlog.base.tasks import Supervisor
 from fastlog.config import BrokerConfig, LiveConfig
-from fastlog.coordination.cluster_view import BrokerInfo, ClusterView
+from fastlog.coordination.cluster_view import ClusterView
 from fastlog.coordination.groups.service import GroupService
 from fastlog.coordination.observers import TopicObservers
 from fastlog.coordination.producer_ids import ProducerIds
@@ -34,6 +34,7 @@ from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.server.configs_in_force import ConfigsInForce
 from fastlog.server.derived_settings import (
     CompactionPolicies,
+    broker_info,
     cleaner_settings,
     flow_limits,
     storage_settings,
@@ -63,6 +64,7 @@ from fastlog.server.partition_hooks import (
     resign_groups,
     take_offline,
 )
+from fastlog.server.quotas.broker_quotas import BrokerQuotas
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.handler_modules import OF_TRANSACTIONS
@@ -224,7 +226,6 @@ class Broker:
                 endpoint.host,
                 endpoint.port,
                 max(config.socket_listen_backlog_size, _LEAST_BACKLOG),
-                self._hosts.__getitem__,
             )
             self._listeners.append(listener)
             self._call_at_end("listening", listener.close)
@@ -258,7 +259,7 @@ class Broker:
             await self._load_tls(config, live)
 
         view = ClusterView()
-        info = _info(config, self._listeners)
+        info = broker_info(config, self._listeners)
         view.set_brokers((info,))
         purgatory = Purgatory(asyncio.get_running_loop(), guard=self.tasks.guard("purgatory"))
         self._call_at_end("parked requests", purgatory.close)
@@ -325,6 +326,7 @@ class Broker:
         self._at_end("in-sync sets", in_sync_sets.stop)
         searches = Searches()
         self._call_at_end("searches", searches.close)
+        metrics = BrokerMetrics()
         services = BrokerServices(
             live_config=live,
             clock=self._clock,
@@ -347,18 +349,20 @@ class Broker:
             ),
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
-            metrics=BrokerMetrics(),
+            metrics=metrics,
             registry=_served(has_transactions=transactions is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
             transactions=transactions,
             member=source.member,
+            quotas=BrokerQuotas(live, self._clock.monotonic, metrics),
         )
         self._services = services
         observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
+        await source.member.quotas.load(services.quotas.put)
         if config.listeners.sasl:
             await self._load_sasl(config, live, source)
         services.access = await source.access(config)
@@ -371,8 +375,9 @@ class Broker:
         dispatcher = self._serve(services, observe)
         await source.announce()
         self._accepts = True
+        guard = self.tasks.guard("accept")
         for listener in self._listeners:
-            await listener.accept()
+            listener.accept(self._hosts[listener.name], services.quotas.connections, guard.failed)
         # The controller comes by the same way as clients, who wait until it has.
         await source.settle()
         dispatcher.open()
@@ -390,6 +395,7 @@ class Broker:
         table = self._table = ConnectionTable(
             limits, memory, services.response_memory, answers, services.metrics, dispatcher.log_refused
         )
+        services.quotas.watch(table, self._listeners)
         self._live_config.on_change(lambda _, after: table.set_limits(flow_limits(after)))
         work = WorkMemory(limits.work_memory_bytes)
         observe.watch_memory(memory)
@@ -418,6 +424,7 @@ class Broker:
 
         async def sweep() -> None:
             table.sweep(self._clock.monotonic())
+            services.quotas.sweep()
 
         sweeper = self.tasks.repeat("connection-sweeper", sweep, every=SWEEP_SECONDS, first=SWEEP_SECONDS)
         self._at_end("connection sweeper", sweeper.stop)
@@ -485,16 +492,3 @@ def _served(*, has_transactions: bool) -> Registry:
         for key, entry in served().items()
         if has_transactions or entry.api_key not in OF_TRANSACTIONS
     }
-
-
-def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:
-    """This broker as clients are told of it: an advertised port 0 is the port that was given."""
-    ports = {listener.name: listener.port for listener in listeners}
-    return BrokerInfo(
-        id=config.node_id,
-        rack=config.broker_rack,
-        endpoints={
-            endpoint.name: (endpoint.host, endpoint.port or ports[endpoint.name])
-            for endpoint in config.listeners.advertised
-        },
-    )

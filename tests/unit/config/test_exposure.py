@@ -12,6 +12,7 @@ from tests.unit.config.helpers import config_of, write
 PLAIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_a="x";'
 TLS = {"ssl.keystore.type": "PEM", "ssl.keystore.location": "/none.pem"}
 TRUST = {"ssl.truststore.type": "PEM", "ssl.truststore.location": "/none.pem", "ssl.client.auth": "required"}
+TOKEN = {"fastlog.http.token": "0123456789abcdef"}
 SCRAM = {"sasl.enabled.mechanisms": "SCRAM-SHA-512"}
 OAUTH = {"sasl.enabled.mechanisms": "OAUTHBEARER"}
 JWKS = {"sasl.oauthbearer.jwks.endpoint.url": "https://idp.example/keys"}
@@ -57,6 +58,34 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
             [],
             ["that no rule names"],
         ),
+        (
+            {
+                "listeners": "SASL_SSL://:1",
+                **TLS,
+                **SCRAM,
+                "fastlog.http.host": "::",
+                "fastlog.http.anonymous": "true",
+            },
+            [],
+            [IN, "metrics"],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::", **TOKEN},
+            [],
+            [IN, "on the way"],
+        ),
+        (
+            {
+                "listeners": "SASL_SSL://:1",
+                **TLS,
+                **SCRAM,
+                "fastlog.http.host": "::",
+                **TOKEN,
+                "fastlog.http.ssl.keystore.location": "/none.pem",
+            },
+            [],
+            [IN],
+        ),
         ({"listeners": "PLAINTEXT://:1", **RULES}, [], ["no TLS"]),
         (
             {"listeners": "PLAINTEXT://:1", **RULES, "super.users": "User:ANONYMOUS"},
@@ -64,7 +93,6 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
             ["no TLS"],
         ),
         ({"listeners": "PLAINTEXT://127.0.0.1:1", **RULES, "super.users": "User:ANONYMOUS"}, [], []),
-        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::"}, [], [IN, "metrics"]),
         (
             {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::]:2181"},
             ["all metadata"],

@@ -74,6 +74,7 @@ _CLUSTER_WIDE_OF_LISTENERS: Final = frozenset(
     {"max.connections", "max.connection.creation.rate", "num.network.threads"}
 )
 
+_LIMITS_OF_LISTENERS: Final = frozenset({"max.connections", "max.connection.creation.rate"})
 _OF_LISTENER: Final = re.compile(r"listener\.name\.[^.]+\.(.+)")
 
 
@@ -97,7 +98,8 @@ def find_key(name: str) -> ConfigKey | None:
         if base is None:
             return None
         update = UpdateMode.CLUSTER_WIDE if base.name in _CLUSTER_WIDE_OF_LISTENERS else UpdateMode.PER_BROKER
-        unused = None if base.name in security.USED else Unused.PER_LISTENER
+        is_used = base.name in security.USED or base.name in _LIMITS_OF_LISTENERS
+        unused = None if is_used else Unused.PER_LISTENER
         return replace(base, name=name, default=None, unused=unused, update=update)
     for prefix, reason in elsewhere.PREFIXES.items():
         if name.startswith(prefix):

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from fastlog.config.checks import AtLeast, Between, OneOf
-from fastlog.config.definitions.vocabulary import BOOLEAN, CLUSTER_WIDE, HIGH, INT, LIST, LONG, LOW, STRING
+from fastlog.config.definitions.vocabulary import (
+    BOOLEAN,
+    CLUSTER_WIDE,
+    HIGH,
+    INT,
+    LIST,
+    LONG,
+    LOW,
+    PASSWORD,
+    STRING,
+)
 from fastlog.config.keys import ConfigKey
 
 __all__ = ["DURABILITY", "DURABILITY_MODES", "KEYS"]
@@ -145,8 +155,33 @@ KEYS: Final = (
         "fastlog.http.host",
         STRING,
         "127.0.0.1",
-        "Address on which metrics and health are served over HTTP, without authentication; empty takes every "
-        "interface.",
+        "Address on which metrics and health are served over HTTP; empty takes every interface. One that is "
+        "not of this host alone needs a token, client certificates, or fastlog.http.anonymous.",
+    ),
+    ConfigKey(
+        "fastlog.http.token",
+        PASSWORD,
+        None,
+        "What whoever asks for metrics has to bring: Authorization: Bearer TOKEN. Probes need none, and tell "
+        "their status alone without.",
+    ),
+    ConfigKey(
+        "fastlog.http.ssl.keystore.location",
+        STRING,
+        None,
+        "Private key and certificates, in one PEM file: then metrics and health are served over TLS.",
+    ),
+    ConfigKey(
+        "fastlog.http.ssl.truststore.location",
+        STRING,
+        None,
+        "Certificates, in a PEM file, of authorities: who shows a certificate of theirs needs no token.",
+    ),
+    ConfigKey(
+        "fastlog.http.anonymous",
+        BOOLEAN,
+        "false",
+        "Whether metrics may be read by everybody who reaches an address that is not of this host alone.",
     ),
     ConfigKey(
         "fastlog.http.allowed.hosts",

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
@@ -33,8 +34,7 @@ from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
 from fastlog.coordination.member.scram_users import ScramUsers
-from fastlog.coordination.member.stored_quotas import Entity as QuotaEntity
-from fastlog.coordination.member.stored_quotas import read_quotas
+from fastlog.coordination.member.stored_quotas import StoredQuotas
 from fastlog.coordination.member.topic_writes import TopicWrites
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
@@ -121,6 +121,7 @@ class Member:
         )
         writes = TopicWrites(tree, self.controller, broker.has_room)
         self.scram_users: Final = ScramUsers(tree, writes)
+        self.quotas: Final = StoredQuotas(tree, writes)
         self._access_rules: AccessRules | None = None
         self.topics: Final = MemberTopics(
             broker.view,
@@ -217,10 +218,6 @@ class Member:
             self._access_rules = AccessRules(self._tree, broker.has_room, broker.clock, broker.tasks)
             await self._access_rules.start()
         return self._access_rules
-
-    async def stored_quotas(self) -> dict[QuotaEntity, dict[str, float]]:
-        """Quotas of users, clients and addresses, which nobody is held to here. Raises StoreError."""
-        return await read_quotas(self._tree)
 
     async def elect_leaders(self, request: ElectLeadersRequest) -> ElectLeadersResponse:
         """An operator wants leaders elected; answered when the own view shows them."""
@@ -332,8 +329,10 @@ class Member:
             if kind == "brokers" and (name == paths.DEFAULT or node_id is not None):
                 if (values := await self._read(paths.broker_config(node_id))) is not None:
                     await self.topics.take_broker_configs(node_id, values)
-            elif kind == "users":
-                await self.scram_users.take(name)
+            elif kind in ("users", "clients", "ips"):
+                if kind == "users" and name != paths.DEFAULT and "/" not in name:
+                    await self.scram_users.take(unquote(name))
+                await self.quotas.take(kind, name)
             elif kind == "groups" and (values := await self._read(paths.group_config(name))) is not None:
                 self._broker.view.put_group_configs({name: values})
 

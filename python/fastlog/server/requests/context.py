@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastlog.server.memory.response_memory import ResponseMemory
     from fastlog.server.network.session import Session
     from fastlog.server.observability.metrics import BrokerMetrics
+    from fastlog.server.quotas.broker_quotas import BrokerQuotas
     from fastlog.server.requests.metadata_cache import MetadataCache
     from fastlog.server.requests.registry import Registry
     from fastlog.server.requests.searches import Searches
@@ -59,6 +60,7 @@ class BrokerServices:
     turns: Turns
     searches: Searches
     member: Member
+    quotas: BrokerQuotas
     transactions: Transactions | None = None
     """None: they are not offered."""
     access: Access | None = None
