@@ -68,9 +68,8 @@ def servers(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         with BrokerProcess(directory, settings=settings) as broker:
             yield broker.bootstrap
     else:
-        with ApacheKafka(
-            directory, version=kind, settings=SETTINGS | GUARDED, heap="400m", quick=True
-        ) as kafka:
+        settings = SETTINGS | GUARDED | KRAFTS
+        with ApacheKafka(directory, version=kind, settings=settings, heap="400m", quick=True) as kafka:
             yield kafka.bootstrap
 
 
