@@ -12,11 +12,9 @@ from fastlog.cli.tool.invocation import Session, new_app, verb
 from fastlog.cli.tool.outcomes import confirm
 from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.values import one_of
-from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource
+from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource, title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fastlog.client import ClientError
     from fastlog.client.admin.acl_values import AclBinding, AclFilter
 
@@ -25,7 +23,6 @@ __all__ = ["app"]
 app: Final = new_app("Access rules: who may do what, where the brokers have an authorizer.")
 
 _CLUSTER: Final = "kafka-cluster"
-_NAME_ONE: Final = "name a --topic, a --group, a --transactional-id or the --cluster"
 _COLUMNS: Final = (
     Column("resource", "resource"),
     Column("name", "name"),
@@ -102,7 +99,7 @@ async def list_rules(
         for resource, name in resources:
             wanted = _filter(resource, name, kind, principal)
             found.update(dict.fromkeys(await describe_acls(connected, wanted)))
-    _show(session, [_row(rule) for rule in _sorted(found)])
+    _show(session, [_row(rule) for rule in sorted(found, key=_order)])
 
 
 @verb(app, "add")
@@ -126,13 +123,12 @@ async def add(
         raise UsageProblem("--pattern: a rule is literal or prefixed")
     resources = _resources(topic, group, transactional_id, cluster)
     if not resources:
-        raise UsageProblem(_NAME_ONE)
+        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
     who = _principals(allow, deny)
     if not who:
         raise UsageProblem("say who is meant: --allow or --deny")
     if not operation:
         raise UsageProblem("say what is meant: --operation, All for everything")
-    each = product(resources, who, _operations(operation), host or ["*"])
     rules = [
         _rule(
             resource,
@@ -143,11 +139,19 @@ async def add(
             what,
             permission,
         )
-        for (resource, name), (permission, principal), what, address in each
+        for (resource, name), (permission, principal), what, address in product(
+            resources, who, _operations(operation), host or ["*"]
+        )
     ]
     async with session.connect() as connected:
         outcomes = await create_acls(connected, rules)
-    _report(session, "added", outcomes.items())
+    rows = []
+    for rule in rules:
+        error = outcomes[rule]
+        rows.append(_row(rule, "added", error))
+        if error is not None:
+            session.item_failed(_words(rule), error)
+    _show(session, rows)
 
 
 @verb(app, "remove")
@@ -165,40 +169,37 @@ async def remove(
     yes: YesOption = False,
 ) -> None:
     """Removes rules of resources. It shows them and asks first."""
+    from fastlog.client import ClientError
     from fastlog.client.admin.acls import delete_acls, describe_acls
-    from fastlog.client.admin.outcomes import Listing
 
     resources = _resources(topic, group, transactional_id, cluster)
     if not resources:
-        raise UsageProblem(_NAME_ONE)
+        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
     kind = _pattern(pattern, PatternType.LITERAL)
     who: list[tuple[Permission, str | None]] = [*_principals(allow, deny)] or [(Permission.ANY, None)]
     hosts: list[str | None] = [*(host or ())] or [None]
-    each = product(resources, who, _operations(operation or []) or [Operation.ANY], hosts)
-    filters = [
+    filters: list[AclFilter] = [
         _filter(resource, name, kind, principal, address, what, permission)
-        for (resource, name), (permission, principal), what, address in each
+        for (resource, name), (permission, principal), what, address in product(
+            resources, who, _operations(operation or []) or [Operation.ANY], hosts
+        )
     ]
     async with session.connect() as connected:
         if not yes:
             meant = {rule for wanted in filters for rule in await describe_acls(connected, wanted)}
             if not meant:
                 raise UsageProblem("there are no such rules")
-            confirm("remove\n" + "\n".join(f"  {_words(rule)}" for rule in _sorted(meant)) + "\n?")
-        removed = await delete_acls(connected, filters)
-    outcomes: dict[AclBinding, ClientError | None] = {}
-    for listing in removed.values():
-        if not isinstance(listing, Listing):
-            raise listing
-        outcomes.update(dict.fromkeys(listing.rows))
-        outcomes.update(listing.errors)
-    _report(session, "removed", [(rule, outcomes[rule]) for rule in _sorted(outcomes)])
-
-
-def _report(session: Session, done: str, outcomes: Iterable[tuple[AclBinding, ClientError | None]]) -> None:
+            confirm("remove\n" + "\n".join(f"  {_words(rule)}" for rule in sorted(meant, key=_order)) + "\n?")
+        outcomes = await delete_acls(connected, filters)
+    removed: dict[AclBinding, ClientError | None] = {}
+    for outcome in outcomes.values():
+        if isinstance(outcome, ClientError):
+            raise outcome
+        removed |= dict.fromkeys(outcome.rows) | outcome.errors
     rows = []
-    for rule, error in outcomes:
-        rows.append(_row(rule, done, error))
+    for rule in sorted(removed, key=_order):
+        error = removed[rule]
+        rows.append(_row(rule, "removed", error))
         if error is not None:
             session.item_failed(_words(rule), error)
     _show(session, rows)
@@ -211,13 +212,13 @@ def _show(session: Session, rows: list[dict[str, Any]]) -> None:
 
 def _row(rule: AclBinding, done: str | None = None, error: ClientError | None = None) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "resource": _title(rule.resource_type.name),
+        "resource": title(rule.resource_type.name),
         "name": rule.resource_name,
         "pattern": rule.pattern_type.name.lower(),
         "principal": rule.principal,
         "host": rule.host,
-        "operation": _title(rule.operation.name),
-        "permission": _title(rule.permission.name),
+        "operation": title(rule.operation.name),
+        "permission": title(rule.permission.name),
     }
     if done is not None:
         row["status"] = done if error is None else "failed"
@@ -226,27 +227,18 @@ def _row(rule: AclBinding, done: str | None = None, error: ClientError | None = 
 
 
 def _words(rule: AclBinding) -> str:
-    row = _row(rule)
-    pattern = "" if row["pattern"] == "literal" else f" ({row['pattern']})"
+    shown = _row(rule)
+    prefix = "" if shown["pattern"] == "literal" else f" ({shown['pattern']})"
     return (
-        f"{row['permission']} {rule.principal} {row['operation']} from {rule.host} on "
-        f"{row['resource']} {rule.resource_name}{pattern}"
+        f"{shown['permission']} {rule.principal} {shown['operation']} from {rule.host} on "
+        f"{shown['resource']} {rule.resource_name}{prefix}"
     )
 
 
-def _sorted(rules: Iterable[AclBinding]) -> list[AclBinding]:
-    return sorted(
-        rules,
-        key=lambda rule: (
-            *(rule.resource_type, rule.resource_name, rule.pattern_type, rule.principal, rule.host),
-            *(rule.operation, rule.permission),
-        ),
-    )
-
-
-def _title(name: str) -> str:
-    """`TransactionalId`, as Kafka's tools write it."""
-    return "".join(part.capitalize() for part in name.split("_"))
+def _order(rule: AclBinding) -> tuple[Any, ...]:
+    """By what a rule is for."""
+    whom = (rule.principal, rule.host, rule.operation, rule.permission)
+    return (rule.resource_type, rule.resource_name, rule.pattern_type, *whom)
 
 
 def _rule(
@@ -258,6 +250,7 @@ def _rule(
     operation: Operation,
     permission: Permission,
 ) -> AclBinding:
+    """The client's own types know numbers that brokers of another release have."""
     from fastlog.client.admin import acl_values as values
 
     return values.AclBinding(
@@ -275,7 +268,7 @@ def _filter(
     resource: Resource,
     name: str | None,
     pattern: PatternType,
-    principal: str | None = None,
+    principal: str | None,
     host: str | None = None,
     operation: Operation = Operation.ANY,
     permission: Permission = Permission.ANY,
