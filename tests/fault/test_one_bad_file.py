@@ -30,6 +30,7 @@ OF_A_PARTITION = {
     "compaction": "compaction-checkpoint",
     "snapshot": "00000000000000000001.snapshot",
     "transactions": f"{BASE}.txnindex",
+    "checksums": "txnindex-checkpoint",
     "swap": f"{BASE}.log.swap",
     "cleaned": f"{BASE}.log.cleaned",
     "deleted": f"{BASE}.log.deleted",

@@ -48,6 +48,8 @@ ALLOWED = {
     ("coordination/transactions/questions.py", "call_at"): "what it meets is counted, and answered",
     ("coordination/transactions/questions.py", "create_task"): "one request; its failure is its answer",
     ("coordination/transactions/changes.py", "call_later"): "guarded; tries one completion again",
+    ("coordination/transactions/changes.py", "create_task"): "one record; its failure is its answer",
+    ("coordination/transactions/leadership.py", "call_later"): "has the loop look at one partition again",
     (
         "coordination/transactions/markers.py",
         "create_task",
