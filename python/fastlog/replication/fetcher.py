@@ -177,8 +177,8 @@ class Fetcher:
         return (settings.replica_socket_timeout_ms + settings.replica_fetch_wait_max_ms) / 1000
 
     async def _connected(self) -> LeaderConnection:
-        if self._connection is None or not self._connection.is_open:
-            self._connection = None
+        if self._connection is None or not self._connection.is_open or self._connection.is_due:
+            await self._disconnect()
             address = self._context.address_of(self.leader_id)
             if address is None:
                 raise ClientError(

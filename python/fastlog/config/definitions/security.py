@@ -29,6 +29,7 @@ USED: Final = frozenset(
     {
         "connections.max.reauth.ms",
         "sasl.enabled.mechanisms",
+        "sasl.mechanism.inter.broker.protocol",
         "sasl.jaas.config",
         "sasl.oauthbearer.clock.skew.seconds",
         "sasl.oauthbearer.expected.audience",
@@ -39,12 +40,14 @@ USED: Final = frozenset(
         "sasl.oauthbearer.jwks.endpoint.url",
         "sasl.oauthbearer.scope.claim.name",
         "sasl.oauthbearer.sub.claim.name",
+        "sasl.oauthbearer.token.endpoint.url",
         "sasl.server.max.receive.size",
         "ssl.allow.dn.changes",
         "ssl.allow.san.changes",
         "ssl.cipher.suites",
         "ssl.client.auth",
         "ssl.enabled.protocols",
+        "ssl.endpoint.identification.algorithm",
         "ssl.key.password",
         "ssl.keystore.certificate.chain",
         "ssl.keystore.key",
@@ -358,7 +361,12 @@ _ALL: Final = (
         ),
         ConfigKey("sasl.oauthbearer.scope.claim.name", STRING, "scope", "Claim with the scope.", LOW),
         ConfigKey("sasl.oauthbearer.sub.claim.name", STRING, "sub", "Claim with the subject.", LOW),
-        ConfigKey("sasl.oauthbearer.token.endpoint.url", STRING, None, "Where tokens are issued."),
+        ConfigKey(
+            "sasl.oauthbearer.token.endpoint.url",
+            STRING,
+            None,
+            "Where tokens are issued; here the file (file:///...) with that of this broker.",
+        ),
         ConfigKey("delegation.token.secret.key", PASSWORD, None, "Secret that signs delegation tokens."),
         ConfigKey(
             "delegation.token.master.key", PASSWORD, None, "Older name of delegation.token.secret.key."

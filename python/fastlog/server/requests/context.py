@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
+    from fastlog.net.dialer import Dialer
     from fastlog.replication.appender import Appender
     from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
@@ -58,6 +59,8 @@ class BrokerServices:
     turns: Turns
     searches: Searches
     member: Member
+    dialer: Dialer
+    """How other brokers are reached."""
     transactions: Transactions | None = None
     """None: they are not offered."""
 

@@ -1,0 +1,26 @@
+"""Which access rules nodes get with `zookeeper.set.acl` (`kafka.zk.ZkData.defaultAcls`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastlog.coordination.zookeeper.codes import Permission
+from fastlog.coordination.zookeeper.structures import OPEN, Acl
+
+__all__ = ["secure_acls"]
+
+_CONSUMERS: Final = "/consumers"
+"""Consumers of old wrote there themselves."""
+_SENSITIVE: Final = ("/config/users", "/config/brokers", "/delegation_token/tokens")
+_OF_BROKERS: Final = Acl(Permission.ALL, "auth", "")
+"""Whoever makes the node, as all that it is known as: brokers of a cluster have one identity."""
+_READABLE: Final = Acl(Permission.READ, "world", "anyone")
+
+
+def secure_acls(path: str) -> tuple[Acl, ...]:
+    """The rules of a node that a broker makes, by its path below the chroot."""
+    if path == _CONSUMERS:
+        return OPEN
+    if path.startswith(_SENSITIVE):
+        return (_OF_BROKERS,)
+    return (_OF_BROKERS, _READABLE)
