@@ -68,9 +68,10 @@ def led(broker: BrokerProcess, topic: str) -> bool:
     return found.error_code == 0 and all(row.leader_id >= 0 for row in found.partitions)
 
 
-async def look_and_try(port: int, authority: Authority) -> None:
+async def look_and_try(port: int, authority: Authority, chroot: str = "") -> None:
     """What somebody else may see and do."""
-    async with client(port, authority.certificate, authority.store("stranger")) as zk:
+    async with client(port, authority.certificate, authority.store("stranger")) as outer:
+        zk = ZkClient(outer.session, chroot)
         assert (await zk.get("/brokers/topics/t"))[0]
         for path in ("/brokers/topics/t", "/config/topics/t", "/controller"):
             with pytest.raises(NoAuth):
@@ -89,7 +90,7 @@ def test_a_broker_on_a_keeper_with_tls(tmp_path: Path, authority: Authority) -> 
         tmp_path / "keeper", tick_ms=500, options=(*options, "--tls-client-auth", "required")
     ) as keeper:
         settings = {
-            "zookeeper.connect": keeper.address,
+            "zookeeper.connect": f"{keeper.address}/c",
             "zookeeper.ssl.client.enable": "true",
             "zookeeper.ssl.truststore.location": str(authority.certificate),
             "zookeeper.ssl.keystore.location": str(authority.store("broker")),
@@ -98,7 +99,7 @@ def test_a_broker_on_a_keeper_with_tls(tmp_path: Path, authority: Authority) -> 
         }
         with BrokerProcess(tmp_path / "broker", settings=settings) as broker:
             wait_until(lambda: led(broker, "t"), "no topic", seconds=30)
-            asyncio.run(look_and_try(keeper.port, authority))
+            asyncio.run(look_and_try(keeper.port, authority, "/c"))
             assert DIGEST not in broker.log_text
             assert "to-the-tree" not in keeper.log_text
 
@@ -135,6 +136,9 @@ def test_the_keeper_of_a_broker(tmp_path: Path, authority: Authority) -> None:
             user = [Auth("digest", DIGEST.encode())]
             async with client(port, authority.certificate, auth=user) as zk:
                 assert (await zk.children("/config/users"))[0] == []
+            async with client(port, authority.certificate) as zk:
+                # Others may have something there, too.
+                await zk.create("/theirs", b"")
 
         asyncio.run(as_the_broker())
 

@@ -185,6 +185,8 @@ class SecureZooKeeper(ZooKeeperServer):
             "ssl.trustStore.location": str(self._trust),
             "ssl.trustStore.type": "PEM",
             "ssl.clientAuth": self._client_auth,
+            # Kafka asks for 1.2 unless it is told otherwise.
+            "ssl.enabledProtocols": "TLSv1.2,TLSv1.3",
             "ssl.hostnameVerification": "false",
         }
 

@@ -24,7 +24,7 @@ from fastlog.coordination.embedded import EmbeddedKeeper
 from fastlog.coordination.member import joining
 from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.tree import MemberTree
-from fastlog.coordination.znodes.node_acls import secure_acls
+from fastlog.coordination.znodes.node_acls import OWN_ROOT, secure_acls
 from fastlog.coordination.znodes.takeover import FormerFile, FormerTree
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import ZkSession
@@ -105,6 +105,9 @@ async def _join_own(
     session.start()
     try:
         cluster_id, node_id = await joining.find_identity(tree, preparation, config.node_id, None)
+        if config.zookeeper.set_acl:
+            # Whoever may remove nodes at the top could have another controller elected.
+            await tree.again(lambda: tree.client.set_acls("/", OWN_ROOT))
         own = OwnTree(keeper.nodes, tree, node_id)
         former = FormerFile(_online(logs))
         if await own.look(preparation) or await asyncio.to_thread(former.is_there):

@@ -7,7 +7,7 @@ from typing import Final
 from fastlog.coordination.zookeeper.codes import Permission
 from fastlog.coordination.zookeeper.structures import OPEN, Acl
 
-__all__ = ["secure_acls"]
+__all__ = ["OWN_ROOT", "secure_acls"]
 
 _CONSUMERS: Final = "/consumers"
 """Consumers of old wrote there themselves."""
@@ -15,6 +15,8 @@ _SENSITIVE: Final = ("/config/users", "/config/brokers", "/delegation_token/toke
 _OF_BROKERS: Final = Acl(Permission.ALL, "auth", "")
 """Whoever makes the node, as all that it is known as: brokers of a cluster have one identity."""
 _READABLE: Final = Acl(Permission.READ, "world", "anyone")
+OWN_ROOT: Final = (_OF_BROKERS, Acl(Permission.READ | Permission.CREATE, "world", "anyone"))
+"""Of the root where the tree is that of a broker's keeper: others may have nodes of their own below it."""
 
 
 def secure_acls(path: str) -> tuple[Acl, ...]:

@@ -59,19 +59,23 @@ def answers(users: Mapping[str, str]) -> Generator[bytes, bytes, str]:
     user, own = said.get("username", ""), said.get("cnonce", "")
     fixed = {"nonce": nonce, "realm": _REALM, "nc": _ONCE, "digest-uri": _URI}
     # Who is not known takes as long as who does not know the password.
-    proof, rspauth = _proofs(user, _REALM, users.get(user, secrets.token_urlsafe(24)), nonce, own)
+    password, authzid = users.get(user, secrets.token_urlsafe(24)), said.get("authzid")
+    proof, rspauth = _proofs(user, _REALM, password, nonce, own, authzid)
     is_right = hmac.compare_digest(said.get("response", "").encode(), proof.encode())
-    is_whole = bool(own) and said.get("qop", "auth") == "auth"
+    # Java's client always says as whom it wants to act.
+    is_whole = bool(own) and said.get("qop", "auth") == "auth" and authzid in (None, user)
     if not is_right or not is_whole or any(said.get(name) != text for name, text in fixed.items()):
         raise AuthFailed("user and password do not belong together")
     yield f"rspauth={rspauth}".encode()
     return user
 
 
-def _proofs(user: str, realm: str, password: str, nonce: str, cnonce: str) -> tuple[str, str]:
+def _proofs(
+    user: str, realm: str, password: str, nonce: str, cnonce: str, authzid: str | None = None
+) -> tuple[str, str]:
     """What the client proves its knowledge of the password with, and the server then its own (2.1.2.1)."""
     secret = _md5(b":".join((_bytes(user), _bytes(realm), _bytes(password))))
-    session = _hex(secret + f":{nonce}:{cnonce}".encode())
+    session = _hex(secret + f":{nonce}:{cnonce}{'' if authzid is None else f':{authzid}'}".encode())
     said = f"{nonce}:{_ONCE}:{cnonce}:auth"
     client, server = (
         _hex(f"{session}:{said}:{_hex(f'{method}:{_URI}'.encode())}".encode())

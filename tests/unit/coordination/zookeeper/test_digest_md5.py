@@ -120,3 +120,23 @@ def test_a_proof_is_good_for_one_exchange() -> None:
     second.send(b"")
     with pytest.raises(AuthFailed):
         second.send(proof)
+
+
+@pytest.mark.parametrize(("authzid", "is_taken"), [("kafka", True), ("root", False)])
+def test_java_s_client_says_as_whom_it_wants_to_act(authzid: str, is_taken: bool) -> None:
+    server = answers({"kafka": "secret"})
+    next(server)
+    challenge = server.send(b"").decode()
+    nonce = challenge.partition('nonce="')[2].partition('"')[0]
+    a1 = h(b"kafka:zk-sasl-md5:secret") + f":{nonce}:own:{authzid}".encode()
+    a2 = h(b"AUTHENTICATE:zookeeper/zk-sasl-md5").hex()
+    proof = h(f"{h(a1).hex()}:{nonce}:00000001:own:auth:{a2}".encode()).hex()
+    said = (
+        f'charset=utf-8,username="kafka",realm="zk-sasl-md5",nonce="{nonce}",nc=00000001,cnonce="own",'
+        f'digest-uri="zookeeper/zk-sasl-md5",maxbuf=65536,response={proof},qop=auth,authzid="{authzid}"'
+    )
+    if is_taken:
+        assert server.send(said.encode()).startswith(b"rspauth=")
+    else:
+        with pytest.raises(AuthFailed):
+            server.send(said.encode())
