@@ -51,7 +51,8 @@ def test_each_leads_and_is_killed(secure: SecureCluster, tmp_path: Path) -> None
     """With records under way; whoever is the controller goes with it once."""
     create_topic(secure, "kept", rotations([*secure.members]))
     with Load(secure.bootstrap, "kept", len(secure.members), tmp_path, rate=RATE) as load:
-        for number in secure.members:
+        # One of each kind, where a run is to be short: the start of a JVM is what takes time.
+        for number in secure.members if WHOLE else (1, 3):
             load.wait_for_acks(200)
             secure.kill(number)
             secure.wait_led_by_others("kept", number)

@@ -80,22 +80,15 @@ def test_a_renewal_is_one_that_the_old_and_the_new_take(authority: Authority, tm
     other = Authority(tmp_path, "other")
     both = tmp_path / "both.pem"
     both.write_text(authority.certificate.read_text() + other.certificate.read_text())
-    # The trust store first, then the certificate: in one step the others would be cut off.
+    # The trust store first, then the certificate: in one step the others would not believe it,
     with pytest.raises(ConfigError, match="would not believe each other's"):
-        check_renewal(before, load(other.store("one"), other.certificate))
+        check_renewal(before, load(other.store("one"), both))
     between = load(authority.store("one"), both)
     check_renewal(before, between)
-    check_renewal(between, load(other.store("one"), both))
-
-
-def test_client_certificates_that_the_listener_asks_for(authority: Authority, tmp_path: Path) -> None:
-    before = load(authority.store("one"), authority.certificate, ssl_client_auth="required")
-    other = Authority(tmp_path, "other")
-    both = tmp_path / "both.pem"
-    both.write_text(authority.certificate.read_text() + other.certificate.read_text())
-    # It believes the others, and they do not believe it.
+    # and it not the others, if what they have were dropped with it.
     with pytest.raises(ConfigError, match="would not believe each other's"):
-        check_renewal(before, load(other.store("one"), both, ssl_client_auth="required"))
+        check_renewal(between, load(other.store("one"), other.certificate))
+    check_renewal(between, load(other.store("one"), both))
 
 
 async def test_what_a_dialer_is_told(authority: Authority) -> None:
