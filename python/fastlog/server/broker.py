@@ -358,6 +358,7 @@ class Broker:
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
         await self._secure.load_sasl(live, source.member.scram_users)
+        services.access = await source.access(config)
         following.start()
         groups.start()
         if transactions is not None:
