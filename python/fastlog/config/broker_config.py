@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.access_settings import AccessSettings, access_settings
@@ -27,7 +27,17 @@ from fastlog.config.memory_shares import MemoryShares
 from fastlog.config.sources import Settings
 from fastlog.config.topic_defaults import topic_default
 from fastlog.config.types import Value
+from fastlog.config.zookeeper_settings import (
+    KEEPER_USERS,
+    ZooKeeperSettings,
+    keeper_tls,
+    keeper_users,
+    zookeeper_settings,
+)
 from fastlog.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastlog.config.tls_settings import TlsSettings
 
 __all__ = ["BrokerConfig"]
 
@@ -57,6 +67,10 @@ class BrokerConfig:
     zookeeper_connect: str | None
     """None: the metadata is in a keeper in this process."""
     keeper_listen: str | None
+    keeper_tls: TlsSettings | None
+    """How its clients reach it, where that is encrypted."""
+    keeper_users: Mapping[str, str]
+    """Who may log in there, with passwords."""
     auto_leader_rebalance_enable: bool
     leader_imbalance_check_interval_seconds: int
     leader_imbalance_per_broker_percentage: int
@@ -66,6 +80,7 @@ class BrokerConfig:
     controlled_shutdown_enable: bool
     controlled_shutdown_max_retries: int
     controlled_shutdown_retry_backoff_ms: int
+    zookeeper: ZooKeeperSettings
     zookeeper_session_timeout_ms: int
     zookeeper_connection_timeout_ms: int | None
 
@@ -166,6 +181,7 @@ class BrokerConfig:
     max_inflight_bytes: int
     shutdown_timeout_ms: int
     allow_data_loss: bool
+    core_dumps: bool
     scrub_bytes_per_second: int
     scrub_interval_ms: int
     log_level: str
@@ -208,6 +224,9 @@ class BrokerConfig:
             "node_id": node_id,
             "node_id_is_set": node_id_is_set,
             "listeners": listeners,
+            "zookeeper": zookeeper_settings(layers),
+            "keeper_tls": keeper_tls(layers),
+            "keeper_users": keeper_users(KEEPER_USERS, layers.text(KEEPER_USERS)),
             "access": access_settings(layers),
             "log_dirs": _log_dirs(layers),
             "max_connections_of_listeners": _of_listeners(layers, listeners, "max.connections"),

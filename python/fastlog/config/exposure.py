@@ -35,7 +35,13 @@ class Exposure(NamedTuple):
 
 def exposures(config: BrokerConfig) -> list[Exposure]:
     """Everything that is found, the worst first."""
-    found = [*_of_listeners(config), *_of_rules(config), *_of_others(config), *_of_files(config)]
+    found = [
+        *_of_listeners(config),
+        *_of_rules(config),
+        *_of_others(config),
+        *_of_metadata(config),
+        *_of_files(config),
+    ]
     return sorted(found, key=lambda item: not item.is_open)
 
 
@@ -106,7 +112,27 @@ def _of_others(config: BrokerConfig) -> Iterator[Exposure]:
         elif config.http_token is not None and config.http_ssl_keystore_location is None:
             yield Exposure(False, "fastlog.http.token", "can be read on the way: it has no TLS")
     if config.keeper_listen is not None and not is_local(config.keeper_listen.rpartition(":")[0].strip("[]")):
-        yield Exposure(True, "fastlog.keeper.listen", "whoever reaches it may change all metadata")
+        proves = config.keeper_tls is not None and config.keeper_tls.client_auth == "required"
+        if not proves and not config.zookeeper.set_acl:
+            yield Exposure(True, "fastlog.keeper.listen", "whoever reaches it may change all metadata")
+        if config.keeper_tls is None:
+            yield Exposure(False, "fastlog.keeper.listen", "what is said to it can be read on the way")
+
+
+def _of_metadata(config: BrokerConfig) -> Iterator[Exposure]:
+    """What the tree is open to: whoever changes it is the cluster's master."""
+    servers = (config.zookeeper_connect or "").partition("/")[0].split(",")
+    if all(is_local(server.rpartition(":")[0].strip("[]") or server) for server in servers if server):
+        return
+    access, where = config.zookeeper, "zookeeper.connect"
+    if access.tls is None:
+        yield Exposure(False, where, "what is said to ZooKeeper can be read on the way: it has no TLS")
+    if not access.set_acl:
+        yield Exposure(
+            True, "zookeeper.set.acl", "whoever reaches ZooKeeper may change all metadata, and read passwords"
+        )
+    if access.digest is not None and access.tls is None:
+        yield Exposure(True, "fastlog.zookeeper.digest", "without TLS the password can be read on the way")
 
 
 def _of_files(config: BrokerConfig) -> Iterator[Exposure]:

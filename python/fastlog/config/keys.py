@@ -41,7 +41,7 @@ class Unused(Enum):
     TELEMETRY = "metrics that clients push (KIP-714) are not supported"
     TIERED = "tiered storage is not supported"
     KRAFT = "fastlog has no KRaft quorum"
-    ZOOKEEPER = "this release reaches ZooKeeper in plain, and without access rules"
+    ZOOKEEPER = "fastlog has a ZooKeeper client of its own"
     JAVA = "fastlog does not run Java classes"
     PER_LISTENER = "this release has no settings per listener"
     MODEL = "fastlog is built differently"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fastlog.base.clock import Clock, SystemClock
 from fastlog.base.ending import Ending
@@ -72,17 +72,13 @@ from fastlog.server.requests.metadata_cache import MetadataCache
 from fastlog.server.requests.registry import Registry, served
 from fastlog.server.requests.searches import Searches
 from fastlog.server.requests.turns import Turns
+from fastlog.server.secure_parts import SecureParts
 from fastlog.server.topic_parts import TopicParts
 from fastlog.server.transactions import MakeMarkerWriter, Transactions, leader_markers
 from fastlog.server.unused_settings import warn_of_unused
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
-
-if TYPE_CHECKING:
-    from fastlog.server.network.tls_layer import TlsListener
-    from fastlog.server.security.sasl_listeners import SaslListeners
-    from fastlog.server.security.tls_listeners import TlsListeners
 
 _LOG: Final = logging.getLogger(__name__)
 STOP_MARGIN_SECONDS: Final = 30.0
@@ -125,9 +121,7 @@ class Broker:
         self._source: Membership | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
-        self._tls: TlsListeners | None = None
-        self._sasl: SaslListeners | None = None
-        self._tls_by_name: Mapping[str, TlsListener] = {}
+        self._secure = SecureParts(self.tasks, self._clock, self._at_end)
         self._observability: Observability | None = None
         self._accepts = False
         self._clean = False
@@ -251,12 +245,13 @@ class Broker:
         preparation = await logs.prepare()
         if not config.node_id_is_set and preparation.node_id is not None:
             config = config.with_node_id(preparation.node_id)
-        source = self._source = await metadata_source(config, logs, preparation, self._clock, self.tasks)
+        source = self._source = await metadata_source(
+            config, logs, preparation, self._clock, self.tasks, self._secure.dialer
+        )
         self._at_end("metadata", source.close)
         config = source.config
         self._live_config = live = LiveConfig(config)
-        if config.listeners.tls:
-            await self._load_tls(config, live)
+        await self._secure.load(live)
 
         view = ClusterView()
         info = broker_info(config, self._listeners)
@@ -264,7 +259,9 @@ class Broker:
         purgatory = Purgatory(asyncio.get_running_loop(), guard=self.tasks.guard("purgatory"))
         self._call_at_end("parked requests", purgatory.close)
         news = PartitionNews()
-        following = Following(live, view, logs, io, source.broker_epoch, self._clock, self.tasks)
+        following = Following(
+            live, view, logs, io, source.broker_epoch, self._clock, self.tasks, self._secure.dialer
+        )
         self._at_end("high watermarks", following.watermarks.stop)
         self._at_end("fetchers", following.fetchers.close)
         await following.watermarks.load()
@@ -356,6 +353,7 @@ class Broker:
             transactions=transactions,
             member=source.member,
             quotas=BrokerQuotas(live, self._clock.monotonic, metrics),
+            dialer=self._secure.dialer,
         )
         self._services = services
         observe.watch_fetchers(following.fetchers)
@@ -363,8 +361,7 @@ class Broker:
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
         await source.member.quotas.load(services.quotas.put)
-        if config.listeners.sasl:
-            await self._load_sasl(config, live, source)
+        await self._secure.load_sasl(live, source.member.scram_users)
         services.access = await source.access(config)
         following.start()
         groups.start()
@@ -401,10 +398,9 @@ class Broker:
         observe.watch_memory(memory)
         for listener in self._listeners:
             dispatch, own_limits = dispatcher.dispatch, limits
-            if self._sasl is not None and listener.name in self.config.listeners.sasl:
-                dispatch = self._sasl.gate(listener.name, dispatch, dispatcher.log_closed).dispatch
-                most = self.config.listeners.sasl[listener.name].max_receive_bytes
-                own_limits = replace(limits, max_frame_bytes=most)
+            gate = self._secure.gate(self._live_config, listener.name, dispatch, dispatcher.log_closed)
+            if gate is not None:
+                dispatch, own_limits = gate[0].dispatch, replace(limits, max_frame_bytes=gate[1])
             self._hosts[listener.name] = ConnectionHost(
                 listener=self._identity(listener.name),
                 monotonic=self._clock.monotonic,
@@ -419,7 +415,7 @@ class Broker:
                 log_closed=dispatcher.log_closed,
                 send=services.io.send,
                 copy=services.io.copy,
-                tls=self._tls_by_name.get(listener.name),
+                tls=self._secure.tls_of(listener.name),
             )
 
         async def sweep() -> None:
@@ -434,24 +430,10 @@ class Broker:
         self._at_end("collection of old objects", check.stop)
         return dispatcher
 
-    async def _load_tls(self, config: BrokerConfig, live: LiveConfig) -> None:
-        from fastlog.server.security.tls_listeners import TlsListeners  # with TLS alone
-
-        self._tls = TlsListeners(live, self.tasks)
-        self._at_end("TLS", self._tls.close)
-        self._tls_by_name = await self._tls.open(config)
-
-    async def _load_sasl(self, config: BrokerConfig, live: LiveConfig, source: Membership) -> None:
-        from fastlog.server.security.sasl_listeners import SaslListeners  # with SASL alone
-
-        self._sasl = SaslListeners(live, source.member.scram_users, self.tasks, self._clock)
-        self._at_end("SASL", self._sasl.close)
-        await self._sasl.open(config)
-
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners
         (protocol,) = (endpoint.protocol for endpoint in listeners.bound if endpoint.name == name)
-        return ListenerIdentity(name, protocol, is_inter_broker=name in listeners.among_brokers)
+        return ListenerIdentity(name, protocol, is_inter_broker=listeners.takes_brokers(name))
 
     async def _finish_connections(
         self, table: ConnectionTable, dispatcher: Dispatcher, ending: Ending

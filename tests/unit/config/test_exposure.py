@@ -21,6 +21,23 @@ IN = "whoever is let in may do everything"
 PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.audience": "a"}
 
 
+KEEPER = {
+    "fastlog.keeper.security.protocol": "SSL",
+    "listener.name.keeper.ssl.client.auth": "required",
+    "ssl.truststore.type": "PEM",
+    "ssl.truststore.location": "/t.pem",
+}
+AMONG = {
+    **SCRAM,
+    "security.inter.broker.protocol": "SASL_SSL",
+    "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+    "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+        'org.apache.kafka.common.security.scram.ScramLoginModule required username="a" password="b";'
+    ),
+}
+DIGEST = {"zookeeper.set.acl": "true", "fastlog.zookeeper.digest": "a:b"}
+
+
 @pytest.mark.parametrize(
     ("values", "open_", "weak"),
     [
@@ -96,7 +113,23 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
         (
             {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::]:2181"},
             ["all metadata"],
+            [IN, "said to it"],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, **KEEPER, "fastlog.keeper.listen": "[::]:2181"},
+            [],
             [IN],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **AMONG, "zookeeper.connect": "zk:2181,127.0.0.1/x"},
+            ["all metadata"],
+            [IN, "no TLS"],
+        ),
+        ({"listeners": "SASL_SSL://:1", **TLS, **AMONG, "zookeeper.connect": "127.0.0.1:2181"}, [], [IN]),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **AMONG, **DIGEST, "zookeeper.connect": "zk"},
+            ["password can be read"],
+            [IN, "no TLS"],
         ),
         ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::1]:2181"}, [], [IN]),
     ],

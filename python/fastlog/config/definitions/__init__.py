@@ -30,6 +30,7 @@ from fastlog.errors import ConfigError
 __all__ = [
     "BROKER_KEYS",
     "SYNONYMS",
+    "base_key",
     "can_be_plugins",
     "find_key",
     "key_or_plugins",
@@ -105,6 +106,12 @@ def find_key(name: str) -> ConfigKey | None:
         if name.startswith(prefix):
             return ConfigKey(name, ConfigType.PASSWORD, None, "A key of a plugin.", unused=reason)
     return None
+
+
+def base_key(name: str) -> ConfigKey | None:
+    """The key for all listeners, of one that is for a listener alone; else the key itself."""
+    listener = _OF_LISTENER.fullmatch(name)
+    return BROKER_KEYS.get(name) if listener is None else _base_of_listener_key(listener[1])
 
 
 def key_or_plugins(name: str) -> ConfigKey:

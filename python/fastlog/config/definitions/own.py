@@ -66,6 +66,52 @@ KEYS: Final = (
         "host:port; left out, nobody but the broker does. Whoever reaches it can change all metadata.",
     ),
     ConfigKey(
+        "fastlog.keeper.security.protocol",
+        STRING,
+        "PLAINTEXT",
+        "How clients reach that keeper: PLAINTEXT, or SSL with what is set as listener.name.keeper.ssl.*, or "
+        "as ssl.* for all.",
+        check=OneOf(("PLAINTEXT", "SSL")),
+    ),
+    ConfigKey(
+        "fastlog.keeper.jaas.config",
+        PASSWORD,
+        None,
+        "Who may log in at that keeper by SASL (DIGEST-MD5). It is the line that ZooKeeper has in the "
+        "section Server of its JAAS file: org.apache.zookeeper.server.auth.DigestLoginModule with user_NAME "
+        "for each.",
+    ),
+    ConfigKey(
+        "fastlog.zookeeper.jaas.config",
+        PASSWORD,
+        None,
+        "How this broker logs in at ZooKeeper by SASL (DIGEST-MD5). It is the line that Kafka has in the "
+        "section Client of its JAAS file: org.apache.zookeeper.server.auth.DigestLoginModule with username "
+        "and password.",
+    ),
+    ConfigKey(
+        "fastlog.zookeeper.digest",
+        PASSWORD,
+        None,
+        "user:password by which this broker is known to ZooKeeper's scheme digest, which fastlog's keeper "
+        "has, too. ZooKeeper gets to see the password.",
+    ),
+    ConfigKey(
+        "fastlog.core.dumps",
+        BOOLEAN,
+        "false",
+        "Whether a broker that crashes may leave its memory in a file (as far as the system's limits allow "
+        "it): keys and passwords are in it.",
+        LOW,
+    ),
+    ConfigKey(
+        "fastlog.inter.broker.listeners.accepted",
+        LIST,
+        "",
+        "Listeners over which requests of other brokers are taken besides the one for brokers: those that "
+        "the brokers of a cluster leave, or go to, while they are moved from one to another.",
+    ),
+    ConfigKey(
         "fastlog.authentication.timeout.ms",
         INT,
         "10000",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ from fastlog.base.tasks import Supervisor
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.controller import feature_updates
 from fastlog.coordination.controller.controller import Controller
-from fastlog.coordination.controller.data import Leadership, LiveBroker
+from fastlog.coordination.controller.data import Endpoint, Leadership, LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import SocketLink
 from fastlog.coordination.features import KNOWN
@@ -45,6 +45,7 @@ from fastlog.coordination.znodes import node_json, paths, registration
 from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
+from fastlog.net.dialer import Dialer
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import PartitionHost, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
@@ -79,6 +80,8 @@ class Broker:
     """Whether there is room for new metadata, as far as that is known here."""
     clock: Clock
     tasks: Supervisor
+    dialer: Dialer = field(default_factory=Dialer)
+    """How other brokers are reached."""
 
 
 class Member:
@@ -145,6 +148,7 @@ class Member:
             broker.controller,
             broker.tasks,
             has_served=self._has_served,
+            dialer=broker.dialer,
         )
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
@@ -253,10 +257,10 @@ class Member:
             self.controller.on_session(state)
 
     def _link_to(
-        self, broker: LiveBroker, address: Callable[[], tuple[str, int]], on_lost: Callable[[], None]
+        self, broker: LiveBroker, address: Callable[[], Endpoint], on_lost: Callable[[], None]
     ) -> SocketLink:
         client_id = f"controller-{self._broker.node_id}-to-broker-{broker.id}"
-        return SocketLink(address, client_id=client_id, on_lost=on_lost)
+        return SocketLink(address, client_id=client_id, on_lost=on_lost, dialer=self._broker.dialer)
 
     def _is_settled(self) -> bool:
         """Whether another broker, as controller, has told of topics, or the one here all that it knows."""

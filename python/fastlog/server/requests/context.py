@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
+    from fastlog.net.dialer import Dialer
     from fastlog.replication.appender import Appender
     from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
@@ -61,6 +62,8 @@ class BrokerServices:
     searches: Searches
     member: Member
     quotas: BrokerQuotas
+    dialer: Dialer
+    """How other brokers are reached."""
     transactions: Transactions | None = None
     """None: they are not offered."""
     access: Access | None = None
