@@ -10,6 +10,7 @@ mod accumulator;
 mod append_info;
 mod batches;
 mod buffers;
+mod clock;
 mod codecs;
 mod columns;
 mod compaction;
@@ -42,6 +43,8 @@ mod _core {
     use crate::batches::{build_batch, read_batches};
     #[pymodule_export]
     use crate::buffers::Chunk;
+    #[pymodule_export]
+    use crate::clock::ClockAhead;
     #[pymodule_export]
     use crate::codecs::{compress, crc32c, decompress};
     #[pymodule_export]
