@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -51,33 +52,40 @@ def test_start(request):
 """
 
 
-def _fixture_of(requirement: str, fixture: str, address: str) -> Callable[[Path], float]:
-    """A measure of a fixture: `address` is an expression with `broker` in it."""
+def _fixture_of(
+    requirement: str, fixture: str, address: str, *options: str, least: tuple[int, int] = (3, 11)
+) -> Callable[[Path], float]:
+    """A measure of a fixture: `address` is an expression with `broker` in it, `least` the Python it needs."""
 
     def measure(directory: Path) -> float:
-        environment = _fetched(requirement)
+        python = _python(least)
+        environment = _fetched(requirement, "pytest")
         directory.mkdir()
         (directory / "test_start.py").write_text(_TEST.format(fixture=fixture, address=address))
         # Fixtures of ours have names of theirs.
         others = [part for name in ("fastlog", "benchmark", "xdist") for part in ("-p", f"no:{name}")]
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-s",
-            *others,
-            "--rootdir",
-            directory,
-            "test_start.py",
-        ]
-        run = _run(command, directory, environment)
+        how = ["-q", "-s", *options, *others, "--rootdir", directory]
+        run = _run([python, "-m", "pytest", *how, "test_start.py"], directory, environment)
         took = re.search(r"TOOK ([\d.]+)", run)
         if took is None:
             raise PeerCannotRunError(_last_words(run))
         return float(took[1])
 
     return measure
+
+
+def _python(least: tuple[int, int]) -> str:
+    if sys.version_info >= least:
+        return sys.executable
+    name = f"python{least[0]}.{least[1]}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for found in (shutil.which(name), *map(str, pyenv.glob(f"versions/*/bin/{name}"))):
+        if (
+            found is not None
+            and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+        ):
+            return found
+    raise PeerCannotRunError(f"it needs {name}, which is not here")
 
 
 def _program_of(requirement: str, find: str, options: Callable[[int], list[str]]) -> Callable[[Path], float]:
@@ -117,9 +125,9 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _fetched(requirement: str) -> Mapping[str, str]:
+def _fetched(requirement: str, *more: str) -> Mapping[str, str]:
     try:
-        return python_with(requirement)
+        return python_with(requirement, *more)
     except PeerMissingError as error:
         raise PeerCannotRunError(_last_words(str(error))) from error
 
@@ -144,8 +152,9 @@ def _run(command: list[str | Path], directory: Path, environment: Mapping[str, s
 
 def _last_words(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("E ") or "rror" in line]
-    return (errors or lines or ["it said nothing"])[-1][:300]
+    told = [line.removeprefix("E ").strip() for line in lines if line.startswith("E ")]
+    errors = [line for line in lines if "rror" in line]
+    return (told or errors or lines or ["it said nothing"])[-1][:300]
 
 
 PEERS: Final[dict[str, Callable[[Path], float]]] = {
@@ -159,8 +168,8 @@ PEERS: Final[dict[str, Callable[[Path], float]]] = {
             *("--advertised-listener-url", f"tcp://127.0.0.1:{port}"),
         ],
     ),
-    "nafka_broker": _fixture_of("nafka==0.1", "nafka_broker", "broker.address"),
+    "nafka_broker": _fixture_of("nafka==0.1", "nafka_broker", "broker.address", least=(3, 12)),
     "kafka_broker of pytest-kafka-broker (a JVM)": _fixture_of(
-        "pytest-kafka-broker==1.0.0", "kafka_broker", "broker.bootstrap_server"
+        *("pytest-kafka-broker==1.0.0", "kafka_broker", "broker.bootstrap_server", "--kafka")
     ),
 }

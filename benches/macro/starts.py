@@ -12,6 +12,7 @@ import argparse
 import compileall
 import contextlib
 import itertools
+import math
 import multiprocessing
 import os
 import statistics
@@ -22,6 +23,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
+
 import fastlog
 from benches.macro.start_peers import PEERS, PeerCannotRunError
 from benches.table import print_table
@@ -30,9 +33,11 @@ from fastlog.wire.messages.api_versions import ApiVersionsRequest
 from tests.harness.link import Link
 from tests.harness.net import free_port
 
-Measure = Callable[[Path], float]
-"""Milliseconds of one start in a directory of its own; what it has started is gone when it returns."""
+Measure = Callable[[Path], "float | tuple[float, float]"]
+"""Milliseconds of one start in a directory of its own, and those of CPU where there is a process of which
+they can be told; what it has started is gone when it returns."""
 _IMPORT_SECONDS = 1.0
+_WHAT: dict[str, Callable[[list[float]], float]] = {"best": min, "median": statistics.median, "worst": max}
 
 
 def main() -> None:
@@ -50,19 +55,22 @@ def main() -> None:
     rows = dict(OURS) if given.no_peers else {**OURS, **PEERS}
     loads = ["quiet", "busy"] if given.busy else ["quiet"]
     figures, cannot = _measured(rows, loads, given.turns)
+    columns = [(load, what, of) for load in loads for what, of in _WHAT.items()]
+    columns.append(("CPU", "median", statistics.median))
     print_table(
-        ["ms", *(f"{what}, {load}" for load in loads for what in ("median", "worst"))],
+        ["ms", *(f"{load}, {what}" for load, what, _ in columns)],
         [
-            [
-                name,
-                *(f"{of(figures[name, load]):.0f}" for load in loads for of in (statistics.median, max)),
-            ]
+            [name, *(_text(of(figures[name, load])) for load, _, of in columns)]
             for name in rows
             if name not in cannot
         ],
     )
     for name, why in cannot.items():
         print(f"\n{name} cannot run: {why}")
+
+
+def _text(figure: float) -> str:
+    return "-" if math.isnan(figure) else f"{figure:.0f}"
 
 
 def _measured(
@@ -85,7 +93,9 @@ def _measured(
                         except PeerCannotRunError as error:
                             cannot[name] = str(error)
                         else:
-                            figures.setdefault((name, load), []).append(took)
+                            wall, cpu = took if isinstance(took, tuple) else (took, math.nan)
+                            figures.setdefault((name, load), []).append(wall)
+                            figures.setdefault((name, "CPU"), []).append(cpu)
     return figures, cannot
 
 
@@ -108,7 +118,7 @@ def _answered(port: int, process: subprocess.Popen[bytes] | None = None, seconds
             time.sleep(0.001)
 
 
-def _daemon(directory: Path) -> float:
+def _daemon(directory: Path) -> tuple[float, float]:
     directory.mkdir()
     port = free_port()
     command = [Path(sys.executable).with_name("fastlog-broker"), "--listen", f"127.0.0.1:{port}"]
@@ -117,13 +127,19 @@ def _daemon(directory: Path) -> float:
         process = subprocess.Popen([*command, "--data-dir", directory / "data"], stdout=log, stderr=log)
         try:
             _answered(port, process)
-            return (time.perf_counter() - began) * 1000
+            return (time.perf_counter() - began) * 1000, _cpu_ms(process.pid)
         finally:
             process.kill()
             process.wait()
 
 
-def _fixture(directory: Path, *, begun: bool) -> float:
+def _cpu_ms(pid: int) -> float:
+    """What all threads of a process have computed so far."""
+    found = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(path.read_text().split()[0]) for path in found) / 1e6
+
+
+def _fixture(directory: Path, *, begun: bool) -> tuple[float, float]:
     if begun:
         child.begin()
         time.sleep(_IMPORT_SECONDS)
@@ -132,7 +148,8 @@ def _fixture(directory: Path, *, begun: bool) -> float:
     began = time.perf_counter()
     with BrokerProcess(directory) as broker:
         _answered(broker.port)
-        return (time.perf_counter() - began) * 1000
+        took = (time.perf_counter() - began) * 1000
+        return took, _cpu_ms(broker.pid) + (0.0 if begun else _cpu_ms(psutil.Process(broker.pid).ppid()))
 
 
 def _thread(directory: Path) -> float:
