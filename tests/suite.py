@@ -19,7 +19,7 @@ from typing import Final
 MOST: Final = 10
 """So many failures are seen as those of a crowded machine; more say that the code is broken."""
 ONCE: Final = ["-p", "no:benchmark"]
-TOGETHER: Final = ["--dist", "loadfile", "--no-loadscope-reorder"]
+TOGETHER: Final = ["--dist", "loadfile", "--no-loadscope-reorder", "--durations", "40"]
 _SOME_FAILED: Final = 1
 
 

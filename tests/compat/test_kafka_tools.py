@@ -219,5 +219,7 @@ def _no_complaint(words: str) -> None:
 @pytest.mark.timeout(120)
 def test_features_are_described(version: str, broker: BrokerProcess) -> None:
     done = JavaTools(version).run(FEATURE_COMMAND, "--bootstrap-server", broker.bootstrap, "describe")
-    (line,) = [line for line in done.stdout.decode().splitlines() if "group.version" in line]
-    assert re.search(r"SupportedMaxVersion: 1\s+FinalizedVersionLevel: 1\s+Epoch: 0", line), line
+    found = re.findall(
+        r"Feature: (\S+)\s.*MaxVersion: (\d+)\s+FinalizedVersionLevel: (\d+)\s", done.stdout.decode()
+    )
+    assert sorted(found) == [("group.version", "1", "1"), ("transaction.version", "2", "2")], done.stdout

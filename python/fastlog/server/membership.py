@@ -128,7 +128,7 @@ class Membership:
             return
         config = self.config if self._made is None else self._made[0].live.current
         # Who has not been told anything by any controller leads nothing, and would not know whom to ask.
-        is_known = self._made is not None and self._made[1].receiver.controller_epoch > 0
+        is_known = self._made is not None and self._made[1].receiver.fence.epoch > 0
         if config.controlled_shutdown_enable and is_known and self.broker_epoch() >= 0:
             await shut_down_in_order(
                 self.link,

@@ -25,6 +25,7 @@ from fastlog.coordination.lifecycle import BrokerConfigs, ConfigRules
 from fastlog.coordination.member import elections, joining
 from fastlog.coordination.member.cluster_updates import Changed
 from fastlog.coordination.member.config_notifications import ConfigNotifications, Entity
+from fastlog.coordination.member.controller_fence import ControllerFence
 from fastlog.coordination.member.controller_watch import ControllerWatch
 from fastlog.coordination.member.feature_watch import FeatureWatch
 from fastlog.coordination.member.overrides import TopicOverrides
@@ -95,6 +96,7 @@ class Member:
             replicas=broker.replicas,
             overrides=self.overrides,
             broker_epoch=lambda: self.registration.broker_epoch,
+            fence=ControllerFence(lambda: self.registration.broker_epoch, tree.controller_epoch),
             on_view=self._view_changed,
             partitions_of=self._partitions_of,
             on_failure=lambda: self.topics.retry_later(self._ask_again),

@@ -7,7 +7,7 @@
 | StopReplica    | with deletion what is assigned, and the disk; without, a partition follows nobody       |
 
 A request may come several times, also to a broker that has been started again meanwhile: it names the broker
-epoch of its receiver, and the epoch of the controller that sends it (KAFKA-6082, KAFKA-7235).
+epoch of its receiver, and the epoch of the controller that sends it (`controller_fence`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fastlog.coordination.cluster_view import ClusterView, PartitionState, Topic
 from fastlog.coordination.controller.events import Turns
 from fastlog.coordination.lifecycle import TopicObserver
 from fastlog.coordination.member import assigned, cluster_updates, former_topic
+from fastlog.coordination.member.controller_fence import ControllerFence
 from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
 from fastlog.coordination.member.obstacles import Obstacles
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
@@ -56,7 +57,6 @@ _LOG: Final = logging.getLogger(__name__)
 _PARTITIONS_PER_TURN: Final = 200
 _TOPICS_PER_PART: Final = 100
 """Topics whose partitions are brought to new states at a time: a broker that starts is told of thousands."""
-_ANY_EPOCH: Final = -1
 _FORGET_SECONDS: Final = 5.0
 """How long an UpdateMetadata waits for the offsets of deleted topics to be removed: that goes on then."""
 
@@ -81,14 +81,15 @@ class ControlReceiver:
         replicas: ReplicaManager,
         overrides: TopicOverrides,
         broker_epoch: Callable[[], int],
+        fence: ControllerFence,
         on_view: Callable[[cluster_updates.Changed], object],
         partitions_of: Callable[[str], Coroutine[None, None, int]],
         made_at: Callable[[Sequence[PartitionKey]], Coroutine[None, None, Mapping[PartitionKey, int]]],
         topic_id_of: Callable[[str], Coroutine[None, None, bytes | None]],
         on_failure: Callable[[], object] = lambda: None,
     ) -> None:
-        self.controller_epoch = 0
-        """The highest that a request has named."""
+        self.fence: Final = fence
+        """Which controllers are obeyed."""
         self.has_heard_of_topics = False
         """Whether an UpdateMetadata has named any."""
         self._node_id = node_id
@@ -116,7 +117,7 @@ class ControlReceiver:
     async def leader_and_isr(self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse:
         """Leads and follows as the controller says; a code for each partition. Raises StoreError."""
         async with self._lock:
-            if error := self._refused(request):
+            if error := await self.fence.refused(request):
                 return await refusal(request, error)
             found = await self._sort_out(request)
             if found.suspects:
@@ -132,7 +133,7 @@ class ControlReceiver:
     async def update_metadata(self, request: UpdateMetadataRequest) -> UpdateMetadataResponse:
         """Shows the cluster as the controller sees it. Raises StoreError."""
         async with self._lock:
-            if error := self._refused(request):
+            if error := await self.fence.refused(request):
                 return UpdateMetadataResponse(error_code=int(error))
             self._view.set_controller(request.controller_id)
             self._view.set_brokers(cluster_updates.brokers_of(request))
@@ -163,7 +164,7 @@ class ControlReceiver:
     async def stop_replica(self, request: StopReplicaRequest) -> StopReplicaResponse:
         """Gives up partitions, or deletes them; a code for each."""
         async with self._lock:
-            if error := self._refused(request):
+            if error := await self.fence.refused(request):
                 return StopReplicaResponse(error_code=int(error))
             codes: dict[PartitionKey, ErrorCode] = {}
             delete: list[PartitionKey] = []
@@ -352,21 +353,6 @@ class ControlReceiver:
     def _log_refused(controller_id: int, topic: str, error: ErrorCode) -> None:
         name = ascii(topic)[:300]
         _LOG.warning("what controller %d says of topic %s is refused: %s", controller_id, name, error.name)
-
-    def _refused(
-        self, request: LeaderAndIsrRequest | UpdateMetadataRequest | StopReplicaRequest
-    ) -> ErrorCode:
-        """Notes the epoch of a controller that may give orders; why this one may not, or NONE."""
-        if _ANY_EPOCH < request.broker_epoch < self._broker_epoch():
-            return ErrorCode.STALE_BROKER_EPOCH
-        if request.controller_epoch < self.controller_epoch:
-            _LOG.warning(
-                "a request of controller %d in epoch %d, which is over: it is in %d now",
-                *(request.controller_id, request.controller_epoch, self.controller_epoch),
-            )
-            return ErrorCode.STALE_CONTROLLER_EPOCH
-        self.controller_epoch = request.controller_epoch
-        return ErrorCode.NONE
 
     async def _assign(
         self, ids: Mapping[str, bytes], wanted: Mapping[str, Mapping[int, PartitionState]]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from fastlog.coordination.store import StoreError, StoreUnreachable
+from fastlog.coordination.znodes import epoch_node, paths
 from fastlog.coordination.znodes.fenced_tree import FencedTree, check_size
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import SessionState
@@ -96,6 +97,19 @@ class MemberTree:
         """The same of many nodes; None for one that is missing."""
         await self.connected()
         return await self._reads.children_of_all(wanted)
+
+    async def controller_epoch(self) -> int:
+        """In which epoch the last controller was elected, also when the server that is asked lags behind.
+
+        Raises StoreError.
+        """
+
+        async def ask() -> int:
+            await self.client.sync(paths.CONTROLLER_EPOCH)
+            epoch, _ = await epoch_node.controller_epoch(self.client)
+            return epoch
+
+        return await self.again(ask)
 
     async def write(self, parts: Sequence[Check | Create | Delete | SetData]) -> list[Result]:
         """All parts or none. Raises the ZkError of the part that failed (ConnectionLoss, SessionExpired: it

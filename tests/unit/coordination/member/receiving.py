@@ -8,8 +8,10 @@ from pathlib import Path
 from fastlog.base.clock import ManualClock
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.member.cluster_updates import Changed
+from fastlog.coordination.member.controller_fence import ControllerFence
 from fastlog.coordination.member.overrides import TopicOverrides
 from fastlog.coordination.member.receiver import ControlReceiver
+from fastlog.coordination.store import StoreUnreachable
 from fastlog.errors import ErrorCode
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import Reconciler
@@ -95,6 +97,8 @@ class Receiving:
         """When all partitions were led for the first time."""
         self.topic_id: bytes | None = None
         """What the tree says of each topic."""
+        self.elected: int | None = 100
+        """In which epoch the last controller was elected, by the tree; None while it cannot be asked."""
         self.receiver = ControlReceiver(
             node_id=ME,
             view=self.view,
@@ -103,6 +107,7 @@ class Receiving:
             replicas=ReplicaManager(ME, lambda _: None),
             overrides=TopicOverrides(self.configs),
             broker_epoch=lambda: self.broker_epoch,
+            fence=ControllerFence(lambda: self.broker_epoch, self._elected),
             on_view=self.changes.append,
             partitions_of=self._partitions_of,
             made_at=self._made_at,
@@ -118,6 +123,11 @@ class Receiving:
 
     async def _topic_id_of(self, topic: str) -> bytes | None:
         return self.topic_id
+
+    async def _elected(self) -> int:
+        if self.elected is None:
+            raise StoreUnreachable("the store is away")
+        return self.elected
 
     async def start(self) -> None:
         await self.logs.prepare()

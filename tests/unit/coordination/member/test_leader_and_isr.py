@@ -64,6 +64,24 @@ async def test_a_controller_of_an_epoch_that_is_over_is_not_obeyed(broker: Recei
     assert await broker.stop_replica((0, 2), delete=False, controller_epoch=5) is stale
 
 
+async def test_who_was_never_elected_is_not_obeyed(broker: Receiving) -> None:
+    """Nor does one lock the elected out, who comes after it."""
+    stale = ErrorCode.STALE_CONTROLLER_EPOCH
+    broker.elected = 5
+    for epoch in (6, 2**31 - 1):
+        assert await broker.update(controller_epoch=epoch) is stale
+        assert await broker.assign(part(0, ME, 1), controller_epoch=epoch) is stale
+        assert await broker.stop_replica((0, 1), delete=True, controller_epoch=epoch) is stale
+    assert broker.assigned() == {}
+    assert await broker.assign(part(0, ME, 1), controller_epoch=5) == {0: NONE}
+
+
+async def test_a_new_controller_is_believed_while_the_store_is_away(broker: Receiving) -> None:
+    broker.elected = None
+    assert await broker.update(controller_epoch=6) is NONE
+    assert await broker.update(controller_epoch=5) is ErrorCode.STALE_CONTROLLER_EPOCH
+
+
 async def test_only_a_higher_leader_epoch_counts(broker: Receiving) -> None:
     stale = ErrorCode.STALE_CONTROLLER_EPOCH
     assert await broker.assign(part(0, ME, 5)) == {0: NONE}
