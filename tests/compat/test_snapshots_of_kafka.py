@@ -20,6 +20,7 @@ SETTINGS = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "log.retention.ms": "-1",
+    "log.cleaner.enable": "false",
 }
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "AppendInfo",
     "Chunk",
     "CleanerThrottle",
+    "ClockAhead",
     "CompactionAborted",
     "CompactionReport",
     "CompactionState",
@@ -421,6 +422,19 @@ class AppendInfo:
         """Offset after the last record, of a duplicate too."""
 
 @final
+class ClockAhead:
+    """Milliseconds by which the logs that are opened with it are ahead of the system's clock.
+
+    For brokers under test, whose time is moved. May be used from any thread.
+    """
+
+    def __new__(cls, milliseconds: int = 0) -> ClockAhead: ...
+    @property
+    def milliseconds(self) -> int: ...
+    def advance(self, milliseconds: int) -> None:
+        """Moves on by so many milliseconds."""
+
+@final
 class CleanerThrottle:
     """Limits the bytes per second that all compactions sharing it read and write together.
 
@@ -442,19 +456,6 @@ class CleanerThrottle:
         """
     @property
     def cancelled(self) -> bool: ...
-
-@final
-class ClockAhead:
-    """Milliseconds by which the logs that are opened with it are ahead of the system's clock.
-
-    For brokers under test, whose time is moved. May be used from any thread.
-    """
-
-    def __new__(cls, milliseconds: int = 0) -> ClockAhead: ...
-    @property
-    def milliseconds(self) -> int: ...
-    def advance(self, milliseconds: int) -> None:
-        """Moves on by so many milliseconds."""
     @property
     def bytes_taken(self) -> int:
         """Bytes that went through so far."""
