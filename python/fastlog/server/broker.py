@@ -88,6 +88,7 @@ _LAST_WORDS_SECONDS: Final = 1.0
 # Of the grace period, what requests get that take many turns of the event loop: longer ones are left undone.
 _LONG_REQUESTS_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.005
+_SYSTEM: Final = SystemClock()  # for what keeps the machine going, whatever the clock of the data says
 # Kafka's default of 50 goes with an acceptor thread. Here the event loop accepts between requests, and a
 # queue that runs over costs clients a second each.
 _LEAST_BACKLOG: Final = 1024
@@ -98,6 +99,7 @@ class Broker:
 
     `on_all_directories_failed` is called when no log directory is left; by default the process ends.
     `marker_writer` makes what writes markers of transactions; with None these are not offered.
+    `clock` is that of the data (`fastlog.native.moving_clock`).
     """
 
     def __init__(
@@ -109,10 +111,10 @@ class Broker:
         marker_writer: MakeMarkerWriter | None = leader_markers,
     ) -> None:
         self._live_config = LiveConfig(config)
-        self._clock = clock or SystemClock()
+        self._clock: Clock = clock or _SYSTEM
         self._on_all_directories_failed = on_all_directories_failed
         self._marker_writer = marker_writer
-        self.tasks: Final = Supervisor(self._clock.monotonic)
+        self.tasks: Final = Supervisor(_SYSTEM.monotonic)
         """All background work of this broker."""
         self._steps: list[Callable[[Ending], Coroutine[Any, Any, None]]] = []
         self._listeners: list[BoundListener] = []
@@ -211,7 +213,7 @@ class Broker:
         # Before logs are opened, until they are closed: thousands of them would be looked at in between.
         self._old_objects.begin()
         self._call_at_end("old objects", self._old_objects.end)
-        low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, self._clock.monotonic)
+        low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, _SYSTEM.monotonic)
         low_memory.start()
         self._at_end("the reserve of memory", low_memory.stop)
         for endpoint in config.listeners.bound:
@@ -224,7 +226,7 @@ class Broker:
             self._listeners.append(listener)
             self._call_at_end("listening", listener.close)
         observe = self._observability = Observability(
-            asyncio.get_running_loop(), self._clock.monotonic, self.tasks
+            asyncio.get_running_loop(), _SYSTEM.monotonic, self.tasks
         )
         self._at_end("metrics and health", observe.close)
         await observe.start(config)
@@ -246,7 +248,7 @@ class Broker:
         if not config.node_id_is_set and preparation.node_id is not None:
             config = config.with_node_id(preparation.node_id)
         source = self._source = await metadata_source(
-            config, logs, preparation, self._clock, self.tasks, self._secure.dialer
+            config, logs, preparation, _SYSTEM, self.tasks, self._secure.dialer
         )
         self._at_end("metadata", source.close)
         config = source.config
@@ -260,7 +262,7 @@ class Broker:
         self._call_at_end("parked requests", purgatory.close)
         news = PartitionNews()
         following = Following(
-            live, view, logs, io, source.broker_epoch, self._clock, self.tasks, self._secure.dialer
+            live, view, logs, io, source.broker_epoch, _SYSTEM, self.tasks, self._secure.dialer
         )
         self._at_end("high watermarks", following.watermarks.stop)
         self._at_end("fetchers", following.fetchers.close)
@@ -268,9 +270,7 @@ class Broker:
         replicas = following.replicas = ReplicaManager(
             config.node_id,
             advanced(logs, purgatory, news),
-            Surroundings(
-                lambda: int(self._clock.monotonic() * 1000), view.is_alive, following.watermarks.kept
-            ),
+            Surroundings(lambda: int(_SYSTEM.monotonic() * 1000), view.is_alive, following.watermarks.kept),
             on_append=news.tell_append,
         )
         replicas.leader_throttle = following.leader_throttle
@@ -352,7 +352,7 @@ class Broker:
             searches=searches,
             transactions=transactions,
             member=source.member,
-            quotas=BrokerQuotas(live, self._clock.monotonic, metrics),
+            quotas=BrokerQuotas(live, _SYSTEM.monotonic, metrics),
             dialer=self._secure.dialer,
         )
         self._services = services
@@ -388,7 +388,7 @@ class Broker:
         dispatcher = self._dispatcher = Dispatcher(services)
         memory = RequestMemory(limits.request_memory_bytes)
         shares = self.config.memory
-        answers = AnswerMemory(shares.answers, shares.one_answer, self._clock.monotonic)
+        answers = AnswerMemory(shares.answers, shares.one_answer, _SYSTEM.monotonic)
         table = self._table = ConnectionTable(
             limits, memory, services.response_memory, answers, services.metrics, dispatcher.log_refused
         )
@@ -403,7 +403,7 @@ class Broker:
                 dispatch, own_limits = gate[0].dispatch, replace(limits, max_frame_bytes=gate[1])
             self._hosts[listener.name] = ConnectionHost(
                 listener=self._identity(listener.name),
-                monotonic=self._clock.monotonic,
+                monotonic=_SYSTEM.monotonic,
                 limits=own_limits,
                 memory=memory,
                 work=work,
@@ -419,7 +419,7 @@ class Broker:
             )
 
         async def sweep() -> None:
-            table.sweep(self._clock.monotonic())
+            table.sweep(_SYSTEM.monotonic())
             services.quotas.sweep()
 
         sweeper = self.tasks.repeat("connection-sweeper", sweep, every=SWEEP_SECONDS, first=SWEEP_SECONDS)

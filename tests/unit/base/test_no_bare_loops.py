@@ -15,8 +15,8 @@ import fastlog
 
 PACKAGE = Path(fastlog.__file__).parent
 OBSERVABILITY = Path(__file__).parents[3] / "docs" / "observability.md"
-# The command-line tools and the client library come and go with their callers.
-NOT_THE_BROKER = ("client/", "cli/")
+# The command-line tools, the client library and the tests' plugin come and go with their callers.
+NOT_THE_BROKER = ("client/", "cli/", "testing/")
 STARTS = {"create_task", "ensure_future", "call_later", "call_at", "Thread", "Timer", "start_new_thread"}
 STARTS |= {"TaskGroup", "add_reader", "add_writer"}
 

@@ -22,20 +22,23 @@ from fastlog.cli.streams import abandon_stdout, log_stray_errors, open_missing_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastlog.cli.broker.running import RunnableBroker
     from fastlog.config import BrokerConfig
+
+    MakeBroker = Callable[[BrokerConfig], RunnableBroker]
 
 __all__ = ["main"]
 
 _LOG: Final = logging.getLogger("fastlog.broker")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the console script."""
+def main(arguments: Sequence[str] | None = None, make_broker: MakeBroker | None = None) -> None:
+    """Entry point of the console script. `make_broker` makes another broker than the usual one, for tests."""
     open_missing_streams()
     # What is imported stays: looking for cycles in it took a tenth of the time.
     gc.disable()
     try:
-        sys.exit(_obey(_parser().parse_args(arguments)))
+        sys.exit(_obey(_parser().parse_args(arguments), make_broker))
     except OSError as error:
         # A full disk behind stdout: a broker that runs tells of its errors itself.
         abandon_stdout()
@@ -102,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _obey(options: argparse.Namespace) -> int:
+def _obey(options: argparse.Namespace, make_broker: MakeBroker | None) -> int:
     if options.version:
         from importlib.metadata import version as version_of
 
@@ -150,7 +153,7 @@ def _obey(options: argparse.Namespace) -> int:
         keys, verb = counted(len(unused), "key"), "has" if len(unused) == 1 else "have"
         _say("the configuration is valid" + (f"; {keys} {verb} no effect" if unused else ""))
         return 0
-    return _run(config, read)
+    return _run(config, read, make_broker)
 
 
 def _check_files(config: BrokerConfig) -> None:
@@ -172,7 +175,7 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _run(config: BrokerConfig, read: Callable[[], BrokerConfig]) -> int:
+def _run(config: BrokerConfig, read: Callable[[], BrokerConfig], make_broker: MakeBroker | None) -> int:
     from fastlog.cli.broker.reloading import reloader
     from fastlog.cli.broker.running import run_broker
     from fastlog.cli.core_dumps import forbid_core_dumps
@@ -196,7 +199,7 @@ def _run(config: BrokerConfig, read: Callable[[], BrokerConfig]) -> int:
         forbid_core_dumps()
     gc.enable()
     try:
-        return run_broker(config, Broker, log.say, reloader(config, read))
+        return run_broker(config, make_broker or Broker, log.say, reloader(config, read))
     except Exception:  # noqa: BLE001 - the last resort: said in the log, and told by the exit code
         _LOG.exception("the broker met a defect and ends")
         return ExitCode.FAILED
