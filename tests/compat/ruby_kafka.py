@@ -1,7 +1,7 @@
 """What Fluentd's Kafka plugins do on the wire through ruby-kafka 1.5: its requests, in its versions.
 
 fluent-plugin-kafka has out_kafka2, which sends a chunk again until it is acknowledged, and in_kafka_group,
-whose members commit what they have handed on. Ruby's packages are in no registry that others here come from.
+whose members commit what they have handed on. The real ones need Ruby and its packages.
 """
 
 from __future__ import annotations

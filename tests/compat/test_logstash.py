@@ -1,6 +1,6 @@
 """What Logstash's Kafka output and input do: a stand-in with its client and settings.
 
-logstash-integration-kafka 12.1 is no Java library: it comes with a JRuby that no registry of packages has.
+Logstash with logstash-integration-kafka 12.1 comes as an archive of its own, not through Maven Central.
 """
 
 from __future__ import annotations
