@@ -223,14 +223,15 @@ def test_who_says_that_it_is_a_follower_moves_nothing(ruled: RuledBroker) -> Non
         assert (replica.high_watermark, replica.in_sync) == before
 
 
-def test_what_only_brokers_may_ask(tmp_path: Path) -> None:
+def test_what_only_brokers_may_ask(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Over the brokers' own listener, too, whoever has no ClusterAction."""
     running = RuledBroker(
         tmp_path / "data", {"super.users": "User:root", "allow.everyone.if.no.acl.found": "true"}
     )
-    # It does not lead anything: it is not allowed to be told so.
+    # It does not lead anything: it is not allowed to be told so, and says that.
     running.start()
     try:
+        assert "is not allowed ClusterAction at 127.0.0.1: it will lead nothing" in caplog.text
         with running.connect() as client:
             code = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
             assert client.ask(LeaderAndIsrRequest(controller_epoch=1_000), 6).error_code == code
