@@ -128,11 +128,7 @@ fn next_table(
         .unwrap_or_else(PoisonError::into_inner)
         .read(&mut table, &ask)
         .map_err(|error| error.to_string())?;
-    *at = if took.is_at_end && took.damage.is_none() {
-        until
-    } else {
-        took.next_offset
-    };
+    *at = if took.is_at_end { until } else { took.next_offset };
     match took.damage {
         // The next call comes here again.
         Some(damage) if table.is_empty() => Err(format!(

@@ -149,6 +149,7 @@ impl Table {
         Ok(list.unbind())
     }
 
+    #[allow(clippy::unused_self)] // all tables have one type, but the protocol asks a table for it
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         PyCapsule::new_with_value(py, ArrowTable::schema(), SCHEMA)
     }

@@ -363,11 +363,10 @@ impl Data {
         let count = array.n_buffers as usize - 3;
         let sizes = needed(array, count + 2, count)?;
         let buffers = (0..count)
-            // SAFETY: the last buffer holds the size of each buffer of bytes.
             .map(|index| {
-                (buffer(array, index + 2).cast(), unsafe {
-                    Int::I64.read(sizes, index)
-                })
+                // SAFETY: the last buffer holds the size of each buffer of bytes.
+                let size = unsafe { Int::I64.read(sizes, index) };
+                (buffer(array, index + 2).cast(), size)
             })
             .collect();
         Ok(Self::Views { views, buffers })

@@ -184,14 +184,9 @@ impl RecordTable {
 
     fn push_headers(&mut self, record: &RecordRef<'_>) {
         for (name, value) in record.headers.clone() {
-            match std::str::from_utf8(name) {
-                Ok(_) => self.headers.names.push(Some(name)),
-                // Java's clients read what is no UTF-8 with replacement characters, too.
-                Err(_) => {
-                    let name = String::from_utf8_lossy(name);
-                    self.headers.names.push(Some(name.as_bytes()));
-                }
-            }
+            // Java's clients read what is no UTF-8 with replacement characters, too.
+            let text = String::from_utf8_lossy(name);
+            self.headers.names.push(Some(text.as_bytes()));
             self.headers.values.push(value);
             self.size += ROW_OVERHEAD + name.len() + value.map_or(0, <[u8]>::len);
         }

@@ -55,7 +55,7 @@ impl Fates {
                 }
                 Piece::Hole => self.to = limit,
                 Piece::Damage(damage) if damage.next_offset > self.to => {
-                    self.to = damage.next_offset.min(limit)
+                    self.to = damage.next_offset.min(limit);
                 }
                 Piece::Damage(_) | Piece::Nothing => break,
             }

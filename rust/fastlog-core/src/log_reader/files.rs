@@ -176,14 +176,17 @@ fn seek_in(fs: &dyn FileSystem, dir: &Path, files: &[Named], offset: i64) -> Res
     Ok(None)
 }
 
-/// Goes on within a file, from a batch that was found behind a bad one; `None` when it has none that is wanted.
-pub(super) fn go_on(mut cursor: Cursor, offset: i64) -> Result<Option<Sought>> {
+/// Goes on from a batch that was found behind a bad one: in its file, and in those behind it.
+pub(super) fn go_on(fs: &dyn FileSystem, dir: &Path, mut cursor: Cursor, offset: i64) -> Result<Sought> {
     let end = cursor.file.len()?;
-    Ok(match walk(&mut cursor, offset, end)? {
-        Walked::Found => Some(Sought::At(cursor)),
-        Walked::Bad(reason) => Some(Sought::Bad(cursor, reason)),
-        Walked::End => None,
-    })
+    match walk(&mut cursor, offset, end)? {
+        Walked::Found => Ok(Sought::At(cursor)),
+        Walked::Bad(reason) => Ok(Sought::Bad(cursor, reason)),
+        Walked::End => match later_base(fs, dir, cursor.base)? {
+            Some(later) => seek(fs, dir, offset.max(later)),
+            None => Ok(Sought::At(cursor)),
+        },
+    }
 }
 
 enum Walked {

@@ -225,8 +225,8 @@ impl LogReader {
         table.close_part(&self.topic, self.partition, position);
         Ok(Took {
             next_offset: position,
+            is_at_end: is_at_end && damage.is_none(),
             damage,
-            is_at_end,
         })
     }
 

@@ -129,18 +129,7 @@ impl Source {
                 }
                 _ => return Ok(Sought::Bad(bad, reason)),
             }
-            sought = match files::go_on(cursor, offset)? {
-                Some(found) => found,
-                None => return self.reach_behind(bad, reason, offset),
-            };
-        }
-    }
-
-    /// Finds an offset in the segments behind a damaged one.
-    fn reach_behind(&self, bad: Cursor, reason: String, offset: i64) -> Result<Sought> {
-        match files::later_base(&*self.fs, &self.dir, bad.base)? {
-            Some(later) => files::seek(&*self.fs, &self.dir, offset.max(later)),
-            None => Ok(Sought::Bad(bad, reason)),
+            sought = files::go_on(&*self.fs, &self.dir, cursor, offset)?;
         }
     }
 
