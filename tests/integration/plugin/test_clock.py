@@ -18,7 +18,11 @@ from tests.harness.waiting import wait_until
 from tests.integration.running import RawClient
 
 KINDS: dict[str, type[KafkaBroker]] = {"thread": BrokerThread, "process": BrokerProcess}
-SETTINGS = {"group.consumer.session.timeout.ms": 45_000}
+SETTINGS = {
+    "group.consumer.session.timeout.ms": 45_000,
+    # By itself it would look every ten seconds.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 3_600_000,
+}
 
 
 @pytest.fixture(scope="module", params=KINDS)
