@@ -369,7 +369,7 @@ class Cluster:
             try:
                 return await self._pool.get(*address, lane=lane, timeout=deadline.remaining)
             except ConnectionFailed as error:
-                known = {address, *((other.host, other.port) for other in self._brokers.values())}
+                known = {address, *((other.host, other.port) for other in self._known.brokers.values())}
                 if known & self._pool.reached:
                     # This one was there, or others are where they say: it is down, and its address right.
                     raise

@@ -94,11 +94,11 @@ def _open(path: Path, suffix: str, mode: str) -> IO[bytes]:
 
 
 async def _describe(bootstrap: str, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    from fastlog.client.admin.configs import Resource, ResourceType, describe_configs
+    from fastlog.client.admin.configs import ConfigResource, describe_configs
+    from fastlog.client.admin.outcomes import Outcomes
     from fastlog.client.client_config import ClientConfig
     from fastlog.client.cluster import Cluster
     from fastlog.client.consumer.config import ConsumerConfig
-    from fastlog.client.errors import ClientError
     from fastlog.errors import KafkaError
 
     config: ClientConfig = ConsumerConfig.of({**options, "bootstrap_servers": bootstrap}, None)
@@ -107,13 +107,11 @@ async def _describe(bootstrap: str, names: list[str], options: dict[str, Any]) -
         for name in names:
             if found[name].error:
                 raise KafkaError(found[name].error, f"topic {name}: {found[name].error.text}")
-        resources = [Resource(ResourceType.TOPIC, name) for name in names]
-        settings = await describe_configs(cluster, resources)
+        resources = [ConfigResource.topic(name) for name in names]
+        settings = Outcomes(await describe_configs(cluster, resources)).check()
         described: dict[str, Any] = {}
         for name, resource in zip(names, resources, strict=True):
             entries = settings[resource]
-            if isinstance(entries, ClientError):
-                raise entries
             config_of = {
                 entry.name: entry.value
                 for entry in entries
