@@ -42,6 +42,7 @@ __all__ = [
     "ArrowReader",
     "Chunk",
     "CleanerThrottle",
+    "ClockAhead",
     "CompactionAborted",
     "CompactionReport",
     "CompactionState",
@@ -427,6 +428,19 @@ class AppendInfo:
         """Offset after the last record, of a duplicate too."""
 
 @final
+class ClockAhead:
+    """Milliseconds by which the logs that are opened with it are ahead of the system's clock.
+
+    For brokers under test, whose time is moved. May be used from any thread.
+    """
+
+    def __new__(cls, milliseconds: int = 0) -> ClockAhead: ...
+    @property
+    def milliseconds(self) -> int: ...
+    def advance(self, milliseconds: int) -> None:
+        """Moves on by so many milliseconds."""
+
+@final
 class CleanerThrottle:
     """Limits the bytes per second that all compactions sharing it read and write together.
 
@@ -578,6 +592,7 @@ class Log:
         compacted_below: int = 0,
         offsets_are_exact: bool = False,
         adopted: bool = False,
+        ahead: ClockAhead | None = None,
     ) -> Log:
         """Opens or creates the log in directory `path`; scans from `recovery_point` unless clean.
 
@@ -587,6 +602,8 @@ class Log:
 
         `compacted_below` is the cleaner checkpoint of a directory that comes from Kafka: below it offsets may
         be missing. What this engine has compacted it knows by itself (`compaction-checkpoint`).
+
+        What the log does by the time goes by the system's clock, `ahead` of it if that is given.
 
         Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
         bytes from the damage on are kept aside as `*.corrupt`.

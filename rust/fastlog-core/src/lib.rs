@@ -28,7 +28,7 @@ pub mod wire;
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
 pub use cause::Cause;
 pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{AheadClock, Clock, ManualClock, SystemClock};
 pub use compaction::{CompactionOptions, CompactionReport, CompactionState, Throttle};
 pub use compression::Codec;
 pub use error::{Error, ErrorCode, Result};

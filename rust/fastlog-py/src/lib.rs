@@ -12,6 +12,7 @@ mod arrow_records;
 mod batches;
 mod buffers;
 mod bulk;
+mod clock;
 mod codecs;
 mod columns;
 mod compaction;
@@ -49,6 +50,8 @@ mod _core {
     use crate::batches::{build_batch, read_batches};
     #[pymodule_export]
     use crate::buffers::Chunk;
+    #[pymodule_export]
+    use crate::clock::ClockAhead;
     #[pymodule_export]
     use crate::codecs::{compress, crc32c, decompress};
     #[pymodule_export]
