@@ -97,7 +97,7 @@ fn read(array: ArrowArray) -> Result<usize, String> {
     Ok(rows.len())
 }
 
-fn child(array: &ArrowArray, index: usize) -> &mut ArrowArray {
+fn child(array: &mut ArrowArray, index: usize) -> &mut ArrowArray {
     assert!((index as i64) < array.n_children);
     // SAFETY: there are as many children; each is used by one test at a time.
     unsafe { &mut **array.children.add(index) }
@@ -159,9 +159,9 @@ fn what_is_not_used_is_freed() {
 #[test]
 fn a_child_that_is_moved_out_outlives_its_parent() {
     let table = table();
-    let array = table.array();
+    let mut array = table.array();
     let moved = {
-        let values = child(&array, 5);
+        let values = child(&mut array, 5);
         // As the specification has it: the bytes are copied, and the source is left released.
         // SAFETY: the copy takes the place of the child.
         let moved = unsafe { ptr::read(values) };
@@ -330,7 +330,7 @@ fn null_pointers_are_refused() {
             drop(Box::from_raw(std::mem::replace(
                 &mut *array.children.add(5),
                 ptr::null_mut(),
-            )))
+            )));
         };
     });
     assert_eq!(found, "column 5 is not there");

@@ -14,7 +14,7 @@ use fastlog_core::log::{AppendOptions, LogConfig, OpenOptions};
 use fastlog_core::log_reader::{Ask, LogReader, ReaderOptions};
 use fastlog_core::{Codec, CompactionOptions, Error};
 
-use crate::common::keyed::{Producer, end, put};
+use crate::common::keyed::{Pair, Producer, end, put};
 use crate::common::{Dir, NOW_MS, append, batch, config, contents, filled, opened};
 
 const COMMITTED: ReaderOptions = ReaderOptions {
@@ -311,7 +311,7 @@ fn aborted_and_open_transactions_are_left_out() {
             transactional: true,
         })
     };
-    let pairs: &[(Option<&[u8]>, Option<&[u8]>)] = &[(Some(&b"k"[..]), Some(&b"v"[..])); 4];
+    let pairs: &[Pair<'_>] = &[(Some(&b"k"[..]), Some(&b"v"[..])); 4];
     let (mut wanted, mut time) = (Vec::new(), NOW_MS);
     for round in 0..30 {
         let (kept, lost) = (1 + round % 3, 11 + round % 2);
