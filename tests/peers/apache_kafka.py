@@ -131,7 +131,11 @@ class ApacheKafka:
         return self._process
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(
