@@ -98,7 +98,7 @@ class Demo:
 
     async def _create_topic(self, cluster: Cluster) -> None:
         """Waits until the three have found each other."""
-        wanted = NewTopic(_TOPIC, self._options.partitions, len(_NODES), configs={"min.insync.replicas": "2"})
+        wanted = NewTopic(_TOPIC, self._options.partitions, len(_NODES), config={"min.insync.replicas": "2"})
         deadline = time.monotonic() + 60
         while True:
             try:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from fastlog import errors as errors
+    from fastlog.client.admin.asynchronous import AsyncAdmin as AsyncAdmin
+    from fastlog.client.admin.blocking import Admin as Admin
+    from fastlog.client.admin.topics import NewTopic as NewTopic
     from fastlog.client.cluster import Cluster as Cluster
     from fastlog.client.consumer.asynchronous import AsyncConsumer as AsyncConsumer
     from fastlog.client.consumer.blocking import Consumer as Consumer
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _WHERE: Final = {
+    "Admin": "fastlog.client.admin.blocking",
+    "AsyncAdmin": "fastlog.client.admin.asynchronous",
     "AsyncConsumer": "fastlog.client.consumer.asynchronous",
     "AsyncProducer": "fastlog.client.producer.asynchronous",
     "Cluster": "fastlog.client.cluster",
     "Consumer": "fastlog.client.consumer.blocking",
     "Delivery": "fastlog.native",
     "GroupMetadata": "fastlog.client.offset_values",
+    "NewTopic": "fastlog.client.admin.topics",
     "OffsetAndMetadata": "fastlog.client.offset_values",
     "Position": "fastlog.client.positions",
     "Producer": "fastlog.client.producer.blocking",

@@ -23,6 +23,7 @@ from tests.integration.running import RawClient, RunningBroker
 DOCS = Path(__file__).parents[2] / "docs" / "observability.md"
 # Whoever adds a loop adds it here and to the table in docs/observability.md.
 LOOPS = {
+    "access-rules",
     "checkpoints",
     "cleaner-0",
     "connection-sweeper",
@@ -69,6 +70,8 @@ def broker(tmp_path: Path) -> Iterator[RunningBroker]:
             "fastlog.http.port": "0",
             "offsets.topic.num.partitions": "1",
             "transaction.state.log.num.partitions": "1",
+            "authorizer.class.name": "kafka.security.authorizer.AclAuthorizer",
+            "super.users": "User:ANONYMOUS",
         },
     )
     running.start()
@@ -147,7 +150,7 @@ def test_every_loop_comes_back(broker: RunningBroker) -> None:
         by_passes = {loop.name for loop in living if loop.passes > passes[loop.name]}
         bodies = {"cleaner-0", "group-loading", "in-sync-sets", "loop-lag", "scrub"}
         bodies |= {"config-notifications", "controller", "controller-to-broker-1", "controller-watch"}
-        bodies |= {"features", "registration", "systemd", "zookeeper-session"}
+        bodies |= {"access-rules", "features", "registration", "systemd", "zookeeper-session"}
         bodies |= {"transaction-loading", "transaction-markers"}
         assert by_passes == set(expected) - bodies
         assert scrape(http).get("fastlog_background_failing", loop="flush") == 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -57,11 +57,15 @@ KEYS = [ApiKey(key) for key in sorted(load_handlers()) if key not in OF_CLUSTERS
 class Measured:
     """A broker with a topic and a group, both named `known`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.probe = ProbedSelector()
         self.running = TransactionBroker(
             directory,
-            {"auto.create.topics.enable": "false", "group.initial.rebalance.delay.ms": "0"},
+            {
+                "auto.create.topics.enable": "false",
+                "group.initial.rebalance.delay.ms": "0",
+                **(settings or {}),
+            },
             asyncio.SelectorEventLoop(self.probe),
         )
         self.running.start()

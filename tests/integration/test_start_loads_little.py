@@ -52,6 +52,7 @@ OTHERS = {
         "zipfile",
     ),
     # Parts of ours.
+    *("fastlog.server.access", "fastlog.coordination.access", "fastlog.coordination.member.access_rules"),
     *("fastlog.client", "fastlog.cli.tool", "fastlog.cli.broker.show_config"),
     *("fastlog.coordination.transactions", "fastlog.server.transaction_parts", "fastlog.server.produce"),
     *("fastlog.replication.fetcher", "fastlog.replication.fetch_session", "fastlog.storage.offline"),

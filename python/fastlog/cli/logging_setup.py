@@ -95,7 +95,8 @@ def set_up_logging(level: str, form: str, descriptor: int = STDERR) -> LogWriter
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("fastlog").setLevel(level)
+    for name in ("fastlog", "kafka.authorizer.logger"):
+        logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
     # No line shows them, and to look them up is most of what a record costs that is one of too many: where in
     # the source, by which thread and process.

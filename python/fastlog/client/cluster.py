@@ -6,7 +6,10 @@ What was sent and not answered is sent again only when `repeat` allows it: then 
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -35,12 +38,22 @@ _COORDINATOR_MOVED: Final = frozenset({ErrorCode.NOT_COORDINATOR, ErrorCode.COOR
 _COORDINATOR_LOADS: Final = frozenset({ErrorCode.COORDINATOR_LOAD_IN_PROGRESS})
 
 
+@dataclass(slots=True)
+class _Known:
+    """What the last metadata said."""
+
+    brokers: dict[int, BrokerNode] = field(default_factory=dict)
+    controller: int = -1
+    cluster_id: str | None = None
+
+
 class Cluster:
     """Client of one cluster; an async context manager. Belongs to one event loop.
 
     `bootstrap_servers` are tried in turn, once each, when the context is entered: Unreachable says what is
     wrong with every one of them. `timeout_ms` is the limit of each later call as a whole, unless the call has
-    its own. ConfigError when an address cannot be understood.
+    its own; `answer_timeout_ms` that of a single answer, after which what may be repeated is asked again.
+    ConfigError when an address cannot be understood.
     """
 
     def __init__(
@@ -49,25 +62,37 @@ class Cluster:
         *,
         client_id: str = "fastlog",
         timeout_ms: int = 30_000,
+        answer_timeout_ms: int | None = None,
         security: Security = PLAINTEXT,
     ) -> None:
         self._seeds = parse_servers(bootstrap_servers, security.protocol)
         self._pool = LinkPool(client_id, security)
         self._timeout_ms = timeout_ms
-        self._brokers: dict[int, BrokerNode] = {}
-        self._controller = -1
-        self._coordinators = Coordinators(self._any_link)
-        self.cluster_id: str | None = None
+        self._answer_timeout_ms = answer_timeout_ms
+        self._answer_timeout = math.inf if answer_timeout_ms is None else answer_timeout_ms / 1000
+        self._known = _Known()
+        self._coordinators = Coordinators(self._any_link, self._answer_timeout)
 
     @classmethod
-    def of(cls, config: ClientConfig) -> Self:
-        """The cluster that a client's options name; to be opened."""
+    def of(cls, config: ClientConfig, *, timeout_ms: int | None = None) -> Self:
+        """The cluster that a client's options name; to be opened.
+
+        `timeout_ms`: the limit of calls as a whole; a single answer has `request_timeout_ms` then.
+        """
         return cls(
             config.bootstrap_servers,
             client_id=config.client_id,
-            timeout_ms=config.request_timeout_ms,
+            timeout_ms=config.request_timeout_ms if timeout_ms is None else timeout_ms,
+            # Members of groups wait for answers as long as a rebalance takes.
+            answer_timeout_ms=None if timeout_ms is None else config.request_timeout_ms,
             security=security_of(config),
         )
+
+    def within(self, timeout_ms: int) -> Self:
+        """The same cluster, connections and knowledge included, with another limit for its calls."""
+        other = copy.copy(self)
+        other._timeout_ms = timeout_ms
+        return other
 
     async def open(self) -> None:
         """Asks the bootstrap servers; may be tried again. Raises Unreachable."""
@@ -96,9 +121,20 @@ class Cluster:
         return self._timeout_ms
 
     @property
+    def answer_timeout_ms(self) -> int:
+        """The limit of one answer: how long a broker may take for what it is asked to do."""
+        limit = self._answer_timeout_ms
+        return self._timeout_ms if limit is None else min(limit, self._timeout_ms)
+
+    @property
     def brokers(self) -> dict[int, BrokerNode]:
         """The live brokers as of the last metadata, by node id."""
-        return dict(self._brokers)
+        return dict(self._known.brokers)
+
+    @property
+    def cluster_id(self) -> str | None:
+        """What the cluster calls itself; None before anything was asked."""
+        return self._known.cluster_id
 
     # -- metadata --------------------
 
@@ -125,9 +161,9 @@ class Cluster:
     def _learn(self, answer: MetadataResponse) -> ClusterMetadata:
         found = ClusterMetadata.of(answer)
         if found.brokers:
-            self._brokers = found.brokers
-        self._controller = found.controller_id
-        self.cluster_id = found.cluster_id
+            self._known.brokers = found.brokers
+        self._known.controller = found.controller_id
+        self._known.cluster_id = found.cluster_id
         return found
 
     # -- requests --------------------
@@ -174,12 +210,13 @@ class Cluster:
         deadline = self._deadline(timeout_ms)
         lost: ClientError | None = None
         while True:
-            if self._controller not in self._brokers:
+            if self._known.controller not in self._known.brokers:
                 await self._refresh(deadline)
-            if self._controller in self._brokers:
+            node = self._known.controller
+            if node in self._known.brokers:
                 try:
                     found = await self._send(
-                        body, answer, self._controller, deadline, lowest, highest, repeat=repeat, tries=1
+                        body, answer, node, deadline, lowest, highest, repeat=repeat, tries=1
                     )
                 except ClientError as error:
                     if not self._controller_may_move(error, repeat=repeat):
@@ -190,16 +227,16 @@ class Cluster:
                         return found
                     lost = None
                 # Others may take a while to hear of the new one: until then they name the old one.
-                self._controller = -1
+                self._known.controller = -1
             if not await deadline.pause():
                 raise lost or RequestTimedOut("no broker acts as the controller", api=body.API)
 
     def _controller_may_move(self, error: ClientError, *, repeat: bool) -> bool:
         """Whether another broker may take over from a controller that answers with this error."""
         if isinstance(error, Unreachable):
-            return len(self._brokers) > 1
-        if isinstance(error, ConnectionFailed):
-            return repeat or not error.sent
+            return len(self._known.brokers) > 1
+        if isinstance(error, ConnectionFailed | RequestTimedOut):
+            return repeat or not _was_sent(error)
         return error.code is ErrorCode.BROKER_NOT_AVAILABLE
 
     async def coordinator_request(
@@ -227,10 +264,10 @@ class Cluster:
                 found = await self._send(
                     body, answer, node, deadline, lowest, highest, repeat=repeat, lane=lane, tries=1
                 )
-            except ConnectionFailed as error:
+            except (ConnectionFailed, RequestTimedOut) as error:
                 # It may be gone for good: ask again who coordinates, instead of that broker again.
                 self._coordinators.forget(group_id, key_type)
-                if (error.sent and not repeat) or not await deadline.pause():
+                if (_was_sent(error) and not repeat) or not await deadline.pause():
                     raise
                 continue
             codes = set(error_codes(found))
@@ -295,14 +332,13 @@ class Cluster:
                 link = await (
                     self._any_link(lane, deadline) if node is None else self._link_to(node, lane, deadline)
                 )
-                return await link.call(
-                    body, answer, timeout=deadline.remaining, lowest=lowest, highest=highest
-                )
+                timeout = min(deadline.remaining, self._answer_timeout)
+                return await link.call(body, answer, timeout=timeout, lowest=lowest, highest=highest)
             except Unreachable:
                 raise
-            except ConnectionFailed as error:
+            except (ConnectionFailed, RequestTimedOut) as error:
                 tried += 1
-                if (error.sent and not repeat) or tried == tries or not await deadline.pause():
+                if (_was_sent(error) and not repeat) or tried == tries or not await deadline.pause():
                     raise
             if node is not None and body.API is not ApiKey.METADATA:
                 await self._refresh(deadline)
@@ -310,7 +346,7 @@ class Cluster:
     async def _any_link(self, lane: str, deadline: Deadline) -> Link:
         addresses = [
             *self._pool.open_addresses(),
-            *((broker.host, broker.port) for broker in self._brokers.values()),
+            *((broker.host, broker.port) for broker in self._known.brokers.values()),
             *self._seeds,
         ]
         last: ClientError | None = None
@@ -324,16 +360,16 @@ class Cluster:
 
     async def _link_to(self, node: int, lane: str, deadline: Deadline) -> Link:
         while True:
-            if node not in self._brokers:
+            if node not in self._known.brokers:
                 await self._refresh(deadline)
-            broker = self._brokers.get(node)
+            broker = self._known.brokers.get(node)
             if broker is None:
                 raise ClientError(ErrorCode.BROKER_NOT_AVAILABLE, f"the cluster has no live broker {node}")
             address = (broker.host, broker.port)
             try:
                 return await self._pool.get(*address, lane=lane, timeout=deadline.remaining)
             except ConnectionFailed as error:
-                known = {address, *((other.host, other.port) for other in self._brokers.values())}
+                known = {address, *((other.host, other.port) for other in self._known.brokers.values())}
                 if known & self._pool.reached:
                     # This one was there, or others are where they say: it is down, and its address right.
                     raise
@@ -351,8 +387,13 @@ class Cluster:
 
     async def _coordinator(self, key: str, key_type: int, deadline: Deadline) -> int:
         broker = await self._coordinators.find(key, key_type, deadline)
-        self._brokers.setdefault(broker.node_id, broker)
+        self._known.brokers.setdefault(broker.node_id, broker)
         return broker.node_id
+
+
+def _was_sent(error: ConnectionFailed | RequestTimedOut) -> bool:
+    """Whether the request may have taken effect."""
+    return not isinstance(error, ConnectionFailed) or error.sent
 
 
 __all__ = ["GROUP", "TRANSACTION", "Cluster"]

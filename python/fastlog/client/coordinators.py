@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastlog.client.deadline import Deadline
-from fastlog.client.errors import BadResponse, BrokerError, ConnectionFailed
+from fastlog.client.errors import BadResponse, BrokerError, ConnectionFailed, RequestTimedOut
 from fastlog.client.metadata import BrokerNode
 from fastlog.errors import ErrorCode
 from fastlog.net.link import Link
@@ -27,10 +28,13 @@ _BATCHED: Final = 4
 
 
 class Coordinators:
-    """Coordinators by key type and key. `any_link` gives a link to any broker."""
+    """Coordinators by key type and key. `any_link` gives a link to any broker; seconds for an answer."""
 
-    def __init__(self, any_link: Callable[[str, Deadline], Awaitable[Link]]) -> None:
+    def __init__(
+        self, any_link: Callable[[str, Deadline], Awaitable[Link]], answer_timeout: float = math.inf
+    ) -> None:
         self._any_link = any_link
+        self._answer_timeout = answer_timeout
         self._known: dict[tuple[int, str], BrokerNode] = {}
 
     def forget(self, key: str, key_type: int) -> None:
@@ -45,7 +49,7 @@ class Coordinators:
                 return known
             try:
                 answer, broker = await self._ask(key, key_type, deadline)
-            except ConnectionFailed:
+            except (ConnectionFailed, RequestTimedOut):
                 if not await deadline.pause():
                     raise
                 continue
@@ -68,7 +72,8 @@ class Coordinators:
             request.coordinator_keys = [key]
         else:
             request.key = key
-        answer = await link.call(request, FindCoordinatorResponse, timeout=deadline.remaining)
+        timeout = min(deadline.remaining, self._answer_timeout)
+        answer = await link.call(request, FindCoordinatorResponse, timeout=timeout)
         if batched:
             if len(answer.coordinators) != 1:
                 text = f"{len(answer.coordinators)} coordinators came for one key"

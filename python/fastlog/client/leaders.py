@@ -201,6 +201,8 @@ async def _ask_one(
         if name in found:
             text = f"partition {name}: {ErrorCode.of(code).text}"
             found[name] = (
-                result if code == ErrorCode.NONE else BrokerError(ErrorCode.of(code), text, api=request.API)
+                result
+                if code == ErrorCode.NONE
+                else BrokerError(ErrorCode.of(code), text, api=request.API, answer=got)
             )
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from fastlog.base.quick_dataclass import dataclass
+from fastlog.config.access_settings import AccessSettings, access_settings
 from fastlog.config.consistency import check_consistency
 from fastlog.config.definitions import BROKER_KEYS, key_or_plugins
 from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR
@@ -47,6 +48,8 @@ class BrokerConfig:
     broker_id_generation_enable: bool
     reserved_broker_max_id: int
     listeners: ListenerConfig
+    access: AccessSettings | None
+    """Access rules; None: whoever is in may do everything."""
     log_dirs: tuple[Path, ...]
 
     zookeeper_connect: str | None
@@ -190,6 +193,7 @@ class BrokerConfig:
             "node_id": node_id,
             "node_id_is_set": node_id_is_set,
             "listeners": listener_config(layers),
+            "access": access_settings(layers),
             "log_dirs": _log_dirs(layers),
             "max_connections_per_ip_overrides": _overrides_per_ip(layers),
             "sends_to_racks": layers.value("replica.selector.class") == RACK_AWARE_SELECTOR,

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fastlog.config.access_settings import AUTHORIZER_KEY, EVERYONE_KEY, SUPER_USERS_KEY
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.listeners import Endpoint, SecurityProtocol
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Exposure", "exposures"]
 
 _IN_CLEAR: Final = (SecurityProtocol.PLAINTEXT, SecurityProtocol.SASL_PLAINTEXT)
-_RULES: Final = ("authorizer.class.name", "super.users", "allow.everyone.if.no.acl.found")
+_ANONYMOUS: Final = "User:ANONYMOUS"
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -41,11 +42,11 @@ def exposures(config: BrokerConfig) -> list[Exposure]:
 def _of_listeners(config: BrokerConfig) -> Iterator[Exposure]:
     for endpoint in config.listeners.bound:
         where = f"listener {endpoint.name}"
-        tls, sasl = config.listeners.tls.get(endpoint.name), config.listeners.sasl.get(endpoint.name)
-        asks = sasl is not None or (tls is not None and tls.client_auth == "required")
-        if not asks and not _is_local(endpoint.host):
+        sasl = config.listeners.sasl.get(endpoint.name)
+        open_to_all = config.access is None and not _asks(config, endpoint)
+        if open_to_all and not _is_local(endpoint.host):
             yield Exposure(True, where, f"whoever reaches {_address(endpoint)} may do everything")
-        elif not asks:
+        elif open_to_all:
             yield Exposure(False, where, "whoever is on this host may do everything")
         if endpoint.protocol in _IN_CLEAR and not _is_local(endpoint.host):
             yield Exposure(False, where, "records can be read and changed on the way: it has no TLS")
@@ -64,12 +65,37 @@ def _of_listeners(config: BrokerConfig) -> Iterator[Exposure]:
                 )
 
 
+def _asks(config: BrokerConfig, endpoint: Endpoint) -> bool:
+    """Whether clients of a listener have to show who they are."""
+    tls = config.listeners.tls.get(endpoint.name)
+    return endpoint.name in config.listeners.sasl or (tls is not None and tls.client_auth == "required")
+
+
 def _of_rules(config: BrokerConfig) -> Iterator[Exposure]:
-    for key in _RULES:
-        if config.layers.settings.text(key):
-            yield Exposure(
-                True, key, "has no effect: there are no access rules, whoever is let in may do everything"
-            )
+    access = config.access
+    if access is None:
+        for key in (SUPER_USERS_KEY, EVERYONE_KEY):
+            if config.layers.settings.text(key):
+                yield Exposure(
+                    True, key, f"has no effect without {AUTHORIZER_KEY}: whoever is let in may do everything"
+                )
+        if config.listeners.sasl or config.listeners.tls:
+            yield Exposure(False, AUTHORIZER_KEY, "is not set: whoever is let in may do everything")
+        return
+    if access.allow_everyone:
+        yield Exposure(
+            False,
+            EVERYONE_KEY,
+            "topics, groups and transactions that no rule names are open to whoever is in",
+        )
+    if _ANONYMOUS in access.super_users:
+        for endpoint in config.listeners.bound:
+            if not _asks(config, endpoint) and not _is_local(endpoint.host):
+                yield Exposure(
+                    True,
+                    SUPER_USERS_KEY,
+                    f"{_ANONYMOUS} is whoever reaches listener {endpoint.name}, and is above all rules",
+                )
 
 
 def _of_others(config: BrokerConfig) -> Iterator[Exposure]:

@@ -34,7 +34,8 @@ class Unused(Enum):
 
     REPLICATION = "brokers of this release do not have that among themselves"
     SHARE = "share groups are not supported"
-    SECURITY = "this release has no access control, no delegation tokens and no Kerberos"
+    SECURITY = "this release has no delegation tokens and no Kerberos"
+    RULES_ELSEWHERE = "access rules are where all metadata of the cluster is"
     QUOTAS = "this release has no quotas"
     METRICS = "fastlog's metrics are read over HTTP, without reporters, samples or levels"
     TELEMETRY = "metrics that clients push (KIP-714) are not supported"

@@ -25,11 +25,14 @@ _ERROR_CODE: Final = struct.Struct(">4xh")
 
 
 class BrokerVersions:
-    """The version ranges that one broker announced."""
+    """The version ranges that one broker announced, and the levels of features that were in force then."""
 
-    def __init__(self, address: str, ranges: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(
+        self, address: str, ranges: Mapping[int, tuple[int, int]], features: Mapping[str, int] | None = None
+    ) -> None:
         self.address: Final = address
         self.ranges: Final = dict(ranges)
+        self.features: Final = dict(features or {})
 
     def supports(self, api: ApiKey, version: int = 0) -> bool:
         """Whether broker and client both speak `version` of the API or a later one."""
@@ -84,7 +87,8 @@ async def negotiate(connection: Connection, software_version: str, timeout: floa
         if answer.error_code != ErrorCode.NONE:
             raise BrokerError(ErrorCode.of(answer.error_code), api=request.API, broker=connection.address)
         ranges = {row.api_key: (row.min_version, row.max_version) for row in answer.api_keys}
-        return BrokerVersions(connection.address, ranges)
+        features = {row.name: row.max_version_level for row in answer.finalized_features}
+        return BrokerVersions(connection.address, ranges, features)
 
 
 def _lower(answer: ApiVersionsResponse, asked: int) -> int:

@@ -361,6 +361,7 @@ class Broker:
         await source.start(producer_ids)
         if config.listeners.sasl:
             await self._load_sasl(config, live, source)
+        services.access = await source.access(config)
         following.start()
         groups.start()
         if transactions is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
@@ -26,6 +26,9 @@ from fastlog.server.derived_settings import LiveTopicDefaults
 from fastlog.server.topic_parts import TopicParts, registration_data
 from fastlog.storage.starting import Preparation
 from fastlog.wire import Request, Response
+
+if TYPE_CHECKING:
+    from fastlog.server.access.asking import Access
 
 _SETTLE_SECONDS: Final = 10.0
 """How long clients wait for a controller's word when its predecessor's session has ended."""
@@ -110,6 +113,14 @@ class Membership:
         parts.view.set_identity(self._cluster_id, -1)
         opened = await member.open(self._preparation, parts.configs.log_config_for, self._own)
         producer_ids.keep_above(opened.highest_producer_id)
+
+    async def access(self, config: BrokerConfig) -> Access | None:
+        """The authorizer that is configured, with its rules. Raises StoreError."""
+        if config.access is None:
+            return None
+        from fastlog.server.access.starting import load_access  # loaded for an authorizer alone
+
+        return await load_access(config, config.access, self.member)
 
     async def announce(self) -> None:
         """Makes this broker known. Raises StoreError."""

@@ -94,7 +94,7 @@ def _open(path: Path, suffix: str, mode: str) -> IO[bytes]:
 
 
 async def _describe(bootstrap: str, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    from fastlog.client.admin.configs import Resource, ResourceType, describe_configs
+    from fastlog.client.admin.configs import ConfigResource, describe_configs
     from fastlog.client.client_config import ClientConfig
     from fastlog.client.cluster import Cluster
     from fastlog.client.consumer.config import ConsumerConfig
@@ -107,7 +107,7 @@ async def _describe(bootstrap: str, names: list[str], options: dict[str, Any]) -
         for name in names:
             if found[name].error:
                 raise KafkaError(found[name].error, f"topic {name}: {found[name].error.text}")
-        resources = [Resource(ResourceType.TOPIC, name) for name in names]
+        resources = [ConfigResource.topic(name) for name in names]
         settings = await describe_configs(cluster, resources)
         described: dict[str, Any] = {}
         for name, resource in zip(names, resources, strict=True):

@@ -112,7 +112,7 @@ def make_topic(
         from fastlog.client.errors import ClientError
 
         async with Cluster(bootstrap) as cluster:
-            wanted = NewTopic(name, partitions, replicas, configs=config)
+            wanted = NewTopic(name, partitions, replicas, config=config)
             made = (await create_topics(cluster, [wanted]))[name]
             if isinstance(made, ClientError):
                 raise made

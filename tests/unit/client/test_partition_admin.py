@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fastlog.client import BrokerError, Cluster, ConnectionFailed, RequestTimedOut, TopicPartition
-from fastlog.client.admin.elections import Election, elect_leaders, not_needed
+from fastlog.client.admin.elections import Election, elect_leaders
 from fastlog.client.admin.reassignments import (
     Reassignment,
     alter_partition_reassignments,
@@ -97,20 +97,19 @@ def moved(*codes: int, error_code: int = 0) -> AlterPartitionReassignmentsRespon
 async def test_all_partitions_are_named_in_an_election() -> None:
     answers: list[Response] = [elected(0, ErrorCode.ELECTION_NOT_NEEDED)]
     async with Two(lambda _: answers[0]) as both, both.cluster() as cluster:
-        found = await elect_leaders(cluster, None, Election.UNCLEAN)
+        found = await elect_leaders(cluster, Election.UNCLEAN)
         (asked,) = both.first.asked(ApiKey.ELECT_LEADERS)
     assert isinstance(asked, ElectLeadersRequest)
     assert asked.election_type == 1
     assert asked.topic_partitions is not None
     assert [(row.topic, row.partitions) for row in asked.topic_partitions] == [("t", [0, 1])]
-    assert found[T0] is None
-    assert not_needed(found[T1])
+    assert found == {T0: True, T1: False}
 
 
 async def test_a_partition_that_the_answer_leaves_out_has_failed() -> None:
     async with Two(lambda _: elected(0)) as both, both.cluster() as cluster:
-        found = await elect_leaders(cluster, [T0, T1], Election.PREFERRED)
-    assert found[T0] is None
+        found = await elect_leaders(cluster, Election.PREFERRED, [T0, T1])
+    assert found[T0] is True
     assert isinstance(found[T1], BrokerError)
     async with Two(lambda _: moved(0)) as both, both.cluster() as cluster:
         assert isinstance((await alter_partition_reassignments(cluster, {T0: [1], T1: [2]}))[T1], BrokerError)
@@ -118,7 +117,7 @@ async def test_a_partition_that_the_answer_leaves_out_has_failed() -> None:
 
 async def test_nothing_is_asked_for_no_partitions() -> None:
     async with Two(lambda _: moved()) as both, both.cluster() as cluster:
-        assert await elect_leaders(cluster, [], Election.PREFERRED) == {}
+        assert await elect_leaders(cluster, Election.PREFERRED, []) == {}
         assert await alter_partition_reassignments(cluster, {}) == {}
         assert await list_partition_reassignments(cluster, []) == {}
         assert len(both.first.requests) == 0
@@ -173,7 +172,7 @@ async def test_a_partition_says_that_the_controller_has_moved() -> None:
 
     both = Two(reply)
     async with both, both.cluster() as cluster:
-        assert await elect_leaders(cluster, [T0], Election.PREFERRED) == {T0: None}
+        assert await elect_leaders(cluster, Election.PREFERRED, [T0]) == {T0: True}
         assert [len(item.asked(ApiKey.ELECT_LEADERS)) for item in (both.first, both.second)] == [1, 1]
 
 

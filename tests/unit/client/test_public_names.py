@@ -12,6 +12,7 @@ import pytest
 
 import fastlog
 from fastlog import errors
+from fastlog.client.admin.config import AdminConfig, AdminOptions
 from fastlog.client.client_config import ClientConfig, ClientOptions
 from fastlog.client.consumer.config import ConsumerConfig, ConsumerOptions
 from fastlog.client.option_checks import build
@@ -120,10 +121,10 @@ def test_wrong_options_are_told_with_the_way_out(
     assert str(caught.value) == text
 
 
-KINDS = ((ProducerConfig, ProducerOptions), (ConsumerConfig, ConsumerOptions))
+KINDS = ((ProducerConfig, ProducerOptions), (ConsumerConfig, ConsumerOptions), (AdminConfig, AdminOptions))
 
 
-@pytest.mark.parametrize(("config", "options"), KINDS, ids=["producer", "consumer"])
+@pytest.mark.parametrize(("config", "options"), KINDS, ids=["producer", "consumer", "admin"])
 def test_editors_and_readers_know_all_options(
     config: type[ClientConfig], options: type[ClientOptions]
 ) -> None:

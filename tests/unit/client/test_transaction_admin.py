@@ -131,7 +131,7 @@ async def hanging(world: World, *, max_timeout_ms: int = HOUR_MS // 2) -> dict[i
     async with world.both, world.both.cluster() as cluster:
         result = await find_hanging(cluster, [T0, T1], max_timeout_ms=max_timeout_ms)
     assert not result.errors
-    return {one.producer.producer_id: one.transactional_id for one in result.found}
+    return {one.producer.producer_id: one.transactional_id for one in result.rows}
 
 
 async def test_what_no_coordinator_has_hangs() -> None:
@@ -183,7 +183,7 @@ async def test_every_broker_is_asked_for_its_ids() -> None:
         5,
         "k.*",
     )
-    assert [(row.transactional_id, row.coordinator) for row in found.transactions] == [
+    assert [(row.transactional_id, row.coordinator) for row in found.rows] == [
         *(("elsewhere", 1), ("elsewhere", 2)),
         *(("known", 1), ("known", 2)),
     ]
@@ -229,4 +229,4 @@ async def test_a_broker_that_cannot_be_asked_is_told_of() -> None:
         found = await list_transactions(cluster)
         await world.both.second.start()
     assert [*found.errors] == [2]
-    assert {row.coordinator for row in found.transactions} == {1}
+    assert {row.coordinator for row in found.rows} == {1}

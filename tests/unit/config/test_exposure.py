@@ -15,6 +15,8 @@ TRUST = {"ssl.truststore.type": "PEM", "ssl.truststore.location": "/none.pem", "
 SCRAM = {"sasl.enabled.mechanisms": "SCRAM-SHA-512"}
 OAUTH = {"sasl.enabled.mechanisms": "OAUTHBEARER"}
 JWKS = {"sasl.oauthbearer.jwks.endpoint.url": "https://idp.example/keys"}
+RULES = {"authorizer.class.name": "kafka.security.authorizer.AclAuthorizer"}
+IN = "whoever is let in may do everything"
 PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.audience": "a"}
 
 
@@ -24,10 +26,10 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
         ({"listeners": "PLAINTEXT://127.0.0.1:1"}, [], ["on this host"]),
         ({"listeners": "PLAINTEXT://:1"}, ["whoever reaches port 1"], ["no TLS"]),
         ({"listeners": "PLAINTEXT://10.0.0.1:1"}, ["whoever reaches 10.0.0.1:1"], ["no TLS"]),
-        ({"listeners": "SSL://:1", **TLS}, ["whoever reaches port 1"], []),
-        ({"listeners": "SSL://:1", **TLS, **TRUST}, [], []),
-        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM}, [], []),
-        ({"listeners": "SASL_PLAINTEXT://:1", **SCRAM}, [], ["no TLS"]),
+        ({"listeners": "SSL://:1", **TLS}, ["whoever reaches port 1"], [IN]),
+        ({"listeners": "SSL://:1", **TLS, **TRUST}, [], [IN]),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM}, [], [IN]),
+        ({"listeners": "SASL_PLAINTEXT://:1", **SCRAM}, [], ["no TLS", IN]),
         (
             {
                 "listeners": "SASL_PLAINTEXT://:1",
@@ -35,27 +37,40 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
                 "listener.name.sasl_plaintext.plain.sasl.jaas.config": PLAIN,
             },
             ["passwords can be read"],
-            ["no TLS"],
+            ["no TLS", IN],
         ),
-        ({"listeners": "SASL_SSL://:1", **TLS, **OAUTH, **JWKS}, [], ["other services"]),
-        ({"listeners": "SASL_SSL://:1", **TLS, **OAUTH, **JWKS, **PINNED}, [], []),
+        ({"listeners": "SASL_SSL://:1", **TLS, **OAUTH, **JWKS}, [], ["other services", IN]),
+        ({"listeners": "SASL_SSL://:1", **TLS, **OAUTH, **JWKS, **PINNED}, [], [IN]),
         (
             {"listeners": "SASL_SSL://:1", **TLS, **OAUTH, "fastlog.oauthbearer.unsecured.tokens": "true"},
             ["unsigned tokens"],
-            [],
+            [IN],
+        ),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, **RULES}, [], []),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "super.users": "User:a"},
+            ["has no effect without authorizer.class.name"],
+            ["whoever is let in"],
         ),
         (
-            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "authorizer.class.name": "kafka.security.X"},
-            ["no access rules"],
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, **RULES, "allow.everyone.if.no.acl.found": "true"},
             [],
+            ["that no rule names"],
         ),
-        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::"}, [], ["metrics"]),
+        ({"listeners": "PLAINTEXT://:1", **RULES}, [], ["no TLS"]),
+        (
+            {"listeners": "PLAINTEXT://:1", **RULES, "super.users": "User:ANONYMOUS"},
+            ["is above all rules"],
+            ["no TLS"],
+        ),
+        ({"listeners": "PLAINTEXT://127.0.0.1:1", **RULES, "super.users": "User:ANONYMOUS"}, [], []),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::"}, [], [IN, "metrics"]),
         (
             {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::]:2181"},
             ["all metadata"],
-            [],
+            [IN],
         ),
-        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::1]:2181"}, [], []),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::1]:2181"}, [], [IN]),
     ],
 )
 def test_what_is_open_and_what_is_weak(values: dict[str, str], open_: list[str], weak: list[str]) -> None:
@@ -75,9 +90,10 @@ def test_files_that_others_can_read(tmp_path: Path) -> None:
     for path in (store, file):
         path.chmod(0o640)
     assert [item.where for item in exposures(config_of(file=file))] == [
+        "authorizer.class.name",
         "the configuration",
         "ssl.keystore.location",
     ]
     for path in (store, file):
         path.chmod(0o600)
-    assert exposures(config_of(file=file)) == []
+    assert [item.where for item in exposures(config_of(file=file))] == ["authorizer.class.name"]

@@ -59,7 +59,7 @@ def complete_groups(ctx: typer.Context, incomplete: str) -> list[str]:
     async def names(cluster: Cluster) -> list[str]:
         from fastlog.client.admin.groups import list_groups
 
-        return [group.group_id for group in (await list_groups(cluster)).groups]
+        return [group.group_id for group in (await list_groups(cluster)).rows]
 
     return _ask(ctx, incomplete, names)
 
@@ -70,7 +70,7 @@ def complete_transactional_ids(ctx: typer.Context, incomplete: str) -> list[str]
     async def names(cluster: Cluster) -> list[str]:
         from fastlog.client.admin.transactions import list_transactions
 
-        return [row.transactional_id for row in (await list_transactions(cluster)).transactions]
+        return [row.transactional_id for row in (await list_transactions(cluster)).rows]
 
     return _ask(ctx, incomplete, names)
 

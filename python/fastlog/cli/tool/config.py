@@ -15,7 +15,7 @@ from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.values import parse_assignments
 
 if TYPE_CHECKING:
-    from fastlog.client.admin.configs import Change, ConfigEntry, Resource
+    from fastlog.client.admin.configs import ConfigChange, ConfigEntry, ConfigResource
 
 __all__ = ["app"]
 
@@ -126,14 +126,14 @@ def _resources(
     brokers: Sequence[int] | None,
     broker_default: bool,
     groups: Sequence[str] | None,
-) -> list[Resource]:
-    from fastlog.client.admin.configs import Resource, ResourceType
+) -> list[ConfigResource]:
+    from fastlog.client.admin.configs import ConfigResource
 
     found = [
-        *(Resource(ResourceType.TOPIC, name) for name in topics or []),
-        *(Resource(ResourceType.BROKER, str(node)) for node in brokers or []),
-        *([Resource(ResourceType.BROKER, "")] if broker_default else []),
-        *(Resource(ResourceType.GROUP, name) for name in groups or []),
+        *(ConfigResource.topic(name) for name in topics or []),
+        *(ConfigResource.broker(node) for node in brokers or []),
+        *([ConfigResource.broker()] if broker_default else []),
+        *(ConfigResource.group(name) for name in groups or []),
     ]
     if not found:
         raise UsageProblem("of what? give --topic, --broker, --broker-default or --group")
@@ -142,18 +142,21 @@ def _resources(
 
 def _changes(
     set_: Sequence[str], delete: Sequence[str], append: Sequence[str], subtract: Sequence[str]
-) -> list[Change]:
-    from fastlog.client.admin.configs import Change, Operation
+) -> list[ConfigChange]:
+    from fastlog.client.admin.configs import ConfigChange, ConfigOperation
 
     changes = [
-        *(Change(key, Operation.SET, value) for key, value in parse_assignments(set_, "--set").items()),
-        *(Change(key, Operation.DELETE) for key in delete),
         *(
-            Change(key, Operation.APPEND, value)
+            ConfigChange(key, ConfigOperation.SET, value)
+            for key, value in parse_assignments(set_, "--set").items()
+        ),
+        *(ConfigChange(key, ConfigOperation.DELETE) for key in delete),
+        *(
+            ConfigChange(key, ConfigOperation.APPEND, value)
             for key, value in parse_assignments(append, "--append").items()
         ),
         *(
-            Change(key, Operation.SUBTRACT, value)
+            ConfigChange(key, ConfigOperation.SUBTRACT, value)
             for key, value in parse_assignments(subtract, "--subtract").items()
         ),
     ]
@@ -162,11 +165,11 @@ def _changes(
     return changes
 
 
-def _kind(resource: Resource) -> str:
+def _kind(resource: ConfigResource) -> str:
     return resource.kind.name.lower()
 
 
-def _title(resource: Resource) -> str:
+def _title(resource: ConfigResource) -> str:
     return f"{_kind(resource)} {resource.name}" if resource.name else "all brokers"
 
 

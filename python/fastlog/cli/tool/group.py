@@ -67,7 +67,7 @@ async def list_groups(
             "state": row.state,
             "coordinator": row.coordinator,
         }
-        for row in found.groups
+        for row in found.rows
     ]
     session.out.rows(
         [
@@ -105,7 +105,7 @@ async def describe(
         wanted = list(dict.fromkeys(names or []))
         if not wanted:
             found = await groups.list_groups(cluster)
-            wanted = [row.group_id for row in found.groups]
+            wanted = [row.group_id for row in found.rows]
             for node, failure in found.errors.items():
                 session.item_failed(f"broker {node}", failure)
         described = await describe_all(cluster, wanted)

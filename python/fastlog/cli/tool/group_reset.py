@@ -19,8 +19,9 @@ from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.values import parse_datetime, parse_duration, parse_topics
 from fastlog.client import BrokerError, ClientError, Cluster, TopicPartition
 from fastlog.client.admin.groups import describe_groups
-from fastlog.client.admin.offsets import CommittedOffset, alter_group_offsets, list_group_offsets
+from fastlog.client.admin.offsets import alter_group_offsets, list_group_offsets
 from fastlog.client.leaders import EARLIEST, LATEST, OffsetAt, list_offsets
+from fastlog.client.offset_values import OffsetAndMetadata
 from fastlog.errors import ErrorCode
 
 __all__ = ["PlannedReset", "Target", "choose_target", "reset", "resolve", "show_reset"]
@@ -113,7 +114,7 @@ async def reset(
     await _check_quiet(cluster, group)
     committed = await list_group_offsets(cluster, group)
     names, missing = await _partitions(cluster, _choose(group, target, topics, committed))
-    current = {name: item.offset for name, item in committed.items() if isinstance(item, CommittedOffset)}
+    current = {name: item.offset for name, item in committed.items() if isinstance(item, OffsetAndMetadata)}
     plan = await _plan(cluster, target, names, current)
     plan += [PlannedReset(name, current.get(name), error=error) for name, error in missing.items()]
     plan.sort(key=lambda row: row.name)

@@ -11,8 +11,9 @@ from fastlog.base.wording import counted
 from fastlog.cli.tool.output import Column, Printer
 from fastlog.client import BrokerError, ClientError, Cluster, TopicPartition
 from fastlog.client.admin.groups import GroupDescription, GroupMember, describe_groups
-from fastlog.client.admin.offsets import CommittedOffset, list_group_offsets
+from fastlog.client.admin.offsets import list_group_offsets
 from fastlog.client.leaders import LATEST, OffsetAt, list_offsets
+from fastlog.client.offset_values import OffsetAndMetadata
 from fastlog.errors import ErrorCode
 
 __all__ = ["DescribedGroups", "describe_all", "show_groups"]
@@ -117,11 +118,12 @@ async def _describe(cluster: Cluster, group: GroupDescription) -> dict[str, Any]
 
 def _row(
     name: TopicPartition,
-    committed: CommittedOffset | ClientError | None,
+    found: OffsetAndMetadata | ClientError | None,
     end: OffsetAt | ClientError | None,
     owner: GroupMember | None,
 ) -> dict[str, Any]:
-    offset = committed.offset if isinstance(committed, CommittedOffset) else None
+    committed = None if isinstance(found, ClientError) else found
+    offset = None if committed is None else committed.offset
     log_end = end.offset if isinstance(end, OffsetAt) else None
     return {
         "topic": name.topic,
@@ -129,8 +131,8 @@ def _row(
         "committed_offset": offset,
         "log_end_offset": log_end,
         "lag": None if offset is None or log_end is None else log_end - offset,
-        "leader_epoch": committed.leader_epoch if isinstance(committed, CommittedOffset) else None,
-        "metadata": committed.metadata if isinstance(committed, CommittedOffset) else None,
+        "leader_epoch": None if committed is None or committed.leader_epoch < 0 else committed.leader_epoch,
+        "metadata": None if committed is None else committed.metadata,
         "member_id": None if owner is None else owner.member_id,
         "host": None if owner is None else owner.host,
         "client_id": None if owner is None else owner.client_id,

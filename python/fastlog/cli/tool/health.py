@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fastlog.client import ClientError, Cluster, PartitionInfo, TopicPartition, VersionMismatch
-from fastlog.client.admin.configs import Resource, ResourceType, describe_configs
+from fastlog.client.admin.configs import ConfigResource, describe_configs
 from fastlog.client.admin.reassignments import Reassignment, list_partition_reassignments
 
 __all__ = ["Moves", "count_under_min_isr", "is_under_replicated", "moves_under_way"]
@@ -50,7 +50,7 @@ async def count_under_min_isr(cluster: Cluster, partitions: Iterable[PartitionIn
         return 0
     try:
         found = await describe_configs(
-            cluster, [Resource(ResourceType.TOPIC, topic) for topic in topics], keys=[_MIN_ISR]
+            cluster, [ConfigResource.topic(topic) for topic in topics], keys=[_MIN_ISR]
         )
     except ClientError:
         return None

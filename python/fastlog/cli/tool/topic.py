@@ -209,15 +209,15 @@ async def alter(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only ask whether it would work.")] = False,
 ) -> None:
     """Adds partitions, changes settings."""
-    from fastlog.client.admin.configs import Change, Operation, Resource, ResourceType, alter_configs
+    from fastlog.client.admin.configs import ConfigChange, ConfigOperation, ConfigResource, alter_configs
     from fastlog.client.admin.topics import create_partitions
 
     changes = [
         *(
-            Change(key, Operation.SET, value)
+            ConfigChange(key, ConfigOperation.SET, value)
             for key, value in parse_assignments(configs or [], "--config").items()
         ),
-        *(Change(key, Operation.DELETE) for key in delete_config or []),
+        *(ConfigChange(key, ConfigOperation.DELETE) for key in delete_config or []),
     ]
     if partitions is None and not changes:
         raise UsageProblem("nothing to change: give --partitions, --config or --delete-config")
@@ -225,7 +225,7 @@ async def alter(
     async with session.connect() as cluster:
         error: ClientError | None = None
         if changes:
-            resource = Resource(ResourceType.TOPIC, name)
+            resource = ConfigResource.topic(name)
             error = (await alter_configs(cluster, {resource: changes}, validate_only=dry_run))[resource]
         if error is None and partitions is not None:
             error = (await create_partitions(cluster, {name: partitions}, validate_only=dry_run))[name]

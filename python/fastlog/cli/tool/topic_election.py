@@ -9,7 +9,8 @@ from fastlog.base.wording import counted
 from fastlog.cli.tool.chosen_partitions import choose_partitions
 from fastlog.cli.tool.failure_reports import describe_error
 from fastlog.cli.tool.invocation import Session
-from fastlog.client.admin.elections import Election, elect_leaders, not_needed
+from fastlog.client import ClientError
+from fastlog.client.admin.elections import Election, elect_leaders
 
 __all__ = ["elect"]
 
@@ -26,21 +27,20 @@ async def elect(session: Session, choice: Mapping[str, tuple[int, ...]] | None, 
         chosen = choose_partitions(metadata, choice)
         for item, failure in chosen.errors.items():
             session.item_failed(item, failure)
-        found = await elect_leaders(cluster, [item.name for item in chosen.found], election)
+        found = await elect_leaders(cluster, election, [item.name for item in chosen.found])
     rows: list[dict[str, Any]] = []
     idle = 0
-    for name, error in found.items():
+    for name, outcome in found.items():
         row: dict[str, Any] = {"topic": name.topic, "partition": name.partition, "status": "elected"}
-        if not_needed(error):
+        if isinstance(outcome, ClientError):
+            session.item_failed(f"partition {name}", outcome)
+            row["status"] = "failed"
+        elif outcome:
+            session.out.line(f"partition {name}: a leader was elected")
+        else:
             idle += 1
             row["status"] = "not_needed"
-            error = None
-        elif error is not None:
-            session.item_failed(f"partition {name}", error)
-            row["status"] = "failed"
-        else:
-            session.out.line(f"partition {name}: a leader was elected")
-        rows.append(row | {"error": None if error is None else describe_error(error)})
+        rows.append(row | {"error": describe_error(outcome) if isinstance(outcome, ClientError) else None})
     if idle:
         session.out.note(f"not needed for {counted(idle, 'partition')}: {_NOT_NEEDED[election]}")
     session.out.document(rows)

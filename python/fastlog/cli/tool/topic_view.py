@@ -11,7 +11,7 @@ from uuid import UUID
 from fastlog.cli.tool.health import Moves, is_under_replicated, moves_under_way
 from fastlog.cli.tool.output import Column, Printer, size_text
 from fastlog.client import BrokerError, ClientError, Cluster, PartitionInfo, TopicInfo, TopicPartition
-from fastlog.client.admin.configs import ConfigSource, Resource, ResourceType, describe_configs
+from fastlog.client.admin.configs import ConfigResource, ConfigSource, describe_configs
 from fastlog.client.admin.log_dirs import describe_log_dirs
 from fastlog.client.leaders import EARLIEST, LATEST, OffsetAt, list_offsets
 from fastlog.errors import ErrorCode
@@ -162,7 +162,7 @@ async def _sizes(
 
 
 async def _configs(cluster: Cluster, topics: Sequence[TopicInfo]) -> dict[str, dict[str, str | None]]:
-    found = await describe_configs(cluster, [Resource(ResourceType.TOPIC, topic.name) for topic in topics])
+    found = await describe_configs(cluster, [ConfigResource.topic(topic.name) for topic in topics])
     return {
         resource.name: {entry.name: entry.value for entry in entries if entry.source is ConfigSource.TOPIC}
         for resource, entries in found.items()

@@ -67,7 +67,7 @@ async def list_all(
         )
     for node, error in found.errors.items():
         session.item_failed(f"broker {node}", error)
-    show_listing(session.out, found.transactions)
+    show_listing(session.out, found.rows)
 
 
 @verb(app, "describe")

@@ -142,7 +142,7 @@ async def look_for_hanging(
     result = await find_hanging(cluster, names, max_timeout_ms=max_timeout_ms, broker=broker)
     for name, error in result.errors.items():
         session.item_failed(f"partition {name}", error)
-    rows = [_hanging(one) for one in result.found]
+    rows = [_hanging(one) for one in result.rows]
     session.out.document(rows)
     session.out.table(
         _HANGING, [_with_moment(row) | {"duration": _duration(row["duration_ms"])} for row in rows]

@@ -70,7 +70,8 @@ async def set_password(
 
     mechanisms, password = _mechanisms(mechanism), _password(password_file)
     async with session.connect() as cluster:
-        error = await users.set_password(cluster, name, password, mechanisms, iterations)
+        changes = [users.ScramUpsertion(name, password, each, iterations) for each in mechanisms]
+        error = (await users.alter_users(cluster, changes))[name]
     if error is not None:
         session.item_failed(f"user {name}", error)
         session.out.document(failed_row("user", name, error))
@@ -99,7 +100,8 @@ async def delete(
             error: ClientError | None = found
         else:
             there = [each for each in wanted if each in found] if mechanism is None else wanted
-            error = await users.drop_user(cluster, name, there)
+            changes = [users.ScramDeletion(name, each) for each in there]
+            error = (await users.alter_users(cluster, changes))[name]
     if error is not None:
         session.item_failed(f"user {name}", error)
         session.out.document(failed_row("user", name, error))

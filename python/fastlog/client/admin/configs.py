@@ -1,19 +1,18 @@
-"""Configurations of topics, brokers and groups: read them, change single keys."""
+"""Configurations of topics, brokers, their loggers, and groups: read them, change single keys."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from fastlog.client.admin.answer_errors import failure
+from fastlog.client.admin.answer_errors import each_of, failure
+from fastlog.client.admin.retries import in_parts
+from fastlog.client.admin.setting_values import SettingValue, as_text
 from fastlog.client.cluster import Cluster
-from fastlog.client.errors import BrokerError, ClientError
-from fastlog.errors import ErrorCode
-from fastlog.wire import ApiKey
+from fastlog.client.errors import ClientError
 from fastlog.wire.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
@@ -28,35 +27,59 @@ from fastlog.wire.messages.incremental_alter_configs import (
 )
 
 __all__ = [
-    "Change",
+    "ConfigChange",
+    "ConfigChanges",
     "ConfigEntry",
+    "ConfigOperation",
+    "ConfigResource",
+    "ConfigResourceType",
     "ConfigSource",
-    "Operation",
-    "Resource",
-    "ResourceType",
     "alter_configs",
     "describe_configs",
 ]
 
 
-class ResourceType(IntEnum):
+class ConfigResourceType(IntEnum):
     """What is configured (Kafka's ConfigResource.Type)."""
 
     TOPIC = 2
     BROKER = 4
+    BROKER_LOGGER = 8
+    CLIENT_METRICS = 16
     GROUP = 32
 
 
-class Resource(NamedTuple):
+class ConfigResource(NamedTuple):
     """A thing that is configured. A broker with an empty name stands for the default of all brokers."""
 
-    kind: ResourceType
+    kind: ConfigResourceType
     name: str
+
+    @classmethod
+    def topic(cls, name: str) -> Self:
+        """A topic."""
+        return cls(ConfigResourceType.TOPIC, name)
+
+    @classmethod
+    def broker(cls, node: int | None = None) -> Self:
+        """A broker by its node id, or the default of all."""
+        return cls(ConfigResourceType.BROKER, "" if node is None else str(node))
+
+    @classmethod
+    def loggers(cls, node: int) -> Self:
+        """The levels of a broker's loggers (KIP-412)."""
+        return cls(ConfigResourceType.BROKER_LOGGER, str(node))
+
+    @classmethod
+    def group(cls, name: str) -> Self:
+        """A consumer group (KIP-848)."""
+        return cls(ConfigResourceType.GROUP, name)
 
     @property
     def node(self) -> int | None:
-        """The broker that has to be asked itself, if one has."""
-        return int(self.name) if self.kind is ResourceType.BROKER and self.name else None
+        """The broker that has to be asked itself, if one has. Raises ValueError for a name that is no id."""
+        of_one = self.kind in (ConfigResourceType.BROKER, ConfigResourceType.BROKER_LOGGER)
+        return int(self.name) if of_one and self.name else None
 
 
 class ConfigSource(IntEnum):
@@ -111,7 +134,7 @@ class ConfigEntry:
         return self.source is ConfigSource.DEFAULT
 
 
-class Operation(IntEnum):
+class ConfigOperation(IntEnum):
     """What a change does (Kafka's AlterConfigOp.OpType)."""
 
     SET = 0
@@ -121,25 +144,30 @@ class Operation(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ConfigChange:
     """A change of one key; `value` is None for DELETE."""
 
     name: str
-    operation: Operation
+    operation: ConfigOperation
     value: str | None = None
+
+
+ConfigChanges = Mapping[str, "SettingValue | None"] | Sequence[ConfigChange]
+"""New values by key (None: back to the default), or changes, which can append and subtract as well."""
 
 
 async def describe_configs(
     cluster: Cluster,
-    resources: Iterable[Resource],
+    resources: Iterable[ConfigResource],
     *,
     keys: Sequence[str] | None = None,
     synonyms: bool = False,
-) -> dict[Resource, tuple[ConfigEntry, ...] | ClientError]:
+) -> dict[ConfigResource, tuple[ConfigEntry, ...] | ClientError]:
     """All keys of each resource, or those named, in order of their names. Brokers are asked themselves."""
-    result: dict[Resource, tuple[ConfigEntry, ...] | ClientError] = {}
 
-    async def ask(node: int | None, asked: list[Resource]) -> None:
+    async def ask(
+        node: int | None, asked: Collection[ConfigResource]
+    ) -> Mapping[ConfigResource, tuple[ConfigEntry, ...] | ClientError]:
         body = DescribeConfigsRequest(
             resources=[
                 DescribeConfigsResource(
@@ -151,27 +179,29 @@ async def describe_configs(
             ],
             include_synonyms=synonyms,
         )
-        try:
-            answer = await cluster.request(body, DescribeConfigsResponse, node=node, lowest=int(synonyms))
-        except BrokerError as error:
-            result.update(dict.fromkeys(asked, error))
-            return
-        for item, row in zip(asked, answer.results, strict=False):
-            result[item] = failure(row.error_code, row.error_message, body.API) or tuple(
-                sorted((_entry(config) for config in row.configs), key=lambda entry: entry.name)
-            )
+        answer = await cluster.request(body, DescribeConfigsResponse, node=node, lowest=int(synonyms))
+        found: dict[ConfigResource, tuple[ConfigEntry, ...] | ClientError] = {
+            item: failure(row.error_code, row.error_message, answer)
+            or tuple(sorted((_entry(config) for config in row.configs), key=lambda entry: entry.name))
+            for item, row in zip(asked, answer.results, strict=False)
+        }
+        return each_of(asked, found, answer)
 
-    await asyncio.gather(*(ask(node, asked) for node, asked in _by_node(resources).items()))
-    return result
+    return await in_parts(_by_node(resources), ask)
 
 
 async def alter_configs(
-    cluster: Cluster, changes: Mapping[Resource, Sequence[Change]], *, validate_only: bool = False
-) -> dict[Resource, ClientError | None]:
-    """Changes keys of resources, each resource as a whole or not at all (KIP-339, Kafka 2.3 and later)."""
-    result: dict[Resource, ClientError | None] = {}
+    cluster: Cluster, changes: Mapping[ConfigResource, ConfigChanges], *, validate_only: bool = False
+) -> dict[ConfigResource, ClientError | None]:
+    """Changes keys of resources, each resource as a whole or not at all (KIP-339, Kafka 2.3 and later).
 
-    async def ask(node: int | None, asked: list[Resource]) -> None:
+    Brokers and their loggers are told themselves. Not sent again once it may have been carried out.
+    """
+    wanted = {resource: _as_changes(given) for resource, given in changes.items()}
+
+    async def ask(
+        node: int | None, asked: Collection[ConfigResource]
+    ) -> Mapping[ConfigResource, ClientError | None]:
         body = IncrementalAlterConfigsRequest(
             resources=[
                 AlterConfigsResource(
@@ -181,7 +211,7 @@ async def alter_configs(
                         AlterableConfig(
                             name=change.name, config_operation=change.operation, value=change.value
                         )
-                        for change in changes[item]
+                        for change in wanted[item]
                     ],
                 )
                 for item in asked
@@ -189,22 +219,31 @@ async def alter_configs(
             validate_only=validate_only,
         )
         answer = await cluster.request(body, IncrementalAlterConfigsResponse, node=node, repeat=False)
-        found = {(row.resource_type, row.resource_name): row for row in answer.responses}
-        for item in asked:
-            row = found.get((item.kind, item.name))
-            if row is None:
-                text = "the answer leaves the resource out"
-                result[item] = BrokerError(ErrorCode.UNKNOWN_SERVER_ERROR, text, api=body.API)
-            else:
-                result[item] = failure(row.error_code, row.error_message, ApiKey.INCREMENTAL_ALTER_CONFIGS)
+        rows = {(row.resource_type, row.resource_name): row for row in answer.responses}
+        found = {
+            item: failure(row.error_code, row.error_message, answer)
+            for item in asked
+            if (row := rows.get((item.kind, item.name))) is not None
+        }
+        return each_of(asked, found, answer)
 
-    await asyncio.gather(*(ask(node, asked) for node, asked in _by_node(changes).items()))
-    return result
+    return await in_parts(_by_node(wanted), ask)
 
 
-def _by_node(resources: Iterable[Resource]) -> dict[int | None, list[Resource]]:
-    nodes: defaultdict[int | None, list[Resource]] = defaultdict(list)
-    for item in resources:
+def _as_changes(given: ConfigChanges) -> Sequence[ConfigChange]:
+    if not isinstance(given, Mapping):
+        return given
+    return [
+        ConfigChange(key, ConfigOperation.DELETE)
+        if value is None
+        else ConfigChange(key, ConfigOperation.SET, as_text(value))
+        for key, value in given.items()
+    ]
+
+
+def _by_node(resources: Iterable[ConfigResource]) -> dict[int | None, list[ConfigResource]]:
+    nodes: defaultdict[int | None, list[ConfigResource]] = defaultdict(list)
+    for item in dict.fromkeys(resources):
         nodes[item.node].append(item)
     return nodes
 

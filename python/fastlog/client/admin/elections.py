@@ -6,15 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from enum import IntEnum
 
-from fastlog.client.admin.answer_errors import check, failure
+from fastlog.client.admin.answer_errors import check, each_of, failure
 from fastlog.client.cluster import Cluster
-from fastlog.client.errors import BrokerError, ClientError
+from fastlog.client.errors import ClientError
 from fastlog.client.metadata import TopicPartition
 from fastlog.errors import ErrorCode
-from fastlog.wire import ApiKey
 from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse, TopicPartitions
 
-__all__ = ["Election", "elect_leaders", "not_needed"]
+__all__ = ["Election", "elect_leaders"]
 
 
 class Election(IntEnum):
@@ -27,15 +26,15 @@ class Election(IntEnum):
 
 
 async def elect_leaders(
-    cluster: Cluster, partitions: Iterable[TopicPartition] | None, election: Election
-) -> dict[TopicPartition, ClientError | None]:
-    """Has the controller elect leaders of these partitions, or of all; None for those that have a new one.
+    cluster: Cluster, election: Election, partitions: Iterable[TopicPartition] | None = None
+) -> dict[TopicPartition, bool | ClientError]:
+    """Has the controller elect leaders of these partitions, or of all: True for those that have a new one.
 
-    A partition that has the wanted leader already gets ELECTION_NOT_NEEDED (`not_needed`), with all
-    partitions too. Raises ClientError for the whole call.
+    False for a partition that has the wanted leader already. Raises ClientError for the whole call.
     """
     # All are named here: where there are none, a broker that is not the controller any more could not say so.
-    wanted = list(dict.fromkeys(await _all(cluster) if partitions is None else partitions))
+    names = await _all(cluster) if partitions is None else partitions
+    wanted = [TopicPartition(*name) for name in dict.fromkeys(names)]
     if not wanted:
         return {}
     topics: defaultdict[str, list[int]] = defaultdict(list)
@@ -44,26 +43,19 @@ async def elect_leaders(
     body = ElectLeadersRequest(
         election_type=election,
         topic_partitions=[TopicPartitions(topic=topic, partitions=rows) for topic, rows in topics.items()],
-        timeout_ms=cluster.timeout_ms,
+        timeout_ms=cluster.answer_timeout_ms,
     )
     answer = await cluster.controller_request(body, ElectLeadersResponse, repeat=True)
-    check(answer.error_code, None, body.API)
-    found = {
-        TopicPartition(topic.topic, row.partition_id): failure(
-            row.error_code, row.error_message, ApiKey.ELECT_LEADERS
-        )
-        for topic in answer.replica_election_results
-        for row in topic.partition_result
-    }
-    left_out = BrokerError(
-        ErrorCode.UNKNOWN_SERVER_ERROR, "the answer leaves the partition out", api=body.API
-    )
-    return {name: found.get(name, left_out) for name in wanted}
-
-
-def not_needed(error: ClientError | None) -> bool:
-    """Whether it says that the partition has the wanted leader already."""
-    return error is not None and error.code is ErrorCode.ELECTION_NOT_NEEDED
+    check(answer.error_code, None, answer)
+    found: dict[TopicPartition, bool | ClientError] = {}
+    for topic in answer.replica_election_results:
+        for row in topic.partition_result:
+            error = failure(row.error_code, row.error_message, answer)
+            is_needed = row.error_code != ErrorCode.ELECTION_NOT_NEEDED
+            found[TopicPartition(topic.topic, row.partition_id)] = (
+                is_needed if error is None or not is_needed else error
+            )
+    return each_of(wanted, found, answer)
 
 
 async def _all(cluster: Cluster) -> list[TopicPartition]:

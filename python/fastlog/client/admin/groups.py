@@ -1,20 +1,24 @@
-"""Consumer groups of both protocols, classic and KIP-848: list, describe, delete."""
+"""Consumer groups of both protocols, classic and KIP-848: list, describe, delete, and remove members."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from fastlog.client.admin.answer_errors import check, failure
+from fastlog.client.admin.acl_values import AclOperation, operations_of
+from fastlog.client.admin.answer_errors import check, each_of, failure
 from fastlog.client.admin.every_broker import ask_every_broker
 from fastlog.client.admin.group_protocol import read_assignment, read_subscription
+from fastlog.client.admin.outcomes import Listing
+from fastlog.client.admin.retries import each_alone
 from fastlog.client.cluster import Cluster
-from fastlog.client.errors import BrokerError, ClientError, VersionMismatch
+from fastlog.client.errors import BadResponse, BrokerError, ClientError, VersionMismatch
 from fastlog.errors import ErrorCode
+from fastlog.wire import ApiKey
 from fastlog.wire.messages import consumer_group_describe as modern
 from fastlog.wire.messages import group_admin as classic
+from fastlog.wire.messages import groups as membership
 
 __all__ = [
     "STATES",
@@ -22,10 +26,10 @@ __all__ = [
     "GroupDescription",
     "GroupListing",
     "GroupMember",
-    "Groups",
     "delete_groups",
     "describe_groups",
     "list_groups",
+    "remove_members",
 ]
 
 T = TypeVar("T")
@@ -37,8 +41,11 @@ STATES: Final = (
 """States of groups: the first five of the classic protocol; then those of the newer ones."""
 TYPES: Final = ("classic", "consumer", "share", "streams")
 
-_AT_ONCE: Final = 16
 _DEAD: Final = "Dead"
+_SEVERAL_SINCE: Final = 3
+"""Version of LeaveGroup that takes members by their instance ids."""
+_OPERATIONS_SINCE: Final = 3
+"""Version of DescribeGroups that tells of authorized operations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +57,6 @@ class GroupListing:
     state: str | None
     type: str | None
     coordinator: int
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """All groups that could be listed, and which brokers could not be asked."""
-
-    groups: tuple[GroupListing, ...]
-    errors: dict[int, ClientError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,10 @@ class GroupMember:
 
 @dataclass(frozen=True, slots=True)
 class GroupDescription:
-    """State and members. A group that does not exist is "Dead"."""
+    """State and members. A group that does not exist is "Dead".
+
+    `authorized_operations` are what the client may do with it; None when that was not asked for.
+    """
 
     group_id: str
     type: str
@@ -88,6 +90,7 @@ class GroupDescription:
     assignor: str
     members: tuple[GroupMember, ...]
     epoch: int | None = None
+    authorized_operations: frozenset[AclOperation] | None = None
 
     @property
     def exists(self) -> bool:
@@ -95,14 +98,16 @@ class GroupDescription:
         return self.state != _DEAD
 
 
-async def list_groups(cluster: Cluster, *, states: Sequence[str] = (), types: Sequence[str] = ()) -> Groups:
+async def list_groups(
+    cluster: Cluster, *, states: Sequence[str] = (), types: Sequence[str] = ()
+) -> Listing[GroupListing, int]:
     """Asks every live broker for the groups that it coordinates, with these states and types if any."""
     body = classic.ListGroupsRequest(states_filter=list(states), types_filter=list(types))
     lowest = 5 if types else 4 if states else 0
 
     async def ask(node: int) -> list[GroupListing]:
         answer = await cluster.request(body, classic.ListGroupsResponse, node=node, lowest=lowest)
-        check(answer.error_code, None, body.API)
+        check(answer.error_code, None, answer)
         return [
             GroupListing(
                 row.group_id, row.protocol_type, row.group_state or None, row.group_type or None, node
@@ -112,65 +117,77 @@ async def list_groups(cluster: Cluster, *, states: Sequence[str] = (), types: Se
 
     found, errors = await ask_every_broker(cluster, ask)
     listed = [row for rows in found.values() for row in rows]
-    return Groups(tuple(sorted(listed, key=lambda row: row.group_id)), errors)
+    return Listing(tuple(sorted(listed, key=lambda row: row.group_id)), errors)
 
 
 async def describe_groups(
-    cluster: Cluster, group_ids: Sequence[str]
+    cluster: Cluster, group_ids: Iterable[str], *, include_authorized_operations: bool = False
 ) -> dict[str, GroupDescription | ClientError]:
     """Asks the coordinator of each group, first by the newer protocol where the broker has it."""
 
     async def one(group_id: str) -> GroupDescription:
         try:
-            return await _describe_modern(cluster, group_id)
+            return await _describe_modern(cluster, group_id, include_authorized_operations)
         except VersionMismatch:
             pass
         except BrokerError as error:
             if error.code not in (ErrorCode.GROUP_ID_NOT_FOUND, ErrorCode.UNSUPPORTED_VERSION):
                 raise
-        return await _describe_classic(cluster, group_id)
+        return await _describe_classic(cluster, group_id, include_authorized_operations)
 
-    return await _each(group_ids, one)
+    return await each_alone(group_ids, one)
 
 
-async def delete_groups(cluster: Cluster, group_ids: Sequence[str]) -> dict[str, ClientError | None]:
+async def delete_groups(cluster: Cluster, group_ids: Iterable[str]) -> dict[str, ClientError | None]:
     """Deletes groups with their offsets. Groups with members stay (NON_EMPTY_GROUP)."""
 
     async def one(group_id: str) -> None:
         body = classic.DeleteGroupsRequest(groups_names=[group_id])
         answer = await cluster.coordinator_request(group_id, body, classic.DeleteGroupsResponse)
         for row in answer.results:
-            check(row.error_code, None, body.API)
+            check(row.error_code, None, answer)
 
-    return await _each(group_ids, one)
-
-
-async def _each(
-    group_ids: Sequence[str], work: Callable[[str], Coroutine[Any, Any, T]]
-) -> dict[str, T | ClientError]:
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def guarded(group_id: str) -> T | ClientError:
-        async with gate:
-            try:
-                return await work(group_id)
-            except ClientError as error:
-                # Without a connection nothing else will work either.
-                if not isinstance(error, BrokerError):
-                    raise
-                return error
-
-    wanted = list(dict.fromkeys(group_ids))
-    return dict(zip(wanted, await asyncio.gather(*map(guarded, wanted)), strict=True))
+    return await each_alone(group_ids, one)
 
 
-async def _describe_modern(cluster: Cluster, group_id: str) -> GroupDescription:
-    body = modern.ConsumerGroupDescribeRequest(group_ids=[group_id])
+async def remove_members(
+    cluster: Cluster, group_id: str, members: Iterable[str] | None = None, *, reason: str | None = None
+) -> dict[str, ClientError | None]:
+    """Removes static members, by their instance ids, or all members that the group has now (KIP-345).
+
+    In a result for all members those without an instance id go by their member ids. For groups of the
+    classic protocol, and for static members of the newer one. Raises ClientError for the whole call.
+    """
+    if members is None:
+        described = (await describe_groups(cluster, [group_id]))[group_id]
+        if isinstance(described, ClientError):
+            raise described
+        rows = {row.instance_id or row.member_id: row for row in described.members}
+        wanted = [
+            membership.MemberIdentity("" if row.instance_id else row.member_id, row.instance_id, reason)
+            for row in rows.values()
+        ]
+    else:
+        wanted = [membership.MemberIdentity("", name, reason) for name in dict.fromkeys(members)]
+    if not wanted:
+        return {}
+    body = membership.LeaveGroupRequest(group_id=group_id, members=wanted)
+    answer = await cluster.coordinator_request(
+        group_id, body, membership.LeaveGroupResponse, lowest=_SEVERAL_SINCE
+    )
+    check(answer.error_code, None, answer)
+    found = {
+        row.group_instance_id or row.member_id: failure(row.error_code, None, answer)
+        for row in answer.members
+    }
+    return each_of([row.group_instance_id or row.member_id for row in wanted], found, answer)
+
+
+async def _describe_modern(cluster: Cluster, group_id: str, operations: bool) -> GroupDescription:
+    body = modern.ConsumerGroupDescribeRequest(group_ids=[group_id], include_authorized_operations=operations)
     answer = await cluster.coordinator_request(group_id, body, modern.ConsumerGroupDescribeResponse)
-    (row,) = _only(answer.groups)
-    error = failure(row.error_code, row.error_message, body.API)
-    if error is not None:
-        raise error
+    row = _only(answer.groups, body.API)
+    check(row.error_code, row.error_message, answer)
     return GroupDescription(
         group_id=group_id,
         type="consumer",
@@ -179,6 +196,7 @@ async def _describe_modern(cluster: Cluster, group_id: str) -> GroupDescription:
         assignor=row.assignor_name,
         members=tuple(_modern_member(member) for member in row.members),
         epoch=row.group_epoch,
+        authorized_operations=operations_of(row.authorized_operations),
     )
 
 
@@ -202,13 +220,15 @@ def _modern_assignment(assignment: modern.Assignment) -> dict[str, tuple[int, ..
     }
 
 
-async def _describe_classic(cluster: Cluster, group_id: str) -> GroupDescription:
-    body = classic.DescribeGroupsRequest(groups=[group_id])
-    answer = await cluster.coordinator_request(group_id, body, classic.DescribeGroupsResponse)
-    (row,) = _only(answer.groups)
+async def _describe_classic(cluster: Cluster, group_id: str, operations: bool) -> GroupDescription:
+    body = classic.DescribeGroupsRequest(groups=[group_id], include_authorized_operations=operations)
+    answer = await cluster.coordinator_request(
+        group_id, body, classic.DescribeGroupsResponse, lowest=_OPERATIONS_SINCE if operations else 0
+    )
+    row = _only(answer.groups, body.API)
     # From version 6 on a group that does not exist is an error, too; before it was in state Dead only.
     if row.error_code != ErrorCode.GROUP_ID_NOT_FOUND:
-        check(row.error_code, row.error_message, body.API)
+        check(row.error_code, row.error_message, answer)
     is_consumer = row.protocol_type == "consumer"
     return GroupDescription(
         group_id=group_id,
@@ -217,6 +237,7 @@ async def _describe_classic(cluster: Cluster, group_id: str) -> GroupDescription
         state=row.group_state,
         assignor=row.protocol_data,
         members=tuple(_classic_member(member, is_consumer=is_consumer) for member in row.members),
+        authorized_operations=operations_of(row.authorized_operations),
     )
 
 
@@ -231,7 +252,7 @@ def _classic_member(row: classic.DescribedGroupMember, *, is_consumer: bool) -> 
     )
 
 
-def _only(rows: list[T]) -> list[T]:
+def _only(rows: list[T], api: ApiKey) -> T:
     if len(rows) != 1:
-        raise ClientError(ErrorCode.UNKNOWN_SERVER_ERROR, f"{len(rows)} answers came for one group")
-    return rows
+        raise BadResponse(f"{len(rows)} answers came for one group", api=api)
+    return rows[0]

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from fastlog.client.admin.configs import ConfigResource, describe_configs
+from fastlog.client.admin.outcomes import Listing
 from fastlog.client.admin.transactions import (
     ProducerState,
     TransactionDescription,
@@ -25,10 +27,11 @@ from fastlog.client.errors import ClientError
 from fastlog.client.metadata import TopicPartition
 from fastlog.errors import ErrorCode
 
-__all__ = ["HangingTransactions", "OpenTransaction", "coordinated_id", "find_hanging"]
+__all__ = ["OpenTransaction", "coordinated_id", "find_hanging", "find_hanging_transactions"]
 
 _PARTITIONS_AT_ONCE: Final = 500
 _IDS_AT_ONCE: Final = 500
+_LIMIT: Final = "transaction.max.timeout.ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +43,19 @@ class OpenTransaction:
     transactional_id: str | None = None
 
 
-@dataclass(slots=True)
-class HangingTransactions:
-    """What was found, and the partitions that could not be looked into."""
-
-    found: list[OpenTransaction] = field(default_factory=list)
-    errors: dict[TopicPartition, ClientError] = field(default_factory=dict)
-
-
 async def find_hanging(
     cluster: Cluster,
     partitions: Sequence[TopicPartition],
     *,
     max_timeout_ms: int,
     broker: int | None = None,
-) -> HangingTransactions:
+) -> Listing[OpenTransaction, TopicPartition]:
     """Looks through partitions, at their leaders or at the replicas on `broker`.
 
     `max_timeout_ms`: the longest time-out of transactions. Raises ClientError when a coordinator cannot be
     asked: what it knows would look as if it hung.
     """
-    result = HangingTransactions()
+    errors: dict[TopicPartition, ClientError] = {}
     suspects: list[OpenTransaction] = []
     for first in range(0, len(partitions), _PARTITIONS_AT_ONCE):
         some = partitions[first : first + _PARTITIONS_AT_ONCE]
@@ -68,17 +63,55 @@ async def find_hanging(
         now_ms = time.time_ns() // 1_000_000
         for name, states in sorted(producers.items()):
             if isinstance(states, ClientError):
-                result.errors[name] = states
+                errors[name] = states
                 continue
             suspects += [
                 OpenTransaction(name, state)
                 for state in states
                 if state.start_offset is not None and now_ms - state.last_timestamp > max_timeout_ms
             ]
+    hanging: list[OpenTransaction] = []
     if suspects:
-        unknown = await _not_coordinated(cluster, suspects)
-        result.found = await _still_open(cluster, unknown, broker)
-    return result
+        hanging = await _still_open(cluster, await _not_coordinated(cluster, suspects), broker)
+    return Listing(tuple(hanging), errors)
+
+
+async def find_hanging_transactions(
+    cluster: Cluster,
+    partitions: Iterable[TopicPartition] | None = None,
+    *,
+    max_timeout_ms: int | None = None,
+    broker: int | None = None,
+) -> Listing[OpenTransaction, TopicPartition]:
+    """Looks through these partitions, or through all; at their leaders, or at the replicas on `broker`.
+
+    `max_timeout_ms`: the longest time-out of transactions, by default the `transaction.max.timeout.ms` that
+    a broker tells. Raises ClientError when a coordinator cannot be asked.
+    """
+    if partitions is None:
+        topics = (await cluster.metadata()).topics
+        names = [
+            info.name
+            for topic in sorted(topics)
+            for info in topics[topic].partitions
+            if broker is None or broker in info.replicas
+        ]
+    else:
+        names = [TopicPartition(*name) for name in dict.fromkeys(partitions)]
+    limit = await _longest_timeout(cluster) if max_timeout_ms is None else max_timeout_ms
+    return await find_hanging(cluster, names, max_timeout_ms=limit, broker=broker)
+
+
+async def _longest_timeout(cluster: Cluster) -> int:
+    await cluster.metadata([])
+    node = ConfigResource.broker(min(cluster.brokers))
+    entries = (await describe_configs(cluster, [node], keys=[_LIMIT]))[node]
+    if isinstance(entries, ClientError):
+        raise entries
+    for entry in entries:
+        if entry.name == _LIMIT and entry.value is not None:
+            return int(entry.value)
+    raise ClientError(ErrorCode.INVALID_CONFIG, f"the broker does not tell its {_LIMIT}: give max_timeout_ms")
 
 
 async def coordinated_id(cluster: Cluster, partition: TopicPartition, producer_id: int) -> str | None:
@@ -110,9 +143,7 @@ async def _by_producer(cluster: Cluster, producer_ids: Iterable[int]) -> dict[in
     found: dict[int, TransactionDescription] = {}
     for first in range(0, len(wanted), _IDS_AT_ONCE):
         listing = await list_transactions(cluster, producer_ids=wanted[first : first + _IDS_AT_ONCE])
-        for error in listing.errors.values():
-            raise error
-        names = [row.transactional_id for row in listing.transactions]
+        names = [row.transactional_id for row in listing.check()]
         for description in (await describe_transactions(cluster, names)).values():
             if isinstance(description, TransactionDescription):
                 found[description.producer_id] = description

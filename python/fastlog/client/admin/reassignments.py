@@ -6,12 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fastlog.client.admin.answer_errors import check, failure
+from fastlog.client.admin.answer_errors import check, each_of, failure
 from fastlog.client.cluster import Cluster
-from fastlog.client.errors import BrokerError, ClientError
+from fastlog.client.errors import ClientError
 from fastlog.client.metadata import TopicPartition
-from fastlog.errors import ErrorCode
-from fastlog.wire import ApiKey
 from fastlog.wire.messages.partition_admin import (
     AlterPartitionReassignmentsRequest,
     AlterPartitionReassignmentsResponse,
@@ -56,30 +54,26 @@ async def alter_partition_reassignments(
     """
     if not targets:
         return {}
+    wanted = {TopicPartition(*name): replicas for name, replicas in targets.items()}
     topics: defaultdict[str, list[ReassignablePartition]] = defaultdict(list)
-    for name, replicas in targets.items():
+    for name, replicas in wanted.items():
         topics[name.topic].append(
             ReassignablePartition(
                 partition_index=name.partition, replicas=None if replicas is None else list(replicas)
             )
         )
     body = AlterPartitionReassignmentsRequest(
-        timeout_ms=cluster.timeout_ms,
+        timeout_ms=cluster.answer_timeout_ms,
         topics=[ReassignableTopic(name=topic, partitions=rows) for topic, rows in topics.items()],
     )
     answer = await cluster.controller_request(body, AlterPartitionReassignmentsResponse, repeat=True)
-    check(answer.error_code, answer.error_message, body.API)
+    check(answer.error_code, answer.error_message, answer)
     found = {
-        TopicPartition(topic.name, row.partition_index): failure(
-            row.error_code, row.error_message, ApiKey.ALTER_PARTITION_REASSIGNMENTS
-        )
+        TopicPartition(topic.name, row.partition_index): failure(row.error_code, row.error_message, answer)
         for topic in answer.responses
         for row in topic.partitions
     }
-    left_out = BrokerError(
-        ErrorCode.UNKNOWN_SERVER_ERROR, "the answer leaves the partition out", api=body.API
-    )
-    return {name: found.get(name, left_out) for name in targets}
+    return each_of(wanted, found, answer)
 
 
 async def list_partition_reassignments(
@@ -95,19 +89,19 @@ async def list_partition_reassignments(
     asked: list[ListPartitionReassignmentsTopics] | None = None
     if partitions is not None:
         topics: defaultdict[str, list[int]] = defaultdict(list)
-        for name in dict.fromkeys(partitions):
-            topics[name.topic].append(name.partition)
+        for topic, number in dict.fromkeys(partitions):
+            topics[topic].append(number)
         if not topics:
             return {}
         asked = [
             ListPartitionReassignmentsTopics(name=topic, partition_indexes=rows)
             for topic, rows in topics.items()
         ]
-    body = ListPartitionReassignmentsRequest(timeout_ms=timeout_ms or cluster.timeout_ms, topics=asked)
+    body = ListPartitionReassignmentsRequest(timeout_ms=timeout_ms or cluster.answer_timeout_ms, topics=asked)
     answer = await cluster.controller_request(
         body, ListPartitionReassignmentsResponse, repeat=True, timeout_ms=timeout_ms
     )
-    check(answer.error_code, answer.error_message, body.API)
+    check(answer.error_code, answer.error_message, answer)
     found = {
         TopicPartition(topic.name, row.partition_index): Reassignment(
             tuple(row.replicas), tuple(row.adding_replicas), tuple(row.removing_replicas)

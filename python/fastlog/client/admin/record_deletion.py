@@ -27,7 +27,8 @@ TO_THE_END: Final = -1
 async def delete_records(
     cluster: Cluster, before: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int | ClientError]:
-    """Drops all records below these offsets; gives the offset at which each log begins now."""
+    """Drops all records below these offsets (-1: all); gives the offset at which each log begins now."""
+    before = {TopicPartition(*name): offset for name, offset in before.items()}
 
     def build(asked: list[PartitionInfo]) -> Request:
         topics: defaultdict[str, list[DeleteRecordsPartition]] = defaultdict(list)
@@ -37,7 +38,7 @@ async def delete_records(
             )
         return DeleteRecordsRequest(
             topics=[DeleteRecordsTopic(name=name, partitions=rows) for name, rows in topics.items()],
-            timeout_ms=cluster.timeout_ms,
+            timeout_ms=cluster.answer_timeout_ms,
         )
 
     def rows(answer: DeleteRecordsResponse) -> Iterable[Row[int]]:

@@ -3,34 +3,37 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fastlog.client.admin.answer_errors import check, failure
+from fastlog.client.admin.answer_errors import check, each_of, failure
 from fastlog.client.admin.every_broker import ask_every_broker
+from fastlog.client.admin.outcomes import Listing
+from fastlog.client.admin.retries import each_alone
 from fastlog.client.cluster import TRANSACTION, Cluster
-from fastlog.client.errors import BrokerError, ClientError
+from fastlog.client.deadline import Deadline
+from fastlog.client.errors import BadResponse, ClientError
 from fastlog.client.leaders import Row, leader_requests
 from fastlog.client.metadata import PartitionInfo, TopicPartition
-from fastlog.errors import ErrorCode
 from fastlog.wire import Request
 from fastlog.wire.messages import describe_producers as producers
 from fastlog.wire.messages import describe_transactions as descriptions
 from fastlog.wire.messages import list_transactions as listings
 from fastlog.wire.messages import txn_markers as markers
+from fastlog.wire.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 
 __all__ = [
     "STATES",
+    "FencedProducer",
     "ProducerState",
     "TransactionDescription",
     "TransactionListing",
-    "Transactions",
     "abort_transaction",
     "describe_producers",
     "describe_transactions",
+    "fence_producers",
     "list_transactions",
 ]
 
@@ -42,8 +45,6 @@ _DURATION_SINCE: Final = 1
 """Version of ListTransactions that filters by time (KIP-994, Kafka 3.8)."""
 _PATTERN_SINCE: Final = 2
 """Version of ListTransactions that filters by a pattern (KIP-1152, Kafka 4.1)."""
-_AT_ONCE: Final = 16
-
 PartitionProducers = tuple["ProducerState", ...]
 
 
@@ -55,14 +56,6 @@ class TransactionListing:
     producer_id: int
     state: str
     coordinator: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transactions:
-    """All ids that could be listed, and which brokers could not be asked."""
-
-    transactions: tuple[TransactionListing, ...]
-    errors: dict[int, ClientError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +73,14 @@ class TransactionDescription:
     timeout_ms: int
     start_ms: int | None
     partitions: tuple[TopicPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FencedProducer:
+    """The identity of a transactional id after its producers were fenced."""
+
+    producer_id: int
+    producer_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ async def list_transactions(
     producer_ids: Iterable[int] = (),
     longer_than_ms: int | None = None,
     pattern: str | None = None,
-) -> Transactions:
+) -> Listing[TransactionListing, int]:
     """Asks every live broker for the ids that it coordinates, filtered by all that is given.
 
     `longer_than_ms`: began more than so long ago; ids that have begun nothing are listed too. `pattern`: in
@@ -120,7 +121,7 @@ async def list_transactions(
 
     async def ask(node: int) -> list[TransactionListing]:
         answer = await cluster.request(body, listings.ListTransactionsResponse, node=node, lowest=lowest)
-        check(answer.error_code, None, body.API)
+        check(answer.error_code, None, answer)
         return [
             TransactionListing(row.transactional_id, row.producer_id, row.transaction_state, node)
             for row in answer.transaction_states
@@ -128,32 +129,56 @@ async def list_transactions(
 
     found, errors = await ask_every_broker(cluster, ask)
     listed = [row for rows in found.values() for row in rows]
-    return Transactions(tuple(sorted(listed, key=lambda row: row.transactional_id)), errors)
+    return Listing(tuple(sorted(listed, key=lambda row: row.transactional_id)), errors)
 
 
 async def describe_transactions(
     cluster: Cluster, transactional_ids: Iterable[str]
 ) -> dict[str, TransactionDescription | ClientError]:
     """Asks the coordinator of each id; TRANSACTIONAL_ID_NOT_FOUND for those that it does not know."""
-    gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(name: str) -> TransactionDescription | ClientError:
+    async def one(name: str) -> TransactionDescription:
         body = descriptions.DescribeTransactionsRequest([name])
-        async with gate:
-            try:
-                answer = await cluster.coordinator_request(
-                    name, body, descriptions.DescribeTransactionsResponse, key_type=TRANSACTION
-                )
-                coordinator = await cluster.coordinator(name, key_type=TRANSACTION)
-            except BrokerError as error:
-                return error
+        answer = await cluster.coordinator_request(
+            name, body, descriptions.DescribeTransactionsResponse, key_type=TRANSACTION
+        )
+        coordinator = await cluster.coordinator(name, key_type=TRANSACTION)
         for row in answer.transaction_states:
             if row.transactional_id == name:
-                return failure(row.error_code, None, body.API) or _description(row, coordinator)
-        return BrokerError(ErrorCode.UNKNOWN_SERVER_ERROR, "the answer leaves the id out", api=body.API)
+                check(row.error_code, None, answer)
+                return _description(row, coordinator)
+        raise BadResponse("the answer leaves the id out", api=body.API, broker=answer.broker)
 
-    wanted = list(dict.fromkeys(transactional_ids))
-    return dict(zip(wanted, await asyncio.gather(*map(one, wanted)), strict=True))
+    return await each_alone(transactional_ids, one)
+
+
+async def fence_producers(
+    cluster: Cluster, transactional_ids: Iterable[str]
+) -> dict[str, FencedProducer | ClientError]:
+    """Aborts what is open of these ids; producers that have one now are fenced with their next request.
+
+    As a new producer of the id would do it (KIP-98); gives the identity that the id has now.
+    """
+
+    async def one(name: str) -> FencedProducer:
+        body = InitProducerIdRequest(transactional_id=name, transaction_timeout_ms=cluster.answer_timeout_ms)
+        deadline = Deadline.after(cluster.timeout_ms / 1000)
+        while True:
+            answer = await cluster.coordinator_request(
+                name,
+                body,
+                InitProducerIdResponse,
+                key_type=TRANSACTION,
+                timeout_ms=int(deadline.remaining * 1000),
+            )
+            error = failure(answer.error_code, None, answer)
+            if error is None:
+                return FencedProducer(answer.producer_id, answer.producer_epoch)
+            # CONCURRENT_TRANSACTIONS: what was open is being ended.
+            if not error.retriable or not await deadline.pause():
+                raise error
+
+    return await each_alone(transactional_ids, one)
 
 
 def _description(row: descriptions.TransactionState, coordinator: int) -> TransactionDescription:
@@ -175,7 +200,7 @@ async def describe_producers(
     cluster: Cluster, partitions: Iterable[TopicPartition], *, broker: int | None = None
 ) -> dict[TopicPartition, PartitionProducers | ClientError]:
     """The producers that the leader of each partition remembers, or the replica on `broker`."""
-    wanted = list(dict.fromkeys(partitions))
+    wanted = [TopicPartition(*name) for name in dict.fromkeys(partitions)]
     if broker is None:
         return await leader_requests(
             cluster,
@@ -186,11 +211,10 @@ async def describe_producers(
         )
     body = _producers_of(wanted)
     answer = await cluster.request(body, producers.DescribeProducersResponse, node=broker)
-    missing = BrokerError(ErrorCode.UNKNOWN_SERVER_ERROR, "the answer leaves the partition out", api=body.API)
-    found: dict[TopicPartition, PartitionProducers | ClientError] = dict.fromkeys(wanted, missing)
-    for name, code, states in _producer_rows(answer):
-        found[name] = failure(code, None, body.API) or states
-    return found
+    found: dict[TopicPartition, PartitionProducers | ClientError] = {
+        name: failure(code, None, answer) or states for name, code, states in _producer_rows(answer)
+    }
+    return each_of(wanted, found, answer)
 
 
 def _producers_of(partitions: Iterable[TopicPartition]) -> producers.DescribeProducersRequest:
@@ -245,10 +269,9 @@ async def abort_transaction(
                 for row in topic.partitions:
                     yield TopicPartition(topic.name, row.partition_index), row.error_code, None
 
-    found = await leader_requests(
-        cluster, [partition], build, markers.WriteTxnMarkersResponse, rows, repeat=False
-    )
-    outcome = found[partition]
+    name = TopicPartition(*partition)
+    found = await leader_requests(cluster, [name], build, markers.WriteTxnMarkersResponse, rows, repeat=False)
+    outcome = found[name]
     if isinstance(outcome, ClientError):
         raise outcome
 

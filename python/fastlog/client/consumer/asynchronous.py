@@ -183,9 +183,8 @@ class AsyncConsumer:
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         while True:
-            for records in (await self.poll(None)).values():
-                for record in records:
-                    yield record
+            for record in self._engine.each(await self.poll(None)):
+                yield record
 
     # -- offsets --------------------
 

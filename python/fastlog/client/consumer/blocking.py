@@ -199,8 +199,7 @@ class Consumer:
 
     def __iter__(self) -> Iterator[Record]:
         while True:
-            for records in self.poll(None).values():
-                yield from records
+            yield from self._inner._engine.each(self.poll(None))
 
     # -- offsets --------------------
 

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from fastlog.client.cluster import Cluster
 from fastlog.client.consumer.config import ConsumerConfig
 from fastlog.client.consumer.fetcher import Fetcher
+from fastlog.client.consumer.iteration import one_by_one, rewind
 from fastlog.client.consumer.listener import CallListener
 from fastlog.client.consumer.membership import Membership, make_membership
 from fastlog.client.consumer.offsets import commit_offsets, committed_offsets
@@ -149,7 +150,7 @@ class ConsumerEngine:
         state = self.state(name)
         if state.position < 0:
             await self._find_positions()
-        return state.position
+        return state.next_offset
 
     async def _find_positions(self) -> None:
         missing = [name for name, state in self._fetcher.states.items() if state.position < 0]
@@ -207,6 +208,7 @@ class ConsumerEngine:
             raise ValueError(f"a poll for {most} records")
         await self.opened()
         deadline = None if timeout_ms is None else Deadline.after(timeout_ms / 1000)
+        rewind(self._fetcher.states)
         self._commit_at_times()
         while True:
             if self._membership is not None:
@@ -237,6 +239,10 @@ class ConsumerEngine:
                 return {}
             # What was fetched was all below the position.
             await asyncio.sleep(0)
+
+    def each(self, polled: Polled) -> Iterator[Record]:
+        """What a poll has given, one record after the other: a commit means those that were handed out."""
+        return one_by_one(self._fetcher, polled)
 
     def _patience(self, deadline: Deadline | None) -> float | None:
         if deadline is not None:
@@ -288,7 +294,9 @@ class ConsumerEngine:
     def positions(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """What a commit would say: the next offset of each partition that has one."""
         return {
-            name: OffsetAndMetadata(state.position, "", state.epoch)
+            name: OffsetAndMetadata(
+                state.next_offset, "", state.epoch if state.unread is None else state.unread.leader_epoch
+            )
             for name, state in self._fetcher.states.items()
             if state.position >= 0
         }

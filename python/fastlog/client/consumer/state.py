@@ -39,7 +39,15 @@ class PartitionState:
         self.failures = 0
         self.turn = 0
         """Counts seeks: an answer to a question from before is of no use."""
+        self.unread: Record | None = None
+        """The record that comes next, where an iteration is in the middle of what was taken."""
         self._fetched: FetchedRecords | None = None
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of the next record that its reader has not seen."""
+        unread = self.unread
+        return self.position if unread is None else unread.offset
 
     @property
     def is_done(self) -> bool:
@@ -63,6 +71,7 @@ class PartitionState:
         self.position = position
         self.epoch = epoch
         self._fetched = None
+        self.unread = None
         self.error = None
         self.failing_since, self.failures, self.retry_at = None, 0, 0.0
         self.turn += 1

@@ -42,6 +42,11 @@ class ProducerIdentity:
         """The sequence has a gap: this identity takes no new batches."""
         self._stale = True
 
+    @property
+    def produce_versions(self) -> tuple[int, int | None]:
+        """From the first with today's record batches on."""
+        return 3, None
+
     def admits(self, name: TopicPartition) -> bool:
         """Any partition may be sent to at any time."""
         return True

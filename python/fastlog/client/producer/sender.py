@@ -30,8 +30,6 @@ METADATA_MAX_AGE: Final = 300.0
 
 _BETWEEN_REFRESHES: Final = 0.05
 _SEQUENCE_LOST: Final = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.UNKNOWN_PRODUCER_ID})
-_LAST_WITHOUT_NEW_TRANSACTIONS: Final = 11
-"""Version of Produce from which on a broker adds partitions to transactions by itself (KIP-890)."""
 
 
 class IdentitySource(Protocol):
@@ -58,6 +56,11 @@ class IdentitySource(Protocol):
 
     async def renew(self, timeout_ms: int) -> None:
         """Gets an identity. Raises ClientError when that fails within `timeout_ms`."""
+        ...
+
+    @property
+    def produce_versions(self) -> tuple[int, int | None]:
+        """Lowest and highest version of Produce in which batches may go out."""
         ...
 
     def admits(self, name: TopicPartition) -> bool:
@@ -296,8 +299,9 @@ class Sender:
             if not items:
                 return None
             link = await self._cluster.link(node, lane=LANE, timeout_ms=config.request_timeout_ms)
-            lowest = 7 if config.compression_type == "zstd" else 3
-            highest = None if config.transactional_id is None else _LAST_WITHOUT_NEW_TRANSACTIONS
+            lowest, highest = self._identity.produce_versions
+            if config.compression_type == "zstd":
+                lowest = max(lowest, 7)
             version = link.versions.pick(ApiKey.PRODUCE, lowest, highest)
             if config.acks_number == 0:
                 await link.connection.send(request, version)

@@ -1,9 +1,12 @@
 """Transactions of one producer: its identity, what belongs to the open one, and its end.
 
-The first protocol of KIP-98 is spoken, with which every broker from 0.11 on works, Kafka 4 included: each
-partition is announced (AddPartitionsToTxn) before the first batch goes there. After a batch that failed the
-transaction can only be aborted, and the epoch is raised then (KIP-360), so that nothing of it that is still
-on its way can be written later.
+Where the cluster has settled on it (`transaction.version` 2, Kafka 4), the second protocol is spoken, that of
+KIP-890: brokers add partitions and groups to the transaction when the first batch or offset comes, and its
+end brings the identity of the next one, with another epoch. Else it is the first, that of KIP-98, with which
+every broker from 0.11 on works: each partition is announced (AddPartitionsToTxn) before a batch goes there.
+
+After a batch that failed the transaction can only be aborted, and the epoch is raised then (by its end
+itself, or as KIP-360 has it), so that nothing of it that is still on its way can be written later.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from fastlog.client.offset_values import GroupMetadata, OffsetAndMetadata, Offse
 from fastlog.client.producer.batches import Identity
 from fastlog.client.producer.config import ProducerConfig
 from fastlog.errors import ErrorCode
-from fastlog.wire import Request, Response
+from fastlog.wire import ApiKey, Request, Response
 from fastlog.wire.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from fastlog.wire.messages.transactions import (
     AddOffsetsToTxnRequest,
@@ -52,6 +55,12 @@ State = Literal["new", "ready", "open", "ending", "failed", "fatal"]
 
 _LAST_OF_ONE_TRANSACTION: Final = 3
 _FIRST_PROTOCOL: Final = 4
+"""Last version of InitProducerId, EndTxn and TxnOffsetCommit in the protocol of KIP-98."""
+_FIRST_PRODUCE: Final = 11
+"""Last version of Produce in it."""
+_FEATURE: Final = "transaction.version"
+_SECOND_PROTOCOL: Final = 2
+"""The level of that feature from which on KIP-890's is spoken."""
 _LOG: Final = logging.getLogger("fastlog.client")
 _LATER: Final = frozenset({ErrorCode.CONCURRENT_TRANSACTIONS, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION})
 
@@ -74,6 +83,10 @@ class Transactions:
         self._wanted: set[TopicPartition] = set()
         self._adding: asyncio.Task[None] | None = None
         self._has_offsets = False
+        self._is_second = False
+        """Which protocol the open transaction has."""
+        self._had_first = False
+        """Whether this identity had transactions of the first protocol."""
 
     def attach(
         self, sender: Sender, line: Line, accumulator: Accumulator, opened: Callable[[], Awaitable[None]]
@@ -105,9 +118,17 @@ class Transactions:
         """Not in the middle of a transaction."""
         raise AssertionError(timeout_ms)
 
+    @property
+    def produce_versions(self) -> tuple[int, int | None]:
+        """By the version a broker knows whether it has to add the partition itself."""
+        return (_FIRST_PRODUCE + 1, None) if self._is_second else (3, _FIRST_PRODUCE)
+
     def admits(self, name: TopicPartition) -> bool:
-        """Whether a partition belongs to the transaction; if not, it is announced."""
+        """Whether a partition belongs to the transaction; if not, it is announced, or comes in by itself."""
         if name in self._added:
+            return True
+        if self._is_second and self._state in ("open", "ending") and self._error is None:
+            self._added.add(name)
             return True
         if self._state in ("open", "ending") and self._error is None:
             self._wanted.add(name)
@@ -145,6 +166,7 @@ class Transactions:
         self._check("new", "ready")
         if self._state == "new":
             await self.init()
+        await self._choose_protocol()
         self._state = "open"
         self._accumulator.shut(False)
 
@@ -227,6 +249,24 @@ class Transactions:
         self._gap = False
         self._state = "ready"
 
+    async def _choose_protocol(self) -> None:
+        """By what the coordinator has said of the cluster when it was connected."""
+        try:
+            node = await self._cluster.coordinator(self._id, key_type=TRANSACTION)
+            versions = (await self._cluster.link(node)).versions
+        except ClientError as error:
+            # Whoever is asked something next says so again, if it lasts.
+            _LOG.debug("transaction of %s: the coordinator cannot be looked at: %s", self._id, error)
+            return
+        is_second = versions.features.get(_FEATURE, 0) >= _SECOND_PROTOCOL and versions.supports(
+            ApiKey.END_TXN, _FIRST_PROTOCOL + 1
+        )
+        if is_second and not self._is_second and self._had_first:
+            # What was sent under the first protocol must not be taken for a part of what comes now.
+            await self._get_identity(bump=True)
+        self._had_first = not is_second
+        self._is_second = is_second
+
     async def _add(self) -> None:
         identity = self._identity
         assert identity is not None  # noqa: S101
@@ -255,6 +295,9 @@ class Transactions:
     async def _announce_group(self, group: GroupMetadata) -> None:
         assert self._identity is not None  # noqa: S101
         identity = self._identity
+        if self._is_second:
+            self._has_offsets = True
+            return
         body = AddOffsetsToTxnRequest(self._id, identity.producer_id, identity.epoch, group.group_id)
         await self._ask(body, AddOffsetsToTxnResponse, highest=3)
         self._has_offsets = True
@@ -283,8 +326,8 @@ class Transactions:
             TxnOffsetCommitResponse,
             group=group.group_id,
             # Whoever brings no generation can say so to any broker.
-            lowest=3 if group.generation >= 0 else 0,
-            highest=_FIRST_PROTOCOL,
+            lowest=_FIRST_PROTOCOL + 1 if self._is_second else 3 if group.generation >= 0 else 0,
+            highest=None if self._is_second else _FIRST_PROTOCOL,
         )
 
     async def _end(self, *, committed: bool) -> None:
@@ -294,7 +337,14 @@ class Transactions:
         if self._added or self._has_offsets:
             body = EndTxnRequest(self._id, identity.producer_id, identity.epoch, committed)
             try:
-                await self._ask(body, EndTxnResponse, highest=_FIRST_PROTOCOL)
+                if self._is_second:
+                    answer = await self._ask(body, EndTxnResponse, lowest=_FIRST_PROTOCOL + 1)
+                    if answer.producer_id >= 0:
+                        self._identity = Identity(answer.producer_id, answer.producer_epoch)
+                        self._sender.restart_sequences()
+                        self._gap = bump = False
+                else:
+                    await self._ask(body, EndTxnResponse, highest=_FIRST_PROTOCOL)
             except ClientError as error:
                 self._fail(error)
                 raise

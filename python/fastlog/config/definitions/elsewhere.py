@@ -113,12 +113,21 @@ _KAFKA_4: Final[dict[ConfigType, tuple[str, ...]]] = {
 _EARLIER_KAFKA_3: Final = ("unstable.metadata.versions.enable", "zookeeper.sync.time.ms")
 
 _AUTHORIZERS: Final = (
-    "super.users",
-    "allow.everyone.if.no.acl.found",
     "authorizer.zookeeper.url",
     "authorizer.zookeeper.connection.timeout.ms",
     "authorizer.zookeeper.session.timeout.ms",
     "authorizer.zookeeper.max.in.flight.requests",
+)
+
+# Kafka's authorizers define them, not the broker.
+_OF_ACCESS: Final = (
+    ConfigKey("super.users", STRING, None, "Who is above access rules: User:name, separated by semicolons."),
+    ConfigKey(
+        "allow.everyone.if.no.acl.found",
+        BOOLEAN,
+        "false",
+        "Whether a resource that no access rule names is open to everybody.",
+    ),
 )
 
 # Kafka 3.9 does not have them, nor the protocol of transactions that they are about.
@@ -167,8 +176,9 @@ KEYS: Final = (
         )
         for name in _THROTTLES
     ),
+    *_OF_ACCESS,
     *(
-        ConfigKey(name, STRING, None, "A key of Kafka's authorizers.", unused=Unused.SECURITY)
+        ConfigKey(name, STRING, None, "A key of Kafka's authorizer.", unused=Unused.RULES_ELSEWHERE)
         for name in _AUTHORIZERS
     ),
 )

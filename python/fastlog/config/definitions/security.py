@@ -27,6 +27,7 @@ __all__ = ["KEYS", "USED", "fixed_listener", "is_renewable"]
 
 USED: Final = frozenset(
     {
+        "authorizer.class.name",
         "connections.max.reauth.ms",
         "sasl.enabled.mechanisms",
         "sasl.jaas.config",
@@ -102,7 +103,13 @@ def fixed_listener(name: str, base: str) -> str | None:
 _ALL: Final = (
     *without_effect(
         Unused.SECURITY,
-        ConfigKey("authorizer.class.name", STRING, "", "Java class that decides who may do what.", LOW),
+        ConfigKey(
+            "authorizer.class.name",
+            STRING,
+            "",
+            "Whether access rules decide who may do what: the name of one of Kafka's authorizers.",
+            LOW,
+        ),
         ConfigKey(
             "principal.builder.class",
             CLASS,

@@ -1,4 +1,5 @@
-"""What other brokers, and tools, change of configs: the notifications that they leave in the tree.
+"""What other brokers, and tools, change of configs and access rules: the notifications that they leave in the
+tree.
 
 Follows `ZkNodeChangeNotificationListener` and `ZkConfigManager` of Kafka 3.9: a watch on the children, all
 numbers above the last one that was seen are read, and what they name is read anew. Whoever sees one that is
@@ -25,16 +26,19 @@ from fastlog.coordination.zookeeper.replies import Event
 
 _LOG: Final = logging.getLogger(__name__)
 _KEPT_MS: Final = 15 * 60 * 1000
-_NUMBERED: Final = re.compile(r"config_change_(\d{1,10})")
+_OF_CONFIGS: Final = "config_change_"
 _PAUSE_SECONDS: Final = 1.0
 
 Entity = tuple[str, str]
 """(kind, name) of what has configs: ("topics", "T"), ("brokers", "1"), ("groups", "g")."""
+Decode = Callable[[str, bytes | None], Entity | None]
+"""What the notification at a path names, by its data; None when that cannot be told."""
 
 
 class ConfigNotifications:
     """The notifications below `parent`. `take` is given what changed, again after a StoreError.
 
+    Their names begin with `start`; `decode` says what they name.
     Used on the event loop: `start`, which returns when all that was there has been taken, then `stop`.
     """
 
@@ -45,9 +49,14 @@ class ConfigNotifications:
         take: Callable[[set[Entity]], Coroutine[Any, Any, None]],
         clock: Clock,
         tasks: Supervisor,
+        *,
+        start: str = _OF_CONFIGS,
+        decode: Decode | None = None,
     ) -> None:
         self._tree = tree
         self._parent = parent
+        self._numbered = re.compile(rf"{start}(\d{{1,10}})")
+        self._decode = decode or _entity
         self._take = take
         self._clock = clock
         self._tasks = tasks
@@ -94,7 +103,7 @@ class ConfigNotifications:
         entities = {
             entity
             for (_, name), node in zip(new, found, strict=True)
-            if node is not None and (entity := _entity(f"{self._parent}/{name}", node[0])) is not None
+            if node is not None and (entity := self._decode(f"{self._parent}/{name}", node[0])) is not None
         }
         if entities:
             await self._take(entities)
@@ -125,7 +134,7 @@ class ConfigNotifications:
             self._is_armed = False
             raise
         found = sorted(
-            (int(match[1]), name) for name in names if (match := _NUMBERED.fullmatch(name)) is not None
+            (int(match[1]), name) for name in names if (match := self._numbered.fullmatch(name)) is not None
         )
         if gone is None:
             self._kept.clear()

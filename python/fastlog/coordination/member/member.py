@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
@@ -52,6 +52,9 @@ from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Opened, Preparation
 from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLeadersResponse
 from fastlog.wire.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
+
+if TYPE_CHECKING:
+    from fastlog.coordination.member.access_rules import AccessRules
 
 _LOG: Final = logging.getLogger(__name__)
 _UNCLEAN: Final = "unclean.leader.election.enable"
@@ -118,6 +121,7 @@ class Member:
         )
         writes = TopicWrites(tree, self.controller, broker.has_room)
         self.scram_users: Final = ScramUsers(tree, writes)
+        self._access_rules: AccessRules | None = None
         self.topics: Final = MemberTopics(
             broker.view,
             node_id=broker.node_id,
@@ -204,6 +208,16 @@ class Member:
             await self._controller_watch.stop()
             await self.controller.close()
 
+    async def access_rules(self) -> AccessRules:
+        """The access rules, which are followed from now on. Raises StoreError."""
+        if self._access_rules is None:
+            from fastlog.coordination.member.access_rules import AccessRules  # with an authorizer alone
+
+            broker = self._broker
+            self._access_rules = AccessRules(self._tree, broker.has_room, broker.clock, broker.tasks)
+            await self._access_rules.start()
+        return self._access_rules
+
     async def stored_quotas(self) -> dict[QuotaEntity, dict[str, float]]:
         """Quotas of users, clients and addresses, which nobody is held to here. Raises StoreError."""
         return await read_quotas(self._tree)
@@ -228,12 +242,16 @@ class Member:
         await self._log_dir_events.stop()
         await self._presence.stop()
         await self._features.stop()
+        if self._access_rules is not None:
+            await self._access_rules.stop()
         await self._tree.client.session.close()
 
     def _on_session(self, state: SessionState) -> None:
         self._tree.on_state(state)
         self._presence.on_state(state)
         self._features.on_state(state)
+        if self._access_rules is not None:
+            self._access_rules.on_state(state)
         if self._announced:
             self.controller.on_session(state)
 

@@ -1,57 +1,67 @@
 """Bit sets of the operations that a client may do (KIP-430), as Metadata and DescribeCluster answer them.
 
-There is no authorizer yet: everybody may do everything that exists for the resource.
+Without an authorizer everybody may do everything that exists for the resource.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from fastlog.coordination.access.rules import CLUSTER_NAME, Operation, Resource
+
+if TYPE_CHECKING:
+    from fastlog.server.requests.context import RequestContext
 
 
-class AclOperation(IntEnum):
-    """Operations with Kafka's codes (`AclOperation`)."""
-
-    READ = 3
-    WRITE = 4
-    CREATE = 5
-    DELETE = 6
-    ALTER = 7
-    DESCRIBE = 8
-    CLUSTER_ACTION = 9
-    DESCRIBE_CONFIGS = 10
-    ALTER_CONFIGS = 11
-    IDEMPOTENT_WRITE = 12
-
-
-def _bits(*operations: AclOperation) -> int:
+def _bits(*operations: Operation) -> int:
     return sum(1 << operation for operation in operations)
 
 
 TOPIC_OPERATIONS: Final = _bits(
-    AclOperation.READ,
-    AclOperation.WRITE,
-    AclOperation.CREATE,
-    AclOperation.DELETE,
-    AclOperation.ALTER,
-    AclOperation.DESCRIBE,
-    AclOperation.DESCRIBE_CONFIGS,
-    AclOperation.ALTER_CONFIGS,
+    Operation.READ,
+    Operation.WRITE,
+    Operation.CREATE,
+    Operation.DELETE,
+    Operation.ALTER,
+    Operation.DESCRIBE,
+    Operation.DESCRIBE_CONFIGS,
+    Operation.ALTER_CONFIGS,
 )
 # The last two came with the configurations of groups in Kafka 4.0.
 GROUP_OPERATIONS: Final = _bits(
-    AclOperation.READ,
-    AclOperation.DELETE,
-    AclOperation.DESCRIBE,
-    AclOperation.DESCRIBE_CONFIGS,
-    AclOperation.ALTER_CONFIGS,
+    Operation.READ,
+    Operation.DELETE,
+    Operation.DESCRIBE,
+    Operation.DESCRIBE_CONFIGS,
+    Operation.ALTER_CONFIGS,
 )
 CLUSTER_OPERATIONS: Final = _bits(
-    AclOperation.CREATE,
-    AclOperation.ALTER,
-    AclOperation.DESCRIBE,
-    AclOperation.CLUSTER_ACTION,
-    AclOperation.DESCRIBE_CONFIGS,
-    AclOperation.ALTER_CONFIGS,
-    AclOperation.IDEMPOTENT_WRITE,
+    Operation.CREATE,
+    Operation.ALTER,
+    Operation.DESCRIBE,
+    Operation.CLUSTER_ACTION,
+    Operation.DESCRIBE_CONFIGS,
+    Operation.ALTER_CONFIGS,
+    Operation.IDEMPOTENT_WRITE,
 )
+
+
+def topic_operations(ctx: RequestContext, name: str) -> int:
+    """Those of a topic, whether or not it is there."""
+    return TOPIC_OPERATIONS if ctx.ask is None else ctx.ask.bits(Resource.TOPIC, name, TOPIC_OPERATIONS)
+
+
+def group_operations(ctx: RequestContext, group_id: str) -> int:
+    """Those of a group."""
+    return GROUP_OPERATIONS if ctx.ask is None else ctx.ask.bits(Resource.GROUP, group_id, GROUP_OPERATIONS)
+
+
+def cluster_operations(ctx: RequestContext) -> int:
+    """Those of the cluster; none for who may not describe it."""
+    if ctx.ask is None:
+        return CLUSTER_OPERATIONS
+    may = ctx.ask.may(Operation.DESCRIBE, Resource.CLUSTER, CLUSTER_NAME)
+    ctx.ask.tell()
+    if not may:
+        return 0
+    return ctx.ask.bits(Resource.CLUSTER, CLUSTER_NAME, CLUSTER_OPERATIONS)

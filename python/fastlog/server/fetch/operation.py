@@ -197,6 +197,8 @@ class FetchOperation(Operation):
 
     def _decide(self, built: FetchRows, last: bool) -> None:
         """Reads, or waits when there is nothing to read."""
+        if self._terms.may is not None:
+            self._terms.may.tell()
         # One that it waited for and that is gone now is news; one that was never there is not.
         gone, self._has_looked = built.gone and self._has_looked, True
         last = last or built.must_answer or gone or not built.waits

@@ -11,9 +11,10 @@ A follower that is not in sync reads nothing while the leader's throttle is exha
 The result is one row per partition for `IoEngine.fetch`, which reads the records. Errors here end a fetch
 at once: OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, NOT_LEADER_OR_FOLLOWER,
 INCONSISTENT_TOPIC_ID, KAFKA_STORAGE_ERROR, UNSUPPORTED_COMPRESSION_TYPE (zstd topics before version 10). So
-does a diverging epoch: the client's last record is not in this log (KIP-320, KIP-595). UNKNOWN_TOPIC_ID and
-UNKNOWN_TOPIC_OR_PARTITION go out with the answer to the others and end nothing, as in Kafka
-(`KafkaApis.handleFetchRequest`): they may last, and a client that goes on asking would never wait.
+does a diverging epoch: the client's last record is not in this log (KIP-320, KIP-595). UNKNOWN_TOPIC_ID,
+UNKNOWN_TOPIC_OR_PARTITION and TOPIC_AUTHORIZATION_FAILED go out with the answer to the others and end
+nothing, as in Kafka (`KafkaApis.handleFetchRequest`): they may last, and a client that goes on asking would
+never wait.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fastlog.replication.partition import Partition
     from fastlog.server.fetch.fetch_context import FetchContext
     from fastlog.server.fetch.interest import FetchInterest
+    from fastlog.server.fetch.may_read import MayRead
     from fastlog.server.requests.context import BrokerServices
     from fastlog.wire import Steps
 
@@ -49,8 +51,14 @@ _STORAGE_ERROR_FROM: Final = 6
 _UNKNOWN: Final = -1
 NO_EPOCH_TELLS: Final = (-1, -1)
 """The log has no epoch to compare with: see `divergence`."""
-# What a partition that is not there is told, for as long as it is asked for.
-_UNENDING: Final = frozenset({ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION})
+# What a partition is told that is not there, or not for this client, for as long as it is asked for.
+_UNENDING: Final = frozenset(
+    {
+        ErrorCode.UNKNOWN_TOPIC_ID,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode.TOPIC_AUTHORIZATION_FAILED,
+    }
+)
 PARTITIONS_PER_STEP: Final = 128
 """Partitions that are looked at before the clock is: about a quarter of a millisecond."""
 
@@ -64,6 +72,8 @@ class FetchTerms(NamedTuple):
     """Node id of a follower, -1 for a consumer."""
     rack: str = ""
     """The consumer's, where it is to be sent to a replica of its own."""
+    may: MayRead | None = None
+    """What it may read, where not everybody may read everything."""
 
     @property
     def is_follower(self) -> bool:
@@ -168,12 +178,17 @@ def _find(
     broker: BrokerServices, entry: FetchPartition, terms: FetchTerms
 ) -> tuple[str, Partition | None, int]:
     """(topic, replica, error code) of a partition. Without a replica there is an error."""
-    topic = entry.topic
+    topic, may = entry.topic, terms.may
+    if may is not None and may.nothing:
+        return topic or "", None, may.code
     if topic is None:
         state = broker.cluster.topic_by_id(entry.topic_id or ZERO_TOPIC_ID)
         if state is None:
             return "", None, ErrorCode.UNKNOWN_TOPIC_ID
         topic = state.name
+    if may is not None and not may.reads(topic):
+        # Whether it is there is not told, nor, by its id, the name.
+        return entry.topic or "", None, may.code
     replica = broker.replicas.get(topic, entry.partition)
     if replica is None:
         return topic, None, missing_error(broker, topic, entry.partition)
@@ -192,7 +207,7 @@ def readable_end(replica: Partition, terms: FetchTerms) -> int:
 
 def problem(replica: Partition, entry: FetchPartition, terms: FetchTerms) -> int:
     """The error code that keeps a client from reading a partition, or 0."""
-    version, _, follower, _ = terms
+    version, follower = terms.version, terms.replica
     if follower >= 0:
         error = replica.follower_error(follower, entry.known_epoch)
     elif version >= ANY_REPLICA_FROM:
@@ -237,7 +252,7 @@ def _add_found(
     """Adds a partition that can be read, unless it has nothing to say. Returns an error code, or 0."""
     log = replica.log
     offset = entry.fetch_offset
-    _, isolation, follower, rack = terms
+    isolation, follower, rack = terms.isolation, terms.replica, terms.rack
     committed = isolation == READ_COMMITTED
     nearer = nearer_replica(broker, replica, offset, rack) if rack else NO_REPLICA
     redirected = nearer != NO_REPLICA

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.groups.consumer.assignors.spec import TopicPartition, by_topic
 from fastlog.coordination.groups.consumer.targets import assignor_name
 from fastlog.errors import ErrorCode, KafkaError
-from fastlog.server.admin.authorized_operations import GROUP_OPERATIONS
+from fastlog.server.admin.authorized_operations import group_operations
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.consumer_group_describe import (
@@ -45,7 +45,7 @@ def handle(
     for group_id in dict.fromkeys(request.group_ids):
         group = yield from _describe(ctx, group_id)
         if request.include_authorized_operations and group.error_code == ErrorCode.NONE:
-            group.authorized_operations = GROUP_OPERATIONS
+            group.authorized_operations = group_operations(ctx, group_id)
         described.append(group)
         yield
     return ConsumerGroupDescribeResponse(groups=described)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
-from fastlog.server.admin.authorized_operations import CLUSTER_OPERATIONS
+from fastlog.server.admin.authorized_operations import cluster_operations
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.cluster import (
@@ -49,5 +49,5 @@ def handle(ctx: RequestContext, request: DescribeClusterRequest) -> DescribeClus
             for info in snapshot.brokers
             if listener in info.endpoints
         ],
-        cluster_authorized_operations=CLUSTER_OPERATIONS if wanted else UNKNOWN_OPERATIONS,
+        cluster_authorized_operations=cluster_operations(ctx) if wanted else UNKNOWN_OPERATIONS,
     )

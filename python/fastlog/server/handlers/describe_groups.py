@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.groups.classic.state import GroupState
 from fastlog.errors import ErrorCode
-from fastlog.server.admin.authorized_operations import GROUP_OPERATIONS
+from fastlog.server.admin.authorized_operations import group_operations
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.group_admin import (
@@ -39,7 +39,7 @@ def handle(ctx: RequestContext, request: DescribeGroupsRequest) -> Steps[Describ
     for group_id in dict.fromkeys(request.groups):
         group = yield from _described(ctx.broker.groups.admin.describe(group_id), names_missing)
         if request.include_authorized_operations and group.error_code == ErrorCode.NONE:
-            group.authorized_operations = GROUP_OPERATIONS
+            group.authorized_operations = group_operations(ctx, group_id)
         groups.append(group)
         yield
     return DescribeGroupsResponse(groups=groups)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.errors import ErrorCode
-from fastlog.server.admin.authorized_operations import TOPIC_OPERATIONS
+from fastlog.server.admin.authorized_operations import topic_operations
 from fastlog.server.requests.registry import handles
 from fastlog.server.requests.replica_lookup import is_offline
 from fastlog.wire import ApiKey
@@ -38,6 +38,9 @@ def handle(
     topics = ctx.broker.cluster.topics
     wanted = {topic.name for topic in request.topics}
     names = sorted(wanted or topics)
+    hidden = yield from _hidden(ctx, names, is_all=not wanted)
+    if not wanted:
+        names = [name for name in names if name not in hidden]
     first_topic, first_partition = "", 0
     if request.cursor is not None:
         first_topic, first_partition = request.cursor.topic_name, request.cursor.partition_index
@@ -52,8 +55,8 @@ def handle(
             continue
         start = first_partition if name == first_topic else 0
         state = topics.get(name)
-        if state is None:
-            response.topics.append(_missing(name))
+        if state is None or name in hidden:
+            response.topics.append(_refused_topic(name) if name in hidden else _missing(ctx, name))
             continue
         if left == 0:
             response.next_cursor = Cursor(name, start)
@@ -65,7 +68,7 @@ def handle(
                 topic_id=state.topic_id,
                 is_internal=state.internal,
                 partitions=[_partition(ctx.broker, state, index) for index in range(start, end)],
-                topic_authorized_operations=TOPIC_OPERATIONS,
+                topic_authorized_operations=topic_operations(ctx, name),
             )
         )
         left -= max(0, end - start)
@@ -110,9 +113,26 @@ def _partition(
     )
 
 
-def _missing(name: str) -> DescribeTopicPartitionsResponseTopic:
+def _hidden(ctx: RequestContext, names: list[str], *, is_all: bool) -> Steps[set[str]]:
+    """Topics that the client may not describe."""
+    if ctx.ask is None:
+        return set()
+    from fastlog.server.access.topics import not_described  # with an authorizer alone
+
+    hidden = yield from not_described(ctx.ask, names, is_all=is_all)
+    ctx.ask.tell()
+    return hidden
+
+
+def _refused_topic(name: str) -> DescribeTopicPartitionsResponseTopic:
+    return DescribeTopicPartitionsResponseTopic(
+        error_code=int(ErrorCode.TOPIC_AUTHORIZATION_FAILED), name=name
+    )
+
+
+def _missing(ctx: RequestContext, name: str) -> DescribeTopicPartitionsResponseTopic:
     invalid = topic_name_problem(name) is not None
     code = ErrorCode.INVALID_TOPIC_EXCEPTION if invalid else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     return DescribeTopicPartitionsResponseTopic(
-        error_code=int(code), name=name, topic_authorized_operations=TOPIC_OPERATIONS
+        error_code=int(code), name=name, topic_authorized_operations=topic_operations(ctx, name)
     )

@@ -7,7 +7,8 @@ a tagged field.
 
 A fetch with `replica_id` >= 0 is a follower's: it reads up to the log's end, and what it has counts for the
 high watermark. Only brokers may do that, over the listener that is theirs; elsewhere it is refused with
-CLUSTER_AUTHORIZATION_FAILED, and with STALE_BROKER_EPOCH when it is of a former life of its broker.
+CLUSTER_AUTHORIZATION_FAILED, and with STALE_BROKER_EPOCH when it is of a former life of its broker. Where
+there is an authorizer it comes first: without ClusterAction every partition gets TOPIC_AUTHORIZATION_FAILED.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from fastlog.errors import ErrorCode
 from fastlog.native import FetchPlan, MalformedRequest
+from fastlog.server.fetch.may_read import may_read
 from fastlog.server.fetch.operation import FetchOperation
 from fastlog.server.fetch.rows import IDS_FROM, PARTITIONS_PER_STEP, FetchTerms
 from fastlog.server.requests.error_answers import error_code_of
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from fastlog.native import Frame
     from fastlog.native.shapes import FetchPlanRow
     from fastlog.server.fetch.interest import FetchInterest
+    from fastlog.server.fetch.may_read import MayRead
     from fastlog.server.network.exchange import Exchange
     from fastlog.server.requests.context import BrokerServices
 
@@ -51,15 +54,16 @@ def handle(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
         _refuse(broker, frame, exchange, ErrorCode.UNSUPPORTED_VERSION)
         return
     plan = FetchPlan.parse(frame)
-    if plan.replica_id >= 0:
+    may = None if broker.access is None else may_read(broker.access, exchange.session, plan.replica_id >= 0)
+    if plan.replica_id >= 0 and (may is None or not may.nothing):
         error = _replica_error(broker, exchange, plan)
         if error:
             _refuse(broker, frame, exchange, error)
             return
     if len(plan) > PARTITIONS_PER_STEP:
-        broker.turns.start(_start_in_turns(broker, exchange, plan))
+        broker.turns.start(_start_in_turns(broker, exchange, plan, may))
     else:
-        _start(broker, exchange, plan, plan.rows)
+        _start(broker, exchange, plan, may, plan.rows)
 
 
 def _replica_error(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) -> ErrorCode:
@@ -71,10 +75,12 @@ def _replica_error(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) 
     return ErrorCode.NONE
 
 
-async def _start_in_turns(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) -> None:
+async def _start_in_turns(
+    broker: BrokerServices, exchange: Exchange, plan: FetchPlan, may: MayRead | None
+) -> None:
     try:
         partitions = await Pace(broker.turns, exchange).run(broker.fetch_sessions.gather(_rows(plan)))
-        _start(broker, exchange, plan, (), partitions)
+        _start(broker, exchange, plan, may, (), partitions)
     except Abandoned:
         if not exchange.is_lost:
             exchange.close("shutdown")
@@ -92,6 +98,7 @@ def _start(
     broker: BrokerServices,
     exchange: Exchange,
     plan: FetchPlan,
+    may: MayRead | None,
     rows: Sequence[FetchPlanRow],
     partitions: FetchInterest | None = None,
 ) -> None:
@@ -107,7 +114,7 @@ def _start(
         broker,
         exchange,
         context,
-        terms=_terms(broker, exchange, plan),
+        terms=_terms(broker, exchange, plan, may),
         max_wait_ms=plan.max_wait_ms,
         min_bytes=plan.min_bytes,
         max_bytes=plan.max_bytes,
@@ -115,10 +122,11 @@ def _start(
     operation.start()
 
 
-def _terms(broker: BrokerServices, exchange: Exchange, plan: FetchPlan) -> FetchTerms:
-    replica = max(plan.replica_id, -1)
+def _terms(broker: BrokerServices, exchange: Exchange, plan: FetchPlan, may: MayRead | None) -> FetchTerms:
+    # Who only says that it is a follower moves nothing.
+    replica = -1 if may is not None and may.nothing else max(plan.replica_id, -1)
     rack = plan.rack_id if broker.config.sends_to_racks and replica < 0 else ""
-    return FetchTerms(exchange.api_version, plan.isolation_level, replica, rack)
+    return FetchTerms(exchange.api_version, plan.isolation_level, replica, rack, may)
 
 
 def _refuse(broker: BrokerServices, frame: Frame, exchange: Exchange, code: ErrorCode) -> None:

@@ -17,19 +17,21 @@ asked for by id.
 |                            | lack the listener                                                            |
 | others                     | why auto-creation failed: INVALID_REPLICATION_FACTOR, POLICY_VIOLATION, ...  |
 | INVALID_REQUEST            | for all topics: an id or a null name before version 12                       |
+| TOPIC_AUTHORIZATION_FAILED | it may not be described, or not be made; of all topics it is left out        |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastlog.coordination.topic_names import is_internal, topic_name_problem
 from fastlog.coordination.topic_plan import NewTopic
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError
-from fastlog.server.admin.authorized_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
+from fastlog.server.admin.authorized_operations import cluster_operations, topic_operations
 from fastlog.server.requests.error_answers import error_code_of
 from fastlog.server.requests.registry import EncodedResponse, handles
 from fastlog.server.requests.replica_lookup import is_offline
@@ -62,6 +64,17 @@ Asked = tuple[tuple[str, ...] | None, tuple[bytes, ...]]
 Failures = dict[str, KafkaError]
 
 
+class Hidden(NamedTuple):
+    """Topics that were asked for and are not told of: names, ids, and names of topics not to be made."""
+
+    names: tuple[str, ...] = ()
+    ids: tuple[bytes, ...] = ()
+    not_to_be_made: tuple[str, ...] = ()
+
+
+NOTHING_HIDDEN: Final = Hidden()
+
+
 @dataclass(frozen=True, slots=True)
 class _Asker:
     """What depends on who asks: brokers that the listener reaches, the code of leaders that it does not."""
@@ -69,7 +82,8 @@ class _Asker:
     broker: BrokerServices
     reachable: frozenset[int]
     unreachable: ErrorCode
-    operations: int
+    operations: Callable[[str], int]
+    """The operations on a topic that are told."""
     leaves_out: bool
     """Whether replicas that it cannot reach are left out, which is an error then: in version 0."""
 
@@ -83,27 +97,34 @@ async def handle(ctx: RequestContext, request: MetadataRequest) -> EncodedRespon
     names, ids = await ctx.pace.run(_asked(request, version))
     # Not needed any more. To free it together with the answer would take as long as several turns.
     request.topics = None
-    if (
+    creates = (
         names is not None
         and request.allow_auto_topic_creation
         and ctx.broker.config.auto_create_topics_enable
-    ):
+    )
+    hidden = NOTHING_HIDDEN
+    if ctx.ask is not None:
+        from fastlog.server.access.seen_topics import seen  # with an authorizer alone
+
+        asked, hidden = await ctx.pace.run(seen(ctx.ask, ctx.broker.cluster.snapshot, (names, ids), creates))
+        (names, ids), creates = asked, creates and bool(asked[0])
+        ctx.ask.tell()
+    if names is not None and creates:
         failures = await _create_missing(ctx, names)
         if failures:
-            return await ctx.pace.run(_answer(ctx, request, names, ids, failures))
-    question = (
-        version,
-        ctx.session.listener.name,
-        names,
-        ids,
+            return await ctx.pace.run(_answer(ctx, request, names, ids, failures, hidden))
+    of_topics, of_cluster = (
         request.include_topic_authorized_operations,
         request.include_cluster_authorized_operations,
     )
+    # What may be done is another answer for each who asks.
+    who = ctx.ask.rights if ctx.ask is not None and (of_topics or of_cluster) else None
+    question = (version, ctx.session.listener.name, names, ids, of_topics, of_cluster, hidden, who)
     cache = ctx.broker.metadata_cache
     generation = (ctx.broker.cluster.generation, ctx.broker.logs.table.generation)
     answer = cache.get(generation, question)
     if answer is None:
-        answer = await ctx.pace.run(_answer(ctx, request, names, ids, {}))
+        answer = await ctx.pace.run(_answer(ctx, request, names, ids, {}, hidden))
         cache.put(generation, question, answer)
     return answer
 
@@ -189,6 +210,7 @@ def _answer(
     names: tuple[str, ...] | None,
     ids: tuple[bytes, ...],
     failures: Failures,
+    hidden: Hidden,
 ) -> Steps[EncodedResponse]:
     version, listener, pace = ctx.header.api_version, ctx.session.listener.name, ctx.pace
     snapshot = ctx.broker.cluster.snapshot
@@ -198,10 +220,11 @@ def _answer(
         if version >= _LISTENER_NOT_FOUND_FROM
         else ErrorCode.LEADER_NOT_AVAILABLE
     )
-    operations = TOPIC_OPERATIONS if request.include_topic_authorized_operations else UNKNOWN_OPERATIONS
+    operations = partial(topic_operations, ctx) if request.include_topic_authorized_operations else _untold
     asker = _Asker(ctx.broker, reachable, unreachable, operations, version == 0)
     of_ids = yield from pace.weigh(_by_id(snapshot, ids, asker), _STEP_BYTES)
     of_names = yield from pace.weigh(_by_name(snapshot, names, failures, asker), _STEP_BYTES)
+    of_hidden = yield from pace.weigh(_of_hidden(hidden), _STEP_BYTES)
     wants_cluster = request.include_cluster_authorized_operations and version <= _ALL_OPERATIONS_UNTIL
     response = MetadataResponse(
         brokers=[
@@ -216,8 +239,8 @@ def _answer(
         ],
         cluster_id=snapshot.cluster_id,
         controller_id=snapshot.controller_id,
-        topics=of_ids + of_names,
-        cluster_authorized_operations=CLUSTER_OPERATIONS if wants_cluster else UNKNOWN_OPERATIONS,
+        topics=of_ids + of_names + of_hidden,
+        cluster_authorized_operations=cluster_operations(ctx) if wants_cluster else UNKNOWN_OPERATIONS,
     )
     return (yield from _encoded(ctx, response, version))
 
@@ -263,10 +286,30 @@ def _by_name(
                 error_code=int(code),
                 name=name,
                 is_internal=is_internal(name),
-                topic_authorized_operations=asker.operations,
+                topic_authorized_operations=asker.operations(name),
             )
         )
     return found
+
+
+def _of_hidden(hidden: Hidden) -> Steps[list[MetadataResponseTopic]]:
+    """What is told of topics that the client may not see, or not make: as much as it said itself."""
+    found = []
+    code = int(ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+    for name in hidden.names:
+        found.append(MetadataResponseTopic(error_code=code, name=name))
+        yield
+    for name in hidden.not_to_be_made:
+        found.append(MetadataResponseTopic(error_code=code, name=name, is_internal=is_internal(name)))
+        yield
+    for topic_id in hidden.ids:
+        found.append(MetadataResponseTopic(error_code=code, name=None, topic_id=topic_id))
+        yield
+    return found
+
+
+def _untold(_name: str) -> int:
+    return UNKNOWN_OPERATIONS
 
 
 def _topic(state: TopicState, asker: _Asker) -> Steps[MetadataResponseTopic]:
@@ -274,7 +317,7 @@ def _topic(state: TopicState, asker: _Asker) -> Steps[MetadataResponseTopic]:
         name=state.name,
         topic_id=state.topic_id,
         is_internal=state.internal,
-        topic_authorized_operations=asker.operations,
+        topic_authorized_operations=asker.operations(state.name),
     )
     for index in range(len(state.partitions)):
         topic.partitions.append(_partition(state, index, asker))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
 from fastlog.replication.appender import Append
+from fastlog.server.produce.may_write import may_write
 from fastlog.server.produce.refusals import note_refusals
 from fastlog.server.produce.verification import ADDS_FROM, Verification, identity_of
 from fastlog.server.requests.error_answers import error_code_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         ProduceResult,
         TransactionalBatch,
     )
+    from fastlog.replication.partition import Partition
     from fastlog.server.network.exchange import Exchange
     from fastlog.server.requests.context import BrokerServices
 
@@ -46,13 +48,15 @@ _AT_ONCE: Final = 256
 class ProduceOperation(Append):
     """A produce request of version 3 or later."""
 
-    __slots__ = ("_broker", "_exchange", "_plan")
+    __slots__ = ("_broker", "_exchange", "_may", "_plan")
 
     def __init__(self, broker: BrokerServices, exchange: Exchange, plan: ProducePlan) -> None:
         super().__init__(broker.appender, plan.acks)
         self._broker = broker
         self._exchange = exchange
         self._plan = plan
+        self._may = None if broker.access is None else may_write(broker.access, exchange.session, plan)
+        """What the client may write, where not everybody may write everything."""
 
     def start(self) -> None:
         """Decides about each partition and appends to those that take the records."""
@@ -85,9 +89,11 @@ class ProduceOperation(Append):
         identity = identity_of(batches)
         is_verified = plan.version >= ADDS_FROM or broker.config.transaction_partition_verification_enable
         if identity is None:
-            for row in range(len(self.targets)):
-                self.refuse(row, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
-        elif is_verified:
+            for row, replica in enumerate(self.replicas):
+                # What may not be written is told before what is wrong with it.
+                if replica is not None or self._may is None:
+                    self.refuse(row, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
+        elif is_verified and any(self.replicas):
             verification = Verification(broker, self, plan, name)
             if len(batches) > _AT_ONCE:
                 broker.turns.start(self._verify(verification, identity, batches))
@@ -127,31 +133,41 @@ class ProduceOperation(Append):
             self.failed(error)
 
     def _decide(self, rows: list[ProducePlanRow]) -> None:
-        broker = self._broker
-        whole = common = 0
-        if self._plan.transactional_id is not None and broker.transactions is None:
-            common = ErrorCode.INVALID_TXN_STATE
-        elif self._plan.transactional_id is None and self._plan.is_transactional:
-            # Without the id nobody would ever end the transaction, and `read_committed` consumers would stop.
-            whole = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        bad_acks = self.acks not in _ACKS
-        if bad_acks:
-            common = ErrorCode.INVALID_REQUIRED_ACKS
+        broker, may = self._broker, self._may
+        whole, common = self._codes_of_all()
         for topic, partition, size in rows:
             replica = broker.replicas.get(topic, partition)
             if whole:
                 error: int = whole
+            elif may is not None and (denied := may.code(topic)):
+                # Whether it is there is not told.
+                replica, error = None, denied
             elif replica is None:
                 error = missing_error(broker, topic, partition)
-                if bad_acks and error != ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+                if (
+                    common == ErrorCode.INVALID_REQUIRED_ACKS
+                    and error != ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+                ):
                     error = common
             else:
-                error = common
-                if not error and replica.settings.internal:
-                    error = ErrorCode.INVALID_TOPIC_EXCEPTION
-                elif not error and size <= 0:
-                    error = ErrorCode.INVALID_RECORD
+                error = common or _code_of(replica, size)
             self.add(replica, error)
+        if may is not None:
+            may.ask.tell()
+
+    def _codes_of_all(self) -> tuple[int, int]:
+        """(the code of every partition, or 0; the code of those that are there, or 0)."""
+        whole = common = 0
+        if self._plan.transactional_id is not None and self._broker.transactions is None:
+            common = ErrorCode.INVALID_TXN_STATE
+        elif self._plan.transactional_id is None and self._plan.is_transactional:
+            # Without the id nobody would ever end the transaction, and `read_committed` consumers would stop.
+            whole = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        if self._may is not None and self._may.refusal:
+            whole = self._may.refusal
+        if self.acks not in _ACKS:
+            common = ErrorCode.INVALID_REQUIRED_ACKS
+        return whole, common
 
     def appended(self, results: list[ProduceResult]) -> None:
         """Offsets are fixed."""
@@ -266,3 +282,10 @@ class ProduceOperation(Append):
 
     def _close(self, error: BaseException) -> None:
         self._exchange.close("failed request", f"PRODUCE: {error_code_of(error).name}: {error}")
+
+
+def _code_of(replica: Partition, size: int) -> int:
+    """Why records of so many bytes cannot be written to a partition, or 0."""
+    if replica.settings.internal:
+        return ErrorCode.INVALID_TOPIC_EXCEPTION
+    return 0 if size > 0 else ErrorCode.INVALID_RECORD

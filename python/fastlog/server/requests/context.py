@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
     from fastlog.replication.replica_manager import ReplicaManager
+    from fastlog.server.access.asking import Access, Ask
     from fastlog.server.fetch.sessions import FetchSessionCache
     from fastlog.server.memory.response_memory import ResponseMemory
     from fastlog.server.network.session import Session
@@ -60,6 +61,8 @@ class BrokerServices:
     member: Member
     transactions: Transactions | None = None
     """None: they are not offered."""
+    access: Access | None = None
+    """None: whoever is in may do everything."""
 
     @property
     def config(self) -> BrokerConfig:
@@ -78,3 +81,5 @@ class RequestContext:
     header: RequestHeader
     session: Session
     pace: Pace
+    ask: Ask | None = None
+    """What the client may do; None where everybody may do everything."""

@@ -9,6 +9,7 @@
 | a handler that fails                            | the true error code; closed where the API has no place,  |
 |                                                 | and where a controller is to send again                  |
 | a long request that nobody waits for any more   | it ends at the end of its turn, without an answer        |
+| what the client may not have                    | is taken out, or the request refused (`access`)          |
 
 Large requests are decoded, and all but the smallest answers encoded, in turns with other work (`turns`).
 """
@@ -47,6 +48,8 @@ from fastlog.wire.pieces import Encoded, Pieces
 
 if TYPE_CHECKING:
     from fastlog.native import Frame
+    from fastlog.server.access.admission import Handle
+    from fastlog.server.access.asking import Ask
     from fastlog.server.network.connection import Connection
     from fastlog.server.network.exchange import Exchange
     from fastlog.server.requests.context import BrokerServices
@@ -76,6 +79,12 @@ class Dispatcher:
         """Of handlers that have yet to be loaded."""
         self._requests = services.metrics.requests
         self._log = LimitedLog(_LOG, services.clock.monotonic)
+        self._admit: Handle = self._handle
+        if services.access is not None:
+            from fastlog.server.access.admission import Admission  # with an authorizer alone
+
+            outcomes = self._handle, self._finish, self._fail, self._abandon
+            self._admit = Admission(services, services.access, *outcomes).admit
 
     def open(self) -> None:
         """Takes up what clients have asked, and will ask: the cluster is known."""
@@ -178,14 +187,14 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail(registration, exchange, error)
         else:
-            self._handle(registration, exchange, pace, header, request)
+            self._admit(registration, exchange, pace, header, request)
 
     async def _decode_in_turns(
         self, registration: Registration, frame: Frame, exchange: Exchange, pace: Pace
     ) -> None:
         try:
             header, request = await pace.run(decode_request_in_steps(frame))
-            self._handle(registration, exchange, pace, header, request)
+            self._admit(registration, exchange, pace, header, request)
         except MalformedMessage as error:
             self._refuse_malformed(registration, exchange, error)
         except Abandoned:
@@ -203,9 +212,10 @@ class Dispatcher:
         pace: Pace,
         header: RequestHeader,
         request: Request,
+        ask: Ask | None = None,
     ) -> None:
         try:
-            context = RequestContext(self._services, header, exchange.session, pace)
+            context = RequestContext(self._services, header, exchange.session, pace, ask)
             if registration.is_coroutine:
                 handling = registration.handle(context, request)
                 self._services.turns.start(self._finish(registration, exchange, pace, handling))

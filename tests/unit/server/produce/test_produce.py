@@ -109,6 +109,7 @@ class World:
                 logs=SimpleNamespace(offline_reason=lambda topic, partition: None),
                 clock=SimpleNamespace(monotonic=lambda: 0.0),
                 transactions=None,
+                access=None,
             ),
         )
 

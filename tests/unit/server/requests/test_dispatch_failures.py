@@ -71,6 +71,7 @@ def send(
             metrics=harness.metrics,
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
+            access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))
         dispatcher.open()

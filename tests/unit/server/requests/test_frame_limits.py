@@ -71,6 +71,7 @@ def handled(registration: Registration, data: bytes, seen: list[Request]) -> boo
             metrics=harness.metrics,
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
+            access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))
         dispatcher.open()

@@ -95,6 +95,7 @@ def dispatched(load: Load, monkeypatch: pytest.MonkeyPatch, requests: int = 1) -
             metrics=harness.metrics,
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
+            access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))
         dispatcher.open()

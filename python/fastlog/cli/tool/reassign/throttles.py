@@ -9,17 +9,15 @@ Both sides have a limit, as kafka-reassign-partitions sets it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from fastlog.client import ClientError, Cluster, TopicPartition
 from fastlog.client.admin.configs import (
-    Change,
+    ConfigResource,
+    ConfigResourceType,
     ConfigSource,
-    Operation,
-    Resource,
-    ResourceType,
     alter_configs,
     describe_configs,
 )
@@ -48,12 +46,12 @@ class Throttled:
     brokers: list[int] = field(default_factory=list)
     errors: dict[str, ClientError] = field(default_factory=dict)
 
-    def add(self, outcomes: Mapping[Resource, ClientError | None]) -> None:
+    def add(self, outcomes: Mapping[ConfigResource, ClientError | None]) -> None:
         """Notes what came of each."""
         for resource, error in outcomes.items():
             if error is not None:
                 self.errors[f"{resource.kind.name.lower()} {resource.name}"] = error
-            elif resource.kind is ResourceType.TOPIC:
+            elif resource.kind is ConfigResourceType.TOPIC:
                 self.topics.append(resource.name)
             else:
                 self.brokers.append(int(resource.name))
@@ -81,9 +79,7 @@ async def set_throttles(cluster: Cluster, moves: Mapping[TopicPartition, Move], 
             cluster,
             {
                 # A broker that is down cannot be asked, and neither sends nor receives.
-                Resource(ResourceType.BROKER, str(node)): [
-                    Change(name, Operation.SET, str(rate)) for name in _RATES
-                ]
+                ConfigResource.broker(node): dict.fromkeys(_RATES, rate)
                 for node in sorted(nodes & cluster.brokers.keys())
             },
         )
@@ -92,10 +88,7 @@ async def set_throttles(cluster: Cluster, moves: Mapping[TopicPartition, Move], 
         await alter_configs(
             cluster,
             {
-                Resource(ResourceType.TOPIC, topic): [
-                    Change(_LEADERS, Operation.SET, sending),
-                    Change(_FOLLOWERS, Operation.SET, receiving),
-                ]
+                ConfigResource.topic(topic): {_LEADERS: sending, _FOLLOWERS: receiving}
                 for topic, (sending, receiving) in topics.items()
             },
         )
@@ -112,19 +105,20 @@ async def clear_throttles(
     """
     done = Throttled()
     named = list((await cluster.metadata()).topics if topics is None else topics)
-    done.add(await _clear(cluster, ResourceType.TOPIC, named, (_LEADERS, _FOLLOWERS), ConfigSource.TOPIC))
+    of_topics = [ConfigResource.topic(name) for name in named]
+    done.add(await _clear(cluster, of_topics, (_LEADERS, _FOLLOWERS), ConfigSource.TOPIC))
     if rates:
-        nodes = [str(node) for node in sorted(cluster.brokers)]
-        done.add(await _clear(cluster, ResourceType.BROKER, nodes, _RATES, ConfigSource.BROKER))
+        of_brokers = [ConfigResource.broker(node) for node in sorted(cluster.brokers)]
+        done.add(await _clear(cluster, of_brokers, _RATES, ConfigSource.BROKER))
     return done
 
 
 async def _clear(
-    cluster: Cluster, kind: ResourceType, names: Iterable[str], keys: tuple[str, ...], source: ConfigSource
-) -> dict[Resource, ClientError | None]:
-    found = await describe_configs(cluster, [Resource(kind, name) for name in names], keys=keys)
-    changes: dict[Resource, list[Change]] = {}
-    result: dict[Resource, ClientError | None] = {}
+    cluster: Cluster, resources: Sequence[ConfigResource], keys: tuple[str, ...], source: ConfigSource
+) -> dict[ConfigResource, ClientError | None]:
+    found = await describe_configs(cluster, resources, keys=keys)
+    changes: dict[ConfigResource, dict[str, None]] = {}
+    result: dict[ConfigResource, ClientError | None] = {}
     for resource, entries in found.items():
         if isinstance(entries, ClientError):
             # A topic that was deleted meanwhile has no settings any more.
@@ -134,5 +128,5 @@ async def _clear(
         # Some brokers tell more than they were asked for.
         mine = [item for item in entries if item.name in keys and item.source is source]
         if mine:
-            changes[resource] = [Change(item.name, Operation.DELETE) for item in mine]
+            changes[resource] = dict.fromkeys(item.name for item in mine)
     return result | (await alter_configs(cluster, changes) if changes else {})

@@ -1,0 +1,264 @@
+"""`fastlog acl`: who may do what."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from fastlog.cli.tool.failure_reports import UsageProblem, describe_error
+from fastlog.cli.tool.invocation import Session, new_app, verb
+from fastlog.cli.tool.outcomes import confirm
+from fastlog.cli.tool.output import Column
+from fastlog.cli.tool.values import one_of
+from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource
+
+if TYPE_CHECKING:
+    from fastlog.client import ClientError
+    from fastlog.client.admin.access_rules import AclFilter, AclRule
+
+__all__ = ["app"]
+
+app: Final = new_app("Access rules: who may do what, where the brokers have an authorizer.")
+
+_CLUSTER: Final = "kafka-cluster"
+_COLUMNS: Final = (
+    Column("resource", "resource"),
+    Column("name", "name"),
+    Column("pattern", "pattern"),
+    Column("principal", "principal"),
+    Column("host", "host"),
+    Column("operation", "operation"),
+    Column("permission", "permission"),
+)
+_OPERATIONS: Final = [member.title for member in Operation if member is not Operation.ANY]
+
+
+def _names(what: str) -> Any:
+    return typer.Option(f"--{what}", metavar="NAME", help=f"Of this {what.replace('-', ' ')}. Repeatable.")
+
+
+TopicOption = Annotated[list[str] | None, _names("topic")]
+GroupOption = Annotated[list[str] | None, _names("group")]
+TransactionOption = Annotated[list[str] | None, _names("transactional-id")]
+ClusterOption = Annotated[bool, typer.Option("--cluster", help="Of the cluster itself.")]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow", metavar="USER", help="Who may: alice, User:alice, or '*' for all. Repeatable."),
+]
+DenyOption = Annotated[
+    list[str] | None, typer.Option("--deny", metavar="USER", help="Who may not. Repeatable.")
+]
+HostOption = Annotated[
+    list[str] | None,
+    typer.Option("--host", metavar="ADDRESS", help="From this address [every one]. Repeatable."),
+]
+OperationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--operation",
+        metavar="NAME",
+        help=f"{', '.join(_OPERATIONS[:-2])}. Repeatable.",
+        autocompletion=one_of(*_OPERATIONS),
+    ),
+]
+PatternOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pattern",
+        metavar="TYPE",
+        help="How names are meant: literal or prefixed; to list and remove also any, and match for all "
+        "rules that bear on a name.",
+        autocompletion=one_of("literal", "prefixed", "any", "match"),
+    ),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@verb(app, "list")
+async def list_rules(
+    session: Session,
+    topic: TopicOption = None,
+    group: GroupOption = None,
+    transactional_id: TransactionOption = None,
+    cluster: ClusterOption = False,
+    pattern: PatternOption = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="USER", help="Rules of this user only.")
+    ] = None,
+) -> None:
+    """Lists rules: all, or those of resources."""
+    from fastlog.client.admin.access_rules import AclFilter, describe_acls
+
+    resources = _resources(topic, group, transactional_id, cluster) or [(Resource.ANY, None)]
+    kind = _pattern(pattern, PatternType.ANY)
+    principal = None if user is None else _principal(user)
+    found: dict[AclRule, None] = {}
+    async with session.connect() as connected:
+        for resource, name in resources:
+            wanted = AclFilter(resource, name, kind, principal)
+            found.update(dict.fromkeys(await describe_acls(connected, wanted)))
+    _show(session, [_row(rule) for rule in sorted(found)])
+
+
+@verb(app, "add")
+async def add(
+    session: Session,
+    topic: TopicOption = None,
+    group: GroupOption = None,
+    transactional_id: TransactionOption = None,
+    cluster: ClusterOption = False,
+    allow: AllowOption = None,
+    deny: DenyOption = None,
+    host: HostOption = None,
+    operation: OperationOption = None,
+    pattern: PatternOption = None,
+) -> None:
+    """Adds rules: one for each resource, user, operation and host."""
+    from fastlog.client.admin.access_rules import AclRule, create_acls
+
+    kind = _pattern(pattern, PatternType.LITERAL)
+    if kind not in (PatternType.LITERAL, PatternType.PREFIXED):
+        raise UsageProblem("--pattern: a rule is literal or prefixed")
+    resources = _resources(topic, group, transactional_id, cluster)
+    if not resources:
+        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
+    who = _principals(allow, deny)
+    if not who:
+        raise UsageProblem("say who is meant: --allow or --deny")
+    if not operation:
+        raise UsageProblem("say what is meant: --operation, All for everything")
+    rules = [
+        AclRule(
+            resource,
+            name or "",
+            PatternType.LITERAL if resource is Resource.CLUSTER else kind,
+            principal,
+            address,
+            what,
+            permission,
+        )
+        for (resource, name), (permission, principal), what, address in product(
+            resources, who, _operations(operation), host or ["*"]
+        )
+    ]
+    async with session.connect() as connected:
+        outcomes = await create_acls(connected, rules)
+    rows = []
+    for rule, error in zip(rules, outcomes, strict=True):
+        rows.append(_row(rule, "added", error))
+        if error is not None:
+            session.item_failed(_words(rule), error)
+    _show(session, rows)
+
+
+@verb(app, "remove")
+async def remove(
+    session: Session,
+    topic: TopicOption = None,
+    group: GroupOption = None,
+    transactional_id: TransactionOption = None,
+    cluster: ClusterOption = False,
+    allow: AllowOption = None,
+    deny: DenyOption = None,
+    host: HostOption = None,
+    operation: OperationOption = None,
+    pattern: PatternOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Removes rules of resources. It shows them and asks first."""
+    from fastlog.client.admin.access_rules import AclFilter, delete_acls, describe_acls
+
+    resources = _resources(topic, group, transactional_id, cluster)
+    if not resources:
+        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
+    kind = _pattern(pattern, PatternType.LITERAL)
+    who: list[tuple[Permission, str | None]] = [*_principals(allow, deny)] or [(Permission.ANY, None)]
+    hosts: list[str | None] = [*(host or ())] or [None]
+    filters: list[AclFilter] = [
+        AclFilter(resource, name, kind, principal, address, what, permission)
+        for (resource, name), (permission, principal), what, address in product(
+            resources, who, _operations(operation or []) or [Operation.ANY], hosts
+        )
+    ]
+    async with session.connect() as connected:
+        if not yes:
+            meant = {rule for wanted in filters for rule in await describe_acls(connected, wanted)}
+            if not meant:
+                raise UsageProblem("there are no such rules")
+            confirm("remove\n" + "\n".join(f"  {_words(rule)}" for rule in sorted(meant)) + "\n?")
+        removed = await delete_acls(connected, filters)
+    rows = []
+    for rule, error in removed:
+        rows.append(_row(rule, "removed", error))
+        if error is not None:
+            session.item_failed(_words(rule), error)
+    _show(session, rows)
+
+
+def _show(session: Session, rows: list[dict[str, Any]]) -> None:
+    session.out.table(_COLUMNS, rows)
+    session.out.document(rows)
+
+
+def _row(rule: AclRule, done: str | None = None, error: ClientError | None = None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "resource": rule.resource.title,
+        "name": rule.name,
+        "pattern": rule.pattern.name.lower(),
+        "principal": rule.principal,
+        "host": rule.host,
+        "operation": rule.operation.title,
+        "permission": rule.permission.title,
+    }
+    if done is not None:
+        row["status"] = done if error is None else "failed"
+        row["error"] = None if error is None else describe_error(error)
+    return row
+
+
+def _words(rule: AclRule) -> str:
+    prefix = "" if rule.pattern is PatternType.LITERAL else f" ({rule.pattern.name.lower()})"
+    return (
+        f"{rule.permission.title} {rule.principal} {rule.operation.title} from {rule.host} on "
+        f"{rule.resource.title} {rule.name}{prefix}"
+    )
+
+
+def _resources(
+    topics: list[str] | None, groups: list[str] | None, ids: list[str] | None, cluster: bool
+) -> list[tuple[Resource, str | None]]:
+    found: list[tuple[Resource, str | None]] = [(Resource.TOPIC, name) for name in topics or ()]
+    found += [(Resource.GROUP, name) for name in groups or ()]
+    found += [(Resource.TRANSACTIONAL_ID, name) for name in ids or ()]
+    return [*found, (Resource.CLUSTER, _CLUSTER)] if cluster else found
+
+
+def _pattern(text: str | None, default: PatternType) -> PatternType:
+    if text is None:
+        return default
+    try:
+        return PatternType[text.upper()]
+    except KeyError:
+        raise UsageProblem(f"--pattern {text}: must be literal, prefixed, any or match") from None
+
+
+def _operations(given: list[str]) -> list[Operation]:
+    known = {member.name.replace("_", ""): member for member in Operation}
+    found = []
+    for text in given:
+        operation = known.get(text.replace("-", "").replace("_", "").upper())
+        if operation is None or operation is Operation.ANY:
+            raise UsageProblem(f"--operation {text}: must be one of {', '.join(_OPERATIONS)}")
+        found.append(operation)
+    return list(dict.fromkeys(found))
+
+
+def _principals(allow: list[str] | None, deny: list[str] | None) -> list[tuple[Permission, str]]:
+    found = [(Permission.ALLOW, _principal(name)) for name in allow or ()]
+    return [*found, *((Permission.DENY, _principal(name)) for name in deny or ())]
+
+
+def _principal(name: str) -> str:
+    return name if name.startswith("User:") else f"User:{name}"

@@ -1,0 +1,1 @@
+"""Access rules beside those of Apache Kafka."""

@@ -1,0 +1,1 @@
+"""The programs in docs/: their types, and what they print."""
