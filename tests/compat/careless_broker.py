@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -44,15 +44,21 @@ def spoil(careless: Careless) -> None:
     write = LeaderMarkers.write
     numbers = itertools.count(1)
 
-    async def spoilt(self: LeaderMarkers, marker: Marker) -> Outcomes:
-        internal = tuple(key for key in marker.partitions if key[0].startswith("__"))
-        others = tuple(key for key in marker.partitions if not key[0].startswith("__"))
-        outcomes = dict(await write(self, replace(marker, partitions=internal)))
-        if others:
-            outcomes.update(await write(self, careless(replace(marker, partitions=others), next(numbers))))
-        return outcomes
+    async def spoilt(self: LeaderMarkers, markers: Sequence[Marker]) -> list[Outcomes]:
+        internal = [_of(marker, internal=True) for marker in markers]
+        others = [_of(marker, internal=False) for marker in markers]
+        outcomes = [dict(found) for found in await write(self, internal)]
+        changed = [careless(marker, next(numbers)) if marker.partitions else marker for marker in others]
+        for outcome, found in zip(outcomes, await write(self, changed), strict=True):
+            outcome.update(found)
+        return list(outcomes)
 
     LeaderMarkers.write = spoilt  # type: ignore[method-assign]
+
+
+def _of(marker: Marker, *, internal: bool) -> Marker:
+    partitions = tuple(key for key in marker.partitions if key[0].startswith("__") == internal)
+    return replace(marker, partitions=partitions)
 
 
 def command(how: str) -> list[str]:

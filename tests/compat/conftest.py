@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.compat.tool_broker import Tally
 from tests.harness.broker_process import BrokerProcess
+
+_RECORDS = "records"
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +42,32 @@ def topic(broker: BrokerProcess, request: pytest.FixtureRequest) -> str:
     for made in admin.create_topics([NewTopic(one, 2, 1) for one in (name, f"{name}-out")]).values():
         made.result(30)
     return name
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """Notes how many records a tool was given and has handed on, for the table at the end of the run."""
+
+    def note(tool: str, sent: int, found: int, distinct: int) -> None:
+        print(f"{tool}: {sent} records in, {found} out, {distinct} of them different")
+        request.node.user_properties.append((_RECORDS, [tool, sent, found, distinct]))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of what went in and came out, of the tests that passed."""
+    reports = terminalreporter.getreports("passed")
+    rows = [
+        row
+        for report in reports
+        if report.when == "call"
+        for name, row in report.user_properties
+        if name == _RECORDS
+    ]
+    if rows:
+        terminalreporter.section("records in and out")
+        width = max(len(row[0]) for row in rows)
+        terminalreporter.write_line(f"{'':{width}}  {'in':>9} {'out':>9} {'different':>9}")
+        for tool, *counts in rows:
+            terminalreporter.write_line(f"{tool:{width}}  " + " ".join(f"{count:9,}" for count in counts))

@@ -19,7 +19,10 @@ _MAIN = "org.apache.kafka.connect.cli.ConnectDistributed"
 
 
 class Worker:
-    """One worker of the cluster "connect"; it starts in the constructor and is killed by `kill`."""
+    """One worker of the cluster "connect"; it starts in the constructor and is killed by `kill`.
+
+    `libraries` is a class path in place of that of the FileStream connectors.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class Worker:
         version: str,
         *,
         settings: Mapping[str, str] | None = None,
+        libraries: str | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         lines = {
@@ -55,7 +59,7 @@ class Worker:
         }
         file = directory / f"{name}.properties"
         file.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-        command = java_command(java(), connect_class_path(version), _MAIN, str(file))
+        command = java_command(java(), libraries or connect_class_path(version), _MAIN, str(file))
         self.app = AppProcess(command, directory / f"{name}.log")
 
     def kill(self) -> None:

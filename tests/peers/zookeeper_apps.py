@@ -13,15 +13,14 @@ SAMZA: Final = "1.8.0"
 
 
 def flume_class_path() -> str:
-    """A Flume agent with the Kafka source; its own files name no logger."""
-    return class_path(
-        f"flume-{FLUME}",
-        [
-            f"org.apache.flume:flume-ng-node:{FLUME}",
-            f"org.apache.flume.flume-ng-sources:flume-kafka-source:{FLUME}",
-            LOGGER,
-        ],
+    """A Flume agent with Kafka's source, sink and channel; its own files name no logger."""
+    parts = (
+        "-ng-sources:flume-kafka-source",
+        "-ng-sinks:flume-ng-kafka-sink",
+        "-ng-channels:flume-kafka-channel",
     )
+    kafka = [f"org.apache.flume.flume{part}:{FLUME}" for part in parts]
+    return class_path(f"flume-{FLUME}", [f"org.apache.flume:flume-ng-node:{FLUME}", *kafka, LOGGER])
 
 
 def samza_class_path() -> str:

@@ -95,10 +95,10 @@ def _open(path: Path, suffix: str, mode: str) -> IO[bytes]:
 
 async def _describe(bootstrap: str, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
     from fastlog.client.admin.configs import ConfigResource, describe_configs
+    from fastlog.client.admin.outcomes import Outcomes
     from fastlog.client.client_config import ClientConfig
     from fastlog.client.cluster import Cluster
     from fastlog.client.consumer.config import ConsumerConfig
-    from fastlog.client.errors import ClientError
     from fastlog.errors import KafkaError
 
     config: ClientConfig = ConsumerConfig.of({**options, "bootstrap_servers": bootstrap}, None)
@@ -108,12 +108,10 @@ async def _describe(bootstrap: str, names: list[str], options: dict[str, Any]) -
             if found[name].error:
                 raise KafkaError(found[name].error, f"topic {name}: {found[name].error.text}")
         resources = [ConfigResource.topic(name) for name in names]
-        settings = await describe_configs(cluster, resources)
+        settings = Outcomes(await describe_configs(cluster, resources)).check()
         described: dict[str, Any] = {}
         for name, resource in zip(names, resources, strict=True):
             entries = settings[resource]
-            if isinstance(entries, ClientError):
-                raise entries
             config_of = {
                 entry.name: entry.value
                 for entry in entries

@@ -107,15 +107,13 @@ def make_topic(
     async def make() -> None:
         import asyncio
 
+        from fastlog.client.admin.outcomes import Outcomes
         from fastlog.client.admin.topics import NewTopic, create_topics
         from fastlog.client.cluster import Cluster
-        from fastlog.client.errors import ClientError
 
         async with Cluster(bootstrap) as cluster:
             wanted = NewTopic(name, partitions, replicas, config=config)
-            made = (await create_topics(cluster, [wanted]))[name]
-            if isinstance(made, ClientError):
-                raise made
+            Outcomes(await create_topics(cluster, [wanted])).check()
             while True:
                 topic = (await cluster.metadata([name])).topics.get(name)
                 if (

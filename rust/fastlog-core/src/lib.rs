@@ -3,6 +3,7 @@
 //! Pure Rust: no Python types and no C types, so everything here is tested without an interpreter. The
 //! binding crates `fastlog-py` and `fastlog-capi` are thin shells around this one.
 
+pub mod arrow;
 pub mod batch;
 pub mod cause;
 pub mod checkpoints;
@@ -16,6 +17,7 @@ pub mod index;
 pub mod io_engine;
 pub mod leader_epochs;
 pub mod log;
+pub mod log_reader;
 mod memory;
 pub mod partitioner;
 pub mod producer_state;

@@ -8,8 +8,10 @@
 
 mod accumulator;
 mod append_info;
+mod arrow_records;
 mod batches;
 mod buffers;
+mod bulk;
 mod clock;
 mod codecs;
 mod columns;
@@ -25,9 +27,12 @@ mod inspect;
 mod log;
 mod memory;
 mod payload;
+mod placing;
 mod plan;
 mod producing;
+mod reading;
 mod sending;
+mod tables;
 
 use pyo3::prelude::*;
 
@@ -39,6 +44,8 @@ mod _core {
     use crate::accumulator::{Accumulator, NotYet, murmur2};
     #[pymodule_export]
     use crate::append_info::AppendInfo;
+    #[pymodule_export]
+    use crate::arrow_records::{ArrowBatch, ArrowReader};
     #[pymodule_export]
     use crate::batches::{build_batch, read_batches};
     #[pymodule_export]
@@ -79,7 +86,11 @@ mod _core {
     #[pymodule_export]
     use crate::producing::{Delivery, RecordBatch, RecordMetadata};
     #[pymodule_export]
+    use crate::reading::LogReader;
+    #[pymodule_export]
     use crate::sending::{FileResponse, Socket};
+    #[pymodule_export]
+    use crate::tables::{Table, TableBuffer, TableBuilder};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -135,11 +135,8 @@ def _obey(options: argparse.Namespace, make_broker: MakeBroker | None) -> int:
 
         config = read()
         settings = config.layers.settings
-        if options.check_config and config.listeners.tls:
-            from fastlog.server.security.identity import load_identity
-
-            for tls in config.listeners.tls.values():
-                load_identity(tls)
+        if options.check_config:
+            _check_files(config)
     except ConfigError as error:
         return _fail(str(error))
     if options.print_config:
@@ -159,6 +156,20 @@ def _obey(options: argparse.Namespace, make_broker: MakeBroker | None) -> int:
     return _run(config, read, make_broker)
 
 
+def _check_files(config: BrokerConfig) -> None:
+    """Raises ConfigError about certificates that cannot be used."""
+    tls = [*config.listeners.tls.values(), *([config.keeper_tls] if config.keeper_tls else [])]
+    if tls:
+        from fastlog.server.security.identity import load_identity
+
+        for settings in tls:
+            load_identity(settings)
+    if config.zookeeper.tls is not None:
+        from fastlog.server.security.zookeeper_tls import zookeeper_context
+
+        zookeeper_context(config.zookeeper.tls)
+
+
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -167,6 +178,7 @@ def _say(text: str) -> None:
 def _run(config: BrokerConfig, read: Callable[[], BrokerConfig], make_broker: MakeBroker | None) -> int:
     from fastlog.cli.broker.reloading import reloader
     from fastlog.cli.broker.running import run_broker
+    from fastlog.cli.core_dumps import forbid_core_dumps
     from fastlog.cli.logging_setup import set_up_logging
     from fastlog.server.unused_settings import keys_without_effect
 
@@ -183,6 +195,8 @@ def _run(config: BrokerConfig, read: Callable[[], BrokerConfig], make_broker: Ma
     from fastlog.server.network.descriptors import raise_descriptor_limit
 
     raise_descriptor_limit()
+    if not config.core_dumps:
+        forbid_core_dumps()
     gc.enable()
     try:
         return run_broker(config, make_broker or Broker, log.say, reloader(config, read))

@@ -1,0 +1,36 @@
+"""Spark with its Kafka source and sink, from Maven Central: a driver with two local cores."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.peers.maven import class_path
+
+SPARK: Final = "4.2.0"
+"""With kafka-clients 3.9.2."""
+OPENED: Final = tuple(
+    f"--add-opens=java.base/{package}=ALL-UNNAMED"
+    for package in (
+        "java.lang",
+        "java.lang.invoke",
+        "java.lang.reflect",
+        "java.io",
+        "java.net",
+        "java.nio",
+        "java.util",
+        "java.util.concurrent",
+        "java.util.concurrent.atomic",
+        "jdk.internal.ref",
+        "sun.nio.ch",
+        "sun.nio.cs",
+        "sun.security.action",
+        "sun.util.calendar",
+    )
+)
+"""What Spark needs to be given of Java 17."""
+
+
+def spark_class_path() -> str:
+    """Spark SQL and its Kafka connector for Scala 2.13."""
+    parts = ("spark-sql_2.13", "spark-sql-kafka-0-10_2.13")
+    return class_path(f"spark-{SPARK}", [f"org.apache.spark:{part}:{SPARK}" for part in parts])
