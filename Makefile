@@ -66,7 +66,9 @@ format:
 bench: build  ## micro benchmarks, then throughput, many partitions and clusters beside Apache Kafka's in the same run
 	cargo bench --package fastlog-core
 	$(BIN)/python -m pytest benches/core --benchmark-only --benchmark-columns=min,median,ops -p no:cacheprovider
+	$(BIN)/python -m benches.macro.starts --busy
 	$(BIN)/python -m benches.macro.against_kafka
+	$(BIN)/python -m benches.macro.columns
 	$(BIN)/python -m benches.macro.groups
 	$(BIN)/python -m benches.macro.rebalances
 	$(BIN)/python -m benches.macro.transactions

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from fastlog.client.admin.blocking import Admin as Admin
     from fastlog.client.admin.topics import NewTopic as NewTopic
     from fastlog.client.cluster import Cluster as Cluster
+    from fastlog.client.columns import RecordColumns as RecordColumns
     from fastlog.client.consumer.asynchronous import AsyncConsumer as AsyncConsumer
     from fastlog.client.consumer.blocking import Consumer as Consumer
     from fastlog.client.consumer.listener import RebalanceListener as RebalanceListener
+    from fastlog.client.log_file import LogFile as LogFile
+    from fastlog.client.log_file import open_log as open_log
     from fastlog.client.metadata import TopicPartition as TopicPartition
     from fastlog.client.offset_values import GroupMetadata as GroupMetadata
     from fastlog.client.offset_values import OffsetAndMetadata as OffsetAndMetadata
@@ -41,12 +44,15 @@ _WHERE: Final = {
     "GroupMetadata": "fastlog.client.offset_values",
     "NewTopic": "fastlog.client.admin.topics",
     "OffsetAndMetadata": "fastlog.client.offset_values",
+    "LogFile": "fastlog.client.log_file",
     "Position": "fastlog.client.positions",
     "Producer": "fastlog.client.producer.blocking",
     "RebalanceListener": "fastlog.client.consumer.listener",
     "Record": "fastlog.native",
+    "RecordColumns": "fastlog.client.columns",
     "RecordMetadata": "fastlog.native",
     "TopicPartition": "fastlog.client.metadata",
+    "open_log": "fastlog.client.log_file",
 }
 """The public names, and the modules that have them."""
 

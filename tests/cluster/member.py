@@ -46,7 +46,10 @@ class Member:
         self.connect = connect
         """Where it finds the tree."""
         self._heap, self._quick = heap, quick
-        self._settings = dict(settings)
+        self.settings = dict(settings)
+        """Those of its next process."""
+        self.listeners: list[str] = []
+        """NAME://host:port of those beside the plain one."""
         # What runs as fastlog's broker, where it is not the one of this tree.
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
@@ -110,11 +113,17 @@ class Member:
     def _broker(self) -> BrokerProcess | KafkaOnZooKeeper:
         if self.kind == "fastlog":
             place = {"broker.id": str(self.number), "zookeeper.connect": self.connect}
-            return BrokerProcess(self.directory, settings={**self._settings, **place}, command=self._command)
+            return BrokerProcess(
+                self.directory,
+                settings={**self.settings, **place},
+                command=self._command,
+                listeners=self.listeners,
+            )
+        listeners = ",".join([f"PLAINTEXT://{self.address}", *self.listeners])
         return KafkaOnZooKeeper(
             *(self.directory, self.connect),
             broker_id=self.number,
-            settings=self._settings,
+            settings={"listeners": listeners, **self.settings},
             heap=self._heap,
             quick=self._quick,
         )

@@ -14,7 +14,7 @@ from fastlog.base.clock import SystemClock
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.controller.channels import ControlLink, LocalLink
 from fastlog.coordination.controller.controller import Controller
-from fastlog.coordination.controller.data import Assignment, LiveBroker
+from fastlog.coordination.controller.data import Assignment, Endpoint, LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import SocketLink
 from fastlog.coordination.znodes import controller_json, node_json, paths
@@ -127,9 +127,7 @@ class BareController:
         state = controller_json.decode_state(path, data, stat.version, stat.mzxid)
         return state.leader, set(state.isr)
 
-    def _link(
-        self, _: LiveBroker, address: Callable[[], tuple[str, int]], lost: Callable[[], None]
-    ) -> ControlLink:
+    def _link(self, _: LiveBroker, address: Callable[[], Endpoint], lost: Callable[[], None]) -> ControlLink:
         return SocketLink(address, client_id="bare", on_lost=lost)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -50,10 +50,9 @@ SETTINGS = {
     "offsets.topic.num.partitions": "2",
     "transaction.state.log.num.partitions": "2",
 }
-GUARDED = {
-    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "super.users": "User:ANONYMOUS",
-}
+GUARDED = {"super.users": "User:ANONYMOUS"}
+OURS = {"authorizer.class.name": "kafka.security.authorizer.AclAuthorizer"}
+KRAFTS = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer"}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -65,12 +64,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 def servers(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory: Path = tmp_path_factory.mktemp("library-admin")
     if kind == FASTLOG:
-        with BrokerProcess(directory, settings={**SETTINGS, "node.id": "1"}) as broker:
+        settings = {**SETTINGS, **GUARDED, **OURS, "node.id": "1"}
+        with BrokerProcess(directory, settings=settings) as broker:
             yield broker.bootstrap
     else:
-        with ApacheKafka(
-            directory, version=kind, settings=SETTINGS | GUARDED, heap="400m", quick=True
-        ) as kafka:
+        settings = SETTINGS | GUARDED | KRAFTS
+        with ApacheKafka(directory, version=kind, settings=settings, heap="400m", quick=True) as kafka:
             yield kafka.bootstrap
 
 
@@ -392,15 +391,9 @@ def test_users(admin: Admin) -> None:
         admin.alter_users([ScramDeletion("alice", "SCRAM")])
 
 
-def test_limits(admin: Admin, kind: str) -> None:
+def test_limits(admin: Admin) -> None:
     alice = QuotaEntity(user="alice")
     both = QuotaEntity(user="alice", client_id=QuotaName.DEFAULT)
-    if kind == FASTLOG:
-        try:
-            admin.alter_client_quotas({alice: {"producer_byte_rate": 1000}}).check()
-        except errors.UnsupportedVersion:
-            assert admin.describe_client_quotas() == {}
-            return
     bad = QuotaEntity(ip="10.0.0.1")
     changed = admin.alter_client_quotas(
         {
@@ -427,17 +420,12 @@ def test_limits(admin: Admin, kind: str) -> None:
     soon(lambda: admin.describe_client_quotas() == {}, "no limits")
 
 
-def test_access_rules(admin: Admin, kind: str) -> None:
+def test_access_rules(admin: Admin) -> None:
     rule = AclBinding(AclResourceType.TOPIC, "clicks", "User:alice", AclOperation.READ)
     denied = AclBinding(
         *(AclResourceType.GROUP, "etl-", "User:*", AclOperation.ALL, AclPermission.DENY, "10.0.0.1"),
         AclPatternType.PREFIXED,
     )
-    if kind == FASTLOG:  # without an authorizer
-        with pytest.raises(errors.SecurityDisabled):
-            admin.describe_acls()
-        assert isinstance(admin.create_acls([rule]).error(rule), errors.SecurityDisabled)
-        return
     bad = AclBinding(AclResourceType.CLUSTER, "not-the-name", "User:alice", AclOperation.READ)
     made = admin.create_acls([rule, denied, bad])
     assert made.results == {rule: None, denied: None}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.server.security.certificate import parse_certificate
+from fastlog.net.certificate import parse_certificate
 from tests.harness.certificates import Authority
 from tests.peers.apache_kafka import KAFKA_3, JavaTools
 from tests.peers.maven import compiled

@@ -37,7 +37,7 @@ def test_what_it_cannot_listen_on(tmp_path: Path) -> None:
     assert f"cannot listen on {address}: the address is in use" in said
     assert "failed" not in said
     for path in (data.parent, data, data / "journal"):
-        assert path.stat().st_mode & 0o777 == 0o750, path
+        assert path.stat().st_mode & 0o777 == 0o700, path
     said = keeper("--listen", "no-such-host.invalid:2181", "--data-dir", str(data))
     assert "cannot listen on no-such-host.invalid:2181: the host name cannot be resolved" in said
     assert "failed" not in said

@@ -30,6 +30,7 @@ OF_A_PARTITION = {
     "compaction": "compaction-checkpoint",
     "snapshot": "00000000000000000001.snapshot",
     "transactions": f"{BASE}.txnindex",
+    "checksums": "txnindex-checkpoint",
     "swap": f"{BASE}.log.swap",
     "cleaned": f"{BASE}.log.cleaned",
     "deleted": f"{BASE}.log.deleted",
@@ -206,7 +207,7 @@ def test_a_lock_that_is_deleted_lets_nobody_in(tmp_path: Path) -> None:
     assert broker.process.returncode == 0
 
 
-def test_new_files_are_for_the_broker_and_its_group(tmp_path: Path) -> None:
+def test_new_files_are_for_the_broker_alone(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path, settings=SETTINGS | {"log.segment.bytes": "2000"}) as broker:
         with Link(broker.port) as link:
             link.call(metadata("t"), 9)
@@ -214,7 +215,7 @@ def test_new_files_are_for_the_broker_and_its_group(tmp_path: Path) -> None:
                 assert send(link, "t", b"." * 1500)[0] == 0
         time.sleep(0.5)
     for path in (broker.data_dir, *broker.data_dir.rglob("*")):
-        expected = 0o750 if path.is_dir() else 0o640
+        expected = 0o700 if path.is_dir() else 0o600
         assert path.stat().st_mode & 0o777 & ~expected == 0, (path, oct(path.stat().st_mode))
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +26,7 @@ class BrokerProcess:
         settings: Mapping[str, str] | None = None,
         command: list[str] | None = None,
         environment: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.data_dir = directory / "data"
@@ -36,6 +37,8 @@ class BrokerProcess:
         self._environment = environment or {
             name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")
         }
+        # NAME://host:port of those beside the plain one.
+        self._listeners = list(listeners)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -82,6 +85,7 @@ class BrokerProcess:
         """Starts the broker; returns at once."""
         self.directory.mkdir(parents=True, exist_ok=True)
         settings = [part for name, value in self._settings.items() for part in ("--set", f"{name}={value}")]
+        settings += [part for text in self._listeners for part in ("--listen", text)]
         with (self.directory / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import subprocess
 from pathlib import Path
 
@@ -53,6 +54,32 @@ class Authority:
         fresh = self.directory / f"{name}.store.new"
         fresh.write_text(key.read_text() + certificate.read_text())
         fresh.replace(path)
+        return path
+
+    def expired(self, name: str) -> Path:
+        """As `store`, of a certificate whose time is over."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        path = self.store(name)
+        (before,) = x509.load_pem_x509_certificates((self.directory / f"{name}.pem").read_bytes())
+        issuer = serialization.load_pem_private_key(self._key.read_bytes(), None)
+        assert isinstance(issuer, ec.EllipticCurvePrivateKey)
+        day = datetime.timedelta(days=1)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(before.subject)
+            .issuer_name(before.issuer)
+            .public_key(before.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(before.not_valid_before_utc - 3 * day)
+            .not_valid_after(before.not_valid_before_utc - day)
+        )
+        for extension in before.extensions:
+            builder = builder.add_extension(extension.value, extension.critical)
+        over = builder.sign(issuer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        path.write_text((self.directory / f"{name}.key").read_text() + over.decode())
         return path
 
     def pkcs12(self, name: str, password: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,10 +15,11 @@ from tests.harness.net import free_port, wait_for_port
 class KeeperProcess:
     """One keeper on a data directory; it can be killed and started again on the same port."""
 
-    def __init__(self, directory: Path, *, tick_ms: int = 2000) -> None:
+    def __init__(self, directory: Path, *, tick_ms: int = 2000, options: Sequence[str] = ()) -> None:
         self.directory = directory
         self.port = free_port()
         self._tick_ms = tick_ms
+        self._options = list(options)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +51,13 @@ class KeeperProcess:
         """Returns when its port accepts a connection."""
         self.directory.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "fastlog.cli.keeper_main", "--listen", self.address]
-        command += ["--data-dir", str(self.directory / "data"), "--tick-ms", str(self._tick_ms)]
+        command += [
+            "--data-dir",
+            str(self.directory / "data"),
+            "--tick-ms",
+            str(self._tick_ms),
+            *self._options,
+        ]
         with (self.directory / "keeper.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

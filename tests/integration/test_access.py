@@ -33,6 +33,7 @@ from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.groups import HeartbeatRequest
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest
 from fastlog.wire.messages.metadata import MetadataRequest
+from fastlog.wire.messages.topics import DeleteTopicsRequest, DeleteTopicState
 from tests.harness.batches import batch
 from tests.harness.plain_link import PlainLink
 from tests.harness.waiting import wait_until
@@ -164,6 +165,29 @@ def test_names_are_not_revealed(ruled: RuledBroker) -> None:
         assert alice.call(MetadataRequest(None), 12) == everything
 
 
+def test_topics_are_deleted_by_id_for_who_may_see_them(ruled: RuledBroker) -> None:
+    make(ruled, "t")
+    topic_id = ruled.broker.services.cluster.topics["t"].topic_id
+    request = DeleteTopicsRequest(
+        topics=[DeleteTopicState(topic_id=topic_id), DeleteTopicState(topic_id=b"\7" * 16)], timeout_ms=9000
+    )
+
+    def told(user: str) -> set[tuple[str | None, int]]:
+        with ruled.login(user) as link:
+            answer: Any = link.call(request, 6)
+            return {(result.name, result.error_code) for result in answer.responses}
+
+    unknown = (None, ErrorCode.UNKNOWN_TOPIC_ID)
+    assert told("alice") == {(None, DENIED), unknown}
+    ruled.allow("alice", Operation.DELETE, "t")
+    ruled.allow("alice", Operation.DESCRIBE, "t", permission=Permission.DENY)
+    assert told("alice") == {(None, DENIED), unknown}
+    ruled.allow("bob", Operation.DESCRIBE, "t")
+    assert told("bob") == {("t", DENIED), unknown}
+    ruled.allow("bob", Operation.DELETE, "t")
+    assert told("bob") == {("t", 0), unknown}
+
+
 def test_topics_are_made_for_who_may_make_them(ruled: RuledBroker) -> None:
     ruled.allow("alice", Operation.WRITE, "new", kind=PatternType.PREFIXED)
     with ruled.login("alice") as alice:
@@ -199,14 +223,15 @@ def test_who_says_that_it_is_a_follower_moves_nothing(ruled: RuledBroker) -> Non
         assert (replica.high_watermark, replica.in_sync) == before
 
 
-def test_what_only_brokers_may_ask(tmp_path: Path) -> None:
+def test_what_only_brokers_may_ask(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Over the brokers' own listener, too, whoever has no ClusterAction."""
     running = RuledBroker(
         tmp_path / "data", {"super.users": "User:root", "allow.everyone.if.no.acl.found": "true"}
     )
-    # It does not lead anything: it is not allowed to be told so.
+    # It does not lead anything: it is not allowed to be told so, and says that.
     running.start()
     try:
+        assert "is not allowed ClusterAction at 127.0.0.1: it will lead nothing" in caplog.text
         with running.connect() as client:
             code = ErrorCode.CLUSTER_AUTHORIZATION_FAILED
             assert client.ask(LeaderAndIsrRequest(controller_epoch=1_000), 6).error_code == code

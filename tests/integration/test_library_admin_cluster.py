@@ -74,6 +74,8 @@ def test_what_is_asked_of_each_broker_and_moved_between_them(cluster: dict[int, 
         found = admin.describe_configs(brokers, keys=["log.cleaner.threads"])
         assert {row.value for one in brokers for row in found[one]} == {"2"}
 
+        with pytest.raises(errors.SecurityDisabled):  # without an authorizer
+            admin.describe_acls()
         assert set(admin.elect_leaders(Election.PREFERRED).check().values()) == {False}
         admin.alter_partition_reassignments({NAMES[0]: [3, 2]}).check()
         wait_until(lambda: not admin.list_partition_reassignments(), "it has moved", seconds=30)

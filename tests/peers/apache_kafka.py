@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -114,6 +114,8 @@ class ApacheKafka:
         self.heap = heap
         self.quick = quick
         """It starts with half the CPU, and is not for measurements."""
+        self.flags: Sequence[str] = ()
+        """Of the JVM."""
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -171,7 +173,7 @@ class ApacheKafka:
         command = self.tools.command(
             "kafka.Kafka", str(config), heap=self.heap, class_path=path, quick=self.quick
         )
-        return [command[0], *flags, *command[1:]]
+        return [command[0], *self.flags, *flags, *command[1:]]
 
     def _lines(self) -> dict[str, str]:
         """Its configuration."""
@@ -247,8 +249,10 @@ class KafkaOnZooKeeper(ApacheKafka):
         settings: Mapping[str, str] | None = None,
         heap: str = "512m",
         quick: bool = True,
+        flags: Sequence[str] = (),
     ) -> None:
         super().__init__(directory, settings=settings, heap=heap, quick=quick)
+        self.flags = flags
         self.connect = connect
         self.broker_id = broker_id
 

@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -49,6 +50,8 @@ class _Server:
 
     main_class = "org.apache.zookeeper.server.ZooKeeperServerMain"
     heap = "256m"
+    flags: Sequence[str] = ()
+    """Of the JVM."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -75,6 +78,7 @@ class _Server:
             f"-Xmx{self.heap}",
             *QUICK,
             "-Dzookeeper.extendedTypesEnabled=true",
+            *self.flags,
             *("-cp", libraries()),
             *(self.main_class, str(config)),
         ]
@@ -135,6 +139,56 @@ class ZooKeeperServer(_Server):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+class SecureZooKeeper(ZooKeeperServer):
+    """The same with a port for TLS beside the plain one, and users of SASL by their passwords.
+
+    `store` and `trust` are PEM; `client_auth` is none, want or need.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        store: Path,
+        trust: Path,
+        users: Mapping[str, str],
+        client_auth: str = "want",
+    ) -> None:
+        super().__init__(directory)
+        self.secure_port = free_port()
+        self._store, self._trust, self._client_auth = store, trust, client_auth
+        self.set_users(users)
+
+    @property
+    def secure_address(self) -> str:
+        """`host:port` of TLS."""
+        return f"127.0.0.1:{self.secure_port}"
+
+    def set_users(self, users: Mapping[str, str]) -> None:
+        """For its next start."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        jaas = self.directory / "jaas.conf"
+        rows = "".join(f' user_{name}="{password}"' for name, password in users.items())
+        jaas.write_text(f"Server {{ org.apache.zookeeper.server.auth.DigestLoginModule required{rows}; }};")
+        self.flags = (f"-Djava.security.auth.login.config={jaas}",)
+
+    def _lines(self) -> dict[str, str]:
+        return {
+            **super()._lines(),
+            "secureClientPort": str(self.secure_port),
+            "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
+            "authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+            "ssl.keyStore.location": str(self._store),
+            "ssl.keyStore.type": "PEM",
+            "ssl.trustStore.location": str(self._trust),
+            "ssl.trustStore.type": "PEM",
+            "ssl.clientAuth": self._client_auth,
+            # Kafka asks for 1.2 unless it is told otherwise.
+            "ssl.enabledProtocols": "TLSv1.2,TLSv1.3",
+            "ssl.hostnameVerification": "false",
+        }
 
 
 class EnsembleMember(_Server):

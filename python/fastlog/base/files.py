@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 TEMPORARY_SUFFIX: Final = ".tmp"
-# Others than the user and the group of the broker have no business in its data.
-FILE_MODE: Final = 0o640
-DIRECTORY_MODE: Final = 0o750
+# Others than the user of the broker have no business in its data: records, and who may log in.
+FILE_MODE: Final = 0o600
+DIRECTORY_MODE: Final = 0o700
 _FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 

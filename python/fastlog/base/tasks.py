@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, ParamSpec
 
 __all__ = ["Guard", "Loop", "Supervisor", "outcome_of"]
@@ -45,6 +45,10 @@ class _Record:
         self.works = True
         self.by_passes = False
         """Whether only a pass that came to its end shows that it works."""
+        self.is_under_way = False
+        """Whether a pass is being made."""
+        self._resting: asyncio.Future[None] | None = None
+        self._hurried = False
         self._monotonic = monotonic
 
     def note(self, error: BaseException, *, works: bool) -> None:
@@ -57,6 +61,24 @@ class _Record:
     def is_failing(self, steady_seconds: float) -> bool:
         """Whether it failed just now, or has not worked since."""
         return not self.works or self._monotonic() - self.failed_at < steady_seconds
+
+    async def rest(self, seconds: float) -> None:
+        """Waits until the next pass is due, or `hurry` was called since the last one began to rest."""
+        if not self._hurried:
+            self._resting = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait([self._resting], timeout=seconds)
+            finally:
+                self._resting = None
+        self._hurried = False
+
+    def hurry(self) -> int:
+        """Has a pass made that begins after this moment; gives how many there are after it."""
+        self._hurried = True
+        if self._resting is not None and not self._resting.done():
+            self._resting.set_result(None)
+        # One that is under way may have asked for the time already.
+        return self.passes + (2 if self.is_under_way else 1)
 
 
 class Guard:
@@ -208,14 +230,30 @@ class Supervisor:
 
         async def passes() -> None:
             if waits:
-                await asyncio.sleep(waits.pop())
+                await record.rest(waits.pop())
             while True:
-                await action()
+                record.is_under_way = True
+                try:
+                    await action()
+                finally:
+                    record.is_under_way = False
                 record.passes += 1
                 record.works = True
-                await asyncio.sleep(every() if callable(every) else every)
+                await record.rest(every() if callable(every) else every)
 
         return self._start(record, passes)
+
+    def hurry(self, names: Iterable[str]) -> dict[str, int]:
+        """Ends the pauses of these loops (`repeat`), as far as they run: the clock they go by was moved.
+
+        Gives by name how many passes there are when one is made that has begun after this call.
+        """
+        due: dict[str, int] = {}
+        for name in names:
+            loop = self.loops.get(name)
+            if loop is not None and not loop.is_over:
+                due[name] = self._records[name].hurry()
+        return due
 
     def guard(self, name: str) -> Guard:
         """A guard for callbacks. Guards of one name count together."""

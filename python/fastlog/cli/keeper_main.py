@@ -6,8 +6,9 @@ import argparse
 import asyncio
 import logging
 import signal
+import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from fastlog.base.clock import SystemClock
 from fastlog.base.files import make_directories
 from fastlog.base.wording import counted
+from fastlog.cli.core_dumps import forbid_core_dumps
 from fastlog.cli.exit_codes import ExitCode
 from fastlog.cli.logging_setup import set_up_logging
 from fastlog.cli.start_errors import explain_os_error
@@ -22,7 +24,7 @@ from fastlog.config.listeners import host_and_port
 from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
 from fastlog.coordination.keeper.listener import KeeperListener
 from fastlog.coordination.zookeeper.connect_string import InvalidConnectString, parse
-from fastlog.errors import FastlogError
+from fastlog.errors import ConfigError, FastlogError
 
 _LOG: Final = logging.getLogger("fastlog.keeper")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -32,8 +34,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     options = _parser().parse_args(arguments)
     set_up_logging(options.log_level, options.log_format)
-    settings = KeeperSettings(tick_ms=options.tick_ms, allow_data_loss=options.allow_data_loss)
-    sys.exit(asyncio.run(_run(options.listen, options.data_dir, settings)))
+    forbid_core_dumps()
+    try:
+        tls = _tls(options)
+        settings = KeeperSettings(
+            tick_ms=options.tick_ms, allow_data_loss=options.allow_data_loss, users=_users(options.sasl_users)
+        )
+    except ConfigError as error:
+        _LOG.error("%s", error)
+        sys.exit(ExitCode.BAD_CONFIGURATION)
+    sys.exit(asyncio.run(_run(options.listen, options.data_dir, settings, tls)))
+
+
+def _users(file: Path | None) -> Mapping[str, str]:
+    """Raises ConfigError."""
+    if file is None:
+        return {}
+    from fastlog.base.regular_file import read_regular_file
+    from fastlog.config.zookeeper_settings import keeper_users
+
+    try:
+        text = read_regular_file(file).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise ConfigError("--sasl-users", f"{file} cannot be read: {why}") from None
+    return keeper_users("--sasl-users", text)
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    """Raises ConfigError."""
+    if options.tls_keystore is None:
+        if options.tls_truststore is not None or options.tls_client_auth != "none":
+            raise ConfigError("--tls-keystore", "is missing: there is no TLS without it")
+        return None
+    from fastlog.config.tls_settings import PROTOCOLS, StoreSettings, TlsSettings
+    from fastlog.server.security.identity import load_identity
+
+    trust = options.tls_truststore
+    if options.tls_client_auth != "none" and trust is None:
+        raise ConfigError("--tls-client-auth", f"{options.tls_client_auth} needs --tls-truststore")
+    settings = TlsSettings(
+        listener="keeper",
+        keystore=StoreSettings("--tls-keystore", "PEM", options.tls_keystore, None),
+        key_password=None,
+        truststore=None if trust is None else StoreSettings("--tls-truststore", "PEM", trust, None),
+        protocols=PROTOCOLS,
+        ciphers=(),
+        client_auth=options.tls_client_auth,
+        principal_rules="DEFAULT",
+        allow_dn_changes=False,
+        allow_san_changes=False,
+    )
+    return load_identity(settings).context
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +124,27 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="cut the journal at damage that is not a torn end; what is cut is kept in *.corrupt",
     )
+    parser.add_argument(
+        "--tls-keystore",
+        metavar="FILE",
+        help="private key and certificates in PEM: clients are served over TLS alone",
+    )
+    parser.add_argument(
+        "--tls-truststore", metavar="FILE", help="in PEM: who must have signed clients' certificates"
+    )
+    parser.add_argument(
+        "--tls-client-auth",
+        choices=("none", "requested", "required"),
+        default="none",
+        help="whether clients show certificates; default: %(default)s",
+    )
+    parser.add_argument(
+        "--sasl-users",
+        metavar="FILE",
+        type=Path,
+        help="who may log in by SASL: the line of the section Server of ZooKeeper's JAAS file, "
+        'org.apache.zookeeper.server.auth.DigestLoginModule required user_NAME="password";',
+    )
     parser.add_argument("--version", action="version", version=f"fastlog-keeper {version('fastlog')}")
     return parser
 
@@ -93,7 +166,9 @@ def _tick(text: str) -> int:
     return int(text)
 
 
-async def _run(address: tuple[str, int], directory: Path, settings: KeeperSettings) -> int:
+async def _run(
+    address: tuple[str, int], directory: Path, settings: KeeperSettings, tls: ssl.SSLContext | None
+) -> int:
     stop = asyncio.Event()
     failure: list[str] = []
 
@@ -109,7 +184,7 @@ async def _run(address: tuple[str, int], directory: Path, settings: KeeperSettin
     try:
         await asyncio.to_thread(make_directories, directory)
         await keeper.start()
-        await listener.open(*address)
+        await listener.open(*address, tls)
     except (FastlogError, OSError) as error:
         said = explain_os_error(error, host_and_port(*address)) if isinstance(error, OSError) else error
         _LOG.error("cannot start: %s", said)

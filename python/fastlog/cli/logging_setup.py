@@ -49,11 +49,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
+AUTHORIZER_LOG: Final = "kafka.authorizer.logger"
+"""Kafka's name of the log of what was denied and allowed."""
+AUDITED: Final = 20
+
+
 class RepeatLimit(logging.Filter):
     """Lets each message through at most `burst` times in `interval` seconds.
 
     Messages are the same when logger, level and unformatted text are. The first one that passes again says
-    how many were left out. The table of messages is bounded by the number of log calls in the source.
+    how many were left out. The table of messages is bounded by the number of log calls in the source. Of the
+    authorizer's log, where all lines have one text, `AUDITED` times as many go through.
     """
 
     def __init__(
@@ -76,7 +82,7 @@ class RepeatLimit(logging.Filter):
         began, passed, left_out = self._seen.get(key, (now, 0, 0))
         if now - began >= self._interval:
             began, passed = now, 0
-        elif passed >= self._burst:
+        elif passed >= self._burst * (AUDITED if record.name == AUTHORIZER_LOG else 1):
             self._seen[key] = (began, passed, left_out + 1)
             return False
         if left_out and passed == 0:
@@ -95,7 +101,7 @@ def set_up_logging(level: str, form: str, descriptor: int = STDERR) -> LogWriter
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in ("fastlog", "kafka.authorizer.logger"):
+    for name in ("fastlog", AUTHORIZER_LOG):
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
     # No line shows them, and to look them up is most of what a record costs that is one of too many: where in

@@ -369,7 +369,9 @@ class Cluster:
             try:
                 return await self._pool.get(*address, lane=lane, timeout=deadline.remaining)
             except ConnectionFailed as error:
-                if address in self._pool.reached:
+                known = {address, *((other.host, other.port) for other in self._known.brokers.values())}
+                if known & self._pool.reached:
+                    # This one was there, or others are where they say: it is down, and its address right.
                     raise
                 if deadline.tries >= _TRIES_OF_AN_UNKNOWN_ADDRESS or not await deadline.pause():
                     raise self._unreachable(broker, error) from error

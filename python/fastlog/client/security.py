@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fastlog.errors import ConfigError
 from fastlog.net.sasl import MECHANISMS, Credentials
+from fastlog.net.security import PLAINTEXT, PROTOCOLS, Security
 
 if TYPE_CHECKING:
+    import ssl
+
     from fastlog.client.client_config import ClientConfig
 
 __all__ = ["PLAINTEXT", "PROTOCOLS", "Security", "security_of"]
-
-PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-
-
-@dataclass(frozen=True, slots=True)
-class Security:
-    """What every connection of a client has in common."""
-
-    protocol: str = "PLAINTEXT"
-    tls: ssl.SSLContext | None = None
-    credentials: Credentials | None = None
-
-
-PLAINTEXT: Final = Security()
 
 
 def security_of(config: ClientConfig) -> Security:
@@ -47,7 +34,7 @@ def security_of(config: ClientConfig) -> Security:
 def _tls(config: ClientConfig) -> ssl.SSLContext:
     if config.ssl_context is not None:
         return config.ssl_context
-    from fastlog.client.tls import pem_pair, pem_store, tls_context
+    from fastlog.net.tls import pem_pair, pem_store, tls_context
 
     identity = None
     if config.ssl_certfile is not None:

@@ -107,7 +107,7 @@ def _first(properties: Mapping[str, str], *names: str) -> tuple[str, str | None]
 
 
 def _tls(properties: Mapping[str, str]) -> ssl.SSLContext:
-    from fastlog.client.tls import tls_context
+    from fastlog.net.tls import tls_context
 
     password_key, password = _first(properties, "ssl.key.password", "ssl.password")
     context = tls_context(
@@ -140,7 +140,7 @@ def _checks_names(properties: Mapping[str, str]) -> bool:
 
 
 def _trust(properties: Mapping[str, str]) -> StoreSettings | None:
-    from fastlog.client.tls import pem_store
+    from fastlog.net.tls import pem_store
 
     inline = properties.get("ssl.truststore.certificates")
     if inline:
@@ -150,7 +150,7 @@ def _trust(properties: Mapping[str, str]) -> StoreSettings | None:
 
 
 def _identity(properties: Mapping[str, str]) -> StoreSettings | None:
-    from fastlog.client.tls import pem_pair, pem_store
+    from fastlog.net.tls import pem_pair, pem_store
 
     inline = properties.get("ssl.keystore.key")
     if inline:

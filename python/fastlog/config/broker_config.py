@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.access_settings import AccessSettings, access_settings
@@ -21,11 +22,22 @@ from fastlog.config.definitions.replication import RACK_AWARE_SELECTOR
 from fastlog.config.definitions.security import is_renewable
 from fastlog.config.layers import Layers
 from fastlog.config.listener_config import ListenerConfig, listener_config
+from fastlog.config.listener_values import listener_key
 from fastlog.config.memory_shares import MemoryShares
 from fastlog.config.sources import Settings
 from fastlog.config.topic_defaults import topic_default
 from fastlog.config.types import Value
+from fastlog.config.zookeeper_settings import (
+    KEEPER_USERS,
+    ZooKeeperSettings,
+    keeper_tls,
+    keeper_users,
+    zookeeper_settings,
+)
 from fastlog.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastlog.config.tls_settings import TlsSettings
 
 __all__ = ["BrokerConfig"]
 
@@ -55,6 +67,10 @@ class BrokerConfig:
     zookeeper_connect: str | None
     """None: the metadata is in a keeper in this process."""
     keeper_listen: str | None
+    keeper_tls: TlsSettings | None
+    """How its clients reach it, where that is encrypted."""
+    keeper_users: Mapping[str, str]
+    """Who may log in there, with passwords."""
     auto_leader_rebalance_enable: bool
     leader_imbalance_check_interval_seconds: int
     leader_imbalance_per_broker_percentage: int
@@ -64,6 +80,7 @@ class BrokerConfig:
     controlled_shutdown_enable: bool
     controlled_shutdown_max_retries: int
     controlled_shutdown_retry_backoff_ms: int
+    zookeeper: ZooKeeperSettings
     zookeeper_session_timeout_ms: int
     zookeeper_connection_timeout_ms: int | None
 
@@ -74,6 +91,10 @@ class BrokerConfig:
     authentication_timeout_ms: int
     authentication_max_connections: int
     max_connections: int
+    max_connection_creation_rate: int
+    max_connections_of_listeners: Mapping[str, int]
+    """Where it is not that of the broker; by name. So is the next one."""
+    max_connection_creation_rate_of_listeners: Mapping[str, int]
     max_connections_per_ip: int
     max_connections_per_ip_overrides: Mapping[str, int]
     max_request_partition_size_limit: int
@@ -130,6 +151,10 @@ class BrokerConfig:
     replica_fetch_wait_max_ms: int
     replica_high_watermark_checkpoint_interval_ms: int
     replica_socket_timeout_ms: int
+    quota_window_num: int
+    quota_window_size_seconds: int
+    controller_quota_window_num: int
+    controller_quota_window_size_seconds: int
     replication_quota_window_num: int
     replication_quota_window_size_seconds: int
 
@@ -156,6 +181,7 @@ class BrokerConfig:
     max_inflight_bytes: int
     shutdown_timeout_ms: int
     allow_data_loss: bool
+    core_dumps: bool
     scrub_bytes_per_second: int
     scrub_interval_ms: int
     log_level: str
@@ -163,6 +189,10 @@ class BrokerConfig:
     http_host: str
     http_port: int
     http_allowed_hosts: tuple[str, ...]
+    http_token: str | None
+    http_ssl_keystore_location: str | None
+    http_ssl_truststore_location: str | None
+    http_anonymous: bool
     http_port_is_set: bool
     """False when it is only the default: then a port that is taken is no reason not to start."""
     metrics_kafka_exporter_names: bool
@@ -188,13 +218,21 @@ class BrokerConfig:
             if _key_of(field.name) in BROKER_KEYS
         }
         node_id, node_id_is_set = _node_id(layers)
+        listeners = listener_config(layers)
         derived: dict[str, Any] = {
             "layers": layers,
             "node_id": node_id,
             "node_id_is_set": node_id_is_set,
-            "listeners": listener_config(layers),
+            "listeners": listeners,
+            "zookeeper": zookeeper_settings(layers),
+            "keeper_tls": keeper_tls(layers),
+            "keeper_users": keeper_users(KEEPER_USERS, layers.text(KEEPER_USERS)),
             "access": access_settings(layers),
             "log_dirs": _log_dirs(layers),
+            "max_connections_of_listeners": _of_listeners(layers, listeners, "max.connections"),
+            "max_connection_creation_rate_of_listeners": _of_listeners(
+                layers, listeners, "max.connection.creation.rate"
+            ),
             "max_connections_per_ip_overrides": _overrides_per_ip(layers),
             "sends_to_racks": layers.value("replica.selector.class") == RACK_AWARE_SELECTOR,
             "log_retention_ms": topic_default("retention.ms", layers),
@@ -268,6 +306,13 @@ def _log_dirs(layers: Layers) -> tuple[Path, ...]:
     return directories
 
 
+def _of_listeners(layers: Layers, listeners: ListenerConfig, key: str) -> dict[str, int]:
+    """The values of listeners that have one of their own, by name."""
+    names = [endpoint.name for endpoint in listeners.bound]
+    values = {name: layers.value(listener_key(name, key)) for name in names}
+    return {name: value for name, value in values.items() if isinstance(value, int)}
+
+
 def _overrides_per_ip(layers: Layers) -> dict[str, int]:
     key = "max.connections.per.ip.overrides"
     limits = {}
@@ -275,5 +320,12 @@ def _overrides_per_ip(layers: Layers) -> dict[str, int]:
         address, separator, limit = item.rpartition(":")
         if not separator or not address or not limit.isdigit():
             raise ConfigError(key, f"'{item}' is not of the form address:limit")
-        limits[address.strip("[]")] = int(limit)
+        limits[_plain(address.strip("[]"))] = int(limit)
     return limits
+
+
+def _plain(address: str) -> str:
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final
 
 from fastlog.config.layers import Layers
 from fastlog.config.topic_defaults import topic_default
 from fastlog.errors import ConfigError
 
-__all__ = ["check_consistency"]
+__all__ = ["check_consistency", "is_local"]
 
 _LEAST_MAP_BYTES: Final = 1 << 20
+_SHORTEST_TOKEN: Final = 16
+_NO_PORT: Final = -1
 
 
 def check_consistency(layers: Layers) -> None:
@@ -20,6 +23,39 @@ def check_consistency(layers: Layers) -> None:
     _check_times(layers)
     _check_consumer_groups(layers)
     _check_cleaner(layers)
+    _check_http(layers)
+
+
+def _check_http(layers: Layers) -> None:
+    store, trusted = (layers.value(f"fastlog.http.ssl.{name}store.location") for name in ("key", "trust"))
+    if trusted and not store:
+        raise ConfigError(
+            "fastlog.http.ssl.truststore.location", "needs fastlog.http.ssl.keystore.location, too"
+        )
+    token, port = layers.value("fastlog.http.token"), layers.value("fastlog.http.port")
+    if isinstance(token, str) and (len(token) < _SHORTEST_TOKEN or not token.isascii() or " " in token):
+        raise ConfigError(
+            "fastlog.http.token", f"must be of {_SHORTEST_TOKEN} ASCII characters or more, without spaces"
+        )
+    host = str(layers.value("fastlog.http.host") or "")
+    is_open = not (token or trusted or layers.value("fastlog.http.anonymous"))
+    if is_open and port != _NO_PORT and not is_local(host):
+        raise ConfigError(
+            "fastlog.http.host",
+            f"{host or 'every interface'} can be reached by others, who could read metrics: set "
+            "fastlog.http.token, fastlog.http.ssl.truststore.location, or fastlog.http.anonymous=true",
+        )
+
+
+def is_local(host: str) -> bool:
+    """Whether an address is of this host alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        # Every interface, or a name.
+        return False
 
 
 def _check_consumer_groups(layers: Layers) -> None:

@@ -5,7 +5,6 @@ Looks at values and at the modes of files that they name; connects to nothing.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fastlog.config.access_settings import AUTHORIZER_KEY, EVERYONE_KEY, SUPER_USERS_KEY
 from fastlog.config.broker_config import BrokerConfig
+from fastlog.config.consistency import is_local
 from fastlog.config.listeners import Endpoint, SecurityProtocol
 
 if TYPE_CHECKING:
@@ -35,7 +35,13 @@ class Exposure(NamedTuple):
 
 def exposures(config: BrokerConfig) -> list[Exposure]:
     """Everything that is found, the worst first."""
-    found = [*_of_listeners(config), *_of_rules(config), *_of_others(config), *_of_files(config)]
+    found = [
+        *_of_listeners(config),
+        *_of_rules(config),
+        *_of_others(config),
+        *_of_metadata(config),
+        *_of_files(config),
+    ]
     return sorted(found, key=lambda item: not item.is_open)
 
 
@@ -44,14 +50,14 @@ def _of_listeners(config: BrokerConfig) -> Iterator[Exposure]:
         where = f"listener {endpoint.name}"
         sasl = config.listeners.sasl.get(endpoint.name)
         open_to_all = config.access is None and not _asks(config, endpoint)
-        if open_to_all and not _is_local(endpoint.host):
+        if open_to_all and not is_local(endpoint.host):
             yield Exposure(True, where, f"whoever reaches {_address(endpoint)} may do everything")
         elif open_to_all:
             yield Exposure(False, where, "whoever is on this host may do everything")
-        if endpoint.protocol in _IN_CLEAR and not _is_local(endpoint.host):
+        if endpoint.protocol in _IN_CLEAR and not is_local(endpoint.host):
             yield Exposure(False, where, "records can be read and changed on the way: it has no TLS")
         if sasl is not None:
-            if "PLAIN" in sasl.mechanisms and endpoint.protocol in _IN_CLEAR and not _is_local(endpoint.host):
+            if "PLAIN" in sasl.mechanisms and endpoint.protocol in _IN_CLEAR and not is_local(endpoint.host):
                 yield Exposure(True, where, "PLAIN without TLS: passwords can be read on the way")
             oauth = sasl.oauth
             if oauth is not None and oauth.jwks_url is None:
@@ -90,7 +96,7 @@ def _of_rules(config: BrokerConfig) -> Iterator[Exposure]:
         )
     if _ANONYMOUS in access.super_users:
         for endpoint in config.listeners.bound:
-            if not _asks(config, endpoint) and not _is_local(endpoint.host):
+            if not _asks(config, endpoint) and not is_local(endpoint.host):
                 yield Exposure(
                     True,
                     SUPER_USERS_KEY,
@@ -99,14 +105,34 @@ def _of_rules(config: BrokerConfig) -> Iterator[Exposure]:
 
 
 def _of_others(config: BrokerConfig) -> Iterator[Exposure]:
-    if config.http_port >= 0 and not _is_local(config.http_host):
+    if config.http_port >= 0 and not is_local(config.http_host):
+        if config.http_anonymous and config.http_token is None:
+            what = "metrics and probes, with names of topics, are there for everybody"
+            yield Exposure(False, "fastlog.http.host", what)
+        elif config.http_token is not None and config.http_ssl_keystore_location is None:
+            yield Exposure(False, "fastlog.http.token", "can be read on the way: it has no TLS")
+    if config.keeper_listen is not None and not is_local(config.keeper_listen.rpartition(":")[0].strip("[]")):
+        proves = config.keeper_tls is not None and config.keeper_tls.client_auth == "required"
+        if not proves and not config.zookeeper.set_acl:
+            yield Exposure(True, "fastlog.keeper.listen", "whoever reaches it may change all metadata")
+        if config.keeper_tls is None:
+            yield Exposure(False, "fastlog.keeper.listen", "what is said to it can be read on the way")
+
+
+def _of_metadata(config: BrokerConfig) -> Iterator[Exposure]:
+    """What the tree is open to: whoever changes it is the cluster's master."""
+    servers = (config.zookeeper_connect or "").partition("/")[0].split(",")
+    if all(is_local(server.rpartition(":")[0].strip("[]") or server) for server in servers if server):
+        return
+    access, where = config.zookeeper, "zookeeper.connect"
+    if access.tls is None:
+        yield Exposure(False, where, "what is said to ZooKeeper can be read on the way: it has no TLS")
+    if not access.set_acl:
         yield Exposure(
-            False, "fastlog.http.host", "metrics and probes, with names of topics, are there for everybody"
+            True, "zookeeper.set.acl", "whoever reaches ZooKeeper may change all metadata, and read passwords"
         )
-    if config.keeper_listen is not None and not _is_local(
-        config.keeper_listen.rpartition(":")[0].strip("[]")
-    ):
-        yield Exposure(True, "fastlog.keeper.listen", "whoever reaches it may change all metadata")
+    if access.digest is not None and access.tls is None:
+        yield Exposure(True, "fastlog.zookeeper.digest", "without TLS the password can be read on the way")
 
 
 def _of_files(config: BrokerConfig) -> Iterator[Exposure]:
@@ -138,13 +164,3 @@ def _has_secrets(config: BrokerConfig) -> bool:
 
 def _address(endpoint: Endpoint) -> str:
     return f"port {endpoint.port}" if endpoint.is_everywhere else str(endpoint).partition("://")[2]
-
-
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        # Every interface, or a name.
-        return False

@@ -9,7 +9,7 @@ mechanisms are known: a class is never loaded, and one that reaches out for name
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 from typing import Final
 
@@ -49,7 +49,7 @@ class JaasEntry:
         }
 
 
-def parse_jaas(key: str, text: str) -> JaasEntry:
+def parse_jaas(key: str, text: str, modules: Collection[str] = _MODULES) -> JaasEntry:
     """The value of `key`. Raises ConfigError, which shows nothing of the options."""
     tokens = _tokens(key, text)
     if len(tokens) < 3 or tokens[-1] != (";", True) or any(token == (";", True) for token in tokens[:-1]):
@@ -57,8 +57,8 @@ def parse_jaas(key: str, text: str) -> JaasEntry:
             key, "is not of the form 'Class flag name=\"value\" ...;', one module with its semicolon"
         )
     (module, _), (flag, _), *rest = tokens[:-1]
-    if module not in _MODULES:
-        raise ConfigError(key, f"names a login module that is not one of {', '.join(_MODULES)}")
+    if module not in modules:
+        raise ConfigError(key, f"names a login module that is not one of {', '.join(modules)}")
     if flag.lower() not in _FLAGS:
         raise ConfigError(key, f"the word after the module must be one of {', '.join(_FLAGS)}")
     options: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ListenerConfig", "listener_config"]
 
 _CONTROL_PLANE: Final = "control.plane.listener.name"
+_ACCEPTED: Final = "fastlog.inter.broker.listeners.accepted"
 _ENCRYPTED: Final = (SecurityProtocol.SSL, SecurityProtocol.SASL_SSL)
 _WITH_SASL: Final = (SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL)
 
@@ -47,6 +48,12 @@ class ListenerConfig:
     """Of those that have TLS, by name."""
     sasl: Mapping[str, SaslSettings] = field(default_factory=dict)
     """Of those that have SASL, by name."""
+    accepted: frozenset[str] = frozenset()
+    """Names of others over which what other brokers ask is taken, too."""
+
+    def takes_brokers(self, name: str) -> bool:
+        """Whether what only brokers ask is taken over that listener."""
+        return name in self.among_brokers or name in self.accepted
 
     @property
     def among_brokers(self) -> tuple[str, ...]:
@@ -82,40 +89,59 @@ def listener_config(layers: Layers) -> ListenerConfig:
     if control_plane is not None and all(each.name != control_plane for each in advertised):
         raise ConfigError(_CONTROL_PLANE, f"{control_plane} is not an advertised listener")
     inter_broker = _inter_broker(layers, [each for each in advertised if each.name != control_plane])
-    found = ListenerConfig(
-        bound, advertised, inter_broker, closed, control_plane, _tls(layers, bound), _sasl(layers, bound)
+    among = {inter_broker, control_plane} if _has_others(layers) else set()
+    return ListenerConfig(
+        bound,
+        advertised,
+        inter_broker,
+        closed,
+        control_plane,
+        _tls(layers, bound, among),
+        _sasl(layers, bound, among),
+        _accepted(layers, bound),
     )
+
+
+def _has_others(layers: Layers) -> bool:
+    """Whether other brokers are reached. Those that join at the keeper of this one have no say in how: it is
+    left open for who has a keeper that listens, and says nothing of brokers."""
     if layers.value("zookeeper.connect"):
-        _check_among_brokers(found)
-    return found
+        return True
+    says = layers.is_set("inter.broker.listener.name") or layers.is_set("security.inter.broker.protocol")
+    return bool(layers.value("fastlog.keeper.listen")) and says
 
 
-def _tls(layers: Layers, bound: Sequence[Endpoint]) -> Mapping[str, TlsSettings]:
+def _accepted(layers: Layers, bound: Sequence[Endpoint]) -> frozenset[str]:
+    value = layers.value(_ACCEPTED)
+    names = {name.strip().upper() for name in value if name.strip()} if isinstance(value, tuple) else set()
+    for name in sorted(names - {endpoint.name for endpoint in bound}):
+        raise ConfigError(_ACCEPTED, f"{name} is not among listeners")
+    return frozenset(names)
+
+
+def _tls(
+    layers: Layers, bound: Sequence[Endpoint], among: Container[str | None]
+) -> Mapping[str, TlsSettings]:
     encrypted = [each for each in bound if each.protocol in _ENCRYPTED]
     if not encrypted:
         return {}
     from fastlog.config.tls_settings import tls_settings  # with TLS alone
 
-    return {each.name: tls_settings(layers, each.name, each.protocol) for each in encrypted}
+    return {
+        each.name: tls_settings(layers, each.name, each.protocol, among_brokers=each.name in among)
+        for each in encrypted
+    }
 
 
-def _sasl(layers: Layers, bound: Sequence[Endpoint]) -> Mapping[str, SaslSettings]:
+def _sasl(
+    layers: Layers, bound: Sequence[Endpoint], among: Container[str | None]
+) -> Mapping[str, SaslSettings]:
     asking = [each for each in bound if each.protocol in _WITH_SASL]
     if not asking:
         return {}
     from fastlog.config.sasl_settings import sasl_settings  # with SASL alone
 
-    return {each.name: sasl_settings(layers, each.name) for each in asking}
-
-
-def _check_among_brokers(found: ListenerConfig) -> None:
-    for endpoint in found.bound:
-        if endpoint.name in found.among_brokers and endpoint.protocol is not SecurityProtocol.PLAINTEXT:
-            raise ConfigError(
-                "inter.broker.listener.name",
-                f"{endpoint.name} uses {endpoint.protocol.value}: brokers of this release reach each other "
-                "over PLAINTEXT only. Give them a listener of their own, on a network of their own",
-            )
+    return {each.name: sasl_settings(layers, each.name, among_brokers=each.name in among) for each in asking}
 
 
 def _control_plane(layers: Layers) -> str | None:

@@ -34,6 +34,10 @@ class ListenerReader:
         value = self.value(key)
         return str(value) if value else None
 
+    def raw(self, key: str) -> str | None:
+        """Its text, which may be empty on purpose."""
+        return self._layers.text(self.name(key))
+
     def words(self, key: str) -> tuple[str, ...]:
         """The same of a list."""
         value = self.value(key)

@@ -1,7 +1,8 @@
 """References to values kept elsewhere: `${file:/run/secrets/kafka:password}`, `${env:NAME}`.
 
-KIP-297, KIP-421 and KIP-887. `config.providers` names providers, `config.providers.<name>.class` says which
-of Kafka's three classes each one is; any other class would be Java code, which fastlog does not run.
+KIP-297, KIP-421, KIP-887 and KIP-993. `config.providers` names providers, `config.providers.<name>.class`
+says which of Kafka's three classes each one is; any other class would be Java code, which fastlog does not
+run.
 """
 
 from __future__ import annotations
@@ -24,10 +25,17 @@ __all__ = ["resolve_references"]
 
 _KEY: Final = "config.providers"
 _REFERENCE: Final = re.compile(r"\$\{([^}]*?):(?:([^}]*?):)?([^}]*?)\}")
+_ENVIRONMENT: Final = "EnvVarConfigProvider"
+_ALLOWED_PATHS: Final = "allowed.paths"
+_ALLOWED_NAMES: Final = "allowlist.pattern"
 _PACKAGE: Final = "org.apache.kafka.common.config.provider."
 
 Provider = Callable[[str, str], str]
-"""(path, key) -> value. Raises OSError, KeyError or UnicodeDecodeError."""
+"""(path, key) -> value. Raises OSError, KeyError, UnicodeDecodeError or _NotAllowedError."""
+
+
+class _NotAllowedError(Exception):
+    """The parameter of a provider that forbids it."""
 
 
 def resolve_references(values: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -53,8 +61,46 @@ def _provider(name: str, declared: Mapping[str, Setting]) -> Provider:
     kind = declared[key].text.strip()
     for known, provider in _PROVIDERS.items():
         if kind in (known, _PACKAGE + known):
-            return provider
+            return _restricted(name, known, provider, declared)
     raise ConfigError(key, f"{kind} is not one of {', '.join(_PROVIDERS)}; other classes cannot be loaded")
+
+
+def _restricted(name: str, kind: str, provider: Provider, declared: Mapping[str, Setting]) -> Provider:
+    """What a provider may give, where its parameter says so (KIP-993)."""
+    key = f"{_KEY}.{name}.param.{_ALLOWED_NAMES if kind == _ENVIRONMENT else _ALLOWED_PATHS}"
+    if key not in declared:
+        return provider
+    text = declared[key].text.strip()
+    is_allowed = _name_check(key, text) if kind == _ENVIRONMENT else _path_check(key, text)
+
+    def of_what_is_allowed(path: str, name: str) -> str:
+        if not is_allowed(path, name):
+            raise _NotAllowedError(key)
+        return provider(path, name)
+
+    return of_what_is_allowed
+
+
+def _name_check(key: str, pattern: str) -> Callable[[str, str], bool]:
+    try:
+        allowed = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(key, f"is no regular expression: {error}") from None
+    return lambda _, name: allowed.fullmatch(name) is not None
+
+
+def _path_check(key: str, text: str) -> Callable[[str, str], bool]:
+    roots = [Path(part.strip()) for part in text.split(",") if part.strip()]
+    for root in roots:
+        if not root.is_absolute():
+            raise ConfigError(key, f"{root} is not an absolute path")
+
+    def is_below(path: str, _: str) -> bool:
+        # Kafka compares texts; here neither a link nor `..` leads out.
+        real = Path(path).resolve()
+        return any(real.is_relative_to(root.resolve()) for root in roots)
+
+    return is_below
 
 
 def _resolve(setting: Setting, providers: Mapping[str, Provider]) -> Setting:
@@ -64,6 +110,8 @@ def _resolve(setting: Setting, providers: Mapping[str, Provider]) -> Setting:
             return found[0]
         try:
             return provider(found[2] or "", found[3])
+        except _NotAllowedError as error:
+            raise ConfigError(setting.name, f"{found[0]} is not allowed by {error}") from None
         except OSError as error:
             raise ConfigError(setting.name, f"{found[0]} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError:
@@ -92,5 +140,5 @@ def _from_environment(_path: str, key: str) -> str:
 _PROVIDERS: Final[Mapping[str, Provider]] = {
     "FileConfigProvider": _from_properties_file,
     "DirectoryConfigProvider": _from_directory,
-    "EnvVarConfigProvider": _from_environment,
+    _ENVIRONMENT: _from_environment,
 }

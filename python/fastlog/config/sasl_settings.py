@@ -18,12 +18,14 @@ from fastlog.config.layers import Layers
 from fastlog.config.listener_values import ListenerReader, listener_key
 from fastlog.errors import ConfigError
 
-__all__ = ["MECHANISMS", "OauthSettings", "SaslSettings", "sasl_settings"]
+__all__ = ["MECHANISMS", "Login", "OauthSettings", "SaslSettings", "sasl_settings"]
 
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 _MECHANISMS_KEY: Final = "sasl.enabled.mechanisms"
 _JWKS_KEY: Final = "sasl.oauthbearer.jwks.endpoint.url"
 _UNSECURED_KEY: Final = "fastlog.oauthbearer.unsecured.tokens"
+_AMONG_BROKERS: Final = "sasl.mechanism.inter.broker.protocol"
+_TOKEN_KEY: Final = "sasl.oauthbearer.token.endpoint.url"  # noqa: S105 - the name of a key
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -43,6 +45,16 @@ class OauthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """Who this broker is to others. `token_file` is the path of a file with a token, for OAUTHBEARER."""
+
+    mechanism: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    token_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SaslSettings:
     """SASL of one listener. `max_reauth_ms` by mechanism: 0 is for ever."""
 
@@ -52,9 +64,11 @@ class SaslSettings:
     max_reauth_ms: Mapping[str, int]
     max_receive_bytes: int
     oauth: OauthSettings | None = None
+    login: Login | None = None
+    """How other brokers are reached over it; None where none are."""
 
 
-def sasl_settings(layers: Layers, listener: str) -> SaslSettings:
+def sasl_settings(layers: Layers, listener: str, *, among_brokers: bool = False) -> SaslSettings:
     """The settings of a listener that has SASL. Raises ConfigError.
 
     Of what was changed through the API nothing counts: who may come in stands in the broker's own file.
@@ -83,7 +97,40 @@ def sasl_settings(layers: Layers, listener: str) -> SaslSettings:
         },
         max_receive_bytes=size if isinstance(size, int) else 524288,
         oauth=_oauth(layers, listener) if "OAUTHBEARER" in mechanisms else None,
+        login=_login(layers, listener, mechanisms) if among_brokers else None,
     )
+
+
+def _login(layers: Layers, listener: str, mechanisms: tuple[str, ...]) -> Login:
+    """`username` and `password` of the JAAS line, as in Kafka (`LoginModule.initialize`)."""
+    mechanism = (layers.text(_AMONG_BROKERS) or "").strip()
+    if mechanism not in mechanisms:
+        raise ConfigError(
+            _AMONG_BROKERS,
+            f"is {mechanism or 'empty'}, which is not among the mechanisms of listener {listener}, over "
+            f"which brokers reach each other ({', '.join(mechanisms)})",
+        )
+    key = listener_key(listener, f"{mechanism.lower()}.sasl.jaas.config")
+    entry = _jaas(layers, key)
+    if mechanism == "OAUTHBEARER":
+        return Login(mechanism, token_file=_token_file(layers, listener))
+    options = {} if entry is None else entry.options
+    missing = [name for name in ("username", "password") if not options.get(name)]
+    if missing:
+        raise ConfigError(
+            key, f"has no {' and no '.join(missing)}: with these this broker logs in at the others"
+        )
+    return Login(mechanism, options["username"], options["password"])
+
+
+def _token_file(layers: Layers, listener: str) -> str:
+    key = _name(layers, listener, "oauthbearer", _TOKEN_KEY)
+    scheme, _, path = (layers.text(key) or "").partition("://")
+    if scheme != "file" or not path.startswith("/"):
+        raise ConfigError(
+            key, "must be file:///..., a file with the token by which this broker logs in at the others"
+        )
+    return path
 
 
 def _mechanisms(read: ListenerReader) -> tuple[str, ...]:

@@ -8,7 +8,14 @@ from enum import Enum
 from pathlib import Path
 
 from fastlog.base.quick_dataclass import dataclass
-from fastlog.config.definitions import BROKER_KEYS, can_be_plugins, find_key, key_or_plugins, unknown_key
+from fastlog.config.definitions import (
+    BROKER_KEYS,
+    base_key,
+    can_be_plugins,
+    find_key,
+    key_or_plugins,
+    unknown_key,
+)
 from fastlog.config.environment import from_environment, is_for_others, warning_for
 from fastlog.config.keys import Unused
 from fastlog.config.properties import read_properties
@@ -152,7 +159,7 @@ def _without_strangers(values: dict[str, Setting]) -> tuple[dict[str, Setting], 
                 problems.append(error)
             continue
         known[name] = setting
-        if setting.text.strip() == "" and BROKER_KEYS.get(name, key).default is None:
+        if setting.text.strip() == "" and (base_key(name) or key).default is None:
             # `advertised.listeners=` means the same as leaving it out.
             del known[name]
             continue

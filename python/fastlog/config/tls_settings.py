@@ -17,11 +17,12 @@ from fastlog.config.listener_values import ListenerReader
 from fastlog.config.listeners import SecurityProtocol
 from fastlog.errors import ConfigError
 
-__all__ = ["PROTOCOLS", "StoreSettings", "TlsSettings", "tls_settings"]
+__all__ = ["PROTOCOLS", "StoreSettings", "TlsSettings", "checks_names", "tls_settings"]
 
 PROTOCOLS: Final = ("TLSv1.2", "TLSv1.3")
 """What can be enabled, the oldest first: TLS 1.0 and 1.1 are out of use since RFC 8996."""
 TYPES: Final = ("JKS", "PEM", "PKCS12")
+_NAMES: Final = "ssl.endpoint.identification.algorithm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,15 @@ class TlsSettings:
     principal_rules: str
     allow_dn_changes: bool
     allow_san_changes: bool
+    check_names: bool = True
+    """Whether other brokers' certificates have to be those of the hosts that they are reached at."""
+    among_brokers: bool = False
+    """Whether other brokers are reached over it: then it is a client's settings, too."""
 
 
-def tls_settings(layers: Layers, listener: str, protocol: SecurityProtocol) -> TlsSettings:
+def tls_settings(
+    layers: Layers, listener: str, protocol: SecurityProtocol, *, among_brokers: bool = False
+) -> TlsSettings:
     """The settings of a listener that has TLS. Raises ConfigError; no file is looked at."""
     read = ListenerReader(layers, listener)
     factory = read.text("ssl.engine.factory.class")
@@ -83,7 +90,17 @@ def tls_settings(layers: Layers, listener: str, protocol: SecurityProtocol) -> T
         principal_rules=read.text("ssl.principal.mapping.rules") or "DEFAULT",
         allow_dn_changes=read.value("ssl.allow.dn.changes") is True,
         allow_san_changes=read.value("ssl.allow.san.changes") is True,
+        check_names=checks_names(read.name(_NAMES), read.raw(_NAMES)),
+        among_brokers=among_brokers,
     )
+
+
+def checks_names(key: str, text: str | None) -> bool:
+    """What `ssl.endpoint.identification.algorithm` says. Raises ConfigError."""
+    word = (text or "").strip().lower()
+    if word not in ("https", ""):
+        raise ConfigError(key, f"'{word}' is not https, or empty: then names are not compared")
+    return word == "https"
 
 
 def _protocols(read: ListenerReader) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -30,6 +30,8 @@ from fastlog.errors import FastlogError
 from fastlog.storage.causes import Cause, cause_of
 
 if TYPE_CHECKING:
+    import ssl
+
     from fastlog.coordination.keeper.listener import KeeperListener
 
 _LOG: Final = logging.getLogger(__name__)
@@ -55,7 +57,8 @@ class EmbeddedKeeper:
     `complete`: there are no others, which cannot be looked at now and may have the keeper.
     `on_disk_failure` is told (log directory, reason) when the disk under the keeper does not work.
     `give_room` gives some of the reserve of a log directory back to its full disk, if there is some.
-    `listen`: (host, port) at which other clients may reach it.
+    `listen`: (host, port) at which other clients may reach it, over `tls` if there is one; `users` with
+    their passwords may log in there.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class EmbeddedKeeper:
         on_disk_failure: Callable[[Path, str], None],
         give_room: Callable[[Path], bool] = lambda directory: False,
         listen: tuple[str, int] | None = None,
+        tls: ssl.SSLContext | None = None,
+        users: Mapping[str, str] | None = None,
     ) -> None:
         self._directories = list(directories)
         self._clock = clock
@@ -80,6 +85,8 @@ class EmbeddedKeeper:
         self._on_disk_failure = on_disk_failure
         self._give_room = give_room
         self._listen = listen
+        self._tls = tls
+        self._users = users or {}
         self._keeper: Keeper | None = None
         self._listener: KeeperListener | None = None
 
@@ -113,7 +120,7 @@ class EmbeddedKeeper:
         Raises KeeperDamaged, KeeperUnreachable, MetadataDamaged, StorageError, OSError.
         """
         home, has_file = await asyncio.to_thread(self._look)
-        settings = KeeperSettings(allow_data_loss=self._allow_data_loss)
+        settings = KeeperSettings(allow_data_loss=self._allow_data_loss, users=self._users)
         keeper = Keeper(
             home,
             self._clock,
@@ -139,7 +146,7 @@ class EmbeddedKeeper:
 
             self._listener = KeeperListener(keeper)
             try:
-                await self._listener.open(*self._listen)
+                await self._listener.open(*self._listen, self._tls)
             except OSError as error:
                 raise KeeperUnreachable(
                     f"the keeper cannot listen on {host_and_port(*self._listen)} (fastlog.keeper.listen): "

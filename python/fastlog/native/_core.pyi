@@ -38,8 +38,11 @@ from fastlog.native.shapes import (
 __all__ = [
     "Accumulator",
     "AppendInfo",
+    "ArrowBatch",
+    "ArrowReader",
     "Chunk",
     "CleanerThrottle",
+    "ClockAhead",
     "CompactionAborted",
     "CompactionReport",
     "CompactionState",
@@ -59,6 +62,7 @@ __all__ = [
     "IoEngine",
     "Log",
     "LogConfig",
+    "LogReader",
     "MalformedRequest",
     "NotYet",
     "OffsetOutOfRange",
@@ -69,6 +73,9 @@ __all__ = [
     "RejectedBatch",
     "Socket",
     "StorageError",
+    "Table",
+    "TableBuffer",
+    "TableBuilder",
     "__version__",
     "build_batch",
     "compress",
@@ -421,6 +428,19 @@ class AppendInfo:
         """Offset after the last record, of a duplicate too."""
 
 @final
+class ClockAhead:
+    """Milliseconds by which the logs that are opened with it are ahead of the system's clock.
+
+    For brokers under test, whose time is moved. May be used from any thread.
+    """
+
+    def __new__(cls, milliseconds: int = 0) -> ClockAhead: ...
+    @property
+    def milliseconds(self) -> int: ...
+    def advance(self, milliseconds: int) -> None:
+        """Moves on by so many milliseconds."""
+
+@final
 class CleanerThrottle:
     """Limits the bytes per second that all compactions sharing it read and write together.
 
@@ -572,6 +592,7 @@ class Log:
         compacted_below: int = 0,
         offsets_are_exact: bool = False,
         adopted: bool = False,
+        ahead: ClockAhead | None = None,
     ) -> Log:
         """Opens or creates the log in directory `path`; scans from `recovery_point` unless clean.
 
@@ -581,6 +602,8 @@ class Log:
 
         `compacted_below` is the cleaner checkpoint of a directory that comes from Kafka: below it offsets may
         be missing. What this engine has compacted it knows by itself (`compaction-checkpoint`).
+
+        What the log does by the time goes by the system's clock, `ahead` of it if that is given.
 
         Raises CorruptLog on damage that is not a torn tail, unless `allow_data_loss` is set: then the
         bytes from the damage on are kept aside as `*.corrupt`.
@@ -905,7 +928,7 @@ def read_batches(data: Buffer) -> list[ReadRecord]:
 def decode_columns(data: Buffer) -> dict[str, Buffer]:
     """The records of every whole batch in `data` as columns, control batches and headers left out.
 
-    Raw arrays in the byte order of the machine, which `fastlog.native.columns` hands to numpy: int64
+    Raw arrays in the byte order of the machine: int64
     "offsets" and "timestamps" (ms); for "key" and "value", bytes "..._data", int64 "..._offsets" (one more
     than rows) and one byte per row "..._validity" (0 for null). Raises MalformedRequest on damage.
     """
@@ -1120,6 +1143,21 @@ class Accumulator:
         A run is (batch, index of its first record, number of records).
         """
 
+    def send_table(
+        self,
+        topic: str,
+        rows: ArrowBatch,
+        headers: object,
+        partition: int | None,
+        timestamp_ms: int | None,
+        start: int,
+        stop: int,
+    ) -> tuple[int, tuple[int, int] | None, list[tuple[object, int, int]]]:
+        """The same for rows of a table; those without a partition or a time of their own have the given ones.
+
+        Raises ValueError for a row that cannot be read.
+        """
+
     def set_topic(self, topic: str, partitions: int, available: list[int]) -> None:
         """The number of partitions, and those that records without a key go to. Open batches stay."""
 
@@ -1215,6 +1253,9 @@ class FetchedRecords:
     def take(self, most: int) -> list[Record]:
         """At most so many records, in order."""
 
+    def take_into(self, table: TableBuilder, most: int, most_bytes: int) -> int:
+        """Adds at most so many records to a table, none once its size has reached `most_bytes`; how many."""
+
     @property
     def position(self) -> int:
         """The offset to go on from, behind all that was taken or passed over."""
@@ -1230,3 +1271,120 @@ class FetchedRecords:
     @property
     def damage(self) -> tuple[int, int, str] | None:
         """The batch that ended the reading, if it was damage: its offset, the next one's, what is wrong."""
+
+@final
+class TableBuilder:
+    """Collects the records of several partitions in columns."""
+
+    def __new__(cls) -> TableBuilder: ...
+    def __len__(self) -> int: ...
+    @property
+    def size(self) -> int:
+        """Bytes of keys, values and headers, and 32 for each record and each header."""
+
+    def finish(self) -> Table:
+        """The table. Raises RuntimeError when it was finished before, as every use does then."""
+
+@final
+class Table:
+    """Records as columns. Its memory lives as long as it, a buffer of it, or what Arrow made of it."""
+
+    def __len__(self) -> int: ...
+    @property
+    def parts(self) -> list[tuple[str, int, int, int, int]]:
+        """(topic, partition, first row, one more than the last, offset to go on from) for each partition."""
+
+    def buffer(self, name: str) -> TableBuffer:
+        """A column, or a part of one. Raises KeyError.
+
+        int64 "offsets", "timestamps" (ms, -1 for none) and "header_offsets" (one more than rows); int32
+        "partitions"; and for "key", "value", "header_name" and "header_value": bytes "..._data", int64
+        "..._offsets" (one more than rows) and bool "..._validity" (False for null).
+        """
+
+    def record(self, row: int) -> Record:
+        """A row as a record. Raises IndexError."""
+
+    def headers(self, row: int) -> list[tuple[str, bytes | None]]:
+        """The headers of a row. Raises IndexError."""
+
+    def __arrow_c_schema__(self) -> object:
+        """A PyCapsule "arrow_schema" of topic, partition, offset, timestamp, key, value and headers."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """PyCapsules of the type and of one struct array; what is requested is not regarded."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """A PyCapsule "arrow_array_stream" of that one array; another one each time."""
+
+@final
+class TableBuffer:
+    """A column of a table: a read-only buffer of one dimension, with format."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class LogReader:
+    """The log of a partition that somebody else writes. Opens nothing for writing, maps nothing.
+
+    Thread-safe.
+    """
+
+    @staticmethod
+    def open(path: str, *, to_committed_end: bool = True, read_committed: bool = False) -> LogReader:
+        """Opens a directory `<topic>-<partition>`; without `to_committed_end` it ends where its files end.
+
+        Raises ValueError when it is none, and StorageError.
+        """
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def start_offset(self) -> int:
+        """The first offset that may be read, now."""
+
+    @property
+    def end_offset(self) -> int:
+        """The offset behind the last one that may be read, now."""
+
+    def read_into(
+        self, table: TableBuilder, position: int, until: int | None, most_rows: int, most_bytes: int
+    ) -> tuple[int, bool, tuple[int, int, str] | None]:
+        """Adds records from `position` on to a table: where to go on, whether there is nothing more, damage.
+
+        Damage is (offset of the batch, that of the next one, what is wrong), at the place to go on from.
+        Raises OffsetOutOfRange, CorruptLog for a checkpoint or a marker that is damaged, and StorageError.
+        """
+
+    def stream(self, position: int, until: int, most_bytes: int) -> object:
+        """All records of [position, until) as a PyCapsule "arrow_array_stream": tables of about `most_bytes`.
+
+        Each is read when it is asked for, without the GIL. Damage is an error behind the good records.
+        """
+
+@final
+class ArrowReader:
+    """Takes records out of whatever has `__arrow_c_stream__`.
+
+    Raises TypeError when that gives no such capsule, ValueError for a table that is none of records.
+    """
+
+    def __new__(cls, offered: object) -> ArrowReader: ...
+    def next(self) -> ArrowBatch | None:
+        """The next records, None at the end; without the GIL. Raises ValueError."""
+
+@final
+class ArrowBatch:
+    """Some records of a stream."""
+
+    def __len__(self) -> int: ...
+    @property
+    def columns(self) -> tuple[bool, bool, bool]:
+        """Whether there are columns of headers, of times and of partitions."""
+
+    def row(
+        self, row: int
+    ) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None, int | None, int | None]:
+        """Value, key, headers, partition and timestamp (ms) of a row. Raises ValueError."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from typing import Final, cast
 
@@ -19,6 +21,7 @@ from fastlog.wire import (
 )
 
 _TLS_RECORD: Final = 16 * 1024
+_RETIRED: Final = "another one has taken its place"
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -49,6 +52,9 @@ class Connection(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost = asyncio.Event()
+        self._retires = False
+        self.renew_at = math.inf
+        """The moment (`time.monotonic`) from which another one should take its place: its session ends."""
 
     # -- requests --------------------
 
@@ -56,6 +62,11 @@ class Connection(asyncio.BufferedProtocol):
     def is_open(self) -> bool:
         """Whether requests can be sent."""
         return self._pipeline.failure is None and self._transport is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether another one should take its place."""
+        return self.renew_at != math.inf and time.monotonic() >= self.renew_at
 
     @property
     def in_flight(self) -> int:
@@ -133,6 +144,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             await self._lost.wait()
 
+    def retire(self) -> None:
+        """Closes it as soon as what is under way is answered: another one has taken its place."""
+        self._retires = True
+        if not self.in_flight:
+            self._fail(_RETIRED)
+
     async def lost(self) -> None:
         """Returns when the socket is gone, whoever closed it; a caller that keeps it idle learns it so."""
         await self._lost.wait()
@@ -195,6 +212,8 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(failure)
         elif self._for_room:
             self._grant_room()
+        elif self._retires and not self.in_flight:
+            self._fail(_RETIRED)
 
     def _fail(self, why: str) -> None:
         self._fail_all(self._pipeline.fail(why))

@@ -6,12 +6,11 @@ SASL (`fastlog.net.sasl`). Nothing above it knows of them.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from fastlog.net.connection import Connection
 from fastlog.net.opening import open_connection
-from fastlog.net.pipeline import MAX_FRAME_BYTES
+from fastlog.net.pipeline import MAX_FRAME_BYTES, MAX_IN_FLIGHT
 from fastlog.net.versions import BrokerVersions, negotiate
 from fastlog.wire import Request, Response, response_type
 
@@ -32,8 +31,15 @@ class Link:
     def __init__(self, connection: Connection, versions: BrokerVersions) -> None:
         self.connection: Final = connection
         self.versions: Final = versions
-        self.renew_at = math.inf
-        """The moment (`time.monotonic`) from which another link should take its place: its session ends."""
+
+    @property
+    def renew_at(self) -> float:
+        """See `Connection.renew_at`."""
+        return self.connection.renew_at
+
+    @renew_at.setter
+    def renew_at(self, moment: float) -> None:
+        self.connection.renew_at = moment
 
     async def call(
         self,
@@ -63,11 +69,18 @@ async def open_link(
     tls: ssl.SSLContext | None = None,
     credentials: Credentials | None = None,
     max_frame_bytes: int = MAX_FRAME_BYTES,
+    max_in_flight: int = MAX_IN_FLIGHT,
 ) -> Link:
     """Connects, negotiates versions and authenticates. Raises ClientError; no socket is left open then."""
     timeout = min(timeout, CONNECT_TIMEOUT)
     connection = await open_connection(
-        host, port, client_id=client_id, timeout=timeout, tls=tls, max_frame_bytes=max_frame_bytes
+        host,
+        port,
+        client_id=client_id,
+        timeout=timeout,
+        tls=tls,
+        max_frame_bytes=max_frame_bytes,
+        max_in_flight=max_in_flight,
     )
     try:
         link = Link(connection, await negotiate(connection, _software_version(), timeout))

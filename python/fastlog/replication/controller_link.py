@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
+from fastlog.net.dialer import Dialer
 from fastlog.net.errors import ClientError, RequestTimedOut, VersionMismatch
 from fastlog.wire.api_keys import API_VERSIONS, ApiKey
 
@@ -44,21 +45,15 @@ class ControllerPlace:
     node_id: int
     host: str = ""
     port: int = 0
+    listener: str = ""
 
 
 class OpenLink(Protocol):
-    """`net.link.open_link`, with what this broker's listener needs."""
+    """`net.link.open_link`, with what the listener for brokers needs."""
 
-    async def __call__(self, host: str, port: int, *, client_id: str | None, timeout: float) -> Link:  # noqa: ASYNC109
-        """Connects and asks for versions. Raises ClientError."""
+    async def __call__(self, host: str, port: int, *, client_id: str, timeout: float) -> Link:  # noqa: ASYNC109
+        """Connects, asks for versions, and authenticates. Raises ClientError."""
         ...
-
-
-async def _open_link(host: str, port: int, *, client_id: str | None, timeout: float) -> Link:  # noqa: ASYNC109
-    """`OpenLink`. A broker that is its own controller need not load what it takes."""
-    from fastlog.net.link import open_link
-
-    return await open_link(host, port, client_id=client_id, timeout=timeout)
 
 
 class ControllerLink:
@@ -73,12 +68,12 @@ class ControllerLink:
         controller: Callable[[], ControllerPlace | None],
         *,
         local: Callable[[Request], Awaitable[Response]] | None = None,
-        open_link: OpenLink = _open_link,
+        dialer: Dialer | None = None,
     ) -> None:
         self._node_id: Final = node_id
         self._controller = controller
         self._local = local
-        self._open_link = open_link
+        self._dialer = dialer or Dialer()
         self._opening = asyncio.Lock()
         self._link: Link | None = None
         self._place: ControllerPlace | None = None
@@ -167,10 +162,14 @@ class ControllerLink:
         async with self._opening:
             link = self._link
             if link is not None and link.connection.is_open and self._place == place:
-                return link
+                if not link.connection.is_due:
+                    return link
+                self._link = None
+                link.connection.retire()
             await self.close()
-            link = await self._open_link(
-                place.host, place.port, client_id=f"broker-{self._node_id}-to-controller", timeout=seconds
+            client_id = f"broker-{self._node_id}-to-controller"
+            link = await self._dialer.link(
+                place.listener, place.host, place.port, client_id=client_id, timeout=seconds
             )
             self._link, self._place = link, place
             return link

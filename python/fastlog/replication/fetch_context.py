@@ -40,6 +40,11 @@ class LeaderConnection(Protocol):
         """Whether requests can be sent."""
         ...
 
+    @property
+    def is_due(self) -> bool:
+        """Whether another one should take its place."""
+        ...
+
     async def ask(self, message: Request, version: int, *, timeout: float) -> Frame:  # noqa: ASYNC109
         """The frame of the answer."""
         ...

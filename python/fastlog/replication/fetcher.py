@@ -57,7 +57,7 @@ class Fetcher:
         self._rested = asyncio.Event()
         self._rested.set()
         self._closing = False
-        self._is_down = False
+        self._told: set[str] = set()
 
     # -- from outside --------------------
 
@@ -124,8 +124,10 @@ class Fetcher:
     async def _lost(self, error: ClientError | MalformedRequest) -> None:
         self.positions.session.renew()
         self._context.stats.connection_failures += 1
-        level = logging.DEBUG if self._is_down else logging.WARNING
-        self._is_down = True
+        # Each reason once: one that a broker is down for is not always the one that it stays down for.
+        reason = error.message if isinstance(error, ClientError) else str(error)
+        level = logging.DEBUG if reason in self._told else logging.WARNING
+        self._told.add(reason)
         _LOG.log(level, "fetching from broker %d: %s", self.leader_id, error)
         await self._disconnect()
         await self._pause()
@@ -158,7 +160,7 @@ class Fetcher:
             return None
         session = self.positions.session
         frame = await connection.ask(request, session.version, timeout=timeout)
-        self._is_down = False
+        self._told.clear()
         self._context.stats.requests += 1
         return FetchReply.parse(frame, session.version, session.size)
 
@@ -177,8 +179,8 @@ class Fetcher:
         return (settings.replica_socket_timeout_ms + settings.replica_fetch_wait_max_ms) / 1000
 
     async def _connected(self) -> LeaderConnection:
-        if self._connection is None or not self._connection.is_open:
-            self._connection = None
+        if self._connection is None or not self._connection.is_open or self._connection.is_due:
+            await self._disconnect()
             address = self._context.address_of(self.leader_id)
             if address is None:
                 raise ClientError(

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fastlog.base.clock import Clock, SystemClock
 from fastlog.base.ending import Ending
 from fastlog.base.tasks import Supervisor
 from fastlog.config import BrokerConfig, LiveConfig
-from fastlog.coordination.cluster_view import BrokerInfo, ClusterView
+from fastlog.coordination.cluster_view import ClusterView
 from fastlog.coordination.groups.service import GroupService
 from fastlog.coordination.observers import TopicObservers
 from fastlog.coordination.producer_ids import ProducerIds
@@ -34,6 +34,7 @@ from fastlog.replication.replica_manager import ReplicaManager
 from fastlog.server.configs_in_force import ConfigsInForce
 from fastlog.server.derived_settings import (
     CompactionPolicies,
+    broker_info,
     cleaner_settings,
     flow_limits,
     storage_settings,
@@ -63,6 +64,7 @@ from fastlog.server.partition_hooks import (
     resign_groups,
     take_offline,
 )
+from fastlog.server.quotas.broker_quotas import BrokerQuotas
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
 from fastlog.server.requests.handler_modules import OF_TRANSACTIONS
@@ -70,17 +72,13 @@ from fastlog.server.requests.metadata_cache import MetadataCache
 from fastlog.server.requests.registry import Registry, served
 from fastlog.server.requests.searches import Searches
 from fastlog.server.requests.turns import Turns
+from fastlog.server.secure_parts import SecureParts
 from fastlog.server.topic_parts import TopicParts
 from fastlog.server.transactions import MakeMarkerWriter, Transactions, leader_markers
 from fastlog.server.unused_settings import warn_of_unused
 from fastlog.storage.closing import halt
 from fastlog.storage.io import IoLoop
 from fastlog.storage.log_manager import LogManager
-
-if TYPE_CHECKING:
-    from fastlog.server.network.tls_layer import TlsListener
-    from fastlog.server.security.sasl_listeners import SaslListeners
-    from fastlog.server.security.tls_listeners import TlsListeners
 
 _LOG: Final = logging.getLogger(__name__)
 STOP_MARGIN_SECONDS: Final = 30.0
@@ -90,6 +88,7 @@ _LAST_WORDS_SECONDS: Final = 1.0
 # Of the grace period, what requests get that take many turns of the event loop: longer ones are left undone.
 _LONG_REQUESTS_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.005
+_SYSTEM: Final = SystemClock()  # for what keeps the machine going, whatever the clock of the data says
 # Kafka's default of 50 goes with an acceptor thread. Here the event loop accepts between requests, and a
 # queue that runs over costs clients a second each.
 _LEAST_BACKLOG: Final = 1024
@@ -100,6 +99,7 @@ class Broker:
 
     `on_all_directories_failed` is called when no log directory is left; by default the process ends.
     `marker_writer` makes what writes markers of transactions; with None these are not offered.
+    `clock` is that of the data (`fastlog.native.moving_clock`).
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class Broker:
         marker_writer: MakeMarkerWriter | None = leader_markers,
     ) -> None:
         self._live_config = LiveConfig(config)
-        self._clock = clock or SystemClock()
+        self._clock: Clock = clock or _SYSTEM
         self._on_all_directories_failed = on_all_directories_failed
         self._marker_writer = marker_writer
-        self.tasks: Final = Supervisor(self._clock.monotonic)
+        self.tasks: Final = Supervisor(_SYSTEM.monotonic)
         """All background work of this broker."""
         self._steps: list[Callable[[Ending], Coroutine[Any, Any, None]]] = []
         self._listeners: list[BoundListener] = []
@@ -123,9 +123,7 @@ class Broker:
         self._source: Membership | None = None
         self._table: ConnectionTable | None = None
         self._dispatcher: Dispatcher | None = None
-        self._tls: TlsListeners | None = None
-        self._sasl: SaslListeners | None = None
-        self._tls_by_name: Mapping[str, TlsListener] = {}
+        self._secure = SecureParts(self.tasks, self._clock, self._at_end)
         self._observability: Observability | None = None
         self._accepts = False
         self._clean = False
@@ -215,7 +213,7 @@ class Broker:
         # Before logs are opened, until they are closed: thousands of them would be looked at in between.
         self._old_objects.begin()
         self._call_at_end("old objects", self._old_objects.end)
-        low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, self._clock.monotonic)
+        low_memory = LowMemory(asyncio.get_running_loop(), self.tasks, _SYSTEM.monotonic)
         low_memory.start()
         self._at_end("the reserve of memory", low_memory.stop)
         for endpoint in config.listeners.bound:
@@ -224,12 +222,11 @@ class Broker:
                 endpoint.host,
                 endpoint.port,
                 max(config.socket_listen_backlog_size, _LEAST_BACKLOG),
-                self._hosts.__getitem__,
             )
             self._listeners.append(listener)
             self._call_at_end("listening", listener.close)
         observe = self._observability = Observability(
-            asyncio.get_running_loop(), self._clock.monotonic, self.tasks
+            asyncio.get_running_loop(), _SYSTEM.monotonic, self.tasks
         )
         self._at_end("metrics and health", observe.close)
         await observe.start(config)
@@ -250,29 +247,30 @@ class Broker:
         preparation = await logs.prepare()
         if not config.node_id_is_set and preparation.node_id is not None:
             config = config.with_node_id(preparation.node_id)
-        source = self._source = await metadata_source(config, logs, preparation, self._clock, self.tasks)
+        source = self._source = await metadata_source(
+            config, logs, preparation, _SYSTEM, self.tasks, self._secure.dialer
+        )
         self._at_end("metadata", source.close)
         config = source.config
         self._live_config = live = LiveConfig(config)
-        if config.listeners.tls:
-            await self._load_tls(config, live)
+        await self._secure.load(live)
 
         view = ClusterView()
-        info = _info(config, self._listeners)
+        info = broker_info(config, self._listeners)
         view.set_brokers((info,))
         purgatory = Purgatory(asyncio.get_running_loop(), guard=self.tasks.guard("purgatory"))
         self._call_at_end("parked requests", purgatory.close)
         news = PartitionNews()
-        following = Following(live, view, logs, io, source.broker_epoch, self._clock, self.tasks)
+        following = Following(
+            live, view, logs, io, source.broker_epoch, _SYSTEM, self.tasks, self._secure.dialer
+        )
         self._at_end("high watermarks", following.watermarks.stop)
         self._at_end("fetchers", following.fetchers.close)
         await following.watermarks.load()
         replicas = following.replicas = ReplicaManager(
             config.node_id,
             advanced(logs, purgatory, news),
-            Surroundings(
-                lambda: int(self._clock.monotonic() * 1000), view.is_alive, following.watermarks.kept
-            ),
+            Surroundings(lambda: int(_SYSTEM.monotonic() * 1000), view.is_alive, following.watermarks.kept),
             on_append=news.tell_append,
         )
         replicas.leader_throttle = following.leader_throttle
@@ -325,6 +323,7 @@ class Broker:
         self._at_end("in-sync sets", in_sync_sets.stop)
         searches = Searches()
         self._call_at_end("searches", searches.close)
+        metrics = BrokerMetrics()
         services = BrokerServices(
             live_config=live,
             clock=self._clock,
@@ -347,20 +346,22 @@ class Broker:
             ),
             response_memory=ResponseMemory(config.memory.fetched, asyncio.get_running_loop().call_soon),
             metadata_cache=MetadataCache(),
-            metrics=BrokerMetrics(),
+            metrics=metrics,
             registry=_served(has_transactions=transactions is not None),
             turns=Turns(asyncio.get_running_loop()),
             searches=searches,
             transactions=transactions,
             member=source.member,
+            quotas=BrokerQuotas(live, _SYSTEM.monotonic, metrics),
+            dialer=self._secure.dialer,
         )
         self._services = services
         observe.watch_fetchers(following.fetchers)
         observe.watch_services(services)
         observe.health.begin("reading the metadata and opening logs")
         await source.start(producer_ids)
-        if config.listeners.sasl:
-            await self._load_sasl(config, live, source)
+        await source.member.quotas.load(services.quotas.put)
+        await self._secure.load_sasl(live, source.member.scram_users)
         services.access = await source.access(config)
         following.start()
         groups.start()
@@ -371,8 +372,9 @@ class Broker:
         dispatcher = self._serve(services, observe)
         await source.announce()
         self._accepts = True
+        guard = self.tasks.guard("accept")
         for listener in self._listeners:
-            await listener.accept()
+            listener.accept(self._hosts[listener.name], services.quotas.connections, guard.failed)
         # The controller comes by the same way as clients, who wait until it has.
         await source.settle()
         dispatcher.open()
@@ -386,22 +388,22 @@ class Broker:
         dispatcher = self._dispatcher = Dispatcher(services)
         memory = RequestMemory(limits.request_memory_bytes)
         shares = self.config.memory
-        answers = AnswerMemory(shares.answers, shares.one_answer, self._clock.monotonic)
+        answers = AnswerMemory(shares.answers, shares.one_answer, _SYSTEM.monotonic)
         table = self._table = ConnectionTable(
             limits, memory, services.response_memory, answers, services.metrics, dispatcher.log_refused
         )
+        services.quotas.watch(table, self._listeners)
         self._live_config.on_change(lambda _, after: table.set_limits(flow_limits(after)))
         work = WorkMemory(limits.work_memory_bytes)
         observe.watch_memory(memory)
         for listener in self._listeners:
             dispatch, own_limits = dispatcher.dispatch, limits
-            if self._sasl is not None and listener.name in self.config.listeners.sasl:
-                dispatch = self._sasl.gate(listener.name, dispatch, dispatcher.log_closed).dispatch
-                most = self.config.listeners.sasl[listener.name].max_receive_bytes
-                own_limits = replace(limits, max_frame_bytes=most)
+            gate = self._secure.gate(self._live_config, listener.name, dispatch, dispatcher.log_closed)
+            if gate is not None:
+                dispatch, own_limits = gate[0].dispatch, replace(limits, max_frame_bytes=gate[1])
             self._hosts[listener.name] = ConnectionHost(
                 listener=self._identity(listener.name),
-                monotonic=self._clock.monotonic,
+                monotonic=_SYSTEM.monotonic,
                 limits=own_limits,
                 memory=memory,
                 work=work,
@@ -413,11 +415,12 @@ class Broker:
                 log_closed=dispatcher.log_closed,
                 send=services.io.send,
                 copy=services.io.copy,
-                tls=self._tls_by_name.get(listener.name),
+                tls=self._secure.tls_of(listener.name),
             )
 
         async def sweep() -> None:
-            table.sweep(self._clock.monotonic())
+            table.sweep(_SYSTEM.monotonic())
+            services.quotas.sweep()
 
         sweeper = self.tasks.repeat("connection-sweeper", sweep, every=SWEEP_SECONDS, first=SWEEP_SECONDS)
         self._at_end("connection sweeper", sweeper.stop)
@@ -427,24 +430,10 @@ class Broker:
         self._at_end("collection of old objects", check.stop)
         return dispatcher
 
-    async def _load_tls(self, config: BrokerConfig, live: LiveConfig) -> None:
-        from fastlog.server.security.tls_listeners import TlsListeners  # with TLS alone
-
-        self._tls = TlsListeners(live, self.tasks)
-        self._at_end("TLS", self._tls.close)
-        self._tls_by_name = await self._tls.open(config)
-
-    async def _load_sasl(self, config: BrokerConfig, live: LiveConfig, source: Membership) -> None:
-        from fastlog.server.security.sasl_listeners import SaslListeners  # with SASL alone
-
-        self._sasl = SaslListeners(live, source.member.scram_users, self.tasks, self._clock)
-        self._at_end("SASL", self._sasl.close)
-        await self._sasl.open(config)
-
     def _identity(self, name: str) -> ListenerIdentity:
         listeners = self.config.listeners
         (protocol,) = (endpoint.protocol for endpoint in listeners.bound if endpoint.name == name)
-        return ListenerIdentity(name, protocol, is_inter_broker=name in listeners.among_brokers)
+        return ListenerIdentity(name, protocol, is_inter_broker=listeners.takes_brokers(name))
 
     async def _finish_connections(
         self, table: ConnectionTable, dispatcher: Dispatcher, ending: Ending
@@ -485,16 +474,3 @@ def _served(*, has_transactions: bool) -> Registry:
         for key, entry in served().items()
         if has_transactions or entry.api_key not in OF_TRANSACTIONS
     }
-
-
-def _info(config: BrokerConfig, listeners: Sequence[BoundListener]) -> BrokerInfo:
-    """This broker as clients are told of it: an advertised port 0 is the port that was given."""
-    ports = {listener.name: listener.port for listener in listeners}
-    return BrokerInfo(
-        id=config.node_id,
-        rack=config.broker_rack,
-        endpoints={
-            endpoint.name: (endpoint.host, endpoint.port or ports[endpoint.name])
-            for endpoint in config.listeners.advertised
-        },
-    )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from fastlog.config import TopicConfig
+from fastlog.coordination.cluster_view import BrokerInfo
 from fastlog.coordination.topic_names import is_internal
 from fastlog.native import LogConfig
 from fastlog.replication.partition import ReplicaSettings
 from fastlog.server.network.descriptors import current_plan
 from fastlog.server.network.flow_control import CONNECTION_BYTES, FlowLimits
+from fastlog.server.quotas.connection_quotas import ConnectionLimits
+from fastlog.server.quotas.rates import QuotaWindows
 from fastlog.storage.cleaner_settings import CleanerSettings, CompactionPolicy
 from fastlog.storage.settings import StorageSettings
 
@@ -18,12 +21,52 @@ if TYPE_CHECKING:
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.config.layers import Layers
     from fastlog.coordination.cluster_view import ClusterView
+    from fastlog.server.network.listener import BoundListener
+
+
+def broker_info(config: BrokerConfig, listeners: Iterable[BoundListener]) -> BrokerInfo:
+    """This broker as clients are told of it: an advertised port 0 is the port that was given."""
+    ports = {listener.name: listener.port for listener in listeners}
+    return BrokerInfo(
+        id=config.node_id,
+        rack=config.broker_rack,
+        endpoints={
+            endpoint.name: (endpoint.host, endpoint.port or ports[endpoint.name])
+            for endpoint in config.listeners.advertised
+        },
+    )
+
+
+def connection_limits(config: BrokerConfig) -> ConnectionLimits:
+    """How many connections there may be, and how fast they may come."""
+    among_brokers = config.listeners.inter_broker
+    is_only_one = len(config.listeners.bound) == 1
+    return ConnectionLimits(
+        most=config.max_connections,
+        rate=config.max_connection_creation_rate,
+        most_of=config.max_connections_of_listeners,
+        rate_of=config.max_connection_creation_rate_of_listeners,
+        protected=None if is_only_one else among_brokers,
+    )
+
+
+def quota_windows(config: BrokerConfig) -> QuotaWindows:
+    """Over which time the rates of clients, and of new connections, are taken."""
+    return QuotaWindows(config.quota_window_num, config.quota_window_size_seconds * 1000)
+
+
+def mutation_windows(config: BrokerConfig) -> QuotaWindows:
+    """The same for topics that clients make and delete."""
+    return QuotaWindows(
+        config.controller_quota_window_num, config.controller_quota_window_size_seconds * 1000
+    )
 
 
 def flow_limits(config: BrokerConfig) -> FlowLimits:
     """Limits of connections and of memory for requests and responses."""
     descriptors = current_plan().connections
-    allowed = min(config.max_connections, config.memory.connections // CONNECTION_BYTES)
+    # Beyond these they are refused; before `max.connections` alone they wait (`connection_limits`).
+    allowed = config.memory.connections // CONNECTION_BYTES
     return FlowLimits(
         max_frame_bytes=config.socket_request_max_bytes,
         request_memory_bytes=config.memory.requests,

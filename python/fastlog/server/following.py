@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from fastlog.base.tasks import Supervisor
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.coordination.cluster_view import ClusterView
+    from fastlog.net.dialer import Dialer
+    from fastlog.replication.fetch_context import LeaderConnection
     from fastlog.replication.partition import Partition, PartitionKey
     from fastlog.replication.replica_manager import ReplicaManager
     from fastlog.storage.io import IoLoop
@@ -43,11 +45,13 @@ class Following:
         broker_epoch: Callable[[], int],
         clock: Clock,
         tasks: Supervisor,
+        dialer: Dialer,
     ) -> None:
         self.replicas: ReplicaManager | None = None
         self._live = live
         self._view = view
         self._tasks = tasks
+        self._dialer = dialer
         self.watermarks: Final = HighWatermarks(
             logs.directories,
             logs.table,
@@ -66,6 +70,7 @@ class Following:
             clock=clock,
             tasks=tasks,
             settings=lambda: live.current,
+            connect=self._connect,
             throttle=FollowerThrottle(
                 live.current.node_id, self._throttled_replicas, self._throttled_rate, clock.monotonic
             ),
@@ -92,6 +97,10 @@ class Following:
             if broker.id == node_id:
                 return broker.endpoints.get(listener)
         return None
+
+    async def _connect(self, host: str, port: int, client_id: str, seconds: float) -> LeaderConnection:
+        listener = self._live.current.listeners.inter_broker
+        return await self._dialer.connection(listener, host, port, client_id=client_id, timeout=seconds)
 
     def _setting_of(self, topic: str, name: str) -> str:
         state = self._view.topics.get(topic)

@@ -21,6 +21,7 @@ from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.producer_ids import ProducerIds
+from fastlog.net.dialer import Dialer
 from fastlog.replication.controller_link import ControllerLink, ControllerPlace
 from fastlog.server.derived_settings import LiveTopicDefaults
 from fastlog.server.topic_parts import TopicParts, registration_data
@@ -39,7 +40,8 @@ class Membership:
     about to be accepted, `settle` before clients are served, `leave` before connections are closed, `close`
     before logs are. Each raises FastlogError.
 
-    `keeper` is the one in this process, if the tree is its; `own` has looked at that.
+    `dialer` reaches other brokers. `keeper` is the one in this process, if the tree is its; `own` has looked
+    at that.
     """
 
     def __init__(
@@ -50,11 +52,13 @@ class Membership:
         preparation: Preparation,
         clock: Clock,
         tasks: Supervisor,
+        dialer: Dialer,
         keeper: EmbeddedKeeper | None = None,
         own: OwnTree | None = None,
     ) -> None:
         self.config = config
-        self.link = ControllerLink(config.node_id, self._controller, local=self._ask_here)
+        self.link = ControllerLink(config.node_id, self._controller, local=self._ask_here, dialer=dialer)
+        self._dialer = dialer
         self.producer_ids = ControllersProducerIds(self.link, config.node_id, self.broker_epoch)
         self._tree = tree
         self._cluster_id = cluster_id
@@ -95,6 +99,7 @@ class Membership:
             has_room=lambda: self._keeper is None or self._keeper.has_room,
             clock=self._clock,
             tasks=self._tasks,
+            dialer=self._dialer,
         )
         member = Member(broker, self._tree)
         self._made = parts, member

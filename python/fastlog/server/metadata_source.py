@@ -12,8 +12,10 @@ what the start has to do: nobody else could look into the tree while its keeper 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
@@ -22,21 +24,32 @@ from fastlog.coordination.embedded import EmbeddedKeeper
 from fastlog.coordination.member import joining
 from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.tree import MemberTree
+from fastlog.coordination.znodes.node_acls import OWN_ROOT, secure_acls
 from fastlog.coordination.znodes.takeover import FormerFile, FormerTree
 from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.client_session import ZkSession
 from fastlog.coordination.zookeeper.connect_string import parse
-from fastlog.coordination.zookeeper.transport import socket_connector
+from fastlog.coordination.zookeeper.requests import Auth
+from fastlog.coordination.zookeeper.transport import Connector, socket_connector
+from fastlog.net.dialer import Dialer
 from fastlog.server.membership import Membership
 from fastlog.storage.log_manager import LogManager
 from fastlog.storage.starting import Preparation
+
+if TYPE_CHECKING:
+    import ssl
 
 _OWN_KEEPER_SECONDS: Final = 2.0
 """How long requests wait for a keeper of this process: it is there, or will not be again."""
 
 
 async def metadata_source(
-    config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
+    config: BrokerConfig,
+    logs: LogManager,
+    preparation: Preparation,
+    clock: Clock,
+    tasks: Supervisor,
+    dialer: Dialer | None = None,
 ) -> Membership:
     """Begins a session and finds out whose tree it is.
 
@@ -45,18 +58,24 @@ async def metadata_source(
     IdentityError, StorageError, OSError.
     """
     if config.zookeeper_connect:
-        return await _join(config, logs, preparation, clock, tasks)
-    return await _join_own(config, logs, preparation, clock, tasks)
+        return await _join(config, logs, preparation, clock, tasks, dialer or Dialer())
+    return await _join_own(config, logs, preparation, clock, tasks, dialer or Dialer())
 
 
 async def _join(
-    config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
+    config: BrokerConfig,
+    logs: LogManager,
+    preparation: Preparation,
+    clock: Clock,
+    tasks: Supervisor,
+    dialer: Dialer,
 ) -> Membership:
     address = parse(config.zookeeper_connect or "")
     wait_ms = config.zookeeper_connection_timeout_ms or config.zookeeper_session_timeout_ms
-    connectors = [socket_connector(host, port) for host, port in address.servers]
-    session = ZkSession(connectors, clock, timeout_ms=config.zookeeper_session_timeout_ms, tasks=tasks)
-    tree = MemberTree(ZkClient(session, address.chroot), wait_seconds=wait_ms / 1000)
+    load_tls = await _tls_loader(config)
+    connectors = [socket_connector(host, port, load_tls) for host, port in address.servers]
+    session = _session(config, connectors, clock, tasks)
+    tree = MemberTree(_client(config, session, address.chroot), wait_seconds=wait_ms / 1000)
     session.start()
     try:
         chosen = config.node_id if config.node_id_is_set else None
@@ -69,20 +88,26 @@ async def _join(
     except BaseException:
         await session.close()
         raise
-    return Membership(config.with_node_id(node_id), tree, cluster_id, preparation, clock, tasks)
+    return Membership(config.with_node_id(node_id), tree, cluster_id, preparation, clock, tasks, dialer)
 
 
 async def _join_own(
-    config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
+    config: BrokerConfig,
+    logs: LogManager,
+    preparation: Preparation,
+    clock: Clock,
+    tasks: Supervisor,
+    dialer: Dialer,
 ) -> Membership:
     keeper = await _started_keeper(config, logs, preparation, clock, tasks)
-    session = ZkSession(
-        [keeper.connector], clock, timeout_ms=config.zookeeper_session_timeout_ms, tasks=tasks
-    )
-    tree = MemberTree(ZkClient(session), wait_seconds=_OWN_KEEPER_SECONDS)
+    session = _session(config, [keeper.connector], clock, tasks)
+    tree = MemberTree(_client(config, session), wait_seconds=_OWN_KEEPER_SECONDS)
     session.start()
     try:
         cluster_id, node_id = await joining.find_identity(tree, preparation, config.node_id, None)
+        if config.zookeeper.set_acl:
+            # Whoever may remove nodes at the top could have another controller elected.
+            await tree.again(lambda: tree.client.set_acls("/", OWN_ROOT))
         own = OwnTree(keeper.nodes, tree, node_id)
         former = FormerFile(_online(logs))
         if await own.look(preparation) or await asyncio.to_thread(former.is_there):
@@ -92,7 +117,41 @@ async def _join_own(
         await session.close()
         await keeper.close()
         raise
-    return Membership(config, tree, cluster_id, preparation, clock, tasks, keeper, own)
+    return Membership(config, tree, cluster_id, preparation, clock, tasks, dialer, keeper, own)
+
+
+async def _tls_loader(config: BrokerConfig) -> Callable[[], ssl.SSLContext] | None:
+    """What makes TLS for each connection to a server, tried once: a start is refused by what is wrong now."""
+    settings = config.zookeeper.tls
+    if settings is None:
+        return None
+    from fastlog.server.security.zookeeper_tls import zookeeper_context  # with TLS alone
+
+    await asyncio.to_thread(zookeeper_context, settings)
+    return partial(zookeeper_context, settings)
+
+
+def _session(
+    config: BrokerConfig, connectors: Sequence[Connector], clock: Clock, tasks: Supervisor
+) -> ZkSession:
+    access = config.zookeeper
+    login = None
+    if access.login is not None:
+        from fastlog.coordination.zookeeper.digest_md5 import steps  # with SASL alone
+
+        login = partial(steps, *access.login)
+    return ZkSession(
+        connectors,
+        clock,
+        timeout_ms=config.zookeeper_session_timeout_ms,
+        auth=() if access.digest is None else (Auth("digest", access.digest.encode()),),
+        login=login,
+        tasks=tasks,
+    )
+
+
+def _client(config: BrokerConfig, session: ZkSession, chroot: str = "") -> ZkClient:
+    return ZkClient(session, chroot, acls_of=secure_acls if config.zookeeper.set_acl else None)
 
 
 async def _adopt(
@@ -112,7 +171,11 @@ async def _adopt(
 async def _started_keeper(
     config: BrokerConfig, logs: LogManager, preparation: Preparation, clock: Clock, tasks: Supervisor
 ) -> EmbeddedKeeper:
-    listen = config.keeper_listen
+    listen, tls = config.keeper_listen, None
+    if config.keeper_tls is not None:
+        from fastlog.server.security.identity import load_identity  # with TLS alone
+
+        tls = (await asyncio.to_thread(load_identity, config.keeper_tls)).context
     keeper = EmbeddedKeeper(
         _online(logs),
         clock,
@@ -123,6 +186,8 @@ async def _started_keeper(
         on_disk_failure=logs.dir_failed,
         give_room=logs.give_room,
         listen=None if listen is None else parse(listen).servers[0],
+        tls=tls,
+        users=config.keeper_users,
     )
     try:
         await keeper.start()

@@ -20,6 +20,7 @@ from fastlog.server.produce.markers import LeaderMarkers
 
 if TYPE_CHECKING:
     from fastlog.base.tasks import Supervisor
+    from fastlog.net.link import Link
     from fastlog.server.requests.context import BrokerServices
     from fastlog.server.transactions import MakeMarkerWriter
 
@@ -66,8 +67,13 @@ def transaction_parts(
 
     def target_of(broker_id: int) -> MarkerTarget:
         if broker_id != node_id:
-            return RemoteTarget(lambda: address(broker_id), client_id=f"broker-{node_id}-txn-marker-sender")
+            client_id = f"broker-{node_id}-txn-marker-sender"
+            return RemoteTarget(lambda: address(broker_id), client_id=client_id, open_link=open_link)
         return LocalTarget(writer)
+
+    async def open_link(host: str, port: int, *, client_id: str, timeout: float) -> Link:  # noqa: ASYNC109
+        listener = live.current.listeners.inter_broker
+        return await broker.dialer.link(listener, host, port, client_id=client_id, timeout=timeout)
 
     writer = marker_writer(broker)
     service = TransactionService(
@@ -84,5 +90,7 @@ def transaction_parts(
         patience=PATIENCE_SECONDS,
         level=lambda: view.features.get(TRANSACTION_VERSION.name, 0),
     )
-    verifier = CoordinatorVerifier(node_id=node_id, view=view, service=service, address=address)
+    verifier = CoordinatorVerifier(
+        node_id=node_id, view=view, service=service, address=address, open_link=open_link
+    )
     return TransactionParts(service, verifier, writer)

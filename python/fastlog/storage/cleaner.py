@@ -75,6 +75,9 @@ class LogCleaner:
         self._workers: dict[int, Loop] = {}
         self._choosing = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._resting = 0
+        self.rests = 0
+        """How often a thread had looked and found nothing to compact."""
         self._started = False
         failures.add_callback(self._directory_failed)
 
@@ -115,6 +118,12 @@ class LogCleaner:
         self._settings = settings
         self._throttle.set_rate(settings.rate)
         self._adjust_workers()
+
+    def hurry(self) -> int:
+        """Has all threads look now: the clock was moved. Gives what `rests` is when they have."""
+        due = self.rests + 2 * len(self._workers) - self._resting
+        self._adjust_workers()
+        return due
 
     def interrupt(self, entry: OpenPartition, reason: str) -> None:
         """Has a running compaction of a log given up soon; no record is lost by that."""
@@ -289,7 +298,12 @@ class LogCleaner:
                 # Set by a change of settings from here on.
                 wake = self._wake
                 if not await uninterrupted(self.clean_one(executor)):
-                    await _wait(wake, self._settings.backoff_ms / 1000)
+                    self.rests += 1
+                    self._resting += 1
+                    try:
+                        await _wait(wake, self._settings.backoff_ms / 1000)
+                    finally:
+                        self._resting -= 1
         finally:
             executor.shutdown(wait=False)
         del self._workers[index]

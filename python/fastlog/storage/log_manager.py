@@ -34,7 +34,7 @@ from fastlog.storage.partition_dirs import DirectoryKind
 from fastlog.storage.partition_files import make_partition, retire
 from fastlog.storage.partitions import ClosedPartition, OpenPartition, PartitionTable, RetiredDirectories
 from fastlog.storage.placement import emptiest_first
-from fastlog.storage.recovery import Opening, OpenLog, reopen
+from fastlog.storage.recovery import Opening, OpenLog, by_clock, reopen
 from fastlog.storage.scrubber import Scrubber
 from fastlog.storage.settings import StorageSettings
 
@@ -78,7 +78,7 @@ class LogManager:
         )
         self.scrubber: Final = Scrubber(settings, clock, self.table, self.failures, tasks)
         self._io = io
-        self._open_log = open_log
+        self._open_log = by_clock(open_log, clock)
         # Partitions being made, by directory: they count when the next one is placed.
         self._making: dict[PartitionKey, LogDirectory] = {}
         self._loaded = False

@@ -15,11 +15,13 @@ from dataclasses import field
 from functools import partial
 from typing import Final, Protocol
 
+from fastlog.base.clock import Clock
 from fastlog.base.files import entries_synced
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.base.wording import counted
 from fastlog.errors import FastlogError
-from fastlog.native import FastlogNativeError, Log, LogConfig, StorageError
+from fastlog.native import ClockAhead, FastlogNativeError, Log, LogConfig, StorageError
+from fastlog.native.moving_clock import MovingClock
 from fastlog.storage.adopt import FoundPartition
 from fastlog.storage.causes import Cause, cause_of, passes
 from fastlog.storage.checkpoints import PartitionKey
@@ -49,9 +51,15 @@ class OpenLog(Protocol):
         adopted: bool = False,
         clean_shutdown: bool = False,
         allow_data_loss: bool = False,
+        ahead: ClockAhead | None = None,
     ) -> Log:
         """See `Log.open`."""
         ...
+
+
+def by_clock(open_log: OpenLog, clock: Clock) -> OpenLog:
+    """The same, with logs that move on when this clock is one that a test moves."""
+    return partial(open_log, ahead=clock.ahead) if isinstance(clock, MovingClock) else open_log
 
 
 @dataclass(frozen=True, slots=True)

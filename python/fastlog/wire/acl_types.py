@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Operation", "PatternType", "Permission", "Resource"]
+__all__ = ["Operation", "PatternType", "Permission", "Resource", "title"]
 
 
 class Resource(IntEnum):
@@ -23,7 +23,7 @@ class Resource(IntEnum):
     @property
     def title(self) -> str:
         """`TransactionalId`: in paths, logs and the output of tools."""
-        return _title(self.name)
+        return title(self.name)
 
 
 class PatternType(IntEnum):
@@ -56,7 +56,7 @@ class Operation(IntEnum):
     @property
     def title(self) -> str:
         """`DescribeConfigs`."""
-        return _title(self.name)
+        return title(self.name)
 
 
 class Permission(IntEnum):
@@ -69,8 +69,9 @@ class Permission(IntEnum):
     @property
     def title(self) -> str:
         """`Deny`."""
-        return _title(self.name)
+        return title(self.name)
 
 
-def _title(name: str) -> str:
+def title(name: str) -> str:
+    """`DescribeConfigs` out of `DESCRIBE_CONFIGS`."""
     return "".join(part.capitalize() for part in name.split("_"))

@@ -145,12 +145,17 @@ pub(crate) fn write_entries<T>(
     entries: &[T],
     format: impl Fn(&mut String, &T) -> std::fmt::Result,
 ) -> Result<()> {
+    fs.write_atomically(path, entries_text(entries, format).as_bytes())
+}
+
+/// The text of a checkpoint file.
+pub(crate) fn entries_text<T>(entries: &[T], format: impl Fn(&mut String, &T) -> std::fmt::Result) -> String {
     let mut text = format!("{VERSION}\n{}\n", entries.len());
     for entry in entries {
         format(&mut text, entry).expect("writing to a String cannot fail");
         text.push('\n');
     }
-    fs.write_atomically(path, text.as_bytes())
+    text
 }
 
 #[cfg(test)]

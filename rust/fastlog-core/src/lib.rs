@@ -3,6 +3,7 @@
 //! Pure Rust: no Python types and no C types, so everything here is tested without an interpreter. The
 //! binding crates `fastlog-py` and `fastlog-capi` are thin shells around this one.
 
+pub mod arrow;
 pub mod batch;
 pub mod cause;
 pub mod checkpoints;
@@ -16,6 +17,7 @@ pub mod index;
 pub mod io_engine;
 pub mod leader_epochs;
 pub mod log;
+pub mod log_reader;
 mod memory;
 pub mod partitioner;
 pub mod producer_state;
@@ -26,7 +28,7 @@ pub mod wire;
 pub use batch::{BatchHeader, BatchView, TimestampType, batches};
 pub use cause::Cause;
 pub use checkpoints::{OffsetCheckpoint, PartitionOffset};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{AheadClock, Clock, ManualClock, SystemClock};
 pub use compaction::{CompactionOptions, CompactionReport, CompactionState, Throttle};
 pub use compression::Codec;
 pub use error::{Error, ErrorCode, Result};

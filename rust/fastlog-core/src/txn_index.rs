@@ -13,10 +13,13 @@
 //!
 //! The index can be rebuilt from the segment at any time. The file is made with the first entry: most
 //! segments have none.
+//!
+//! Nothing in the file covers its bytes. What they should be is in the log's `txnindex-checkpoint`, as a [`Checksum`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::batch::{crc32c, crc32c_append};
 use crate::env::{File, FileSystem, OpenMode};
 use crate::error::{Error, Result};
 use crate::producer_state::CompletedTxn;
@@ -85,6 +88,15 @@ impl AbortedTxn {
     }
 }
 
+/// What the beginning of an index was at some time: entries are added at its end only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checksum {
+    /// How many entries it covers.
+    pub entries: usize,
+    /// CRC-32C of their bytes.
+    pub crc: u32,
+}
+
 /// The aborted transactions of one segment: kept in memory, written through to the file.
 #[derive(Debug)]
 pub struct TxnIndex {
@@ -93,6 +105,8 @@ pub struct TxnIndex {
     /// `None` as long as there is no file.
     file: Option<Arc<dyn File>>,
     entries: Vec<AbortedTxn>,
+    /// CRC-32C of the entries.
+    crc: u32,
 }
 
 impl TxnIndex {
@@ -139,6 +153,7 @@ impl TxnIndex {
         if !rest.is_empty() {
             return corrupt(rows.len() * ENTRY_SIZE, lowest, "half an entry at the end");
         }
+        index.crc = crc32c(rows.as_flattened());
         index.file = Some(index.fs.open(path, OpenMode::Write)?);
         Ok(index)
     }
@@ -151,6 +166,7 @@ impl TxnIndex {
             path: path.to_owned(),
             file: None,
             entries: Vec::new(),
+            crc: crc32c(&[]),
         }
     }
 
@@ -171,8 +187,10 @@ impl TxnIndex {
         };
         // A write that fails half way leaves bytes behind the last entry, which the next append overwrites
         // and the next opening reports.
-        file.write_all_at(&entry.to_bytes(), position)?;
+        let bytes = entry.to_bytes();
+        file.write_all_at(&bytes, position)?;
         self.entries.push(entry);
+        self.crc = crc32c_append(self.crc, &bytes);
         Ok(())
     }
 
@@ -227,13 +245,35 @@ impl TxnIndex {
         &self.entries
     }
 
+    /// What the index is now.
+    pub fn checksum(&self) -> Checksum {
+        Checksum {
+            entries: self.entries.len(),
+            crc: self.crc,
+        }
+    }
+
+    /// Whether it begins with what it was at the time of `known`.
+    pub fn begins_with(&self, known: Checksum) -> bool {
+        self.entries
+            .get(..known.entries)
+            .is_some_and(|entries| crc_of(entries) == known.crc)
+    }
+
     fn cut(&mut self, keep: usize) -> Result<()> {
         if let Some(file) = &self.file {
             file.set_len((keep * ENTRY_SIZE) as u64)?;
         }
         self.entries.truncate(keep);
+        self.crc = crc_of(&self.entries);
         Ok(())
     }
+}
+
+fn crc_of(entries: &[AbortedTxn]) -> u32 {
+    entries
+        .iter()
+        .fold(crc32c(&[]), |crc, entry| crc32c_append(crc, &entry.to_bytes()))
 }
 
 #[cfg(test)]
@@ -325,6 +365,36 @@ mod tests {
         assert_eq!(open(&dir).unwrap().entries(), index.entries());
         index.reset().unwrap();
         assert!(open(&dir).unwrap().entries().is_empty());
+    }
+
+    #[test]
+    fn a_checksum_holds_for_as_long_as_entries_are_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = open(&dir).unwrap().checksum();
+        let mut index = filled(&dir);
+        let known = index.checksum();
+        assert_eq!(known.entries, 3);
+        assert_eq!(known.crc, crc32c(&std::fs::read(path(&dir)).unwrap()));
+        index.append(txn(4, 141, 150, 151)).unwrap();
+        let longer = index.checksum();
+        for index in [&index, &open(&dir).unwrap()] {
+            assert!(index.begins_with(empty) && index.begins_with(known) && index.begins_with(longer));
+        }
+        index.truncate_to(150).unwrap();
+        assert_eq!(index.checksum(), known);
+        assert!(index.begins_with(known) && !index.begins_with(longer));
+        let good = std::fs::read(path(&dir)).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(path(&dir), &bytes).unwrap();
+            assert!(
+                open(&dir).is_err() || !open(&dir).unwrap().begins_with(known),
+                "{bit}"
+            );
+        }
+        std::fs::remove_file(path(&dir)).unwrap();
+        assert!(!open(&dir).unwrap().begins_with(known));
     }
 
     #[test]

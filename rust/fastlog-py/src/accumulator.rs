@@ -1,22 +1,22 @@
 //! From `send` to an open batch: everything that a producer does for each record.
 //!
-//! Nothing here calls Python while the lock is held, and the lock is only taken with the GIL held, so it is
-//! never waited for.
+//! What of it decides where a record goes is in `placing`, and many records at once are in `bulk`.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::Mutex;
+use std::thread;
 
-use fastlog_core::batch::HEADER_SIZE;
 use fastlog_core::partitioner;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use crate::arrow_records::ArrowBatch;
 use crate::buffers::ReadBuffer;
-use crate::errors::IntoPyResult;
-use crate::payload::{Header, Payload, headers_of, now_ms};
+use crate::bulk;
+use crate::payload::{Payload, headers_of, now_ms, slices_of};
+use crate::placing::{Parcel, Reason, State, Topic};
 use crate::producing::{Delivery, RecordBatch};
 
 create_exception!(
@@ -32,235 +32,14 @@ pub fn murmur2(data: ReadBuffer) -> u32 {
     partitioner::murmur2(data.as_bytes())
 }
 
-/// Bytes of most that a record takes beside its key, value and headers.
-const RECORD_OVERHEAD: usize = 21;
-
-#[derive(Debug)]
-struct Topic {
-    name: Py<PyString>,
-    /// The batch of each partition that takes records.
-    open: Vec<Option<Py<RecordBatch>>>,
-    /// Partitions that records without a key go to.
-    available: Vec<u32>,
-    sticky: Option<u32>,
-}
-
-#[derive(Debug)]
-struct State {
-    topics: Vec<Topic>,
-    by_name: HashMap<String, usize>,
-    last: usize,
-    used: usize,
-    blocked: bool,
-    closed: bool,
-    random: u64,
-    thread: Option<ThreadId>,
-    wake: Option<Py<PyAny>>,
-}
-
 /// The open batches of a producer, by topic and partition.
 #[pyclass(frozen, module = "fastlog.native._core")]
 #[derive(Debug)]
 pub struct Accumulator {
-    batch_size: usize,
-    max_record: usize,
-    buffer_memory: usize,
-    state: Mutex<State>,
-}
-
-/// Why a record is not taken.
-#[derive(Debug, Clone, Copy)]
-enum Reason {
-    Closed = 0,
-    Topic = 1,
-    Partition = 2,
-    TooLarge = 3,
-    Room = 4,
-    Batch = 5,
-    Turn = 6,
-}
-
-impl Reason {
-    fn err(self, partition: i64) -> PyErr {
-        NotYet::new_err((self as u8, partition))
-    }
-}
-
-/// One record on its way into a batch.
-struct Parcel<'a> {
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: &'a [Header],
-    timestamp: i64,
-    callback: Option<&'a Py<PyAny>>,
-}
-
-impl Parcel<'_> {
-    /// Upper bound of its bytes in a batch.
-    fn size(&self) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|(name, value)| 10 + name.len() + value.as_ref().map_or(0, |value| value.len()))
-            .sum();
-        RECORD_OVERHEAD + self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
-    }
-}
-
-impl State {
-    fn find(&mut self, topic: &Bound<'_, PyString>) -> PyResult<Option<usize>> {
-        if let Some(last) = self.topics.get(self.last)
-            && last.name.as_ptr() == topic.as_ptr()
-        {
-            return Ok(Some(self.last));
-        }
-        let found = self.by_name.get(topic.to_str()?).copied();
-        if let Some(index) = found {
-            self.last = index;
-            // The same string object comes again, most likely.
-            self.topics[index].name = topic.clone().unbind();
-        }
-        Ok(found)
-    }
-
-    /// The next of a sequence of numbers that are random enough to spread records (xorshift64).
-    fn draw(&mut self, below: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        ((self.random >> 33) as usize) % below.max(1)
-    }
-
-    fn choose(&mut self, topic: usize, key: Option<&[u8]>, given: Option<i64>) -> Result<usize, Reason> {
-        let count = self.topics[topic].open.len();
-        if let Some(given) = given {
-            return usize::try_from(given)
-                .ok()
-                .filter(|index| *index < count)
-                .ok_or(Reason::Partition);
-        }
-        if let Some(key) = key {
-            return Ok(partitioner::partition_of_key(key, count as u32) as usize);
-        }
-        if let Some(sticky) = self.topics[topic].sticky {
-            return Ok(sticky as usize);
-        }
-        let drawn = self.draw(self.topics[topic].available.len());
-        let chosen = self.topics[topic].available.get(drawn).copied();
-        self.topics[topic].sticky = chosen;
-        chosen.map(|index| index as usize).ok_or(Reason::Topic)
-    }
-
-    /// The next record without a key goes to another partition than this one.
-    fn move_on(&mut self, topic: usize, partition: usize) {
-        if self.topics[topic].sticky != Some(partition as u32) {
-            return;
-        }
-        let others = self.topics[topic].available.len();
-        let drawn = self.draw(others.saturating_sub(1).max(1));
-        let topic = &mut self.topics[topic];
-        topic.sticky = topic
-            .available
-            .iter()
-            .copied()
-            .filter(|index| others < 2 || *index != partition as u32)
-            .nth(drawn);
-    }
-}
-
-impl Accumulator {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a record in: its batch, its index, and whether the batch is full now.
-    fn take(
-        &self,
-        py: Python<'_>,
-        topic: &Bound<'_, PyString>,
-        given: Option<i64>,
-        parcel: &Parcel<'_>,
-        queued: bool,
-    ) -> PyResult<(Py<RecordBatch>, u32, bool)> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(Reason::Closed.err(-1));
-        }
-        if let Some(owner) = state.thread
-            && owner != thread::current().id()
-        {
-            return Err(PyRuntimeError::new_err(
-                "an AsyncProducer belongs to the thread of its event loop; Producer may be used from any",
-            ));
-        }
-        let size = parcel.size();
-        if size + HEADER_SIZE > self.max_record {
-            return Err(Reason::TooLarge.err(size as i64));
-        }
-        let Some(at) = state.find(topic)? else {
-            return Err(Reason::Topic.err(-1));
-        };
-        if state.blocked && !queued {
-            return Err(Reason::Turn.err(-1));
-        }
-        let wrong = |reason: Reason| reason.err(given.unwrap_or(-1));
-        let mut index = state.choose(at, parcel.key, given).map_err(wrong)?;
-        if state.used > 0 && state.used + size > self.buffer_memory {
-            return Err(Reason::Room.err(index as i64));
-        }
-        let mut full = false;
-        if given.is_none() && parcel.key.is_none() && self.is_full(py, &state.topics[at], index, size) {
-            full = true;
-            state.move_on(at, index);
-            index = state.choose(at, None, None).map_err(wrong)?;
-        }
-        let Some(slot) = &state.topics[at].open[index] else {
-            return Err(Reason::Batch.err(index as i64));
-        };
-        let mut batch = slot.borrow_mut(py);
-        let there = batch.bytes();
-        if batch.is_shut() || there > HEADER_SIZE && there + size > self.batch_size {
-            return Err(Reason::Batch.err(index as i64));
-        }
-        let headers = parcel
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_bytes(), value.as_deref()));
-        let callback = parcel.callback.map(|callback| callback.clone_ref(py));
-        let place = batch
-            .push(parcel.timestamp, parcel.key, parcel.value, headers, callback)
-            .into_py_result(py)?;
-        let now = batch.bytes();
-        let filled = now >= self.batch_size;
-        if filled {
-            batch.shut();
-        }
-        drop(batch);
-        let taken = slot.clone_ref(py);
-        state.used += now - there;
-        if filled {
-            state.move_on(at, index);
-        }
-        Ok((taken, place, full || filled))
-    }
-
-    /// Whether the open batch of a partition has no room for so many bytes more; it is shut then.
-    fn is_full(&self, py: Python<'_>, topic: &Topic, index: usize, size: usize) -> bool {
-        let Some(Some(slot)) = topic.open.get(index) else {
-            return false;
-        };
-        let mut batch = slot.borrow_mut(py);
-        if batch.bytes() > HEADER_SIZE && batch.bytes() + size > self.batch_size {
-            batch.shut();
-            return true;
-        }
-        false
-    }
-
-    fn wake(&self, py: Python<'_>) -> PyResult<()> {
-        let wake = self.lock().wake.as_ref().map(|wake| wake.clone_ref(py));
-        wake.map_or(Ok(()), |wake| wake.call0(py).map(drop))
-    }
+    pub batch_size: usize,
+    pub max_record: usize,
+    pub buffer_memory: usize,
+    pub state: Mutex<State>,
 }
 
 #[pymethods]
@@ -319,6 +98,7 @@ impl Accumulator {
         let value = Payload::of(value, "value")?;
         let key = Payload::of(key, "key")?;
         let headers = headers_of(headers)?;
+        let headers = slices_of(&headers);
         let parcel = Parcel {
             key: key.bytes(),
             value: value.bytes(),
@@ -338,7 +118,6 @@ impl Accumulator {
     #[allow(clippy::too_many_arguments, clippy::type_complexity)]
     fn send_many(
         &self,
-        py: Python<'_>,
         topic: &Bound<'_, PyString>,
         values: &Bound<'_, PyList>,
         keys: Option<&Bound<'_, PyList>>,
@@ -348,49 +127,36 @@ impl Accumulator {
         start: usize,
         stop: usize,
     ) -> PyResult<(usize, Option<(u8, i64)>, Vec<(Py<PyAny>, u32, u32)>)> {
-        let headers = headers_of(headers)?;
-        let timestamp = timestamp_ms.map_or_else(now_ms, Ok)?;
-        let none = py.None().into_bound(py);
-        let mut runs: Vec<(Py<PyAny>, u32, u32)> = Vec::new();
-        let mut wake = false;
-        let mut at = start;
-        let mut why = None;
-        while at < stop.min(values.len()) {
-            let value = values.get_item(at)?;
-            let key = keys.map_or_else(|| Ok(none.clone()), |keys| keys.get_item(at))?;
-            let value = Payload::of(&value, "value")?;
-            let key = Payload::of(&key, "key")?;
-            let parcel = Parcel {
-                key: key.bytes(),
-                value: value.bytes(),
-                headers: &headers,
-                timestamp,
-                callback: None,
-            };
-            match self.take(py, topic, partition, &parcel, false) {
-                Ok((batch, index, full)) => {
-                    wake |= full;
-                    match runs.last_mut() {
-                        Some((last, first, count))
-                            if last.as_ptr() == batch.as_ptr() && *first + *count == index =>
-                        {
-                            *count += 1;
-                        }
-                        _ => runs.push((batch.into_any(), index, 1)),
-                    }
-                }
-                Err(error) if error.is_instance_of::<NotYet>(py) => {
-                    why = Some(error.value(py).getattr("args")?.extract()?);
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-            at += 1;
-        }
-        if wake {
-            self.wake(py)?;
-        }
-        Ok((at, why, runs))
+        bulk::send_lists(
+            self,
+            topic,
+            (values, keys),
+            (headers, partition, timestamp_ms),
+            start..stop,
+        )
+        .map(bulk::Sent::into_parts)
+    }
+
+    /// The same with records of a table, which may have headers, times and partitions of their own.
+    #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+    fn send_table(
+        &self,
+        topic: &Bound<'_, PyString>,
+        rows: &Bound<'_, ArrowBatch>,
+        headers: &Bound<'_, PyAny>,
+        partition: Option<i64>,
+        timestamp_ms: Option<i64>,
+        start: usize,
+        stop: usize,
+    ) -> PyResult<(usize, Option<(u8, i64)>, Vec<(Py<PyAny>, u32, u32)>)> {
+        bulk::send_rows(
+            self,
+            topic,
+            rows.get(),
+            (headers, partition, timestamp_ms),
+            start..stop,
+        )
+        .map(bulk::Sent::into_parts)
     }
 
     /// What a topic is like: the number of its partitions, and those that have a leader. Open batches stay.

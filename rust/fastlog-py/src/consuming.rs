@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::buffers::ReadBuffer;
+use crate::tables::TableBuilder;
 
 /// One record.
 #[pyclass(frozen, module = "fastlog.native._core")]
@@ -33,6 +34,29 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record out of its parts: offset and timestamp, key and value.
+    pub fn of(
+        topic: Py<PyString>,
+        partition: i32,
+        (offset, timestamp): (i64, i64),
+        (key, value): (Option<Py<PyBytes>>, Option<Py<PyBytes>>),
+        headers: Option<Py<PyList>>,
+        is_append_time: bool,
+        leader_epoch: i32,
+    ) -> Self {
+        Self {
+            topic,
+            partition,
+            offset,
+            timestamp,
+            key,
+            value,
+            headers,
+            is_append_time,
+            leader_epoch,
+        }
+    }
+
     fn fields<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let (py, this) = (slf.py(), slf.get());
         (
@@ -206,6 +230,31 @@ impl FetchedRecords {
             }
         });
         failed.map_or(Ok(list), Err)
+    }
+
+    /// Adds at most `most` records to a table, and none once it has reached `most_bytes`; returns how many.
+    fn take_into(
+        &mut self,
+        py: Python<'_>,
+        table: &Bound<'_, TableBuilder>,
+        most: usize,
+        most_bytes: usize,
+    ) -> PyResult<usize> {
+        let Self {
+            walk,
+            data,
+            topic,
+            partition,
+        } = self;
+        let name = topic.bind(py).to_str()?;
+        let mut builder = table.borrow_mut();
+        let rows = builder.table()?;
+        let bytes = data.as_bytes();
+        Ok(py.detach(|| {
+            let taken = rows.take(walk, bytes, most, most_bytes);
+            rows.close_part(name, *partition, walk.position());
+            taken
+        }))
     }
 
     /// Whether there is a batch with records to take.

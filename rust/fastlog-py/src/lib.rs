@@ -8,8 +8,11 @@
 
 mod accumulator;
 mod append_info;
+mod arrow_records;
 mod batches;
 mod buffers;
+mod bulk;
+mod clock;
 mod codecs;
 mod columns;
 mod compaction;
@@ -24,9 +27,12 @@ mod inspect;
 mod log;
 mod memory;
 mod payload;
+mod placing;
 mod plan;
 mod producing;
+mod reading;
 mod sending;
+mod tables;
 
 use pyo3::prelude::*;
 
@@ -39,9 +45,13 @@ mod _core {
     #[pymodule_export]
     use crate::append_info::AppendInfo;
     #[pymodule_export]
+    use crate::arrow_records::{ArrowBatch, ArrowReader};
+    #[pymodule_export]
     use crate::batches::{build_batch, read_batches};
     #[pymodule_export]
     use crate::buffers::Chunk;
+    #[pymodule_export]
+    use crate::clock::ClockAhead;
     #[pymodule_export]
     use crate::codecs::{compress, crc32c, decompress};
     #[pymodule_export]
@@ -76,7 +86,11 @@ mod _core {
     #[pymodule_export]
     use crate::producing::{Delivery, RecordBatch, RecordMetadata};
     #[pymodule_export]
+    use crate::reading::LogReader;
+    #[pymodule_export]
     use crate::sending::{FileResponse, Socket};
+    #[pymodule_export]
+    use crate::tables::{Table, TableBuffer, TableBuilder};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

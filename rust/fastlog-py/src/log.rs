@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use fastlog_core::log::{ScrubPosition, TimestampOffset, VerifiedBatch};
 use fastlog_core::{
-    AppendOptions, CompactionOptions, OpenOptions, PartitionLog, RecoveryReport, SystemClock,
+    AppendOptions, Clock, CompactionOptions, OpenOptions, PartitionLog, RecoveryReport, SystemClock,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::append_info::{AppendInfo, append_error_to_py};
 use crate::buffers::{Chunk, ReadBuffer};
+use crate::clock::ClockAhead;
 use crate::compaction::{CleanerThrottle, CompactionReport, CompactionState};
 use crate::config::LogConfig;
 use crate::errors::IntoPyResult;
@@ -56,7 +57,7 @@ impl Log {
     #[staticmethod]
     #[pyo3(signature = (
         path, config, *, recovery_point=0, log_start_offset=0, clean_shutdown=false, allow_data_loss=false,
-        compacted_below=0, offsets_are_exact=false, adopted=false
+        compacted_below=0, offsets_are_exact=false, adopted=false, ahead=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keyword-only in Python
     fn open(
@@ -70,7 +71,12 @@ impl Log {
         compacted_below: i64,
         offsets_are_exact: bool,
         adopted: bool,
+        ahead: Option<&ClockAhead>,
     ) -> PyResult<Self> {
+        let clock: Arc<dyn Clock> = match ahead {
+            None => Arc::new(SystemClock),
+            Some(ahead) => Arc::new(ahead.clock()),
+        };
         let options = OpenOptions {
             recovery_point,
             log_start_offset,
@@ -83,15 +89,7 @@ impl Log {
         };
         let config = config.inner().clone();
         let (log, report) = py
-            .detach(|| {
-                PartitionLog::open(
-                    Path::new(path),
-                    config,
-                    Arc::new(file_system()),
-                    Arc::new(SystemClock),
-                    options,
-                )
-            })
+            .detach(|| PartitionLog::open(Path::new(path), config, Arc::new(file_system()), clock, options))
             .into_py_result(py)?;
         Ok(Self {
             log: Arc::new(log),

@@ -71,6 +71,14 @@ pub fn headers_of(headers: &Bound<'_, PyAny>) -> PyResult<Vec<Header>> {
         .collect()
 }
 
+/// The bytes of headers.
+pub fn slices_of(headers: &[Header]) -> Vec<(&[u8], Option<&[u8]>)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_deref()))
+        .collect()
+}
+
 /// Milliseconds since 1970.
 pub fn now_ms() -> PyResult<i64> {
     SystemTime::now()

@@ -10,6 +10,7 @@ from tests.compat.access.users import RESOURCES
 
 TOPICS: Final = (*RESOURCES, "res-a-missing", "nowhere")
 """Three that are there, and two that are not."""
+OPEN_TRANSACTION: Final = "res-a-open"
 
 
 class Asked(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,9 @@ from fastlog.wire.messages.group_offsets import (
 from fastlog.wire.messages.init_producer_id import InitProducerIdRequest
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest
+from fastlog.wire.messages.transactions import AddPartitionsToTxnRequest, AddPartitionsToTxnTopic
 from tests.compat.access.answers import verdict
-from tests.compat.access.asked import Asked
+from tests.compat.access.asked import OPEN_TRANSACTION, Asked
 from tests.compat.access.users import RESOURCES, User
 from tests.harness.keeper_process import KeeperProcess
 from tests.harness.link import Link
@@ -102,6 +103,7 @@ class Side:
             for name in RESOURCES:
                 _until_served(link, InitProducerIdRequest(name, 1000), 3)
                 self._commit(link, name)
+            wait_until(lambda: _opened(link), "no transaction is open", seconds=60)
             for start in range(0, len(rules), 200):
                 some = list(rules[start : start + 200])
                 added: Any = link.call(CreateAclsRequest(some), 3)
@@ -125,6 +127,21 @@ class Side:
 def _made(link: Link, name: str) -> bool:
     answer: Any = link.call(CreateTopicsRequest([CreatableTopic(name, 1, 1)], 30_000), 5)
     return answer.topics[0].error_code in (0, ErrorCode.TOPIC_ALREADY_EXISTS)
+
+
+def _opened(link: Link) -> bool:
+    """Has a transaction of all topics that stays open."""
+    who: Any = link.call(InitProducerIdRequest(OPEN_TRANSACTION, 600_000), 3)
+    topics = [AddPartitionsToTxnTopic(name, [0]) for name in RESOURCES]
+    request = AddPartitionsToTxnRequest(
+        v3_and_below_transactional_id=OPEN_TRANSACTION,
+        v3_and_below_producer_id=who.producer_id,
+        v3_and_below_producer_epoch=who.producer_epoch,
+        v3_and_below_topics=topics,
+    )
+    added: Any = link.call(request, 3)
+    rows = [row for topic in added.results_by_topic_v3_and_below for row in topic.results_by_partition]
+    return {row.partition_error_code for row in rows} == {0}
 
 
 def _until_served(link: Link, request: Any, version: int) -> None:
@@ -165,8 +182,8 @@ class Pair:
 
 
 @contextmanager
-def pair(directory: Path, users: Sequence[User]) -> Iterator[Pair]:
-    """Both, prepared. Kafka has its metadata in a keeper of its own."""
+def pair(directory: Path, users: Sequence[User], more: Mapping[str, str] | None = None) -> Iterator[Pair]:
+    """Both, prepared, with `more` settings. Kafka has its metadata in a keeper of its own."""
     names = [*(user.name for user in users), "root"]
     rules = [rule for user in users for rule in user.rules]
     sides = [Side(free_port(), free_port()) for _ in range(2)]
@@ -175,10 +192,12 @@ def pair(directory: Path, users: Sequence[User]) -> Iterator[Pair]:
         kafka = KafkaOnZooKeeper(
             directory / "kafka",
             keeper.address,
-            settings=settings(names, kafka_side.port, kafka_side.plain),
+            settings={**settings(names, kafka_side.port, kafka_side.plain), **(more or {})},
         )
         kafka.port = kafka_side.plain
-        fastlog = RunningBroker(directory / "fastlog", settings(names, fastlog_side.port, fastlog_side.plain))
+        fastlog = RunningBroker(
+            directory / "fastlog", {**settings(names, fastlog_side.port, fastlog_side.plain), **(more or {})}
+        )
         fastlog.settings["node.id"] = "1"
         log = _Lines()
         logger = logging.getLogger(LOGGER)

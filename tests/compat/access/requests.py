@@ -68,7 +68,7 @@ from fastlog.wire.messages.txn_markers import (
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,
 )
-from tests.compat.access.asked import TOPICS, Asked
+from tests.compat.access.asked import OPEN_TRANSACTION, TOPICS, Asked
 from tests.compat.access.operator_requests import of_operators
 from tests.compat.access.users import RESOURCES
 from tests.harness.batches import batch
@@ -374,5 +374,10 @@ def _transactions() -> Iterator[Asked]:
             [WritableTxnMarker(_NOBODY, 0, False, [WritableTxnMarkerTopic("nowhere", [0])], 0)]
         ),
     )
-    yield Asked("DescribeTransactions", 0, lambda _: DescribeTransactionsRequest([*RESOURCES, "res-a-no"]), 4)
+    yield Asked(
+        "DescribeTransactions",
+        0,
+        lambda _: DescribeTransactionsRequest([*RESOURCES, OPEN_TRANSACTION, "res-a-no"]),
+        5,
+    )
     yield Asked("ListTransactions", 0, lambda _: ListTransactionsRequest(), 3)

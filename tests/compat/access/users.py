@@ -70,7 +70,7 @@ def rule(
 
 
 def users() -> list[User]:
-    """All of them. Each may do everything with resources of the other types."""
+    """All of them. Most may do everything with resources of the other types, some have one rule alone."""
     return list(_numbered())
 
 
@@ -91,6 +91,7 @@ def _cases() -> Iterator[tuple[str, list[Parts]]]:
         others: list[Parts] = [(other, Operation.ALL) for other in _EVERYTHING if other is not resource]
         for operation in operations:
             what = f"{operation.title} on {resource.title}"
+            yield f"only {what}", [(resource, operation, LITERAL)]
             yield f"{what} literally", [*others, (resource, operation, LITERAL)]
             yield (
                 f"all but {what}",

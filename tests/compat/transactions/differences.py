@@ -37,6 +37,9 @@ class Difference(NamedTuple):
 _NO_EPOCH_LEFT: Final = "an epoch that is too old at the last one is no defect of the broker"
 _LATE_COMMIT: Final = "KAFKA-20785: Streams does not survive INVALID_TXN_STATE"
 _AGAIN_FIRST: Final = "a batch that comes once more says nothing of where the next transaction begins"
+_NO_EPOCH: Final = "an epoch of -1 is none, and not the one before 0"
+_OF_NOBODY: Final = "a batch of a transaction that names no producer is in none"
+_INTERNAL_FIRST: Final = "nobody is asked about a topic that clients may not write to"
 _PENDING_FIRST: Final = "KAFKA-18660: as Kafka 4 has it, so that who goes on fast is not fenced"
 
 KNOWN: Final[tuple[Known, ...]] = (
@@ -85,6 +88,12 @@ KNOWN: Final[tuple[Known, ...]] = (
     Known("raise-last-nothing", "end True", "INVALID_TXN_STATE", "PRODUCER_FENCED", _LATE_COMMIT),
     Known("put-again", "produce", "OUT_OF_ORDER_SEQUENCE_NUMBER", "NONE", _AGAIN_FIRST),
     Known("put-again", "log", "('NONE', 4, 4", "('NONE', 4, 5", _AGAIN_FIRST),
+    Known("limit-nobody-raising", "end False", "INVALID_TXN_STATE", "PRODUCER_FENCED", _NO_EPOCH),
+    Known("limit-nobody-raising", "end True", "NONE", "PRODUCER_FENCED", _NO_EPOCH),
+    Known("limit-batches", "produce", "'NONE'", "INVALID_PRODUCER_ID_MAPPING", _OF_NOBODY),
+    Known("limit-batches", "log", "b'v', b'v'", "[]", _OF_NOBODY),
+    Known("limit-batches", "produce", "INVALID_TXN_STATE", "INVALID_TOPIC_EXCEPTION", _INTERNAL_FIRST),
+    Known("limit-batches", "produce", "TRANSACTION_ABORTABLE", "INVALID_TOPIC_EXCEPTION", _INTERNAL_FIRST),
     Known(
         "raise-last",
         "produce",

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from tests.compat.transactions import additions, ends, group_offsets, inits, markers, views, writes
+from tests.compat.transactions import (
+    additions,
+    ends,
+    group_offsets,
+    inits,
+    limits,
+    markers,
+    views,
+    writes,
+)
 from tests.compat.transactions.play import Scenario
 
 
@@ -30,6 +39,7 @@ _OF_BOTH: Final = {
     **markers.SCENARIOS,
     **group_offsets.SCENARIOS,
     **views.SCENARIOS,
+    **limits.SCENARIOS,
 }
 _RAISING: Final = {
     **writes.RAISING,
@@ -37,6 +47,7 @@ _RAISING: Final = {
     **markers.RAISING,
     **group_offsets.RAISING,
     **views.RAISING,
+    **limits.RAISING,
 }
 _ALONE: Final = {**writes.ALONE, **group_offsets.ALONE, **views.ALONE}
 OF_KAFKA_3: Final = OfRelease(writes.FIRST, _OF_BOTH, _ALONE)

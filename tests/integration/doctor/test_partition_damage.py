@@ -52,6 +52,8 @@ DAMAGES: list[tuple[Callable[[Path], None], int, str, str]] = [
     (add("00000000000000000005.snapshot", b"\0\1abcdefgh"), 1, "checksum", "remove the file"),
     (add("leader-epoch-checkpoint", b"0\n1\n0 99\n"), 1, "begins at offset 99", "built again"),
     (add("leader-epoch-checkpoint", b"nonsense"), 1, "version and count", "built again"),
+    (add("txnindex-checkpoint", b"0\n1\n0 1 7\n"), 1, "not what they were", "builds it again"),
+    (add("txnindex-checkpoint", b"0\n1\n0 1\n"), 1, "not an offset", "writes it again"),
     (add("00000000000000000007.log.swap"), 6, "that it replaces are gone", "backup"),
     (add("00000000000000000000.log.swap"), 1, "not yet moved", "Do not remove"),
     (add("00000000000000000007.log.cleaned"), 0, "interrupted compaction", "removes them"),

@@ -15,8 +15,8 @@ import fastlog
 
 PACKAGE = Path(fastlog.__file__).parent
 OBSERVABILITY = Path(__file__).parents[3] / "docs" / "observability.md"
-# The command-line tools and the client library come and go with their callers.
-NOT_THE_BROKER = ("client/", "cli/")
+# The command-line tools, the client library and the tests' plugin come and go with their callers.
+NOT_THE_BROKER = ("client/", "cli/", "testing/")
 STARTS = {"create_task", "ensure_future", "call_later", "call_at", "Thread", "Timer", "start_new_thread"}
 STARTS |= {"TaskGroup", "add_reader", "add_writer"}
 
@@ -48,6 +48,8 @@ ALLOWED = {
     ("coordination/transactions/questions.py", "call_at"): "what it meets is counted, and answered",
     ("coordination/transactions/questions.py", "create_task"): "one request; its failure is its answer",
     ("coordination/transactions/changes.py", "call_later"): "guarded; tries one completion again",
+    ("coordination/transactions/changes.py", "create_task"): "one record; its failure is its answer",
+    ("coordination/transactions/leadership.py", "call_later"): "has the loop look at one partition again",
     (
         "coordination/transactions/markers.py",
         "create_task",
@@ -80,6 +82,10 @@ ALLOWED = {
     ): "the caller waits for all, and gets what they raise",
     ("server/requests/turns.py", "create_task"): "one long request; its failure is its answer",
     ("server/network/file_sender.py", "add_writer"): "one answer of one connection",
+    ("server/network/muting.py", "call_at"): "the end of one connection's wait, whose failure closes it",
+    ("server/network/acceptor.py", "add_reader"): "what it meets is counted; the next one is accepted",
+    ("server/network/acceptor.py", "call_later"): "lets one connection in, or ends it",
+    ("server/network/acceptor.py", "create_task"): "one connection; its failure is counted",
     ("server/network/tls_layer.py", "call_later"): "ends one connection; so does the sweeper",
     ("server/network/sasl_gate.py", "call_later"): "ends one connection; so does the sweeper",
     ("server/observability/http_server.py", "create_task"): "one HTTP connection",

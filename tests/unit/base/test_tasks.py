@@ -193,3 +193,38 @@ async def test_what_nobody_caught_is_counted_and_turns_nothing_red(
         await asyncio.sleep(0)
     assert (world.tasks.failures, world.tasks.failing) == ({"callbacks": 1}, {})
     assert "nobody caught it" in caplog.text
+
+
+async def test_a_pass_is_made_at_once_when_the_clock_was_moved(world: World) -> None:
+    began = 0
+
+    async def action() -> None:
+        nonlocal began
+        began += 1
+        await asyncio.sleep(0)
+
+    first = world.tasks.repeat("first", action, every=3600, first=3600)
+    again = world.tasks.repeat("again", action, every=3600)
+    await until(lambda: again.passes == 1)
+    for number in (1, 2):
+        due = world.tasks.hurry(["first", "again", "unknown"])
+        assert due == {"first": number, "again": number + 1}
+        await until(lambda due=due: {"first": first.passes, "again": again.passes} == due)  # type: ignore[misc]
+    await asyncio.sleep(0.02)
+    assert (first.passes, again.passes) == (2, 3)
+    await first.stop()
+    assert world.tasks.hurry(["first"]) == {}
+    await again.stop()
+
+
+async def test_a_pass_under_way_is_not_the_one_that_is_hurried(world: World) -> None:
+    """It may have asked for the time already."""
+    gate = asyncio.Event()
+    loop = world.tasks.repeat("pass", gate.wait, every=3600)
+    await asyncio.sleep(0.01)
+    assert world.tasks.hurry(["pass"]) == {"pass": 2}
+    gate.set()
+    await until(lambda: loop.passes == 2)
+    await asyncio.sleep(0.02)
+    assert loop.passes == 2
+    await loop.stop()

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.cli.logging_setup import RepeatLimit, set_up_logging
+from fastlog.cli.logging_setup import AUDITED, AUTHORIZER_LOG, RepeatLimit, set_up_logging
 
 
 @pytest.fixture(autouse=True)
 def untouched_loggers() -> Iterator[None]:
     root, own = logging.getLogger(), logging.getLogger("fastlog")
+    authorizers = logging.getLogger(AUTHORIZER_LOG)
     before = (root.handlers[:], root.level, own.level)
     looked_up = logging._srcfile, logging.logThreads, logging.logProcesses, logging.logMultiprocessing
     yield
@@ -24,6 +25,7 @@ def untouched_loggers() -> Iterator[None]:
     root.handlers[:], root.level, own.level = before
     root.setLevel(before[1])
     own.setLevel(before[2])
+    authorizers.setLevel(logging.NOTSET)
     logging.captureWarnings(False)
 
 
@@ -105,6 +107,16 @@ def test_repeats_are_bounded_and_counted() -> None:
     assert limit.filter(again)
     assert again.getMessage() == "peer 8 sent rubbish"
     assert not limit.filter(record("peer %s sent rubbish", 9))
+
+
+def test_the_log_of_the_authorizer_is_written_and_has_more_room(stream: Lines) -> None:
+    set_up_logging("INFO", "text", stream.descriptor)
+    for number in range(60):
+        logging.getLogger(AUTHORIZER_LOG).info("Principal = %s is Denied", number)
+    assert stream.getvalue().count("is Denied") == 60
+    limit = RepeatLimit(burst=2, interval=10.0, monotonic=lambda: 0.0)
+    lines = [logging.LogRecord(AUTHORIZER_LOG, logging.INFO, "", 0, "x", None, None) for _ in range(100)]
+    assert sum(map(limit.filter, lines)) == 2 * AUDITED
 
 
 def test_what_no_line_shows_is_not_looked_up(stream: Lines) -> None:

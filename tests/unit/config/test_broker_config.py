@@ -9,9 +9,30 @@ import pytest
 
 from fastlog.config import LiveConfig
 from fastlog.errors import ConfigError
+from fastlog.server.derived_settings import connection_limits
+from fastlog.server.quotas.connection_quotas import ConnectionLimits
 from tests.unit.config.helpers import config_of, write
 
 DAY_MS = 86_400_000
+
+
+def test_limits_of_listeners_and_addresses() -> None:
+    config = config_of(
+        {
+            "listeners": "PLAINTEXT://:1,OUT://:2",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,OUT:PLAINTEXT",
+            "max.connections": "100",
+            "max.connection.creation.rate": "50",
+            "listener.name.out.max.connections": "7",
+            "listener.name.plaintext.max.connection.creation.rate": "3",
+            "max.connections.per.ip.overrides": "[0:0:0:0:0:0:0:1]:5,10.0.0.1:6",
+        }
+    )
+    assert connection_limits(config) == ConnectionLimits(
+        most=100, rate=50, most_of={"OUT": 7}, rate_of={"PLAINTEXT": 3}, protected="PLAINTEXT"
+    )
+    assert config.max_connections_per_ip_overrides == {"::1": 5, "10.0.0.1": 6}
+    assert connection_limits(config_of({})) == ConnectionLimits()
 
 
 def test_defaults() -> None:

@@ -67,9 +67,12 @@ def test_families() -> None:
     assert key is not None
     assert (key.type, key.unused, key.default) == (ConfigType.PASSWORD, None, None)
     assert key.update is UpdateMode.PER_BROKER
-    other = find_key("listener.name.external.max.connections")
+    other = find_key("listener.name.external.socket.listen.backlog.size")
     assert other is not None
     assert other.unused is Unused.PER_LISTENER
+    limit = find_key("listener.name.external.max.connections")
+    assert limit is not None
+    assert (limit.unused, limit.update) == (None, UpdateMode.CLUSTER_WIDE)
     assert find_key("listener.name.external.no.such.key") is None
     assert find_key("group.share.assignors") is not None
     assert find_key("super.users") is not None

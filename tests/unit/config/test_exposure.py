@@ -12,12 +12,30 @@ from tests.unit.config.helpers import config_of, write
 PLAIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_a="x";'
 TLS = {"ssl.keystore.type": "PEM", "ssl.keystore.location": "/none.pem"}
 TRUST = {"ssl.truststore.type": "PEM", "ssl.truststore.location": "/none.pem", "ssl.client.auth": "required"}
+TOKEN = {"fastlog.http.token": "0123456789abcdef"}
 SCRAM = {"sasl.enabled.mechanisms": "SCRAM-SHA-512"}
 OAUTH = {"sasl.enabled.mechanisms": "OAUTHBEARER"}
 JWKS = {"sasl.oauthbearer.jwks.endpoint.url": "https://idp.example/keys"}
 RULES = {"authorizer.class.name": "kafka.security.authorizer.AclAuthorizer"}
 IN = "whoever is let in may do everything"
 PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.audience": "a"}
+
+
+KEEPER = {
+    "fastlog.keeper.security.protocol": "SSL",
+    "listener.name.keeper.ssl.client.auth": "required",
+    "ssl.truststore.type": "PEM",
+    "ssl.truststore.location": "/t.pem",
+}
+AMONG = {
+    **SCRAM,
+    "security.inter.broker.protocol": "SASL_SSL",
+    "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+    "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+        'org.apache.kafka.common.security.scram.ScramLoginModule required username="a" password="b";'
+    ),
+}
+DIGEST = {"zookeeper.set.acl": "true", "fastlog.zookeeper.digest": "a:b"}
 
 
 @pytest.mark.parametrize(
@@ -57,6 +75,34 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
             [],
             ["that no rule names"],
         ),
+        (
+            {
+                "listeners": "SASL_SSL://:1",
+                **TLS,
+                **SCRAM,
+                "fastlog.http.host": "::",
+                "fastlog.http.anonymous": "true",
+            },
+            [],
+            [IN, "metrics"],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::", **TOKEN},
+            [],
+            [IN, "on the way"],
+        ),
+        (
+            {
+                "listeners": "SASL_SSL://:1",
+                **TLS,
+                **SCRAM,
+                "fastlog.http.host": "::",
+                **TOKEN,
+                "fastlog.http.ssl.keystore.location": "/none.pem",
+            },
+            [],
+            [IN],
+        ),
         ({"listeners": "PLAINTEXT://:1", **RULES}, [], ["no TLS"]),
         (
             {"listeners": "PLAINTEXT://:1", **RULES, "super.users": "User:ANONYMOUS"},
@@ -64,11 +110,26 @@ PINNED = {"sasl.oauthbearer.expected.issuer": "i", "sasl.oauthbearer.expected.au
             ["no TLS"],
         ),
         ({"listeners": "PLAINTEXT://127.0.0.1:1", **RULES, "super.users": "User:ANONYMOUS"}, [], []),
-        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.http.host": "::"}, [], [IN, "metrics"]),
         (
             {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::]:2181"},
             ["all metadata"],
+            [IN, "said to it"],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, **KEEPER, "fastlog.keeper.listen": "[::]:2181"},
+            [],
             [IN],
+        ),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **AMONG, "zookeeper.connect": "zk:2181,127.0.0.1/x"},
+            ["all metadata"],
+            [IN, "no TLS"],
+        ),
+        ({"listeners": "SASL_SSL://:1", **TLS, **AMONG, "zookeeper.connect": "127.0.0.1:2181"}, [], [IN]),
+        (
+            {"listeners": "SASL_SSL://:1", **TLS, **AMONG, **DIGEST, "zookeeper.connect": "zk"},
+            ["password can be read"],
+            [IN, "no TLS"],
         ),
         ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "fastlog.keeper.listen": "[::1]:2181"}, [], [IN]),
     ],

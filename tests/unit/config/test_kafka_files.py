@@ -73,5 +73,9 @@ def test_kraft_style(tmp_path: Path) -> None:
 
 
 def test_what_has_no_effect_says_why() -> None:
-    reasons = {name: key.unused for name in ("zookeeper.set.acl", "process.roles") if (key := find_key(name))}
-    assert reasons == {"zookeeper.set.acl": Unused.ZOOKEEPER, "process.roles": Unused.KRAFT}
+    reasons = {
+        name: key.unused
+        for name in ("zookeeper.clientCnxnSocket", "process.roles")
+        if (key := find_key(name))
+    }
+    assert reasons == {"zookeeper.clientCnxnSocket": Unused.ZOOKEEPER, "process.roles": Unused.KRAFT}

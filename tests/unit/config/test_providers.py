@@ -60,3 +60,41 @@ def test_a_provider_without_a_class_is_an_error(tmp_path: Path) -> None:
 def test_without_providers_references_are_plain_text(tmp_path: Path) -> None:
     settings = load_settings(file=write(tmp_path / "s", "broker.rack=${file:/etc/passwd:x}\n"))
     assert settings.text("broker.rack") == "${file:/etc/passwd:x}"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "broker.rack=${file:%(out)s:key}",
+            r"is not allowed by config\.providers\.file\.param\.allowed\.paths",
+        ),
+        ("broker.rack=${file:%(in)s/../out:key}", "is not allowed by"),
+        ("broker.rack=${file:%(in)s/link:key}", "is not allowed by"),
+        ("broker.rack=${dir:%(root)s:out}", "is not allowed by"),
+        ("broker.rack=${env:MY_SECRET}", r"is not allowed by config\.providers\.env\.param\.allowlist"),
+        ("config.providers.file.param.allowed.paths=secrets", "is not an absolute path"),
+        ("config.providers.env.param.allowlist.pattern=[", "is no regular expression"),
+    ],
+)
+def test_providers_give_what_their_parameters_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, message: str
+) -> None:
+    inside = tmp_path / "in"
+    inside.mkdir()
+    write(tmp_path / "out", "key=r1\n")
+    (inside / "link").symlink_to(tmp_path / "out")
+    write(inside / "s", "key=r7\n")
+    write(inside / "rack", "r7")
+    monkeypatch.setenv("MY_RACK", "r7")
+    monkeypatch.setenv("MY_SECRET", "r1")
+    limits = (
+        f"config.providers.file.param.allowed.paths={inside},/nowhere\n"
+        f"config.providers.dir.param.allowed.paths={inside}\n"
+        "config.providers.env.param.allowlist.pattern=MY_R.*\n"
+    )
+    for good in (f"${{file:{inside}/s:key}}", f"${{dir:{inside}:rack}}", "${env:MY_RACK}"):
+        assert settings_of(tmp_path, f"{limits}broker.rack={good}\n").text("broker.rack") == "r7"
+    paths = {"in": inside, "out": tmp_path / "out", "root": tmp_path}
+    with pytest.raises(ConfigError, match=message):
+        settings_of(tmp_path, f"{limits}{line % paths}\n")

@@ -94,8 +94,3 @@ def test_secrets_are_not_shown() -> None:
     assert "SECRET1" in (found.keystore.pem or "")
     assert "SECRET" not in repr(found)
     assert "SECRET" not in repr(config_of({"listeners": "SSL://:9093", **values}).listeners)
-
-
-def test_brokers_of_a_cluster_reach_each_other_in_plain() -> None:
-    with pytest.raises(ConfigError, match=r"inter\.broker\.listener\.name: SSL uses SSL"):
-        settings_of({**STORE, "zookeeper.connect": "localhost:2181"})

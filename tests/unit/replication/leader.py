@@ -81,6 +81,7 @@ class Leader:
     pause: float | None = None
     """Seconds before each answer."""
     is_open: bool = False
+    is_due: bool = False
     _session: dict[tuple[str | bytes, int], FetchPartition] = field(default_factory=dict)
     _epoch: int = 0
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 from fastlog.native import Frame
 from fastlog.replication.partition import PartitionKey
@@ -19,6 +20,9 @@ from fastlog.server.network.flow_control import FlowLimits, RequestMemory
 from fastlog.server.network.session import ListenerIdentity
 from fastlog.server.observability.metrics import BrokerMetrics
 from tests.unit.replication.fakes import FakeLoop
+
+NO_QUOTAS: Final = SimpleNamespace(clients=SimpleNamespace(active=False))
+"""What a dispatcher has where nobody has a limit."""
 
 
 class FakeTransport:

@@ -83,6 +83,7 @@ class Exchange:
     api_key = 1
     correlation_id = 7
     is_lost = False
+    meter = None
     half_closed_since = None
 
     def __init__(self, answers: list[str]) -> None:

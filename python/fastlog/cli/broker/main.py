@@ -22,20 +22,23 @@ from fastlog.cli.streams import abandon_stdout, log_stray_errors, open_missing_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastlog.cli.broker.running import RunnableBroker
     from fastlog.config import BrokerConfig
+
+    MakeBroker = Callable[[BrokerConfig], RunnableBroker]
 
 __all__ = ["main"]
 
 _LOG: Final = logging.getLogger("fastlog.broker")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the console script."""
+def main(arguments: Sequence[str] | None = None, make_broker: MakeBroker | None = None) -> None:
+    """Entry point of the console script. `make_broker` makes another broker than the usual one, for tests."""
     open_missing_streams()
     # What is imported stays: looking for cycles in it took a tenth of the time.
     gc.disable()
     try:
-        sys.exit(_obey(_parser().parse_args(arguments)))
+        sys.exit(_obey(_parser().parse_args(arguments), make_broker))
     except OSError as error:
         # A full disk behind stdout: a broker that runs tells of its errors itself.
         abandon_stdout()
@@ -102,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _obey(options: argparse.Namespace) -> int:
+def _obey(options: argparse.Namespace, make_broker: MakeBroker | None) -> int:
     if options.version:
         from importlib.metadata import version as version_of
 
@@ -132,11 +135,8 @@ def _obey(options: argparse.Namespace) -> int:
 
         config = read()
         settings = config.layers.settings
-        if options.check_config and config.listeners.tls:
-            from fastlog.server.security.identity import load_identity
-
-            for tls in config.listeners.tls.values():
-                load_identity(tls)
+        if options.check_config:
+            _check_files(config)
     except ConfigError as error:
         return _fail(str(error))
     if options.print_config:
@@ -153,7 +153,21 @@ def _obey(options: argparse.Namespace) -> int:
         keys, verb = counted(len(unused), "key"), "has" if len(unused) == 1 else "have"
         _say("the configuration is valid" + (f"; {keys} {verb} no effect" if unused else ""))
         return 0
-    return _run(config, read)
+    return _run(config, read, make_broker)
+
+
+def _check_files(config: BrokerConfig) -> None:
+    """Raises ConfigError about certificates that cannot be used."""
+    tls = [*config.listeners.tls.values(), *([config.keeper_tls] if config.keeper_tls else [])]
+    if tls:
+        from fastlog.server.security.identity import load_identity
+
+        for settings in tls:
+            load_identity(settings)
+    if config.zookeeper.tls is not None:
+        from fastlog.server.security.zookeeper_tls import zookeeper_context
+
+        zookeeper_context(config.zookeeper.tls)
 
 
 def _say(text: str) -> None:
@@ -161,9 +175,10 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _run(config: BrokerConfig, read: Callable[[], BrokerConfig]) -> int:
+def _run(config: BrokerConfig, read: Callable[[], BrokerConfig], make_broker: MakeBroker | None) -> int:
     from fastlog.cli.broker.reloading import reloader
     from fastlog.cli.broker.running import run_broker
+    from fastlog.cli.core_dumps import forbid_core_dumps
     from fastlog.cli.logging_setup import set_up_logging
     from fastlog.server.unused_settings import keys_without_effect
 
@@ -180,9 +195,11 @@ def _run(config: BrokerConfig, read: Callable[[], BrokerConfig]) -> int:
     from fastlog.server.network.descriptors import raise_descriptor_limit
 
     raise_descriptor_limit()
+    if not config.core_dumps:
+        forbid_core_dumps()
     gc.enable()
     try:
-        return run_broker(config, Broker, log.say, reloader(config, read))
+        return run_broker(config, make_broker or Broker, log.say, reloader(config, read))
     except Exception:  # noqa: BLE001 - the last resort: said in the log, and told by the exit code
         _LOG.exception("the broker met a defect and ends")
         return ExitCode.FAILED

@@ -12,11 +12,11 @@ from fastlog.cli.tool.invocation import Session, new_app, verb
 from fastlog.cli.tool.outcomes import confirm
 from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.values import one_of
-from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource
+from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource, title
 
 if TYPE_CHECKING:
     from fastlog.client import ClientError
-    from fastlog.client.admin.access_rules import AclFilter, AclRule
+    from fastlog.client.admin.acl_values import AclBinding, AclFilter
 
 __all__ = ["app"]
 
@@ -89,17 +89,17 @@ async def list_rules(
     ] = None,
 ) -> None:
     """Lists rules: all, or those of resources."""
-    from fastlog.client.admin.access_rules import AclFilter, describe_acls
+    from fastlog.client.admin.acls import describe_acls
 
     resources = _resources(topic, group, transactional_id, cluster) or [(Resource.ANY, None)]
     kind = _pattern(pattern, PatternType.ANY)
     principal = None if user is None else _principal(user)
-    found: dict[AclRule, None] = {}
+    found: dict[AclBinding, None] = {}
     async with session.connect() as connected:
         for resource, name in resources:
-            wanted = AclFilter(resource, name, kind, principal)
+            wanted = _filter(resource, name, kind, principal)
             found.update(dict.fromkeys(await describe_acls(connected, wanted)))
-    _show(session, [_row(rule) for rule in sorted(found)])
+    _show(session, [_row(rule) for rule in sorted(found, key=_order)])
 
 
 @verb(app, "add")
@@ -116,7 +116,7 @@ async def add(
     pattern: PatternOption = None,
 ) -> None:
     """Adds rules: one for each resource, user, operation and host."""
-    from fastlog.client.admin.access_rules import AclRule, create_acls
+    from fastlog.client.admin.acls import create_acls
 
     kind = _pattern(pattern, PatternType.LITERAL)
     if kind not in (PatternType.LITERAL, PatternType.PREFIXED):
@@ -130,7 +130,7 @@ async def add(
     if not operation:
         raise UsageProblem("say what is meant: --operation, All for everything")
     rules = [
-        AclRule(
+        _rule(
             resource,
             name or "",
             PatternType.LITERAL if resource is Resource.CLUSTER else kind,
@@ -146,7 +146,8 @@ async def add(
     async with session.connect() as connected:
         outcomes = await create_acls(connected, rules)
     rows = []
-    for rule, error in zip(rules, outcomes, strict=True):
+    for rule in rules:
+        error = outcomes[rule]
         rows.append(_row(rule, "added", error))
         if error is not None:
             session.item_failed(_words(rule), error)
@@ -168,7 +169,8 @@ async def remove(
     yes: YesOption = False,
 ) -> None:
     """Removes rules of resources. It shows them and asks first."""
-    from fastlog.client.admin.access_rules import AclFilter, delete_acls, describe_acls
+    from fastlog.client import ClientError
+    from fastlog.client.admin.acls import delete_acls, describe_acls
 
     resources = _resources(topic, group, transactional_id, cluster)
     if not resources:
@@ -177,7 +179,7 @@ async def remove(
     who: list[tuple[Permission, str | None]] = [*_principals(allow, deny)] or [(Permission.ANY, None)]
     hosts: list[str | None] = [*(host or ())] or [None]
     filters: list[AclFilter] = [
-        AclFilter(resource, name, kind, principal, address, what, permission)
+        _filter(resource, name, kind, principal, address, what, permission)
         for (resource, name), (permission, principal), what, address in product(
             resources, who, _operations(operation or []) or [Operation.ANY], hosts
         )
@@ -187,10 +189,16 @@ async def remove(
             meant = {rule for wanted in filters for rule in await describe_acls(connected, wanted)}
             if not meant:
                 raise UsageProblem("there are no such rules")
-            confirm("remove\n" + "\n".join(f"  {_words(rule)}" for rule in sorted(meant)) + "\n?")
-        removed = await delete_acls(connected, filters)
+            confirm("remove\n" + "\n".join(f"  {_words(rule)}" for rule in sorted(meant, key=_order)) + "\n?")
+        outcomes = await delete_acls(connected, filters)
+    removed: dict[AclBinding, ClientError | None] = {}
+    for outcome in outcomes.values():
+        if isinstance(outcome, ClientError):
+            raise outcome
+        removed |= dict.fromkeys(outcome.rows) | outcome.errors
     rows = []
-    for rule, error in removed:
+    for rule in sorted(removed, key=_order):
+        error = removed[rule]
         rows.append(_row(rule, "removed", error))
         if error is not None:
             session.item_failed(_words(rule), error)
@@ -202,15 +210,15 @@ def _show(session: Session, rows: list[dict[str, Any]]) -> None:
     session.out.document(rows)
 
 
-def _row(rule: AclRule, done: str | None = None, error: ClientError | None = None) -> dict[str, Any]:
+def _row(rule: AclBinding, done: str | None = None, error: ClientError | None = None) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "resource": rule.resource.title,
-        "name": rule.name,
-        "pattern": rule.pattern.name.lower(),
+        "resource": title(rule.resource_type.name),
+        "name": rule.resource_name,
+        "pattern": rule.pattern_type.name.lower(),
         "principal": rule.principal,
         "host": rule.host,
-        "operation": rule.operation.title,
-        "permission": rule.permission.title,
+        "operation": title(rule.operation.name),
+        "permission": title(rule.permission.name),
     }
     if done is not None:
         row["status"] = done if error is None else "failed"
@@ -218,11 +226,63 @@ def _row(rule: AclRule, done: str | None = None, error: ClientError | None = Non
     return row
 
 
-def _words(rule: AclRule) -> str:
-    prefix = "" if rule.pattern is PatternType.LITERAL else f" ({rule.pattern.name.lower()})"
+def _words(rule: AclBinding) -> str:
+    shown = _row(rule)
+    prefix = "" if shown["pattern"] == "literal" else f" ({shown['pattern']})"
     return (
-        f"{rule.permission.title} {rule.principal} {rule.operation.title} from {rule.host} on "
-        f"{rule.resource.title} {rule.name}{prefix}"
+        f"{shown['permission']} {rule.principal} {shown['operation']} from {rule.host} on "
+        f"{shown['resource']} {rule.resource_name}{prefix}"
+    )
+
+
+def _order(rule: AclBinding) -> tuple[Any, ...]:
+    """By what a rule is for."""
+    whom = (rule.principal, rule.host, rule.operation, rule.permission)
+    return (rule.resource_type, rule.resource_name, rule.pattern_type, *whom)
+
+
+def _rule(
+    resource: Resource,
+    name: str,
+    pattern: PatternType,
+    principal: str,
+    host: str,
+    operation: Operation,
+    permission: Permission,
+) -> AclBinding:
+    """The client's own types know numbers that brokers of another release have."""
+    from fastlog.client.admin import acl_values as values
+
+    return values.AclBinding(
+        values.AclResourceType(resource),
+        name,
+        principal,
+        values.AclOperation(operation),
+        values.AclPermission(permission),
+        host,
+        values.AclPatternType(pattern),
+    )
+
+
+def _filter(
+    resource: Resource,
+    name: str | None,
+    pattern: PatternType,
+    principal: str | None,
+    host: str | None = None,
+    operation: Operation = Operation.ANY,
+    permission: Permission = Permission.ANY,
+) -> AclFilter:
+    from fastlog.client.admin import acl_values as values
+
+    return values.AclFilter(
+        values.AclResourceType(resource),
+        name,
+        principal,
+        values.AclOperation(operation),
+        values.AclPermission(permission),
+        host,
+        values.AclPatternType(pattern),
     )
 
 

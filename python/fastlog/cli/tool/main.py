@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "config": LazyCommand("fastlog.cli.tool.config:app", "Settings of topics, brokers and groups."),
     "cluster": LazyCommand("fastlog.cli.tool.cluster:app", "Brokers, features, log directories."),
     "user": LazyCommand("fastlog.cli.tool.user:app", "Users that log in by SCRAM."),
+    "quota": LazyCommand("fastlog.cli.tool.quota:app", "What users, clients and addresses may use."),
     "acl": LazyCommand("fastlog.cli.tool.acl:app", "Access rules: who may do what."),
     "security": LazyCommand(
         "fastlog.cli.tool.security:app", "What the configuration of a broker leaves open."

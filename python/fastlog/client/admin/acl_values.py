@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
-from fastlog.client.metadata import UNKNOWN_OPERATIONS
+from fastlog.wire.messages.common import UNKNOWN_OPERATIONS
 
 __all__ = [
     "AclBinding",

@@ -13,6 +13,7 @@ from inspect import isawaitable
 from types import TracebackType
 from typing import Self, Unpack
 
+from fastlog.client.columns import RecordColumns
 from fastlog.client.consumer.config import ConsumerConfig, ConsumerOptions
 from fastlog.client.consumer.engine import ConsumerEngine, Polled
 from fastlog.client.consumer.listener import Happening, RebalanceListener
@@ -159,6 +160,22 @@ class AsyncConsumer:
         """
         await self._started()
         return await self._engine.poll(timeout_ms, max_records)
+
+    async def poll_columns(
+        self,
+        timeout_ms: float | None = 0,
+        max_records: int | None = None,
+        *,
+        max_bytes: int | None = None,
+    ) -> RecordColumns:
+        """`poll` as columns, for numpy and Arrow: all that has come, at most `max_records`.
+
+        No more are taken once they take `max_bytes` (64 MiB by default; decompressed, and 32 for each
+        record). Empty when nothing came in time. Raises as `poll`; a damaged batch is also `damage` of the
+        result that has the records before it.
+        """
+        await self._started()
+        return await self._engine.poll_columns(timeout_ms, max_records, max_bytes)
 
     async def getmany(self, *, timeout_ms: float | None = 0, max_records: int | None = None) -> Polled:
         """`poll`, under the name that aiokafka gives it."""

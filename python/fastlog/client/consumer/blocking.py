@@ -18,6 +18,7 @@ from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, 
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from fastlog.client.columns import RecordColumns
 from fastlog.client.consumer.asynchronous import AsyncConsumer
 from fastlog.client.consumer.config import ConsumerOptions
 from fastlog.client.consumer.engine import Polled
@@ -189,6 +190,21 @@ class Consumer:
         elsewhere; CorruptBatch says where), or of the group; and what a listener raises.
         """
         return self._run(self._inner.poll(timeout_ms, max_records))
+
+    def poll_columns(
+        self,
+        timeout_ms: float | None = 0,
+        max_records: int | None = None,
+        *,
+        max_bytes: int | None = None,
+    ) -> RecordColumns:
+        """`poll` as columns, for numpy and Arrow: all that has come, at most `max_records`.
+
+        No more are taken once they take `max_bytes` (64 MiB by default; decompressed, and 32 for each
+        record). Empty when nothing came in time. Raises as `poll`; a damaged batch is also `damage` of the
+        result that has the records before it.
+        """
+        return self._run(self._inner.poll_columns(timeout_ms, max_records, max_bytes=max_bytes))
 
     def consume(self, num_messages: int = 1, timeout: float | None = None) -> list[Record]:
         """At most so many records in one list, as confluent-kafka has it; `timeout` in seconds.

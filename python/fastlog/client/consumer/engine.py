@@ -6,16 +6,18 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from fastlog.client.cluster import Cluster
+from fastlog.client.columns import DEFAULT_MAX_BYTES, RecordColumns
 from fastlog.client.consumer.config import ConsumerConfig
 from fastlog.client.consumer.fetcher import Fetcher
 from fastlog.client.consumer.iteration import one_by_one, rewind
 from fastlog.client.consumer.listener import CallListener
 from fastlog.client.consumer.membership import Membership, make_membership
 from fastlog.client.consumer.offsets import commit_offsets, committed_offsets
+from fastlog.client.consumer.records import CorruptBatch
 from fastlog.client.consumer.state import PartitionState
 from fastlog.client.deadline import Deadline
 from fastlog.client.errors import ClientError
@@ -23,13 +25,14 @@ from fastlog.client.metadata import TopicPartition
 from fastlog.client.offset_values import GroupMetadata, OffsetAndMetadata
 from fastlog.client.positions import BEGINNING, END, Position, resolve
 from fastlog.errors import ErrorCode
-from fastlog.native import Record
+from fastlog.native import Record, TableBuilder
 
 __all__ = ["ConsumerEngine", "Polled"]
 
 Polled = dict[TopicPartition, list[Record]]
 
 _LOG: Final = logging.getLogger("fastlog.client")
+_ALL_ROWS: Final = 1 << 62
 
 
 class ConsumerEngine:
@@ -206,6 +209,41 @@ class ConsumerEngine:
         most = self.config.max_poll_records if most is None else most
         if most < 1:
             raise ValueError(f"a poll for {most} records")
+        taken: Polled = {}
+
+        def take() -> bool:
+            self._take(most, taken)
+            return bool(taken)
+
+        await self._poll(timeout_ms, take)
+        return taken
+
+    async def poll_columns(
+        self, timeout_ms: float | None, most: int | None, most_bytes: int | None
+    ) -> RecordColumns:
+        """The same as columns: all that has come, unless told how many or how much at most."""
+        rows = _ALL_ROWS if most is None else most
+        size = DEFAULT_MAX_BYTES if most_bytes is None else most_bytes
+        if rows < 1 or size < 1:
+            raise ValueError(f"a poll for {most} records and {most_bytes} bytes")
+        builder = TableBuilder()
+        damage: list[CorruptBatch] = []
+
+        def take() -> bool:
+            for state in self._turn():
+                if len(builder) >= rows or builder.size >= size:
+                    break
+                if state.take_into(builder, rows - len(builder), size) and isinstance(
+                    state.error, CorruptBatch
+                ):
+                    damage.append(state.error)
+            return len(builder) > 0
+
+        await self._poll(timeout_ms, take)
+        return RecordColumns.of(builder, damage[0] if damage else None)
+
+    async def _poll(self, timeout_ms: float | None, take: Callable[[], bool]) -> None:
+        """Until `take` has taken something, or the time is over."""
         await self.opened()
         deadline = None if timeout_ms is None else Deadline.after(timeout_ms / 1000)
         rewind(self._fetcher.states)
@@ -214,29 +252,27 @@ class ConsumerEngine:
             if self._membership is not None:
                 self._membership.polled()
                 if not await self._attend(deadline):
-                    return {}
-            taken = await self._ready(most)
-            if taken:
-                return taken
+                    return
+            if await self._ready(take):
+                return
             if not await self._fetcher.wait(self._patience(deadline)) and deadline and deadline.passed:
-                return {}
+                return
 
-    async def _ready(self, most: int) -> Polled:
-        """What has come. Raises the error of a partition, when there is nothing else."""
+    async def _ready(self, take: Callable[[], bool]) -> bool:
+        """Takes what has come. Raises the error of a partition, when there is nothing else."""
         fetcher = self._fetcher
         while True:
             fetcher.fill()
             had_some = any(state.has_records for state in fetcher.states.values())
-            taken = self._take(most)
-            if taken:
+            if take():
                 # Fetch on while the caller works on these.
                 fetcher.fill()
-                return taken
+                return True
             for state in fetcher.states.values():
                 if state.error is not None and not state.paused:
                     raise state.error.with_traceback(None)
             if not had_some or all(state.paused for state in fetcher.states.values() if state.has_records):
-                return {}
+                return False
             # What was fetched was all below the position.
             await asyncio.sleep(0)
 
@@ -250,19 +286,20 @@ class ConsumerEngine:
         # So that the group sees that somebody polls.
         return None if self._membership is None else min(1.0, self.config.max_poll_interval_ms / 3000)
 
-    def _take(self, most: int) -> Polled:
-        """From each partition in its turn, another one first each time: none starves behind a full one."""
-        taken: Polled = {}
+    def _turn(self) -> list[PartitionState]:
+        """All partitions, another one first each time: none starves behind a full one."""
         states = list(self._fetcher.states.values())
         self._first = (self._first + 1) % max(len(states), 1)
-        for state in states[self._first :] + states[: self._first]:
+        return states[self._first :] + states[: self._first]
+
+    def _take(self, most: int, taken: Polled) -> None:
+        for state in self._turn():
             if most <= 0:
                 break
             records = state.take(most)
             if records:
                 taken[state.name] = records
                 most -= len(records)
-        return taken
 
     async def _attend(self, deadline: Deadline | None) -> bool:
         """Whether the member is settled in its group, in time. What is not done goes on in the next poll."""

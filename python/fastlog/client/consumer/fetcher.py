@@ -60,6 +60,9 @@ class Fetcher:
 
     async def assign(self, states: dict[TopicPartition, PartitionState]) -> None:
         """Reads these partitions instead of those before. Raises ClientError when no broker can be asked."""
+        for name, state in self.states.items():
+            if states.get(name) is not state:
+                state.turn += 1  # who is in the middle of its records stops there
         self.states = states
         self._refreshed = asyncio.get_running_loop().time()
         topics = {name.topic for name in states}

@@ -8,7 +8,6 @@ comes next (`PartitionState.unread`), and the next poll begins there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice, zip_longest
 
 from fastlog.client.consumer.fetcher import Fetcher
 from fastlog.client.consumer.state import PartitionState
@@ -28,10 +27,10 @@ def one_by_one(fetcher: Fetcher, polled: Mapping[TopicPartition, list[Record]]) 
             turns[name] = state, state.turn
     for name, (state, turn) in turns.items():
         records = polled[name]
-        for record, following in zip_longest(records, islice(records, 1, None)):
-            if state.turn != turn or fetcher.states.get(name) is not state:
+        for number, record in enumerate(records, 1):
+            if state.turn != turn:
                 break
-            state.unread = following
+            state.unread = records[number] if number < len(records) else None
             yield record
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from fastlog.client.consumer.records import damage_of
 from fastlog.client.errors import ClientError
 from fastlog.client.metadata import TopicPartition
-from fastlog.native import FetchedRecords, Record
+from fastlog.native import FetchedRecords, Record, TableBuilder
 
 __all__ = ["PartitionState"]
 
@@ -93,10 +93,22 @@ class PartitionState:
         if fetched is None or self.paused:
             return []
         taken = fetched.take(most)
+        self._took(fetched, len(taken))
+        return taken
+
+    def take_into(self, table: TableBuilder, most: int, most_bytes: int) -> int:
+        """The same into a table, until it has reached `most_bytes`. Returns how many were taken."""
+        fetched = self._fetched
+        if fetched is None or self.paused:
+            return 0
+        taken = fetched.take_into(table, most, most_bytes)
+        self._took(fetched, taken)
+        return taken
+
+    def _took(self, fetched: FetchedRecords, count: int) -> None:
         self.position = max(self.position, fetched.position)
-        if taken:
+        if count:
             self.epoch = fetched.leader_epoch
         if fetched.is_over:
             self._fetched = None
             self.error = damage_of(self.name, fetched)
-        return taken

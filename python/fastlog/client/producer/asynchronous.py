@@ -18,7 +18,8 @@ from fastlog.client.producer.batches import Batch
 from fastlog.client.producer.config import ProducerConfig, ProducerOptions
 from fastlog.client.producer.deliveries import Deliveries, Run
 from fastlog.client.producer.engine import Partitioner, ProducerEngine
-from fastlog.native import Delivery, NotYet, RecordMetadata
+from fastlog.client.producer.tables import ArrowTable, Given, check_given, is_table, outgoing
+from fastlog.native import ArrowReader, Delivery, NotYet, RecordMetadata
 
 __all__ = ["AsyncProducer", "Callback", "HeadersLike"]
 
@@ -144,7 +145,7 @@ class AsyncProducer:
     async def send_many(
         self,
         topic: str,
-        values: Sequence[bytes | None],
+        values: Sequence[bytes | None] | ArrowTable,
         *,
         keys: Sequence[bytes | None] | None = None,
         headers: HeadersLike | None = None,
@@ -153,10 +154,14 @@ class AsyncProducer:
     ) -> Deliveries:
         """Puts many records into batches, in native code; all have the same headers and time.
 
+        Instead of values anything with `__arrow_c_stream__` may be given: see `ArrowTable` for its columns.
         Returns when all are in a batch: what becomes of them is in the result, which may be awaited. Raises
         as `send`, and ClientError when the topic or room cannot be had; records before the one that failed
         are sent.
         """
+        if is_table(values):
+            check_keys(keys)
+            return await self._send_table(topic, values, (headers, partition, timestamp_ms))
         rows, names = as_lists(values, keys)
         engine = self._engine
         found: list[Run] = []
@@ -187,6 +192,34 @@ class AsyncProducer:
                 found.append((cast("Batch", placed.batch), placed.index, 1))
                 at += 1
             await asyncio.sleep(0)
+        return Deliveries(found)
+
+    async def _send_table(self, topic: str, table: ArrowTable, given: Given) -> Deliveries:
+        engine = self._engine
+        found: list[Run] = []
+        # Whoever makes the rows may take long over them.
+        reader = await asyncio.to_thread(ArrowReader, table)
+        while (batch := await asyncio.to_thread(reader.next)) is not None:
+            check_given(batch, given)
+            at = 0
+            while at < len(batch):
+                why: tuple[int, int] | None = (-1, -1)
+                if engine.takes_many:
+                    at, why, runs = engine.accumulator.send_table(
+                        topic, batch, *given, at, at + MANY_AT_A_TIME
+                    )
+                    found += cast("list[Run]", runs)
+                if why is not None:
+                    record = outgoing(topic, batch, at, given)
+                    sent = (
+                        engine.send(*record)
+                        if not engine.takes_many
+                        else engine.wait_in_line(record, bounded=False)
+                    )
+                    placed = await engine.admitted(sent)
+                    found.append((cast("Batch", placed.batch), placed.index, 1))
+                    at += 1
+                await asyncio.sleep(0)
         return Deliveries(found)
 
     async def drain(self) -> None:
@@ -233,6 +266,12 @@ class AsyncProducer:
         except BaseException:
             await self._engine.of_transactions().abort_quietly()
             raise
+
+
+def check_keys(keys: Sequence[bytes | None] | None) -> None:
+    """Raises TypeError for keys beside a table, which has them in a column."""
+    if keys is not None:
+        raise TypeError("the keys of a table are its column key")
 
 
 def as_lists(

@@ -17,12 +17,19 @@ from typing import Final, Self, Unpack, cast
 from fastlog.client.errors import RequestTimedOut
 from fastlog.client.loop_thread import LoopThread
 from fastlog.client.offset_values import GroupMetadata, Offsets
-from fastlog.client.producer.asynchronous import MANY_AT_A_TIME, Callback, HeadersLike, as_lists
+from fastlog.client.producer.asynchronous import (
+    MANY_AT_A_TIME,
+    Callback,
+    HeadersLike,
+    as_lists,
+    check_keys,
+)
 from fastlog.client.producer.batches import Batch
 from fastlog.client.producer.config import ProducerConfig, ProducerOptions
 from fastlog.client.producer.deliveries import Deliveries, Run
 from fastlog.client.producer.engine import Partitioner, ProducerEngine
-from fastlog.native import Delivery, NotYet
+from fastlog.client.producer.tables import ArrowTable, Given, check_given, is_table, outgoing
+from fastlog.native import ArrowReader, Delivery, NotYet
 
 __all__ = ["Producer"]
 
@@ -98,7 +105,7 @@ class Producer:
     def send_many(
         self,
         topic: str,
-        values: Sequence[bytes | None],
+        values: Sequence[bytes | None] | ArrowTable,
         *,
         keys: Sequence[bytes | None] | None = None,
         headers: HeadersLike | None = None,
@@ -107,9 +114,13 @@ class Producer:
     ) -> Deliveries:
         """Puts many records into batches, in native code; all have the same headers and time.
 
+        Instead of values anything with `__arrow_c_stream__` may be given: see `ArrowTable` for its columns.
         Returns when all are in a batch; what becomes of them is in the result. Raises as `send`; records
         before the one that failed are sent.
         """
+        if is_table(values):
+            check_keys(keys)
+            return self._send_table(topic, values, (headers, partition, timestamp_ms))
         rows, names = as_lists(values, keys)
         engine = self._engine
         found: list[Run] = []
@@ -128,6 +139,30 @@ class Producer:
                 )
                 found.append((cast("Batch", delivery.batch), delivery.index, 1))
                 at += 1
+        return Deliveries(found)
+
+    def _send_table(self, topic: str, table: ArrowTable, given: Given) -> Deliveries:
+        engine = self._engine
+        found: list[Run] = []
+        reader = ArrowReader(table)
+        while (batch := reader.next()) is not None:
+            check_given(batch, given)
+            at = 0
+            while at < len(batch):
+                why: tuple[int, int] | None = (-1, -1)
+                if engine.takes_many:
+                    at, why, runs = engine.accumulator.send_table(
+                        topic, batch, *given, at, at + MANY_AT_A_TIME
+                    )
+                    found += cast("list[Run]", runs)
+                if why is not None:
+                    record = outgoing(topic, batch, at, given)
+                    try:
+                        delivery = self._send(*record)
+                    except NotYet:
+                        delivery = engine.wait_in_thread(self._thread, record)
+                    found.append((cast("Batch", delivery.batch), delivery.index, 1))
+                    at += 1
         return Deliveries(found)
 
     def flush(self, timeout: float | None = None) -> None:

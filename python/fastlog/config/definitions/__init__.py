@@ -30,6 +30,7 @@ from fastlog.errors import ConfigError
 __all__ = [
     "BROKER_KEYS",
     "SYNONYMS",
+    "base_key",
     "can_be_plugins",
     "find_key",
     "key_or_plugins",
@@ -74,6 +75,7 @@ _CLUSTER_WIDE_OF_LISTENERS: Final = frozenset(
     {"max.connections", "max.connection.creation.rate", "num.network.threads"}
 )
 
+_LIMITS_OF_LISTENERS: Final = frozenset({"max.connections", "max.connection.creation.rate"})
 _OF_LISTENER: Final = re.compile(r"listener\.name\.[^.]+\.(.+)")
 
 
@@ -97,12 +99,19 @@ def find_key(name: str) -> ConfigKey | None:
         if base is None:
             return None
         update = UpdateMode.CLUSTER_WIDE if base.name in _CLUSTER_WIDE_OF_LISTENERS else UpdateMode.PER_BROKER
-        unused = None if base.name in security.USED else Unused.PER_LISTENER
+        is_used = base.name in security.USED or base.name in _LIMITS_OF_LISTENERS
+        unused = None if is_used else Unused.PER_LISTENER
         return replace(base, name=name, default=None, unused=unused, update=update)
     for prefix, reason in elsewhere.PREFIXES.items():
         if name.startswith(prefix):
             return ConfigKey(name, ConfigType.PASSWORD, None, "A key of a plugin.", unused=reason)
     return None
+
+
+def base_key(name: str) -> ConfigKey | None:
+    """The key for all listeners, of one that is for a listener alone; else the key itself."""
+    listener = _OF_LISTENER.fullmatch(name)
+    return BROKER_KEYS.get(name) if listener is None else _base_of_listener_key(listener[1])
 
 
 def key_or_plugins(name: str) -> ConfigKey:

@@ -260,9 +260,6 @@ KEYS: Final = (
             check=AtLeast(1),
         ),
         ConfigKey(
-            "zookeeper.set.acl", BOOLEAN, "false", "Whether znodes are created with access control.", HIGH
-        ),
-        ConfigKey(
             "zookeeper.metadata.migration.enable",
             BOOLEAN,
             "false",
@@ -278,40 +275,43 @@ KEYS: Final = (
             internal=True,
         ),
         ConfigKey("zookeeper.clientCnxnSocket", STRING, None, "Java class of the ZooKeeper client's socket."),
-        ConfigKey("zookeeper.ssl.client.enable", BOOLEAN, "false", "Whether ZooKeeper is reached over TLS."),
         ConfigKey("zookeeper.ssl.protocol", STRING, "TLSv1.2", "TLS version towards ZooKeeper.", LOW),
-        ConfigKey(
-            "zookeeper.ssl.enabled.protocols", LIST, None, "TLS versions allowed towards ZooKeeper.", LOW
-        ),
-        ConfigKey("zookeeper.ssl.cipher.suites", LIST, None, "Cipher suites allowed towards ZooKeeper.", LOW),
-        ConfigKey(
-            "zookeeper.ssl.endpoint.identification.algorithm",
-            STRING,
-            "HTTPS",
-            "How the ZooKeeper server's host name is verified.",
-            LOW,
-        ),
-        ConfigKey(
-            "zookeeper.ssl.crl.enable",
-            BOOLEAN,
-            "false",
-            "Whether certificate revocation lists are checked towards ZooKeeper.",
-            LOW,
-        ),
-        ConfigKey(
-            "zookeeper.ssl.ocsp.enable",
-            BOOLEAN,
-            "false",
-            "Whether certificates are checked by OCSP towards ZooKeeper.",
-            LOW,
-        ),
-        ConfigKey("zookeeper.ssl.keystore.location", STRING, None, "Key store for ZooKeeper connections."),
-        ConfigKey("zookeeper.ssl.keystore.password", PASSWORD, None, "Password of that key store."),
-        ConfigKey("zookeeper.ssl.keystore.type", STRING, None, "Format of that key store."),
-        ConfigKey(
-            "zookeeper.ssl.truststore.location", STRING, None, "Trust store for ZooKeeper connections."
-        ),
-        ConfigKey("zookeeper.ssl.truststore.password", PASSWORD, None, "Password of that trust store."),
-        ConfigKey("zookeeper.ssl.truststore.type", STRING, None, "Format of that trust store."),
     ),
+    ConfigKey(
+        "zookeeper.set.acl",
+        BOOLEAN,
+        "false",
+        "Whether only brokers of this cluster change nodes that are made, and read those with secrets.",
+        HIGH,
+    ),
+    ConfigKey("zookeeper.ssl.client.enable", BOOLEAN, "false", "Whether ZooKeeper is reached over TLS."),
+    ConfigKey("zookeeper.ssl.enabled.protocols", LIST, None, "TLS versions allowed towards ZooKeeper.", LOW),
+    ConfigKey("zookeeper.ssl.cipher.suites", LIST, None, "Cipher suites allowed towards ZooKeeper.", LOW),
+    ConfigKey(
+        "zookeeper.ssl.endpoint.identification.algorithm",
+        STRING,
+        "HTTPS",
+        "How the ZooKeeper server's host name is verified.",
+        LOW,
+    ),
+    ConfigKey(
+        "zookeeper.ssl.crl.enable",
+        BOOLEAN,
+        "false",
+        "Whether certificate revocation lists are checked towards ZooKeeper.",
+        LOW,
+    ),
+    ConfigKey(
+        "zookeeper.ssl.ocsp.enable",
+        BOOLEAN,
+        "false",
+        "Whether certificates are checked by OCSP towards ZooKeeper.",
+        LOW,
+    ),
+    ConfigKey("zookeeper.ssl.keystore.location", STRING, None, "Key store for ZooKeeper connections."),
+    ConfigKey("zookeeper.ssl.keystore.password", PASSWORD, None, "Password of that key store."),
+    ConfigKey("zookeeper.ssl.keystore.type", STRING, None, "Format of that key store."),
+    ConfigKey("zookeeper.ssl.truststore.location", STRING, None, "Trust store for ZooKeeper connections."),
+    ConfigKey("zookeeper.ssl.truststore.password", PASSWORD, None, "Password of that trust store."),
+    ConfigKey("zookeeper.ssl.truststore.type", STRING, None, "Format of that trust store."),
 )

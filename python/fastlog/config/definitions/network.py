@@ -76,7 +76,7 @@ KEYS: Final = (
         "max.connections",
         INT,
         "2147483647",
-        "Most connections at once.",
+        "Most connections at once; further ones wait until one ends. With the prefix of a listener, of that.",
         check=AtLeast(0),
         update=CLUSTER_WIDE,
     ),
@@ -93,6 +93,14 @@ KEYS: Final = (
         STRING,
         "",
         "Other limits for single addresses, as address:limit list.",
+        update=CLUSTER_WIDE,
+    ),
+    ConfigKey(
+        "max.connection.creation.rate",
+        INT,
+        "2147483647",
+        "Most new connections per second; further ones wait. With the prefix of a listener, of that.",
+        check=AtLeast(0),
         update=CLUSTER_WIDE,
     ),
     ConfigKey(
@@ -161,17 +169,6 @@ KEYS: Final = (
             LONG,
             "-1",
             "Bytes of requests that may wait for a thread: see fastlog.max.inflight.bytes.",
-        ),
-    ),
-    *without_effect(
-        Unused.QUOTAS,
-        ConfigKey(
-            "max.connection.creation.rate",
-            INT,
-            "2147483647",
-            "Most new connections per second.",
-            check=AtLeast(0),
-            update=CLUSTER_WIDE,
         ),
     ),
     *without_effect(

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from fastlog.config.checks import AtLeast, Between, OneOf
-from fastlog.config.definitions.vocabulary import BOOLEAN, CLUSTER_WIDE, HIGH, INT, LIST, LONG, LOW, STRING
+from fastlog.config.definitions.vocabulary import (
+    BOOLEAN,
+    CLUSTER_WIDE,
+    HIGH,
+    INT,
+    LIST,
+    LONG,
+    LOW,
+    PASSWORD,
+    STRING,
+)
 from fastlog.config.keys import ConfigKey
 
 __all__ = ["DURABILITY", "DURABILITY_MODES", "KEYS"]
@@ -54,6 +64,52 @@ KEYS: Final = (
         None,
         "Where clients of ZooKeeper's protocol reach the keeper that this broker runs in its own process, as "
         "host:port; left out, nobody but the broker does. Whoever reaches it can change all metadata.",
+    ),
+    ConfigKey(
+        "fastlog.keeper.security.protocol",
+        STRING,
+        "PLAINTEXT",
+        "How clients reach that keeper: PLAINTEXT, or SSL with what is set as listener.name.keeper.ssl.*, or "
+        "as ssl.* for all.",
+        check=OneOf(("PLAINTEXT", "SSL")),
+    ),
+    ConfigKey(
+        "fastlog.keeper.jaas.config",
+        PASSWORD,
+        None,
+        "Who may log in at that keeper by SASL (DIGEST-MD5). It is the line that ZooKeeper has in the "
+        "section Server of its JAAS file: org.apache.zookeeper.server.auth.DigestLoginModule with user_NAME "
+        "for each.",
+    ),
+    ConfigKey(
+        "fastlog.zookeeper.jaas.config",
+        PASSWORD,
+        None,
+        "How this broker logs in at ZooKeeper by SASL (DIGEST-MD5). It is the line that Kafka has in the "
+        "section Client of its JAAS file: org.apache.zookeeper.server.auth.DigestLoginModule with username "
+        "and password.",
+    ),
+    ConfigKey(
+        "fastlog.zookeeper.digest",
+        PASSWORD,
+        None,
+        "user:password by which this broker is known to ZooKeeper's scheme digest, which fastlog's keeper "
+        "has, too. ZooKeeper gets to see the password.",
+    ),
+    ConfigKey(
+        "fastlog.core.dumps",
+        BOOLEAN,
+        "false",
+        "Whether a broker that crashes may leave its memory in a file (as far as the system's limits allow "
+        "it): keys and passwords are in it.",
+        LOW,
+    ),
+    ConfigKey(
+        "fastlog.inter.broker.listeners.accepted",
+        LIST,
+        "",
+        "Listeners over which requests of other brokers are taken besides the one for brokers: those that "
+        "the brokers of a cluster leave, or go to, while they are moved from one to another.",
     ),
     ConfigKey(
         "fastlog.authentication.timeout.ms",
@@ -145,8 +201,33 @@ KEYS: Final = (
         "fastlog.http.host",
         STRING,
         "127.0.0.1",
-        "Address on which metrics and health are served over HTTP, without authentication; empty takes every "
-        "interface.",
+        "Address on which metrics and health are served over HTTP; empty takes every interface. One that is "
+        "not of this host alone needs a token, client certificates, or fastlog.http.anonymous.",
+    ),
+    ConfigKey(
+        "fastlog.http.token",
+        PASSWORD,
+        None,
+        "What whoever asks for metrics has to bring: Authorization: Bearer TOKEN. Probes need none, and tell "
+        "their status alone without.",
+    ),
+    ConfigKey(
+        "fastlog.http.ssl.keystore.location",
+        STRING,
+        None,
+        "Private key and certificates, in one PEM file: then metrics and health are served over TLS.",
+    ),
+    ConfigKey(
+        "fastlog.http.ssl.truststore.location",
+        STRING,
+        None,
+        "Certificates, in a PEM file, of authorities: who shows a certificate of theirs needs no token.",
+    ),
+    ConfigKey(
+        "fastlog.http.anonymous",
+        BOOLEAN,
+        "false",
+        "Whether metrics may be read by everybody who reaches an address that is not of this host alone.",
     ),
     ConfigKey(
         "fastlog.http.allowed.hosts",

@@ -37,10 +37,28 @@ KEYS: Final = (
         LOW,
         check=AtLeast(1),
     ),
+    ConfigKey(
+        "quota.window.num",
+        INT,
+        "11",
+        "Samples over which the rates of clients, and of new connections, are taken.",
+        LOW,
+        check=AtLeast(1),
+    ),
+    ConfigKey("quota.window.size.seconds", INT, "1", "Length of such a sample.", LOW, check=AtLeast(1)),
+    ConfigKey(
+        "controller.quota.window.num",
+        INT,
+        "11",
+        "Samples whose topic changes a client may make at once (controller_mutation_rate).",
+        LOW,
+        check=AtLeast(1),
+    ),
+    ConfigKey(
+        "controller.quota.window.size.seconds", INT, "1", "Length of such a sample.", LOW, check=AtLeast(1)
+    ),
     *without_effect(
         Unused.QUOTAS,
-        ConfigKey("quota.window.num", INT, "11", "Samples kept for client quotas.", LOW, check=AtLeast(1)),
-        ConfigKey("quota.window.size.seconds", INT, "1", "Length of such a sample.", LOW, check=AtLeast(1)),
         ConfigKey(
             "alter.log.dirs.replication.quota.window.num",
             INT,
@@ -57,22 +75,9 @@ KEYS: Final = (
             LOW,
             check=AtLeast(1),
         ),
-        ConfigKey(
-            "controller.quota.window.num",
-            INT,
-            "11",
-            "Samples kept for the quota on topic changes.",
-            LOW,
-            check=AtLeast(1),
-        ),
-        ConfigKey(
-            "controller.quota.window.size.seconds",
-            INT,
-            "1",
-            "Length of such a sample.",
-            LOW,
-            check=AtLeast(1),
-        ),
+    ),
+    *without_effect(
+        Unused.JAVA,
         ConfigKey("client.quota.callback.class", CLASS, None, "Java class that decides on quotas.", LOW),
     ),
     *without_effect(

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from fastlog.base.tasks import Loop, Supervisor
 from fastlog.coordination.controller.channel_queue import ChannelQueue, ControlRequest
+from fastlog.net.errors import ClientError
 from fastlog.wire import UnencodableMessage
 from fastlog.wire.messages.leader_and_isr import LeaderAndIsrRequest, LeaderAndIsrResponse
 from fastlog.wire.messages.stop_replica import StopReplicaRequest, StopReplicaResponse
@@ -130,16 +131,18 @@ class Channel:
                 self._on_answer(self.broker_id, request, answer)
 
     async def _until_answered(self, request: ControlRequest) -> ControlResponse:
-        told = False
+        told: set[str] = set()
         while True:
             try:
                 return await self._link.ask(request)
             except UnencodableMessage:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it was, the broker has to learn of it
-                log = _LOG.debug if told else _LOG.warning
+                # Each reason once: it refuses connections before it lets in nobody.
+                reason = error.message if isinstance(error, ClientError) else str(error)
+                log = _LOG.debug if reason in told else _LOG.warning
                 log("broker %d does not answer %s: %s", self.broker_id, request.API.name, error)
-                told = True
+                told.add(reason)
             await asyncio.sleep(RESEND_SECONDS)
 
 

@@ -39,7 +39,7 @@ from fastlog.coordination.controller import (
 from fastlog.coordination.controller.answers import Answers
 from fastlog.coordination.controller.channels import Channels, ControlLink, ControlReceiver, LocalLink
 from fastlog.coordination.controller.context import ControllerContext
-from fastlog.coordination.controller.data import LiveBroker
+from fastlog.coordination.controller.data import Endpoint, LiveBroker
 from fastlog.coordination.controller.election import Election
 from fastlog.coordination.controller.events import EventQueue
 from fastlog.coordination.controller.settings import ControllerSettings
@@ -80,7 +80,7 @@ _REGISTER: Final = "RegisterAndReelect"
 
 T = TypeVar("T")
 OfTerm = Callable[[Term], Awaitable[None]]
-LinkMaker = Callable[[LiveBroker, Callable[[], tuple[str, int]], Callable[[], None]], ControlLink]
+LinkMaker = Callable[[LiveBroker, Callable[[], Endpoint], Callable[[], None]], ControlLink]
 """Makes the link to another broker: its registration, its address at any moment, whom to tell of a loss."""
 
 
@@ -477,12 +477,12 @@ class Controller:
         if broker.id == self.node_id:
             return LocalLink(self._local)
 
-        def address() -> tuple[str, int]:
+        def address() -> Endpoint:
             listeners = self._settings().listeners
             endpoint = context.brokers.get(broker.id, broker).endpoint(*listeners)
             if endpoint is None:
                 names = " or ".join(listeners)
                 raise ConnectionError(f"broker {broker.id} has no listener called {names}")
-            return endpoint.host, endpoint.port
+            return endpoint
 
         return self._make_link(broker, address, lambda: self.suspect(broker.id))

@@ -11,17 +11,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, cast
 
 from fastlog.coordination.controller.channel_queue import ControlRequest
 from fastlog.coordination.controller.channels import ControlResponse
+from fastlog.coordination.controller.data import Endpoint
 from fastlog.errors import FastlogError
 from fastlog.net.backoff import Backoff
 from fastlog.net.connection import Connection
-from fastlog.net.opening import open_connection
+from fastlog.net.dialer import Dialer
 from fastlog.wire import ApiKey
 
 VERSIONS: Final = {ApiKey.LEADER_AND_ISR: 7, ApiKey.UPDATE_METADATA: 8, ApiKey.STOP_REPLICA: 4}
@@ -37,7 +37,7 @@ _Address = tuple[int, int, int, str, object]
 
 
 class SocketLink:
-    """See `ControlLink`. `address` gives host and port each time that a connection is to be made.
+    """See `ControlLink`. `address` gives a listener each time that a connection is to be made.
 
     `on_lost` is called when a connection has broken that was not closed here, or could not be made again. A
     broker that has never accepted one is not missed: Kafka's register before they listen.
@@ -45,17 +45,17 @@ class SocketLink:
 
     def __init__(
         self,
-        address: Callable[[], tuple[str, int]],
+        address: Callable[[], Endpoint],
         *,
         client_id: str,
         on_lost: Callable[[], None] | None = None,
-        tls: ssl.SSLContext | None = None,
+        dialer: Dialer | None = None,
         timeout: float = _ANSWER_SECONDS,
     ) -> None:
         self._address = address
         self._client_id = client_id
         self._on_lost = on_lost
-        self._tls = tls
+        self._dialer = dialer or Dialer()
         self._timeout = timeout
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
@@ -79,19 +79,21 @@ class SocketLink:
 
     async def _connected(self) -> Connection:
         async with self._opening:
-            connection = self._connection
-            return connection if connection is not None and connection.is_open else await self._open()
+            former = self._connection
+            if former is None or not former.is_open:
+                return await self._open()
+            if not former.is_due:
+                return former
+            # Nobody misses it: another one is there already.
+            connection = await self._open()
+            former.retire()
+            return connection
 
     async def _open(self) -> Connection:
-        host, port = self._address()
+        to = self._address()
         try:
-            connection = await open_connection(
-                host,
-                port,
-                client_id=self._client_id,
-                timeout=_CONNECT_SECONDS,
-                tls=self._tls,
-                max_in_flight=1,
+            connection = await self._dialer.connection(
+                to.listener, to.host, to.port, client_id=self._client_id, timeout=_CONNECT_SECONDS
             )
         except Exception:
             self._tell()

@@ -193,10 +193,19 @@ class Commits:
             return None
         return {} if group.state is GroupState.DEAD else entry.offsets.committed
 
-    def unstable(self, group_id: str) -> set[TopicPartition]:
-        """Partitions whose offset a transaction that is open may change (KIP-447)."""
+    def has_unstable(self, group_id: str) -> bool:
+        """Whether a transaction that is open may change any offset of the group (KIP-447)."""
         entry = self._table.get(group_id)
-        return set() if entry is None else entry.offsets.transactional.partitions()
+        return entry is not None and bool(entry.offsets.transactional)
+
+    def unstable(self, group_id: str, few: Iterable[TopicPartition] | None = None) -> set[TopicPartition]:
+        """Partitions whose offset a transaction that is open may change, now: all of them, or those among
+        some."""
+        entry = self._table.get(group_id)
+        if entry is None or not entry.offsets.transactional:
+            return set()
+        pending = entry.offsets.transactional
+        return pending.partitions() if few is None else pending.among(few)
 
     async def delete(
         self, group_id: str, partitions: Mapping[TopicPartition, object]

@@ -10,7 +10,7 @@ from fastlog.coordination.groups.classic.state import CONSUMER, Group, GroupStat
 from fastlog.coordination.groups.consumer.state import ConsumerGroup
 from fastlog.coordination.groups.pending_offsets import PendingOffsets
 from fastlog.coordination.groups.subscriptions import subscribed_topics
-from fastlog.coordination.groups.weight import Weighed, offset_weight
+from fastlog.coordination.groups.weight import Weighed, most_commit_weight, offset_weight
 
 TopicPartition = tuple[str, int]
 NO_TIMESTAMP: Final = -1
@@ -37,6 +37,10 @@ class _WeighedOffsets(Weighed[TopicPartition, CommittedOffset]):
 
     def update(self, entries: Mapping[TopicPartition, CommittedOffset]) -> None:  # type: ignore[override]
         """As `dict.update`, from a mapping."""
+        if self.keys().isdisjoint(entries):
+            dict.update(self, entries)
+            self.weight += most_commit_weight(entries)
+            return
         former, grown = self.get, 0
         for partition, committed in entries.items():
             old = former(partition)

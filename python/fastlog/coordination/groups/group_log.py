@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.groups.batches import CODECS, KeyValue
 from fastlog.coordination.groups.group_batch import Entry, GroupBatch, NotAcknowledged, Then, finish
+from fastlog.coordination.groups.records import size_of
 from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.errors import ErrorCode, KafkaError
 
@@ -100,7 +101,7 @@ class GroupLog:
         `divisible` records are cut into smaller batches when the topic refuses one; a failure may then have
         let some of them through, and is NotAcknowledged. They belong to a `transaction`, or end it.
         """
-        size = sum([len(key) + len(value or b"") for key, value in records])
+        size = size_of(records)
         replica, epoch = self._leadership(partition)
         entry = Entry(records, size, then, replica, epoch, divisible, transaction=transaction)
         queue = self._queues.get(partition)

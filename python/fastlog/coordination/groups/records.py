@@ -22,7 +22,7 @@ of their own. A value of null is a tombstone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from struct import Struct
@@ -113,17 +113,33 @@ def encode_offsets(group: str, offsets: Mapping[tuple[str, int], CommittedOffset
     return records
 
 
+class ManyRecords(list["KeyValue"]):
+    """Records of which it is known how large they are: to go through them again takes its time."""
+
+    size = 0
+    """Bytes of all keys and values."""
+
+
 def encode_offsets_in_steps(
     group: str, offsets: Mapping[tuple[str, int], CommittedOffset]
-) -> Steps[list[KeyValue]]:
+) -> Steps[ManyRecords]:
     """The same as a generator, for commits of many offsets."""
-    records: list[KeyValue] = []
+    records = ManyRecords()
     left = iter(offsets.items())
     while lot := dict(islice(left, _PER_STEP)):
         if records:
             yield
-        records += encode_offsets(group, lot)
+        encoded = encode_offsets(group, lot)
+        records += encoded
+        records.size += size_of(encoded)
     return records
+
+
+def size_of(records: Sequence[KeyValue]) -> int:
+    """Bytes of all keys and values."""
+    if isinstance(records, ManyRecords):
+        return records.size
+    return sum([len(key) + len(value or b"") for key, value in records])
 
 
 def encode_group_value(group: StoredGroup) -> bytes:

@@ -11,6 +11,7 @@ from fastlog.coordination.groups.admin import GroupAdmin
 from fastlog.coordination.groups.classic.membership import Membership
 from fastlog.coordination.groups.commits import Commits
 from fastlog.coordination.groups.consumer.service import ConsumerMembership
+from fastlog.coordination.groups.consumer.state import ConsumerGroup
 from fastlog.coordination.groups.group_log import GroupLog
 from fastlog.coordination.groups.leadership import GroupLeadership, MissingTopics
 from fastlog.coordination.groups.removal import Removals
@@ -84,6 +85,17 @@ class GroupService:
                 "offset-expiry", self._expire, every=self._expiry_interval, first=self._expiry_interval()
             ),
         ]
+
+    def time_moved(self) -> None:
+        """The clock was moved on: what is due by it is done now, as the timers go by another one."""
+        for entry in self.table:
+            if entry.timer is not None:
+                entry.timer.cancel()
+                entry.timer = None
+                if isinstance(entry.group, ConsumerGroup):
+                    self.consumer.on_timer(entry)
+                else:
+                    self.membership.on_timer(entry)
 
     def elected(self, partition: int) -> None:
         """This broker leads the partition of `__consumer_offsets`: its groups are loaded."""

@@ -112,7 +112,7 @@ class TransactionalCommits:
             self._table.remove_unused(entry)
             then(error)
         else:
-            self._write(entry, producer, offsets, records, then)
+            self._write(entry, producer, offsets, records, then, weight)
 
     def _membership_error(
         self, group: Group | ConsumerGroup, who: Committer, offsets: Iterable[TopicPartition]
@@ -139,12 +139,13 @@ class TransactionalCommits:
         offsets: Mapping[TopicPartition, CommittedOffset],
         records: Sequence[KeyValue],
         then: ThenCode,
+        weight: int,
     ) -> None:
         pending = entry.offsets.transactional
         pending.begin(offsets)
 
         def written(error: Exception | None) -> None:
-            pending.end(offsets, producer[0], offsets if error is None else None)
+            pending.end(offsets, producer[0], offsets if error is None else None, weight)
             if error is None:
                 self.note(entry.partition, producer[0], entry.group.group_id)
                 self._table.weigh(entry)

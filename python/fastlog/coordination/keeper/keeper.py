@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -50,6 +51,8 @@ class KeeperSettings:
     max_unanswered: int = 1_000
     max_unsent_bytes: int = 16 * 1024 * 1024
     allow_data_loss: bool = False
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Who may log in by SASL, with their passwords; none: there is no SASL."""
 
     @property
     def least_timeout_ms(self) -> int:

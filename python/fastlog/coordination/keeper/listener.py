@@ -44,7 +44,12 @@ class KeeperListener:
         """Accepts connections from now on. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Socket(self, loop), host or None, port, ssl=tls, backlog=_BACKLOG
+            lambda: _Socket(self, loop),
+            host or None,
+            port,
+            ssl=tls,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
         )
 
     async def close(self) -> None:
@@ -190,8 +195,14 @@ class _Socket(asyncio.Protocol):
 def _identities(address: str, transport: asyncio.BaseTransport) -> list[Identity]:
     """What the socket itself proves: the address, and the subject of a client's certificate."""
     identities = [("ip", address)]
-    certificate = transport.get_extra_info("peercert")
+    tls = transport.get_extra_info("ssl_object")
+    certificate = None if tls is None else tls.getpeercert(binary_form=True)
     if certificate:
-        names = [f"{key}={value}" for entry in reversed(certificate["subject"]) for key, value in entry]
-        identities.append(("x509", ",".join(names)))
+        from fastlog.net.certificate import MalformedCertificate, parse_certificate  # with TLS alone
+
+        try:
+            # As ZooKeeper: `X509AuthenticationProvider` takes the name as Java prints it.
+            identities.append(("x509", parse_certificate(certificate).subject))
+        except MalformedCertificate as error:
+            _LOG.warning("the certificate of %s cannot be read: %s", address, error)
     return identities

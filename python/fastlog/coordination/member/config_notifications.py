@@ -30,7 +30,11 @@ _OF_CONFIGS: Final = "config_change_"
 _PAUSE_SECONDS: Final = 1.0
 
 Entity = tuple[str, str]
-"""(kind, name) of what has configs: ("topics", "T"), ("brokers", "1"), ("groups", "g")."""
+"""(kind, name) of what has configs: ("topics", "T"), ("brokers", "1"), ("groups", "g").
+
+Names of users, clients and addresses are those of their nodes, as they are encoded: `U/clients/C` is one of
+them, and `<default>` is not the name of anybody."""
+_AS_NODES: Final = ("users", "clients", "ips")
 Decode = Callable[[str, bytes | None], Entity | None]
 """What the notification at a path names, by its data; None when that cannot be told."""
 
@@ -173,4 +177,4 @@ def _entity(path: str, data: bytes | None) -> Entity | None:
         kind, name = str(fields.get("entity_type")), str(fields.get("entity_name"))
     else:
         kind, _, name = str(fields.get("entity_path")).partition("/")
-    return kind, unquote(name)
+    return kind, name if kind in _AS_NODES else unquote(name)

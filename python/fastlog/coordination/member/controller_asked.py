@@ -35,7 +35,7 @@ def place_of_controller(view: ClusterView, *listeners: str) -> ControllerPlace |
         if broker.id == snapshot.controller_id:
             for listener in listeners:
                 if listener in broker.endpoints:
-                    return ControllerPlace(broker.id, *broker.endpoints[listener])
+                    return ControllerPlace(broker.id, *broker.endpoints[listener], listener)
     return None
 
 

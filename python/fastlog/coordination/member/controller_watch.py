@@ -39,6 +39,8 @@ from fastlog.coordination.zookeeper.client import ZkClient
 from fastlog.coordination.zookeeper.errors import ZkError
 from fastlog.coordination.zookeeper.requests import Check, Delete
 from fastlog.net.backoff import Backoff
+from fastlog.net.dialer import Dialer
+from fastlog.net.errors import ClientError
 
 _LOG: Final = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 1.0
@@ -50,16 +52,29 @@ Seat = tuple[int, int]
 """The controller's node id, and the session that it has the seat in."""
 
 
-Connect = Callable[[str, int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
-"""Opens a connection to host and port; raises OSError."""
+class Watched(Protocol):
+    """The part of a `Connection` that is used here."""
+
+    async def lost(self) -> None:
+        """Returns when it has broken."""
+        ...
+
+    async def close(self) -> None:
+        """Ends it."""
+        ...
 
 
 class Target(NamedTuple):
     """Whose death is watched for."""
 
     seat: Seat
+    listener: str
     host: str
     port: int
+
+
+Connect = Callable[[Target], Awaitable[Watched]]
+"""Opens a connection. Raises OSError, ClientError."""
 
 
 class Elected(Protocol):
@@ -93,7 +108,8 @@ class ControllerWatch:
         *,
         has_served: Callable[[int], bool] = lambda _: False,
         knock: Knock = knock,
-        connect: Connect = asyncio.open_connection,
+        connect: Connect | None = None,
+        dialer: Dialer | None = None,
     ) -> None:
         self._client = client
         self._node_id = node_id
@@ -103,7 +119,7 @@ class ControllerWatch:
         self._tasks = tasks
         self._has_served = has_served
         self._knock = knock
-        self._connect = connect
+        self._connect = connect or _over(dialer or Dialer(), f"broker-{node_id}-watches-controller")
         self._unreached: set[Seat] = set()
         self._loop: Loop | None = None
 
@@ -142,7 +158,7 @@ class ControllerWatch:
             _LOG.debug("where the controller is cannot be read: %s", error)
             return None
         endpoint = broker.endpoint(*self._settings().listeners)
-        return None if endpoint is None else Target(seat, endpoint.host, endpoint.port)
+        return None if endpoint is None else Target(seat, *endpoint[:3])
 
     async def _watch(self, target: Target) -> None:
         """Returns when another one has the seat, or it is to be found anew where this one listens."""
@@ -176,21 +192,24 @@ class ControllerWatch:
         """Keeps a connection until it breaks, or another one has the seat; False if none could be made."""
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                reader, writer = await self._connect(target.host, target.port)
+                connection = await self._connect(target)
         except (OSError, TimeoutError):
             return False
+        except ClientError as error:
+            # A process that lives refuses in many ways; the port is looked at all the same.
+            _LOG.debug("no connection to the controller: %s", error)
+            return False
         try:
-            breaks = asyncio.ensure_future(reader.read(1))
+            breaks = asyncio.ensure_future(connection.lost())
             changes = asyncio.ensure_future(self._another(target.seat))
             try:
                 await asyncio.wait({breaks, changes}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changes.cancel()
                 breaks.cancel()
-                # Whichever way it broke: EOF, or an error that says the same.
                 await asyncio.gather(breaks, changes, return_exceptions=True)
         finally:
-            writer.transport.abort()
+            await connection.close()
         return True
 
     async def _another(self, seat: Seat) -> None:
@@ -223,3 +242,12 @@ class ControllerWatch:
         data, stat = await self._client.get(paths.CONTROLLER)
         if (node_json.decode_controller(paths.CONTROLLER, data), stat.ephemeral_owner or -1) == seat:
             await self._client.multi([Check(paths.CONTROLLER_EPOCH, version), Delete(paths.CONTROLLER)])
+
+
+def _over(dialer: Dialer, client_id: str) -> Connect:
+    async def connect(target: Target) -> Watched:
+        return await dialer.connection(
+            target.listener, target.host, target.port, client_id=client_id, timeout=_CONNECT_SECONDS
+        )
+
+    return connect

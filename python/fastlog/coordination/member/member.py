@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.cluster_view import ClusterView, TopicState
 from fastlog.coordination.controller import feature_updates
 from fastlog.coordination.controller.controller import Controller
-from fastlog.coordination.controller.data import Leadership, LiveBroker
+from fastlog.coordination.controller.data import Endpoint, Leadership, LiveBroker
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import SocketLink
 from fastlog.coordination.features import KNOWN
@@ -33,8 +34,7 @@ from fastlog.coordination.member.own_tree import OwnTree
 from fastlog.coordination.member.presence import LogDirEvents, Presence
 from fastlog.coordination.member.receiver import ControlReceiver
 from fastlog.coordination.member.scram_users import ScramUsers
-from fastlog.coordination.member.stored_quotas import Entity as QuotaEntity
-from fastlog.coordination.member.stored_quotas import read_quotas
+from fastlog.coordination.member.stored_quotas import StoredQuotas
 from fastlog.coordination.member.topic_writes import TopicWrites
 from fastlog.coordination.member.topics import MemberTopics
 from fastlog.coordination.member.tree import MemberTree
@@ -45,6 +45,7 @@ from fastlog.coordination.znodes import node_json, paths, registration
 from fastlog.coordination.znodes.controller_json import broker_id_of
 from fastlog.coordination.zookeeper.client_session import SessionState
 from fastlog.native import LogConfig
+from fastlog.net.dialer import Dialer
 from fastlog.replication.partition import PartitionKey
 from fastlog.replication.reconciler import PartitionHost, Reconciler
 from fastlog.replication.replica_manager import ReplicaManager
@@ -79,6 +80,8 @@ class Broker:
     """Whether there is room for new metadata, as far as that is known here."""
     clock: Clock
     tasks: Supervisor
+    dialer: Dialer = field(default_factory=Dialer)
+    """How other brokers are reached."""
 
 
 class Member:
@@ -121,6 +124,7 @@ class Member:
         )
         writes = TopicWrites(tree, self.controller, broker.has_room)
         self.scram_users: Final = ScramUsers(tree, writes)
+        self.quotas: Final = StoredQuotas(tree, writes)
         self._access_rules: AccessRules | None = None
         self.topics: Final = MemberTopics(
             broker.view,
@@ -144,6 +148,7 @@ class Member:
             broker.controller,
             broker.tasks,
             has_served=self._has_served,
+            dialer=broker.dialer,
         )
         self._log_dir_events = LogDirEvents(tree, broker.node_id, broker.tasks.guard("log-dir-events"))
         self._announced = False
@@ -218,10 +223,6 @@ class Member:
             await self._access_rules.start()
         return self._access_rules
 
-    async def stored_quotas(self) -> dict[QuotaEntity, dict[str, float]]:
-        """Quotas of users, clients and addresses, which nobody is held to here. Raises StoreError."""
-        return await read_quotas(self._tree)
-
     async def elect_leaders(self, request: ElectLeadersRequest) -> ElectLeadersResponse:
         """An operator wants leaders elected; answered when the own view shows them."""
         return await elections.elect_leaders(self.controller, self._broker.view, self.topics.waits, request)
@@ -256,10 +257,10 @@ class Member:
             self.controller.on_session(state)
 
     def _link_to(
-        self, broker: LiveBroker, address: Callable[[], tuple[str, int]], on_lost: Callable[[], None]
+        self, broker: LiveBroker, address: Callable[[], Endpoint], on_lost: Callable[[], None]
     ) -> SocketLink:
         client_id = f"controller-{self._broker.node_id}-to-broker-{broker.id}"
-        return SocketLink(address, client_id=client_id, on_lost=on_lost)
+        return SocketLink(address, client_id=client_id, on_lost=on_lost, dialer=self._broker.dialer)
 
     def _is_settled(self) -> bool:
         """Whether another broker, as controller, has told of topics, or the one here all that it knows."""
@@ -332,8 +333,10 @@ class Member:
             if kind == "brokers" and (name == paths.DEFAULT or node_id is not None):
                 if (values := await self._read(paths.broker_config(node_id))) is not None:
                     await self.topics.take_broker_configs(node_id, values)
-            elif kind == "users":
-                await self.scram_users.take(name)
+            elif kind in ("users", "clients", "ips"):
+                if kind == "users" and name != paths.DEFAULT and "/" not in name:
+                    await self.scram_users.take(unquote(name))
+                await self.quotas.take(kind, name)
             elif kind == "groups" and (values := await self._read(paths.group_config(name))) is not None:
                 self._broker.view.put_group_configs({name: values})
 

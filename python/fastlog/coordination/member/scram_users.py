@@ -6,7 +6,6 @@ they kept in memory (`load`), and followed by the notifications of configs.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -32,7 +31,6 @@ class ScramUsers:
         self._tree = tree
         self._writes = writes
         self._known: dict[str, Credentials] | None = None
-        self._changing = asyncio.Lock()
 
     async def load(self) -> None:
         """Keeps them in memory from now on. Raises StoreError."""
@@ -67,17 +65,17 @@ class ScramUsers:
 
     async def change(self, name: str, changes: Mapping[str, ScramCredential | None]) -> None:
         """Sets credentials of a user by mechanism, or (None) drops them. Raises KafkaError, StoreError."""
-        path = paths.user_config(name)
-        async with self._changing:
-            node = await self._tree.read(path)
-            configs = {} if node is None else node_json.decode_config(path, node[0])
+
+        def edit(configs: dict[str, str]) -> None:
             for mechanism, credential in changes.items():
                 if credential is None:
                     configs.pop(mechanism, None)
                 else:
                     configs[mechanism] = credential.format()
-            notify = (paths.CONFIG_CHANGE, f"users/{paths.sanitise(name)}")
-            await self._writes.set_config(path, configs, notify)
+
+        # The user's quotas are in the same node, and others may change those.
+        notify = (paths.CONFIG_CHANGE, f"users/{paths.sanitise(name)}")
+        await self._writes.edit_config(paths.user_config(name), edit, notify)
         await self.take(name)
 
 

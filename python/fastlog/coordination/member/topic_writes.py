@@ -25,7 +25,7 @@ from fastlog.coordination.config_changes import unknown_topic
 from fastlog.coordination.controller.data import Assignment
 from fastlog.coordination.member.controller_here import ControllerHere
 from fastlog.coordination.member.tree import LOST, MemberTree
-from fastlog.coordination.store import PartitionRecord, StoreError, TopicRecord
+from fastlog.coordination.store import MetadataDamaged, PartitionRecord, StoreError, TopicRecord
 from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.coordination.topic_plan import MorePartitions, plan_more_partitions
 from fastlog.coordination.znodes import controller_json, node_json, paths
@@ -194,8 +194,38 @@ class TopicWrites:
         `notify` is (start of the notification's path, entity's path). As in Kafka it needs a controller;
         for what Kafka does not have (`checked` false) it does not.
         """
+
+        def replaced(data: bytes | None) -> Mapping[str, str] | None:
+            return configs
+
+        await self._change_config(path, replaced, notify, checked=checked)
+
+    async def edit_config(
+        self, path: str, edit: Callable[[dict[str, str]], None], notify: tuple[str, str]
+    ) -> None:
+        """The same with a part of the overrides: `edit` changes what is there, and is called again when
+        somebody else was first."""
+
+        def edited(data: bytes | None) -> Mapping[str, str] | None:
+            try:
+                configs = node_json.decode_config(path, data)
+            except MetadataDamaged as error:
+                raise _storage_error(str(error)) from error
+            edit(configs)
+            return configs
+
+        await self._change_config(path, edited, notify, checked=True)
+
+    async def _change_config(
+        self,
+        path: str,
+        change: Callable[[bytes | None], Mapping[str, str] | None],
+        notify: tuple[str, str],
+        *,
+        checked: bool,
+    ) -> None:
         self._check_room()
-        change = Create(
+        told = Create(
             notify[0], node_json.encode_config_change(notify[1]), flags=CreateMode.PERSISTENT_SEQUENTIAL
         )
         for _ in range(_TRIES):
@@ -203,7 +233,8 @@ class TopicWrites:
             if checked and seat is None:
                 raise KafkaError(ErrorCode.NOT_CONTROLLER, "no broker is the controller at the moment")
             check = [Check(paths.CONTROLLER, seat[1])] if checked and seat is not None else []
-            parts: list[Part] = [*check, *_put(path, configs, node), change]
+            configs = change(None if node is None else node[0])
+            parts: list[Part] = [*check, *_put(path, configs, node), told]
             try:
                 await self._write(parts, [])
             except NoNode:

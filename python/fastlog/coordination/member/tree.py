@@ -41,7 +41,11 @@ class MemberTree:
         try:
             await asyncio.wait_for(self.client.session.connected(), max(left, 0))
         except TimeoutError:
-            raise StoreUnreachable(f"no ZooKeeper server was reached in {self._wait_seconds:.0f} s") from None
+            trouble = self.client.session.trouble
+            why = "" if trouble is None else f": {trouble}"
+            raise StoreUnreachable(
+                f"no ZooKeeper server was reached in {self._wait_seconds:.0f} s{why}"
+            ) from None
         except ConnectionLoss as error:
             raise StoreUnreachable(f"no ZooKeeper session: {error}") from error
         except AuthFailed as error:

@@ -35,6 +35,9 @@ AGAIN_SECONDS: Final = 0.1
 _AFTER_DEFECT_SECONDS: Final = 10.0
 _LEAST_TIMEOUT_MS: Final = 1000
 _OVER: Final = frozenset({ErrorCode.NOT_COORDINATOR, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS})
+_MANY: Final = 2048
+"""A record of more partitions is made on a thread: each change of a transaction writes all of them, also one
+that adds a single one. Nobody else may change the id meanwhile."""
 
 
 class Changes:
@@ -56,6 +59,7 @@ class Changes:
         self._level = level
         self._guard = tasks.guard("transaction-changes")
         self._again: set[asyncio.TimerHandle] = set()
+        self._encoding: set[asyncio.Task[None]] = set()
 
     def begin(
         self,
@@ -76,7 +80,7 @@ class Changes:
             if not self._table.is_current(place):
                 code = ErrorCode.NOT_COORDINATOR
             elif code is ErrorCode.NONE:
-                transaction.complete(entry)
+                transaction.complete(entry, self._clock.monotonic())
                 if entry.state in PREPARED:
                     self.end(place, transaction)
             else:
@@ -135,11 +139,13 @@ class Changes:
         tombstones = [(encode_key(transaction.transactional_id), None) for transaction in expired]
         self._log.append(place.election, tombstones, timeout_ms, written)
 
-    def close(self) -> None:
-        """Nothing is tried again."""
+    async def close(self) -> None:
+        """Nothing is tried again; what was asked for is handed to the log."""
         for timer in self._again:
             timer.cancel()
         self._again.clear()
+        while self._encoding:
+            await asyncio.wait(self._encoding)
 
     def _write(
         self,
@@ -148,14 +154,45 @@ class Changes:
         entry: TransactionEntry,
         then: Callable[[ErrorCode], None],
     ) -> None:
+        if len(entry.partitions) > _MANY:
+            task = asyncio.create_task(self._write_many(place, transaction, entry, then))
+            self._encoding.add(task)
+            task.add_done_callback(self._encoding.discard)
+            return
         try:
-            record = encode_key(transaction.transactional_id), encode_value(entry, level=self._level())
+            value = encode_value(entry, level=self._level())
+            self._append(place, transaction, entry, value, then)
         except BadTransactionRecord as error:
             _LOG.error("%s: %s", transaction.transactional_id, error)
             then(ErrorCode.UNKNOWN_SERVER_ERROR)
-            return
-        timeout_ms = max(entry.timeout_ms, _LEAST_TIMEOUT_MS)
-        self._log.append(place.election, [record], timeout_ms, then)
+
+    async def _write_many(
+        self,
+        place: Coordinated,
+        transaction: Transaction,
+        entry: TransactionEntry,
+        then: Callable[[ErrorCode], None],
+    ) -> None:
+        try:
+            value = await asyncio.to_thread(encode_value, entry, level=self._level())
+            self._append(place, transaction, entry, value, then)
+        except BadTransactionRecord as error:
+            _LOG.error("%s: %s", transaction.transactional_id, error)
+            self._guard(then, ErrorCode.UNKNOWN_SERVER_ERROR)
+        except Exception as error:  # noqa: BLE001 - whoever asked must get an answer
+            self._guard.failed(error)
+            self._guard(then, ErrorCode.UNKNOWN_SERVER_ERROR)
+
+    def _append(
+        self,
+        place: Coordinated,
+        transaction: Transaction,
+        entry: TransactionEntry,
+        value: bytes,
+        then: Callable[[ErrorCode], None],
+    ) -> None:
+        record = encode_key(transaction.transactional_id), value
+        self._log.append(place.election, [record], max(entry.timeout_ms, _LEAST_TIMEOUT_MS), then)
 
     def _tell(self, transaction: Transaction) -> None:
         """Lets those go on who wait for what was pending."""

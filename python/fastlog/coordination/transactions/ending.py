@@ -20,7 +20,9 @@ from dataclasses import replace
 
 from fastlog.coordination.transactions.state import (
     COMPLETED,
+    EPOCH_BUMP_VERSION,
     LAST_GIVEN_EPOCH,
+    NO_PRODUCER_ID,
     PREPARED,
     Transaction,
     TransactionEntry,
@@ -100,6 +102,9 @@ def _asks_for_renewed(entry: TransactionEntry, identity: Identity) -> bool:
     """Whether a producer asks again whose end has changed the producer id."""
     return (
         entry.state in COMPLETED
+        and entry.previous_producer_id != NO_PRODUCER_ID
+        # Nothing has come since then: an end of the first protocol would have left the epoch as it is.
+        and entry.client_version >= EPOCH_BUMP_VERSION
         and identity == (entry.previous_producer_id, LAST_GIVEN_EPOCH)
         and entry.epoch == 0
     )

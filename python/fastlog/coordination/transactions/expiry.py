@@ -62,7 +62,7 @@ class Expiry:
     async def abort_timed_out(self) -> None:
         """One round of time-outs."""
         async for place, transaction in self._each():
-            if is_timed_out(transaction, self._clock.now_ms()):
+            if self._is_timed_out(transaction):
                 try:
                     await self._abort(place, transaction)
                 except KafkaError as error:
@@ -103,7 +103,7 @@ class Expiry:
         verdict = self._verdict(transaction, None)
         if isinstance(verdict, NeedsProducerId):
             spare = await self._producer_ids.allocate()
-            if not is_timed_out(transaction, self._clock.now_ms()):
+            if not self._is_timed_out(transaction):
                 return
             verdict = self._verdict(transaction, spare)
         if not isinstance(verdict, Change) or not self._table.is_current(place):
@@ -119,6 +119,9 @@ class Expiry:
                 )
 
         self._changes.begin(place, transaction, verdict, then)
+
+    def _is_timed_out(self, transaction: Transaction) -> bool:
+        return is_timed_out(transaction, self._clock.now_ms(), self._clock.monotonic())
 
     def _verdict(self, transaction: Transaction, spare_id: int | None) -> Verdict:
         now_ms = self._clock.now_ms()

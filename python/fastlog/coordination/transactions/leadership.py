@@ -6,9 +6,12 @@
 | `resigned` | it does not, or the partition is offline | they are forgotten, with the markers they owe    |
 | `deleted`  | the partition is about to be removed     | the same, and nothing is written to it any more  |
 
-The calls count at once; partitions are read one after the other. One that is damaged, or has records of a
-version that is not known, is not served. One that could not be read for want of memory, threads or
-descriptors is read again, when the loop that does it is started again.
+The calls count at once; partitions are read one after the other. What was read is served, and its markers
+are sent, when all replicas in sync have it: whoever takes over from this broker at once does not know of the
+rest, by which somebody might have been answered, or a transaction ended in part.
+
+A partition that is damaged, or has records of a version that is not known, is not served. One that could not
+be read for want of memory, threads or descriptors is read again, when the loop that does it is started again.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fastlog.coordination.coordinator_partition import partition_of
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
@@ -28,6 +31,7 @@ from fastlog.coordination.transactions.table import Coordinated, TransactionTabl
 from fastlog.native import StorageError
 
 if TYPE_CHECKING:
+    from fastlog.base.clock import Clock
     from fastlog.config import BrokerConfig
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.transactions.log import TransactionLog
@@ -37,7 +41,10 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _AT_ONCE: Final = 256
+_LOOK_SECONDS: Final = 0.02
+"""How often it is looked whether replicas have what was read."""
 _PASSING: Final = (OSError, MemoryError, StorageError)
+_Read: TypeAlias = tuple[LoadedTransactions, dict[str, Transaction]]
 
 
 class TransactionLeadership:
@@ -51,8 +58,10 @@ class TransactionLeadership:
         log: TransactionLog,
         markers: Markers,
         producer_ids: ProducerIds,
+        clock: Clock,
         config: Callable[[], BrokerConfig],
     ) -> None:
+        self._clock = clock
         self._replicas = replicas
         self._table = table
         self._log = log
@@ -62,6 +71,8 @@ class TransactionLeadership:
         self._work: deque[Coordinated] = deque()
         """Partitions to be read."""
         self._has_work = asyncio.Event()
+        self._read_already: dict[Coordinated, _Read] = {}
+        """What waits for replicas."""
 
     def elected(self, partition: int) -> None:
         """This broker leads the partition, with a replica that is there. Harmless when it did already."""
@@ -86,6 +97,7 @@ class TransactionLeadership:
         """This broker does not lead the partition any more. Harmless when it did not."""
         place = self._table.partitions.pop(partition, None)
         if place is not None:
+            self._read_already.pop(place, None)
             self._markers.forget(place)
 
     async def deleted(self, partition: int) -> None:
@@ -109,8 +121,14 @@ class TransactionLeadership:
         number, log = place.election.partition, place.election.replica.log
         size = self._config().transaction_state_log_load_buffer_size
         try:
-            loaded, transactions = await asyncio.to_thread(_load, log, number, size, self._table.count)
-            await self._adopt(place, loaded, transactions)
+            found = self._read_already.pop(place, None)
+            if found is None:
+                found = await asyncio.to_thread(_load, log, number, size, self._table.count)
+            if place.election.replica.high_watermark < found[0].end_offset and self._table.is_current(place):
+                self._read_already[place] = found
+                asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look_again, place)
+                return
+            await self._adopt(place, *found)
         except _PASSING as error:
             _LOG.error("transactions of %s-%d cannot be read: %s", TRANSACTION_STATE_TOPIC, number, error)
             # Others have their turn first.
@@ -120,6 +138,11 @@ class TransactionLeadership:
             place.has_failed, place.is_loading = True, False
             _LOG.exception("transactions of %s-%d are not served", TRANSACTION_STATE_TOPIC, number)
 
+    def _look_again(self, place: Coordinated) -> None:
+        if place in self._read_already:
+            self._work.append(place)
+            self._has_work.set()
+
     async def _adopt(
         self, place: Coordinated, loaded: LoadedTransactions, transactions: dict[str, Transaction]
     ) -> None:
@@ -127,7 +150,12 @@ class TransactionLeadership:
             return
         number = place.election.partition
         self._producer_ids.keep_above(loaded.highest_producer_id)
-        decided = [transaction for transaction in transactions.values() if transaction.pending is not None]
+        now_ms, seconds = self._clock.now_ms(), self._clock.monotonic()
+        decided: list[Transaction] = []
+        for transaction in transactions.values():
+            transaction.opened(now_ms, seconds)
+            if transaction.pending is not None:
+                decided.append(transaction)
         place.transactions, place.is_loading = transactions, False
         place.weight = loaded.weight
         if loaded.records:
@@ -156,9 +184,7 @@ class TransactionLeadership:
                     return
 
 
-def _load(
-    log: Log, number: int, read_bytes: int, count: int
-) -> tuple[LoadedTransactions, dict[str, Transaction]]:
+def _load(log: Log, number: int, read_bytes: int, count: int) -> _Read:
     """On a thread: what a log says, and its ids. The completion of decided ones is pending.
 
     `count` is the number of partitions, 0 while it is not known.

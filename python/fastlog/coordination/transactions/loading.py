@@ -26,6 +26,8 @@ class LoadedTransactions:
     """What one partition says about its ids."""
 
     entries: dict[str, TransactionEntry] = field(default_factory=dict)
+    end_offset: int = 0
+    """Where the log ended."""
     records: int = 0
     skipped: int = 0
     """Records with keys of a later version."""
@@ -52,7 +54,7 @@ def load_partition(log: Log, end_offset: int, read_bytes: int) -> LoadedTransact
     Raises FastlogError for what cannot be read or is of an unknown version.
     """
     latest: dict[bytes, bytes | None] = {}
-    loaded = LoadedTransactions()
+    loaded = LoadedTransactions(end_offset=end_offset)
     offset = log.log_start_offset
     while offset < end_offset:
         data = bytes(log.read(offset, read_bytes, max_offset=end_offset))

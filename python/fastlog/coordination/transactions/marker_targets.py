@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.transactions.completions import Marker, MarkerWriter, Outcomes
 from fastlog.coordination.transactions.state import by_topic
 from fastlog.errors import ErrorCode
-from fastlog.net.link import Link, open_link
 from fastlog.wire.messages.txn_markers import (
     WritableTxnMarker,
     WritableTxnMarkerTopic,
@@ -20,6 +19,7 @@ from fastlog.wire.messages.txn_markers import (
 
 if TYPE_CHECKING:
     from fastlog.coordination.transactions.state import TopicPartition
+    from fastlog.net.link import Link
     from fastlog.replication.controller_link import OpenLink
 
 ANSWER_SECONDS: Final = 30.0
@@ -48,7 +48,7 @@ class LocalTarget:
 class RemoteTarget:
     """Another broker, fastlog's or Apache Kafka's: one connection, made when it is needed."""
 
-    def __init__(self, address: Address, *, client_id: str, open_link: OpenLink = open_link) -> None:
+    def __init__(self, address: Address, *, client_id: str, open_link: OpenLink) -> None:
         self._address = address
         self._client_id = client_id
         self._open_link = open_link
@@ -79,6 +79,10 @@ class RemoteTarget:
 
     async def _open(self) -> Link:
         async with self._opening:
+            link = self._link
+            if link is not None and link.connection.is_open and link.connection.is_due:
+                self._link = None
+                link.connection.retire()
             if self._link is None or not self._link.connection.is_open:
                 await self.close()
                 host, port = self._address()

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from fastlog.coordination.transactions.completions import Completion, MarkerTarget, Outcomes
@@ -177,32 +178,42 @@ class Markers:
         while True:
             await self._has_parked.wait()
             await asyncio.sleep(pause)
-            parked = {of: set(left) for of, left in self._parked.items() if self._is_open(of)}
-            missing = await self._missing(left for left in parked.values())
             self._has_parked.clear()
-            for completion in [*self._parked]:
-                self._parked[completion] -= parked.get(completion, set())
-                if not self._parked[completion] or not self._is_open(completion):
-                    del self._parked[completion]
-            if self._parked:
-                self._has_parked.set()
-            has_leaders = False
-            for completion, left in parked.items():
-                completion.looks += 1
-                gone = {key for key in left if key[0] in missing and key[0] not in self._view.topics}
-                completion.left -= gone
-                left -= gone
-                while left and self._is_open(completion):
-                    some = {left.pop() for _ in range(min(len(left), _PARTITIONS_AT_ONCE))}
-                    has_leaders |= self._route(completion, some)
-                    await asyncio.sleep(0)
-                self._look_at(completion)
+            parked, self._parked = self._parked, {}
+            try:
+                has_leaders = await self._look_for_leaders(parked)
+            except BaseException:
+                # Nothing that is owed is lost: what was seen to already is harmless to see to again.
+                for completion, left in parked.items():
+                    self._park(completion, left & completion.left)
+                raise
             # Leaders that stay away are looked for less often.
             pause = AGAIN_SECONDS if has_leaders else min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _missing(self, parked: Iterable[set[TopicPartition]]) -> set[str]:
+    async def _look_for_leaders(self, parked: Owed) -> bool:
+        """Sees to all that is parked, in turns; whether there are any leaders."""
+        missing = await self._missing(parked)
+        has_leaders = False
+        for completion, left in parked.items():
+            completion.looks += 1
+            async for some in _lots(left):
+                if not self._is_open(completion):
+                    break
+                gone = {key for key in some if key[0] in missing and key[0] not in self._view.topics}
+                completion.left -= gone
+                some -= gone
+                if some:
+                    has_leaders |= self._route(completion, some)
+            self._look_at(completion)
+        return has_leaders
+
+    async def _missing(self, parked: Owed) -> set[str]:
         """Topics of these partitions that do not exist, in a cluster whose view may not show all."""
-        unseen = {topic for left in parked for topic, _ in left if topic not in self._view.topics}
+        unseen: set[str] = set()
+        for completion, left in parked.items():
+            if self._is_open(completion):
+                async for some in _lots(left):
+                    unseen |= {topic for topic, _ in some if topic not in self._view.topics}
         if not unseen or self._missing_topics is None:
             return unseen
         return await self._missing_topics(sorted(unseen))
@@ -293,3 +304,11 @@ class Markers:
         if not completion.left and self._is_open(completion):
             self._open.discard(completion)
             self._on_done(completion)
+
+
+async def _lots(partitions: set[TopicPartition]) -> AsyncIterator[set[TopicPartition]]:
+    """So many of them that nobody has to wait for long, with turns for others in between."""
+    rows = iter(list(partitions))
+    while some := set(islice(rows, _PARTITIONS_AT_ONCE)):
+        yield some
+        await asyncio.sleep(0)

@@ -36,6 +36,8 @@ from fastlog.coordination.groups.record_fields import (
 )
 from fastlog.coordination.transactions.state import (
     COMPLETED,
+    EPOCH_BUMP_VERSION,
+    LAST_GIVEN_EPOCH,
     NO_EPOCH,
     NO_PRODUCER_ID,
     PREPARED,
@@ -134,8 +136,7 @@ def decode_value(value: bytes) -> TransactionEntry:
         return TransactionEntry(
             producer_id=producer_id,
             epoch=epoch,
-            # No field has it, but an end of the second protocol raises it by one: its owner is known again.
-            last_epoch=epoch - 1 if client_version >= 2 and state in _RAISED and epoch > 0 else NO_EPOCH,
+            last_epoch=_last_epoch(epoch, state, client_version),
             timeout_ms=timeout_ms,
             state=state,
             partitions=partitions,
@@ -147,6 +148,16 @@ def decode_value(value: bytes) -> TransactionEntry:
         )
     except BadGroupRecord as error:
         raise BadTransactionRecord(f"the value of a transaction: {error}") from None
+
+
+def _last_epoch(epoch: int, state: TransactionState, client_version: int) -> int:
+    """No field has it, but an end of the second protocol raises the epoch by one, or begins with those of
+    another producer id: its owner is known again."""
+    if client_version < EPOCH_BUMP_VERSION or state not in _RAISED:
+        return NO_EPOCH
+    if epoch > 0:
+        return epoch - 1
+    return LAST_GIVEN_EPOCH if state in COMPLETED else NO_EPOCH
 
 
 def _int32s(numbers: list[int]) -> bytes:

@@ -114,6 +114,7 @@ class TransactionService:
             log=self._log,
             markers=self.markers,
             producer_ids=producer_ids,
+            clock=clock,
             config=config,
         )
         self._loops: list[Loop] = []
@@ -286,7 +287,7 @@ class TransactionService:
         self.table.closed = True
         await asyncio.gather(*(loop.stop() for loop in self._loops))
         await self.markers.close()
-        self._changes.close()
+        await self._changes.close()
         await self._log.close()
 
     async def ensure_topic(self) -> None:

@@ -133,7 +133,15 @@ class TransactionEntry:
 class Transaction:
     """The one of a transactional id, in the partition of `__transaction_state` that has it."""
 
-    __slots__ = ("_waiting", "entry", "fence_failed", "partition", "pending", "transactional_id")
+    __slots__ = (
+        "_waiting",
+        "entry",
+        "fence_failed",
+        "open_since",
+        "partition",
+        "pending",
+        "transactional_id",
+    )
 
     def __init__(self, transactional_id: str, partition: int, entry: TransactionEntry) -> None:
         self.transactional_id: Final = transactional_id
@@ -142,7 +150,14 @@ class Transaction:
         self.pending: TransactionState | None = None
         self.fence_failed = False
         """The epoch in force was raised for a fence that could not be written (KAFKA-9666)."""
+        self.open_since: float | None = None
+        """Monotonic seconds when the open transaction has begun; None while only the log's time is known."""
         self._waiting: list[Callable[[], None]] | None = None
+
+    def opened(self, now_ms: int, seconds: float) -> None:
+        """An open one was found in the log, at this wall time and these monotonic seconds."""
+        if self.entry.state is TransactionState.ONGOING:
+            self.open_since = seconds - max(0, now_ms - self.entry.start_ms) / 1000
 
     def wait(self, until_settled: Callable[[], None]) -> None:
         """Something is pending: whoever waits is called once when nothing is (`take_waiting`)."""
@@ -177,10 +192,13 @@ class Transaction:
             raise IllegalTransition(f"{self.transactional_id}: {self.entry.state.label} to {state.label}")
         self.pending = state
 
-    def complete(self, entry: TransactionEntry) -> None:
-        """That record is in the log: it is in force. Raises IllegalTransition for another one."""
+    def complete(self, entry: TransactionEntry, seconds: float | None = None) -> None:
+        """That record is in the log: it is in force, from these monotonic seconds on. Raises
+        IllegalTransition for another one."""
         if self.pending is not entry.state:
             raise IllegalTransition(f"{self.transactional_id}: {entry.state.label} is not pending")
+        if entry.state is not self.entry.state:
+            self.open_since = seconds
         self.entry, self.pending, self.fence_failed = entry, None, False
 
     def abandon(self, fenced: TransactionEntry | None = None) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _hashed: Final = lru_cache(maxsize=4096)(partition_of)
 """Ids are asked about several times in each transaction."""
+_SHORT: Final = 256
+"""Characters of an id that is remembered there, whoever asks about it: one may have more than 100 KiB."""
 
 
 class Coordinated:
@@ -84,7 +86,10 @@ class TransactionTable:
     def partition(self, transactional_id: str) -> int | None:
         """The partition of an id, or None while the topic is not there."""
         count = self.count
-        return _hashed(transactional_id, count) if count else None
+        if not count:
+            return None
+        find = _hashed if len(transactional_id) <= _SHORT else partition_of
+        return find(transactional_id, count)
 
     def find(self, transactional_id: str) -> Coordinated | ErrorCode:
         """Where an id is coordinated, or why requests about it cannot be served here."""

@@ -101,13 +101,15 @@ def init_producer_id(
     if entry.state not in IDLE:
         return WRONG_STATE
     given = None if identity is None else identity[1]
-    if entry.is_exhausted and given in (None, entry.epoch):
+    # Epochs of the producer id before are no match for those of this one.
+    is_current = identity is None or identity == (entry.producer_id, entry.epoch)
+    if entry.is_exhausted and is_current:
         if spare_id is None:
             return NEEDS_ID
         last = NO_EPOCH if given is None else entry.epoch
         renewed = _emptied(entry, timeout_ms, 0, last, now_ms)
         return _initialized(replace(renewed, producer_id=spare_id, previous_producer_id=entry.producer_id))
-    if given is None or given == entry.epoch or entry.epoch == NO_EPOCH:
+    if is_current or entry.epoch == NO_EPOCH:
         last = NO_EPOCH if given is None else entry.epoch
         return _initialized(_emptied(entry, timeout_ms, entry.epoch + 1, last, now_ms))
     if given == entry.last_epoch and given != NO_EPOCH:
@@ -230,14 +232,15 @@ def raised(
     return Change(prepared, answer)
 
 
-def is_timed_out(transaction: Transaction, now_ms: int) -> bool:
-    """Whether it has been open for longer than its producer has asked for."""
-    entry = transaction.entry
-    return (
-        entry.state is TransactionState.ONGOING
-        and transaction.pending is None
-        and entry.start_ms + entry.timeout_ms < now_ms
-    )
+def is_timed_out(transaction: Transaction, now_ms: int, seconds: float) -> bool:
+    """Whether it has been open for longer than its producer has asked for: by monotonic seconds where these
+    tell, so that nothing is aborted because the wall clock was set."""
+    entry, since = transaction.entry, transaction.open_since
+    if entry.state is not TransactionState.ONGOING or transaction.pending is not None:
+        return False
+    if since is not None:
+        return since + entry.timeout_ms / 1000 < seconds
+    return entry.start_ms + entry.timeout_ms < now_ms
 
 
 def is_expired(transaction: Transaction, now_ms: int, expiration_ms: int) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from fastlog.coordination.topic_names import TRANSACTION_STATE_TOPIC
 from fastlog.coordination.transactions.state import EPOCH_BUMP_VERSION, TopicPartition, by_topic
 from fastlog.errors import ErrorCode, FastlogError
-from fastlog.net.link import Link, open_link
 from fastlog.wire.messages.transactions import (
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnResponse,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.transactions.service import TransactionService
     from fastlog.coordination.transactions.verdicts import Identity
+    from fastlog.net.link import Link
     from fastlog.replication.controller_link import OpenLink
 
 ANSWER_SECONDS: Final = 30.0
@@ -90,7 +90,7 @@ class CoordinatorVerifier:
         view: ClusterView,
         service: TransactionService,
         address: Address,
-        open_link: OpenLink = open_link,
+        open_link: OpenLink,
     ) -> None:
         self._node_id = node_id
         self._view = view
@@ -206,10 +206,12 @@ class CoordinatorVerifier:
 
     async def _open(self, broker: int) -> Link:
         async with self._opening[broker]:
-            link = self._links.get(broker)
-            if link is None or not link.connection.is_open:
+            link = former = self._links.get(broker)
+            if link is None or not link.connection.is_open or link.connection.is_due:
                 host, port = self._address(broker)
                 link = self._links[broker] = await self._open_link(
                     host, port, client_id=f"broker-{self._node_id}-txn-verifier", timeout=_CONNECT_SECONDS
                 )
+                if former is not None and former.connection.is_open:
+                    former.connection.retire()
             return link

@@ -17,6 +17,8 @@ DELETIONS: Final = "/admin/delete_topics"
 TOPIC_CONFIGS: Final = "/config/topics"
 BROKER_CONFIGS: Final = "/config/brokers"
 USER_CONFIGS: Final = "/config/users"
+CLIENT_CONFIGS: Final = "/config/clients"
+IP_CONFIGS: Final = "/config/ips"
 GROUP_CONFIGS: Final = "/config/groups"
 """Not Kafka's, which has settings of groups in KRaft mode alone: no Kafka broker looks there."""
 CONFIG_CHANGES: Final = "/config/changes"
@@ -45,10 +47,10 @@ PERSISTENT: Final = (
     PRODUCER_IDS,
     LOG_DIR_EVENTS,
     TOPIC_CONFIGS,
-    "/config/clients",
+    CLIENT_CONFIGS,
     USER_CONFIGS,
     BROKER_CONFIGS,
-    "/config/ips",
+    IP_CONFIGS,
 )
 """What every broker makes at its start if it is missing, with null data (`PersistentZkPaths`)."""
 

@@ -80,7 +80,8 @@ async def make_paths(tree: NodeTree) -> None:
     if tree.client.chroot:
         await tree.connected()
         try:
-            await ZkClient(tree.client.session).ensure(tree.client.chroot)
+            whole = ZkClient(tree.client.session, acls_of=tree.client.acls_of)
+            await whole.ensure(tree.client.chroot)
         except ZkError as error:
             raise StoreError(f"{tree.client.chroot} cannot be made: {error}") from error
     await tree.ensure(*paths.PERSISTENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fastlog.base.quick_dataclass import dataclass
@@ -40,12 +40,16 @@ class _WatchBelow:
 class ZkClient:
     """A tree over a session, below `chroot`. Every method raises ZkError.
 
+    `acls_of` gives the access rules of nodes that are made here, unless somebody names others for one.
     `submit` sends without waiting: many requests may be under way at once, and are carried out in order.
     """
 
-    def __init__(self, session: ZkSession, chroot: str = "") -> None:
+    def __init__(
+        self, session: ZkSession, chroot: str = "", *, acls_of: Callable[[str], tuple[Acl, ...]] | None = None
+    ) -> None:
         self.session: Final = session
         self.chroot: Final = chroot
+        self.acls_of: Final = acls_of
 
     async def create(
         self,
@@ -130,10 +134,19 @@ class ZkClient:
 
     def submit(self, request: Request, watch: Watch | None = None) -> asyncio.Future[Result]:
         """Sends a request whose paths are below `chroot`; those of its result still have it."""
+        if self.acls_of is not None:
+            request = self._with_acls(request)
         if not self.chroot:
             return self.session.submit(request, watch)
         inner = None if watch is None else self._watch_below(watch)
         return self.session.submit(self._outer_request(request), inner)
+
+    def _with_acls(self, request: Request) -> Request:
+        if isinstance(request, Create) and self.acls_of is not None and request.acls is OPEN:
+            return request._replace(acls=self.acls_of(request.path))
+        if isinstance(request, Multi):
+            return request._replace(parts=tuple(self._with_acls(part) for part in request.parts))
+        return request
 
     def _outer_request(self, request: Request) -> Request:
         if isinstance(request, Multi):

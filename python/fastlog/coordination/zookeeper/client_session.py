@@ -14,10 +14,11 @@ import asyncio
 import logging
 import math
 import random
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastlog.base.clock import Clock
 from fastlog.base.tasks import Loop, Supervisor
@@ -28,6 +29,7 @@ from fastlog.coordination.zookeeper.errors import (
     ConnectionLoss,
     NoNode,
     SessionExpired,
+    Unimplemented,
     ZkError,
     error_of,
 )
@@ -42,8 +44,12 @@ from fastlog.coordination.zookeeper.replies import (
     read_header,
     read_result,
 )
-from fastlog.coordination.zookeeper.requests import Auth, Bare, Read, Request, write_request
+from fastlog.coordination.zookeeper.requests import Auth, Bare, Read, Request, Sasl, write_request
 from fastlog.coordination.zookeeper.transport import Connector, DirectTransport, Transport
+from fastlog.errors import FastlogError
+
+if TYPE_CHECKING:
+    from fastlog.coordination.zookeeper.digest_md5 import Steps
 
 _LOG: Final = logging.getLogger(__name__)
 _LEAST_PAUSE: Final = 0.05
@@ -51,6 +57,9 @@ _MOST_PAUSE: Final = 2.0
 _GRACE: Final = 1 / 3
 """Of the time-out: how long after its lease a session that no server tells of is given up."""
 _XIDS: Final = 2**31 - 1
+
+
+Login = Callable[[], "Steps"]
 
 
 class SessionState(Enum):
@@ -122,7 +131,9 @@ class _Link:
 class ZkSession:
     """One client. Used on the event loop; `start`, then `close`.
 
-    `on_state` is called at each change of state, before anybody who waits for a request learns of it.
+    `auth` are identities that are shown on each connection, `login` makes the steps of a SASL exchange that
+    comes before anything else. `on_state` is called at each change of state, before anybody who waits for a
+    request learns of it.
     """
 
     def __init__(
@@ -132,6 +143,7 @@ class ZkSession:
         *,
         timeout_ms: int = 18_000,
         auth: Sequence[Auth] = (),
+        login: Login | None = None,
         on_state: Callable[[SessionState], None] | None = None,
         tasks: Supervisor | None = None,
     ) -> None:
@@ -147,6 +159,10 @@ class ZkSession:
         self._clock = clock
         self._asked_timeout_ms = timeout_ms
         self._auth = list(auth)
+        self._login = login
+        self._was_believed = False
+        self.trouble: str | None = None
+        """Why there was no connection the last time, in words; None once there is one."""
         self.on_state = on_state
         self._password = bytes(16)
         self._former: tuple[int, bytes] | None = None
@@ -173,7 +189,7 @@ class ZkSession:
         """Waits until requests can be sent. Raises AuthFailed or ConnectionLoss when they never will be."""
         await self._connected.wait()
         if self.state is SessionState.AUTH_FAILED:
-            raise AuthFailed("the server did not accept the credentials")
+            raise AuthFailed(self.trouble or "the server did not accept the credentials")
         if self.state is SessionState.CLOSED:
             raise ConnectionLoss("the client was closed")
 
@@ -246,10 +262,17 @@ class ZkSession:
                 link.transport = await connector(link)
                 link.direct = link.transport if isinstance(link.transport, DirectTransport) else None
                 reply = await self._shake_hands(link)
-        except (OSError, TimeoutError) as error:
-            _LOG.debug("no connection to a ZooKeeper server: %s", error)
-            link.end("no connection")
+                if self._login is not None and reply.session_id:
+                    await self._log_in(link, self._login())
+        except AuthFailed as error:
+            self._note(error)
+            self._disbelieved(str(error))
             return False
+        except (OSError, TimeoutError, ZkError) as error:
+            self._note(error)
+            self._drop("no connection")
+            return False
+        self.trouble = None
         if self._former is not None:
             await self._end_former(link, reply)
             return True
@@ -275,6 +298,45 @@ class ZkSession:
                 raise ConnectionError(link.lost.result())
             await _first(link.handshake, link.lost)
         return link.handshake.result()
+
+    async def _log_in(self, link: _Link, steps: Steps) -> None:
+        """Raises AuthFailed; ConnectionLoss when the server says no more."""
+        said: bytes | None = next(steps)
+        while said is not None:
+            answer = self._ask(Sasl(said))
+            await _first(answer, link.lost)
+            if link.lost.done() and not answer.done():
+                raise ConnectionLoss(link.lost.result())
+            try:
+                heard = answer.result().data or b""
+            except Unimplemented:
+                raise AuthFailed("the server knows no SASL") from None
+            except ZkError as error:
+                if error.code != ZkCode.SESSION_CLOSED_REQUIRE_SASL_AUTH:
+                    raise
+                raise AuthFailed("the server did not accept the login") from None
+            try:
+                said = steps.send(heard)
+            except StopIteration:
+                said = None
+        self._was_believed = True
+
+    def _disbelieved(self, why: str) -> None:
+        """Ends it if no server ever took the credentials; else servers were given other users, and may be
+        given the right ones again."""
+        if not self._was_believed:
+            self._enter(SessionState.AUTH_FAILED)
+            self._connected.set()
+        self._drop(why)
+
+    def _note(self, error: Exception) -> None:
+        """Why there is no connection. What does not pass by itself is told where people look, once."""
+        before, self.trouble = self.trouble, _in_words(error)
+        is_news = isinstance(error, (ssl.SSLError, AuthFailed)) or (
+            isinstance(error, OSError) and isinstance(error.__cause__, FastlogError)
+        )
+        level = logging.WARNING if is_news and before != self.trouble else logging.DEBUG
+        _LOG.log(level, "no connection to a ZooKeeper server: %s", self.trouble)
 
     async def _end_former(self, link: _Link, reply: ConnectReply) -> None:
         """Ends the session that was given up, if the server has it; when that breaks off, the next time."""
@@ -339,10 +401,10 @@ class ZkSession:
         if xid == Xid.PING:
             self._lease_until = max(self._lease_until, self._pinged_at + self.timeout_ms / 1000)
         elif xid == Xid.AUTH:
-            if code == ZkCode.AUTH_FAILED:
-                self._enter(SessionState.AUTH_FAILED)
-                self._connected.set()
-                self._drop("the server did not accept the credentials")
+            if code == ZkCode.OK:
+                self._was_believed = True
+            elif code == ZkCode.AUTH_FAILED:
+                self._disbelieved("the server did not accept the credentials")
         elif xid != Xid.SET_WATCHES:
             self._answer(xid, code, answer)
 
@@ -406,6 +468,14 @@ class ZkSession:
         for entry in waiting:
             if not entry.answer.done():
                 _fail(entry.answer, kind(reason))
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with the server: {error.reason or error}"
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
 
 
 def _fail(answer: asyncio.Future[Result], error: ZkError) -> None:

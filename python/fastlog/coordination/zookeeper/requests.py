@@ -200,6 +200,21 @@ class Auth(NamedTuple):
         out.buffer(self.auth)
 
 
+class Sasl(NamedTuple):
+    """A step of SASL; the answer's data is the server's."""
+
+    token: bytes
+
+    @property
+    def op(self) -> OpCode:
+        """SASL."""
+        return OpCode.SASL
+
+    def write(self, out: Writer) -> None:
+        """Appends the body."""
+        out.buffer(self.token)
+
+
 class Bare(NamedTuple):
     """Those that are an op code and nothing else: PING, CLOSE_SESSION, WHO_AM_I."""
 
@@ -224,7 +239,19 @@ class Multi(NamedTuple):
 
 
 Request: TypeAlias = (
-    Create | Delete | Check | SetData | SetAcl | Read | OfPath | OfWatch | SetWatches | Auth | Bare | Multi
+    Create
+    | Delete
+    | Check
+    | SetData
+    | SetAcl
+    | Read
+    | OfPath
+    | OfWatch
+    | SetWatches
+    | Auth
+    | Sasl
+    | Bare
+    | Multi
 )
 
 MAX_PARTS: Final = 10_000
@@ -290,6 +317,10 @@ def _auth(_: OpCode, reader: Reader) -> Auth:
     return Auth(reader.string(), reader.buffer() or b"")
 
 
+def _sasl(_: OpCode, reader: Reader) -> Sasl:
+    return Sasl(reader.buffer() or b"")
+
+
 def _bare(op: OpCode, _: Reader) -> Bare:
     return Bare(op)
 
@@ -342,6 +373,7 @@ _READERS: Final[dict[int, Callable[[OpCode, Reader], Request]]] = {
     **dict.fromkeys((OpCode.ADD_WATCH, OpCode.CHECK_WATCHES, OpCode.REMOVE_WATCHES), _of_watch),
     **dict.fromkeys((OpCode.SET_WATCHES, OpCode.SET_WATCHES2), _set_watches),
     OpCode.AUTH: _auth,
+    OpCode.SASL: _sasl,
     **dict.fromkeys((OpCode.PING, OpCode.CLOSE_SESSION, OpCode.WHO_AM_I), _bare),
     **dict.fromkeys((OpCode.MULTI, OpCode.MULTI_READ), _multi),
 }

@@ -11,6 +11,7 @@ from fastlog.coordination.zookeeper.errors import ZkError
 from fastlog.coordination.zookeeper.jute import framed
 from fastlog.coordination.zookeeper.replies import Event, Result
 from fastlog.coordination.zookeeper.requests import Request
+from fastlog.errors import FastlogError
 
 _LENGTH_BYTES: Final = 4
 MAX_PACKET_BYTES: Final = 64 * 1024 * 1024
@@ -117,12 +118,21 @@ class _Socket(asyncio.Protocol):
             self._transport.abort()
 
 
-def socket_connector(host: str, port: int, tls: ssl.SSLContext | None = None) -> Connector:
-    """Connects to a server at an address."""
+def socket_connector(host: str, port: int, load_tls: Callable[[], ssl.SSLContext] | None = None) -> Connector:
+    """Connects to a server at an address. `load_tls` is called in a thread, for each connection: what it
+    reads from files may have been renewed. Of it FastlogError is told as OSError."""
 
     async def connect(receiver: Receiver) -> Transport:
         loop = asyncio.get_running_loop()
-        _, protocol = await loop.create_connection(lambda: _Socket(receiver), host, port, ssl=tls)
+        tls = None
+        if load_tls is not None:
+            try:
+                tls = await asyncio.to_thread(load_tls)
+            except FastlogError as error:
+                raise OSError(str(error)) from error
+        _, protocol = await loop.create_connection(
+            lambda: _Socket(receiver), host, port, ssl=tls, server_hostname=None if tls is None else host
+        )
         return protocol
 
     return connect

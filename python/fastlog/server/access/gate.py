@@ -42,6 +42,7 @@ __all__ = [
     "needs",
     "on_cluster",
     "refused",
+    "rows",
     "whole",
 ]
 
@@ -109,6 +110,11 @@ def check(ctx: RequestContext, ask: Ask, request: Request) -> Outcome | Steps[Ou
     if key in ASK_THEMSELVES:
         return None
     return GUARDS[key](ctx, ask, request)
+
+
+def rows(key: ApiKey) -> Sequence[Need]:
+    """The rows of an API. Raises KeyError."""
+    return TABLE[key]
 
 
 def needs(key: ApiKey, count: int) -> Sequence[Need]:

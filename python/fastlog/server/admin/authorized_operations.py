@@ -11,6 +11,7 @@ from fastlog.coordination.access.rules import CLUSTER_NAME, Operation, Resource
 
 if TYPE_CHECKING:
     from fastlog.server.requests.context import RequestContext
+    from fastlog.wire import ApiKey
 
 
 def _bits(*operations: Operation) -> int:
@@ -56,12 +57,12 @@ def group_operations(ctx: RequestContext, group_id: str) -> int:
     return GROUP_OPERATIONS if ctx.ask is None else ctx.ask.bits(Resource.GROUP, group_id, GROUP_OPERATIONS)
 
 
-def cluster_operations(ctx: RequestContext) -> int:
-    """Those of the cluster; none for who may not describe it."""
+def cluster_operations(ctx: RequestContext, key: ApiKey) -> int:
+    """Those of the cluster; none for who may not describe it, which is the last row of the API."""
     if ctx.ask is None:
         return CLUSTER_OPERATIONS
-    may = ctx.ask.may(Operation.DESCRIBE, Resource.CLUSTER, CLUSTER_NAME)
+    from fastlog.server.access.gate import rows  # with an authorizer alone
+
+    may = ctx.ask.may(rows(key)[-1].operation, Resource.CLUSTER, CLUSTER_NAME)
     ctx.ask.tell()
-    if not may:
-        return 0
-    return ctx.ask.bits(Resource.CLUSTER, CLUSTER_NAME, CLUSTER_OPERATIONS)
+    return ctx.ask.bits(Resource.CLUSTER, CLUSTER_NAME, CLUSTER_OPERATIONS) if may else 0

@@ -152,6 +152,13 @@ class FetchContext:
             if self.session is not None:
                 self._valid_epoch = self.session.epoch
 
+    def take_back_answer(self) -> None:
+        """The answer is not sent: a session that was made for it never was, and nothing was told."""
+        session = self.session
+        if session is not None and not self.is_incremental:
+            self.session = None
+            self._cache.drop(session.id)
+
     def still_valid(self) -> bool:
         """Whether the session is still there, and no other request has moved it on while this one waited (a
         duplicate request)."""

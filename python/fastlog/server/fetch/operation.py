@@ -32,6 +32,8 @@ from fastlog.server.fetch.rows import (
 from fastlog.server.requests.error_answers import error_code_of
 from fastlog.server.requests.replica_lookup import leader_endpoints
 from fastlog.server.requests.turns import Abandoned, Pace
+from fastlog.wire import encode_response
+from fastlog.wire.messages.fetch import FetchResponse
 
 if TYPE_CHECKING:
     from fastlog.native import Chunk, FetchedRows
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 # What a response needs besides its records: reserved so that empty answers are counted too.
 _OVERHEAD: Final = 4096
+_LENGTH_PREFIX: Final = 4
 
 
 class FetchOperation(Operation):
@@ -86,6 +89,8 @@ class FetchOperation(Operation):
         self._context = context
         self._terms = terms
         self._max_bytes = max(0, min(max_bytes, broker.config.fetch_max_bytes))
+        if exchange.meter is not None and not terms.is_follower:
+            self._max_bytes = min(self._max_bytes, exchange.meter.most_fetched())
         self._min_bytes = min(min_bytes, self._max_bytes)
         self._wait_until = broker.loop.time() + max_wait_ms / 1000
         self._has_looked = False
@@ -280,6 +285,8 @@ class FetchOperation(Operation):
     def _on_read(self, built: FetchRows, error_code: int, done: asyncio.Future[FetchResult]) -> None:
         try:
             total, chunk, outcomes = done.result()
+            if chunk is not None and self._exchange.meter is not None and self._is_throttled(len(chunk)):
+                return
             if not isinstance(outcomes, list):
                 self._broker.turns.start(self._take_in_turns(built, error_code, total, chunk, outcomes))
                 return
@@ -289,6 +296,28 @@ class FetchOperation(Operation):
             self._take_in(error_code, total, chunk, _readable(built, outcomes) if chunk is None else {})
         except Exception as error:  # noqa: BLE001 - the connection must not hang
             self._fail(error)
+
+    def _is_throttled(self, size: int) -> bool:
+        """Whether the client has to wait: what was read is dropped, and the answer has nothing (KIP-219).
+
+        A session is not begun with it, and one that there is has told nothing: all of it comes later.
+        """
+        exchange, context = self._exchange, self._context
+        if exchange.is_lost or exchange.meter is None or self._terms.is_follower:
+            return False
+        wait = exchange.meter.fetched(size - _LENGTH_PREFIX, self.waited)
+        if not wait:
+            return False
+        self._reading = False
+        context.take_back_answer()
+        answer = FetchResponse(
+            throttle_time_ms=wait, error_code=int(context.answer_error), session_id=context.session_id
+        )
+        exchange.throttle(wait)
+        encoded = encode_response(answer, self._terms.version, exchange.correlation_id)
+        context.end()
+        exchange.reply(encoded)
+        return True
 
     async def _take_in_turns(
         self,

@@ -97,7 +97,7 @@ class FetchSessionCache:
         """
         if epoch in (FIRST_EPOCH, NO_EPOCH):
             if session_id != NO_SESSION:
-                self._drop(session_id)
+                self.drop(session_id)
             if partitions is None:
                 partitions = self._gathered(rows)
             wanted = epoch == FIRST_EPOCH and len(partitions) > 0
@@ -113,11 +113,11 @@ class FetchSessionCache:
         self.partition_count += grown
         size = len(session.partitions.by_key)
         if not size:
-            self._drop(session_id)
+            self.drop(session_id)
             return FetchContext(self, NOTHING)
         if grown > 0 and (size > MAX_PARTITIONS or not self._fits(size, 0)):
             # Too many: they would have been refused as one request, too. The client begins anew.
-            self._drop(session_id)
+            self.drop(session_id)
             return FetchContext(self, NOTHING, error_code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
         session.used = self._monotonic()
         self._sessions.move_to_end(session_id)
@@ -173,7 +173,8 @@ class FetchSessionCache:
         most = self._most
         return size <= most // _SESSIONS_PER_SHARE and self.partition_count + more <= most // 2
 
-    def _drop(self, session_id: int) -> None:
+    def drop(self, session_id: int) -> None:
+        """Ends a session, if it is there."""
         session = self._sessions.pop(session_id, None)
         if session is not None:
             self.partition_count -= len(session.partitions)
@@ -197,7 +198,7 @@ class FetchSessionCache:
             victim = min(candidates, key=lambda s: (s.privileged, len(s.partitions), s.id))
             if (privileged, size) < (victim.privileged, len(victim.partitions)):
                 return False
-        self._drop(victim.id)
+        self.drop(victim.id)
         self.evictions += 1
         return True
 

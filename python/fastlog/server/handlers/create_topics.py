@@ -23,6 +23,7 @@ from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.coordination.topic_plan import NewTopic
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.admin.admin_errors import outcome, repeated, repeated_error
+from fastlog.server.quotas.mutations import MutationQuota, mutation_quota
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.topics import (
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from fastlog.server.requests.context import RequestContext
 
 _DETAILS_FROM: Final = 5
+_TELLS_QUOTA_FROM: Final = 6
+"""THROTTLING_QUOTA_EXCEEDED for what goes beyond `controller_mutation_rate`; before, it is done."""
 _CONFIG_BYTES: Final = 160
 """A `CreatableTopicConfigs` with its value."""
 # Topics of so many partitions (or one of more) are made in one change: others need not wait for all of them.
@@ -47,6 +50,7 @@ _PARTITIONS_AT_ONCE: Final = 64
 async def handle(ctx: RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse:
     """Creates the topics, some at a time."""
     twice = await ctx.pace.run(repeated(topic.name for topic in request.topics))
+    quota = mutation_quota(ctx, _TELLS_QUOTA_FROM)
     results: dict[str, CreatableTopicResult] = {}
     asked: list[NewTopic] = []
     async for topic in ctx.pace.each(request.topics):
@@ -59,12 +63,12 @@ async def handle(ctx: RequestContext, request: CreateTopicsRequest) -> CreateTop
             results[topic.name] = _refused(topic.name, code, message)
             continue
         if asked and _partitions([*asked, new]) > _PARTITIONS_AT_ONCE:
-            await _create(ctx, asked, request, results)
+            await _create(ctx, asked, request, results, quota)
             asked = []
         asked.append(new)
     if asked:
-        await _create(ctx, asked, request, results)
-    return CreateTopicsResponse(topics=list(results.values()))
+        await _create(ctx, asked, request, results, quota)
+    return CreateTopicsResponse(throttle_time_ms=quota.told(), topics=list(results.values()))
 
 
 def _partitions(topics: list[NewTopic]) -> int:
@@ -80,8 +84,13 @@ async def _create(
     topics: list[NewTopic],
     request: CreateTopicsRequest,
     results: dict[str, CreatableTopicResult],
+    quota: MutationQuota,
 ) -> None:
     validate_only, seconds = request.validate_only, request.timeout_ms / 1000
+    if quota.is_limited and not validate_only:
+        topics = await _within(ctx, topics, seconds, results, quota)
+        if not topics:
+            return
     states, code, message = await outcome(ctx.broker.topics.create_all(topics, validate_only, seconds))
     for index, topic in enumerate(topics):
         if states is None:
@@ -92,6 +101,31 @@ async def _create(
             results[topic.name] = _refused(topic.name, int(state.code), state.message)
         else:
             results[topic.name] = _created(ctx, state, validate_only)
+
+
+async def _within(
+    ctx: RequestContext,
+    topics: list[NewTopic],
+    seconds: float,
+    results: dict[str, CreatableTopicResult],
+    quota: MutationQuota,
+) -> list[NewTopic]:
+    """Those that the client's quota still has room for. What is refused for other reasons uses nothing."""
+    states, code, message = await outcome(ctx.broker.topics.create_all(topics, True, seconds))
+    kept: list[NewTopic] = []
+    for index, topic in enumerate(topics):
+        try:
+            if states is None:
+                results[topic.name] = _refused(topic.name, code, message)
+                continue
+            state = states[index]
+            if isinstance(state, KafkaError):
+                raise state
+            quota.take(len(state.partitions))
+            kept.append(topic)
+        except KafkaError as error:
+            results[topic.name] = _refused(topic.name, int(error.code), error.message)
+    return kept
 
 
 def _created(ctx: RequestContext, state: TopicState, validate_only: bool) -> CreatableTopicResult:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from fastlog.coordination.cluster_view import TopicState
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.server.admin.admin_errors import outcome, repeated, repeated_error, told
+from fastlog.server.quotas.mutations import MutationQuota, mutation_quota
 from fastlog.server.requests.registry import handles
 from fastlog.wire import ZERO_UUID, ApiKey
 from fastlog.wire.messages.topics import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _IDS_FROM: Final = 6
 _DISABLED_FROM: Final = 3
+_TELLS_QUOTA_FROM: Final = 5
+"""THROTTLING_QUOTA_EXCEEDED for what goes beyond `controller_mutation_rate`; before, it is done."""
 # Topics of so many partitions (or one of more) go in one change: others need not wait for all of them.
 _PARTITIONS_AT_ONCE: Final = 64
 _NOTHING: Final = (None, ZERO_UUID)
@@ -41,6 +44,7 @@ async def handle(ctx: RequestContext, request: DeleteTopicsRequest) -> DeleteTop
     states = [_find(ctx, item) async for item in ctx.pace.each(asked)]
     twice = await ctx.pace.run(repeated(state.topic_id for state in states if state is not None))
     same = await ctx.pace.run(repeated(_words(item) for item in asked if _words(item) != _NOTHING))
+    quota = mutation_quota(ctx, _TELLS_QUOTA_FROM)
     answered: set[tuple[str | None, bytes]] = set()
     responses: list[DeletableTopicResult] = []
     some: list[tuple[DeletableTopicResult, str | bytes]] = []
@@ -56,7 +60,8 @@ async def handle(ctx: RequestContext, request: DeleteTopicsRequest) -> DeleteTop
         if state is not None:
             result.name, result.topic_id = state.name, state.topic_id
         is_twice = words in same or (state is not None and state.topic_id in twice)
-        topic, result.error_code, result.error_message = await outcome(_topic(ctx, item, is_twice))
+        allowed = _topic(ctx, item, is_twice, state, quota)
+        topic, result.error_code, result.error_message = await outcome(allowed)
         if topic is None:
             continue
         size = 1 if state is None else len(state.partitions)
@@ -67,7 +72,7 @@ async def handle(ctx: RequestContext, request: DeleteTopicsRequest) -> DeleteTop
         partitions += size
     if some:
         await _delete(ctx, some, request.timeout_ms / 1000)
-    return DeleteTopicsResponse(responses=responses)
+    return DeleteTopicsResponse(throttle_time_ms=quota.told(), responses=responses)
 
 
 def _words(item: DeleteTopicState) -> tuple[str | None, bytes]:
@@ -80,7 +85,9 @@ def _find(ctx: RequestContext, item: DeleteTopicState) -> TopicState | None:
     return ctx.broker.cluster.topic_by_id(item.topic_id)
 
 
-async def _topic(ctx: RequestContext, item: DeleteTopicState, twice: bool) -> str | bytes:
+async def _topic(
+    ctx: RequestContext, item: DeleteTopicState, twice: bool, state: TopicState | None, quota: MutationQuota
+) -> str | bytes:
     """The name or id of a topic that may be deleted."""
     if not ctx.broker.config.delete_topic_enable:
         disabled = ctx.header.api_version >= _DISABLED_FROM
@@ -92,6 +99,8 @@ async def _topic(ctx: RequestContext, item: DeleteTopicState, twice: bool) -> st
         raise KafkaError(ErrorCode.INVALID_REQUEST, "a topic is given by its name or by its id")
     if twice:
         raise repeated_error("the topic")
+    if state is not None:
+        quota.take(len(state.partitions))
     return item.topic_id if item.name is None else item.name
 
 

@@ -1,4 +1,4 @@
-"""DescribeClientQuotas (48), versions 0 and 1: quotas that are stored, which this release does not enforce.
+"""DescribeClientQuotas (48), versions 0 and 1: the quotas that are stored.
 
 `kafka-configs --describe` asks for them before it asks for the SCRAM credentials of a user (KIP-546).
 A filter has a part for each kind: of this name, the default, or any; `strict` wants no further parts.
@@ -58,7 +58,7 @@ async def _found(ctx: RequestContext, request: DescribeClientQuotasRequest) -> l
             "clientId filter component.",
         )
     try:
-        found = await ctx.broker.member.stored_quotas()
+        found = await ctx.broker.member.quotas.read()
     except StoreError as error:
         raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from None
     entries: list[EntryData] = []

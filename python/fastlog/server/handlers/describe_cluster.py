@@ -39,7 +39,9 @@ def handle(ctx: RequestContext, request: DescribeClusterRequest) -> DescribeClus
         )
     snapshot = ctx.broker.cluster.snapshot
     listener = ctx.session.listener.name
-    wanted = request.include_cluster_authorized_operations
+    operations = UNKNOWN_OPERATIONS
+    if request.include_cluster_authorized_operations:
+        operations = cluster_operations(ctx, request.API)
     return DescribeClusterResponse(
         endpoint_type=_BROKERS,
         cluster_id=snapshot.cluster_id,
@@ -49,5 +51,5 @@ def handle(ctx: RequestContext, request: DescribeClusterRequest) -> DescribeClus
             for info in snapshot.brokers
             if listener in info.endpoints
         ],
-        cluster_authorized_operations=cluster_operations(ctx) if wanted else UNKNOWN_OPERATIONS,
+        cluster_authorized_operations=operations,
     )

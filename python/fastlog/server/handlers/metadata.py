@@ -32,6 +32,7 @@ from fastlog.coordination.topic_plan import NewTopic
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import FastlogNativeError
 from fastlog.server.admin.authorized_operations import cluster_operations, topic_operations
+from fastlog.server.quotas.mutations import mutation_quota
 from fastlog.server.requests.error_answers import error_code_of
 from fastlog.server.requests.registry import EncodedResponse, handles
 from fastlog.server.requests.replica_lookup import is_offline
@@ -57,6 +58,7 @@ _ALL_OPERATIONS_UNTIL: Final = 10
 _PARTITIONS_PER_STEP: Final = 15  # less one, a power of two
 _STEP_BYTES: Final = 512
 """What a topic takes before it is encoded."""
+_NO_VERSION: Final = 2**15
 _TOPICS_AT_ONCE: Final = 32
 """Topics that are made in one change: others need not wait for all of them."""
 
@@ -188,6 +190,7 @@ async def _create_missing(ctx: RequestContext, names: tuple[str, ...]) -> Failur
 
 
 async def _create(ctx: RequestContext, missing: list[NewTopic], failures: Failures) -> None:
+    quota = mutation_quota(ctx, _NO_VERSION)
     try:
         outcomes: Sequence[TopicState | KafkaError] = await ctx.broker.topics.create_asked_for(missing)
     except KafkaError as error:
@@ -196,6 +199,8 @@ async def _create(ctx: RequestContext, missing: list[NewTopic], failures: Failur
         outcomes = [KafkaError(error_code_of(error), str(error))] * len(missing)
     for topic, outcome in zip(missing, outcomes, strict=True):
         if not isinstance(outcome, KafkaError):
+            # It is done whatever is left of the quota, which is less afterwards, as in Kafka.
+            quota.take(len(outcome.partitions))
             continue
         if outcome.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
             failures[topic.name] = outcome
@@ -225,7 +230,9 @@ def _answer(
     of_ids = yield from pace.weigh(_by_id(snapshot, ids, asker), _STEP_BYTES)
     of_names = yield from pace.weigh(_by_name(snapshot, names, failures, asker), _STEP_BYTES)
     of_hidden = yield from pace.weigh(_of_hidden(hidden), _STEP_BYTES)
-    wants_cluster = request.include_cluster_authorized_operations and version <= _ALL_OPERATIONS_UNTIL
+    of_cluster = UNKNOWN_OPERATIONS
+    if request.include_cluster_authorized_operations and version <= _ALL_OPERATIONS_UNTIL:
+        of_cluster = cluster_operations(ctx, request.API)
     response = MetadataResponse(
         brokers=[
             MetadataResponseBroker(
@@ -240,7 +247,7 @@ def _answer(
         cluster_id=snapshot.cluster_id,
         controller_id=snapshot.controller_id,
         topics=of_ids + of_names + of_hidden,
-        cluster_authorized_operations=cluster_operations(ctx) if wants_cluster else UNKNOWN_OPERATIONS,
+        cluster_authorized_operations=of_cluster,
     )
     return (yield from _encoded(ctx, response, version))
 

@@ -15,7 +15,7 @@ the number that asks for it. So is one that is asked for again with the group na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastlog.coordination.groups.committed_offsets import CommittedOffset, TopicPartition
@@ -82,7 +82,7 @@ def _little_of_groups(ctx: RequestContext, request: OffsetFetchRequest) -> Small
     for group in groups:
         group_id = group.group_id
         committed = commits.served(group_id, group.member_id, group.member_epoch)
-        if committed is None or (require_stable and commits.unstable(group_id)):
+        if committed is None or (require_stable and commits.has_unstable(group_id)):
             return None
         topics = _few(committed, group.topics, OffsetFetchResponseTopics, OffsetFetchResponsePartitions)
         if topics is None:
@@ -95,7 +95,7 @@ def _little(ctx: RequestContext, request: OffsetFetchRequest) -> SmallResponse |
     """The answer in versions for one group; None when it is not certain to be small."""
     commits = ctx.broker.groups.commits
     committed = commits.served(request.group_id)
-    if committed is None or (request.require_stable and commits.unstable(request.group_id)):
+    if committed is None or (request.require_stable and commits.has_unstable(request.group_id)):
         return None
     topics = _few(committed, request.topics, OffsetFetchResponseTopic, OffsetFetchResponsePartition)
     return None if topics is None else SmallResponse(OffsetFetchResponse(topics=topics))
@@ -108,7 +108,7 @@ def _little_of_group(
     group_id = group.group_id
     if error is not ErrorCode.NONE:
         return OffsetFetchResponseGroup(group_id, [], int(error))
-    if require_stable and commits.unstable(group_id):
+    if require_stable and commits.has_unstable(group_id):
         return None
     committed = commits.fetch(group_id)
     topics = _few(committed, group.topics, OffsetFetchResponseTopics, OffsetFetchResponsePartitions)
@@ -202,7 +202,7 @@ def _group(
     if error is not ErrorCode.NONE:
         return answer
     commits = ctx.broker.groups.commits
-    unstable = commits.unstable(group_id) if require_stable else _STABLE
+    unstable = commits.unstable(group_id, _few_keys(asked)) if require_stable else _STABLE
     committed, wanted = yield from _wanted(commits.fetch(group_id), asked, told)
     for name, indexes in wanted:
         topic = OffsetFetchResponseTopics(name)
@@ -228,7 +228,9 @@ def _single(
     if failed and ctx.header.api_version >= _TOP_LEVEL_ERROR_FROM:
         return OffsetFetchResponse(error_code=int(error))
     offsets = {} if failed else ctx.broker.groups.commits.fetch(group_id)
-    unstable = ctx.broker.groups.commits.unstable(group_id) if require_stable and not failed else _STABLE
+    unstable: Collection[TopicPartition] = _STABLE
+    if require_stable and not failed:
+        unstable = ctx.broker.groups.commits.unstable(group_id, _few_keys(asked))
     committed, wanted = yield from _wanted(offsets, asked, {})
     answer = OffsetFetchResponse()
     for name, indexes in wanted:
@@ -262,7 +264,7 @@ def _wanted(committed: Offsets, asked: Asked, told: Told) -> Steps[tuple[Offsets
     if asked is None:
         return (yield from _all(dict(committed), told))
     by_topic: dict[str, dict[int, None]] = {}
-    many = len(asked) > _AT_ONCE or any(len(topic.partition_indexes) > _AT_ONCE for topic in asked)
+    many = _few_keys(asked) is None
     if many:
         # They are told in several turns, but are those of one moment.
         committed = dict(committed)
@@ -276,4 +278,15 @@ def _wanted(committed: Offsets, asked: Asked, told: Told) -> Steps[tuple[Offsets
                 yield
         if many:
             yield
+    if not many:
+        # The same: nothing came in between so far.
+        keys = [(topic, index) for topic, indexes in by_topic.items() for index in indexes]
+        committed = {key: committed[key] for key in keys if key in committed}
     return committed, [(topic, list(indexes)) for topic, indexes in by_topic.items()]
+
+
+def _few_keys(asked: Asked) -> list[TopicPartition] | None:
+    """The partitions that are asked for; None when they may be many."""
+    if asked is None or sum([1 + len(topic.partition_indexes) for topic in asked]) > _AT_ONCE:
+        return None
+    return [(topic.name, index) for topic in asked for index in topic.partition_indexes]

@@ -56,10 +56,13 @@ def _refuse(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
     request = cast("ProduceRequest", decoded)
     rows = sum(len(topic.partition_data) for topic in request.topic_data)
     broker.metrics.error(exchange.api_key, code, rows)
+    throttle_ms = 0 if exchange.meter is None else exchange.meter.produced(request.acks, 0.0)
+    exchange.throttle(throttle_ms)
     if request.acks == 0:
         exchange.close("failed produce with acks=0", ErrorCode.UNSUPPORTED_VERSION.name)
         return
     response = ProduceResponse(
+        throttle_time_ms=throttle_ms,
         responses=[
             TopicProduceResponse(
                 name=topic.name,
@@ -69,6 +72,6 @@ def _refuse(broker: BrokerServices, frame: Frame, exchange: Exchange) -> None:
                 ],
             )
             for topic in request.topic_data
-        ]
+        ],
     )
     exchange.reply(encode_response(response, header.api_version, header.correlation_id))

@@ -19,6 +19,7 @@ from fastlog.server.memory.work_memory import SMALL_REQUEST
 from fastlog.server.network.exchange import SMALL_ANSWER, Answer, Exchange, small_answers
 from fastlog.server.network.file_sender import PEER_GONE, sender_for
 from fastlog.server.network.flow_control import TINY_FRAME
+from fastlog.server.network.muting import NONE, Muting
 from fastlog.server.network.session import Session, address_text
 from fastlog.wire.api_keys import ApiKey
 from fastlog.wire.pieces import Pieces
@@ -34,13 +35,12 @@ SLICE: Final = 256 * 1024
 """Most bytes that are given to the transport at a time."""
 _LITTLE: Final = 64 * 1024
 _PRODUCE: Final = int(ApiKey.PRODUCE)
-_NONE: Final = -1
 _SLICES_PER_TURN: Final = 8
 # A client may send thousands of small requests at once: others come in between.
 _PUMP_SECONDS: Final = 0.002
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(Muting, asyncio.BufferedProtocol):
     """The protocol of one accepted socket."""
 
     def __init__(self, host: ConnectionHost) -> None:
@@ -54,14 +54,15 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._files: Sender | None = None
         self.reader = FrameReader(host.limits.max_frame_bytes)
-        self._partial = 0
+        self.unfinished_bytes = 0
+        """Bytes of a frame that has not fully arrived."""
         self._begun = 0
         self._pending: deque[Frame] = deque()
         self._pending_bytes = 0
         self._exchanges: deque[Exchange] = deque()
         # Requests that hold up the next one; but for those of the API (or none) that may start all the same.
         self._busy = 0
-        self._lets = _NONE
+        self._lets = NONE
         self._pumping = False
         # Answers that are sent together: at the end of the pump, or of this round of the event loop.
         self._gathered: list[Exchange] = []
@@ -70,7 +71,8 @@ class Connection(asyncio.BufferedProtocol):
         self._sent = 0
         self._backlog = False
         self._held = False
-        self._finishing = False
+        self.is_finishing = False
+        """Whether no further bytes are taken: what is under way is answered, then the connection closes."""
         self._paused = False
         self._aborted = False
 
@@ -85,23 +87,15 @@ class Connection(asyncio.BufferedProtocol):
         return not self._exchanges and not self._pending
 
     @property
-    def unfinished_bytes(self) -> int:
-        """Bytes of a frame that has not fully arrived."""
-        return self._partial
-
-    @property
     def keeps_room(self) -> bool:
         """Whether others may wait for what its unfinished frame has room for."""
         return self._begun > 0 and not self.host.memory.is_waiting(self)
 
     def stuck_since(self) -> float | None:
         """Since when many bytes of whole requests wait behind another one, in monotonic seconds."""
-        return self._exchanges[-1].started if self._pending_bytes > _LITTLE and self._exchanges else None
-
-    @property
-    def is_finishing(self) -> bool:
-        """Whether no further bytes are taken: what is under way is answered, then the connection closes."""
-        return self._finishing
+        if self._pending_bytes <= _LITTLE:
+            return None
+        return self._exchanges[-1].started if self._exchanges else self.muted_since
 
     # -- called by asyncio --------------------
 
@@ -139,7 +133,7 @@ class Connection(asyncio.BufferedProtocol):
             self._begun = 0
             self._pending.extend(frames)
             self._pending_bytes += sum(sizes)
-        partial = self._partial = self.reader.buffered
+        partial = self.unfinished_bytes = self.reader.buffered
         if not partial:
             self.frame_since = None
         else:
@@ -179,7 +173,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed: waits end, memory is given back, answers of running work are dropped."""
-        self._finishing = True
+        self.is_finishing = True
+        self._end_mute()
         host = self.host
         host.table.remove(self)
         host.metrics.software.left(self.session)
@@ -217,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_let_same(self, api_key: int) -> None:
         """The current request does not hold up the next one if that is of the same API."""
-        self._lets = api_key
+        self._lets = api_key if self.muted_since is None else NONE
         self._pump()
 
     def on_reply(self, exchange: Exchange, size: int, was_current: bool) -> None:
@@ -254,7 +249,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def finish(self) -> None:
         """Takes no more bytes, answers what has come, then closes."""
-        self._finishing = True
+        self.is_finishing = True
+        self._end_mute()
         self._set_reading()
         for exchange in list(self._exchanges):
             operation = exchange.operation
@@ -266,7 +262,7 @@ class Connection(asyncio.BufferedProtocol):
     def close(self, reason: str, detail: object = None) -> None:
         """Cuts the connection; answers that were not sent are lost."""
         if self._transport is not None and not self._aborted:
-            self._aborted = self._finishing = True
+            self._aborted = self.is_finishing = True
             try:
                 self.host.log_closed(self, reason, detail)
             finally:
@@ -276,7 +272,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _forget_begun(self) -> None:
         begun, self._begun = self._begun, 0
-        self._partial = 0
+        self.unfinished_bytes = 0
         self.frame_since = None
         self.host.memory.forget(self, begun)
 
@@ -299,7 +295,7 @@ class Connection(asyncio.BufferedProtocol):
             self._pumping = False
         if self._backlog or self._pending:
             self._check_backlog()
-        if self._finishing:
+        if self.is_finishing:
             self._close_when_done()
 
     def _start_requests(self) -> None:
@@ -332,7 +328,7 @@ class Connection(asyncio.BufferedProtocol):
             self._pending_bytes -= size
             exchange.size = size
             self._busy += 1
-            self._lets = _NONE
+            self._lets = NONE
             host.dispatch(frame, exchange)
 
     def _send_gathered(self) -> None:
@@ -381,7 +377,7 @@ class Connection(asyncio.BufferedProtocol):
                 break
             if not self._send_first(transport, exchanges[0], exchanges[0].answer):
                 return
-        if self._finishing:
+        if self.is_finishing:
             self._close_when_done()
 
     def _send_first(
@@ -487,13 +483,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _set_reading(self) -> None:
         """Makes the transport read, or not, as all reasons together say."""
-        paused = self._held or self._backlog or self._finishing
+        paused = self._held or self._backlog or self.is_finishing or self.muted_since is not None
         transport = self._transport
         if paused == self._paused or transport is None or transport.is_closing():
             return
         self._paused = paused
         if paused:
-            if not self._finishing:
+            if not self.is_finishing and self.muted_since is None:
                 self.host.metrics.reads_paused += 1
             transport.pause_reading()
         else:

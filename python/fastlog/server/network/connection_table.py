@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from fastlog.server.network.flow_control import PACE, PATIENCE_SECONDS, STUCK_SECONDS, FlowLimits
+from fastlog.server.quotas.connection_quotas import plain_address
 
 if TYPE_CHECKING:
     from fastlog.server.memory.answer_memory import AnswerMemory
@@ -45,17 +46,21 @@ class ConnectionTable:
         self._proving: dict[Connection, None] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when a connection has ended."""
 
     def __len__(self) -> int:
         return len(self._connections)
 
     def add(self, connection: Connection) -> bool:
         """Lets a connection in; False when there are too many, in all or from its address."""
-        limits, peer = self._limits, connection.peer
+        limits, peer, listener = self._limits, connection.peer, connection.session.listener
         reason = None
         if len(self._connections) >= limits.max_connections:
             reason = limits.connections_end_at
-        elif self._per_ip[peer] >= limits.per_ip_overrides.get(peer, limits.max_connections_per_ip):
+        elif self._per_ip[peer] >= limits.per_ip_overrides.get(
+            plain_address(peer), limits.max_connections_per_ip
+        ):
             reason = "max.connections.per.ip"
         if reason is not None:
             self._metrics.refused[reason] += 1
@@ -67,8 +72,9 @@ class ConnectionTable:
         self._per_ip[peer] += 1
         self._metrics.connections_accepted += 1
         self._metrics.connections_open += 1
+        self._metrics.connections_of[listener.name] += 1
         self._empty.clear()
-        if connection.session.listener.asks_who:
+        if listener.asks_who:
             connection.proving_since = connection.host.monotonic()
             self._proving[connection] = None
             if len(self._proving) > limits.max_proving:
@@ -81,7 +87,10 @@ class ConnectionTable:
     def proved(self, connection: Connection) -> None:
         """It is known who is at the other end of it."""
         connection.proving_since = None
-        connection.session.authenticated_at = connection.host.monotonic()
+        session = connection.session
+        what = "success" if session.authenticated_at is None else "renewal"
+        self._metrics.authentications[session.listener.name, what] += 1
+        session.authenticated_at = connection.host.monotonic()
         self._proving.pop(connection, None)
 
     def remove(self, connection: Connection) -> None:
@@ -91,11 +100,24 @@ class ConnectionTable:
         self._connections.remove(connection)
         self._proving.pop(connection, None)
         self._metrics.connections_open -= 1
+        self._metrics.connections_of[connection.session.listener.name] -= 1
         self._per_ip[connection.peer] -= 1
         if not self._per_ip[connection.peer]:
             del self._per_ip[connection.peer]
         if not self._connections:
             self._empty.set()
+        self.on_room()
+
+    def make_room(self, protected: str | None) -> None:
+        """There are too many for a connection among brokers (`protected` is their listener): of the others
+        the one ends that has been silent for longest."""
+        others = [
+            each
+            for each in self._connections
+            if each.session.listener.name != protected and not each.is_finishing
+        ]
+        if others:
+            min(others, key=lambda each: (not each.is_idle, each.last_active)).close("room for brokers")
 
     def set_limits(self, limits: FlowLimits) -> None:
         """Takes over other limits for connections that come from now on, and for idle ones."""
@@ -156,6 +178,9 @@ def _overdue(connection: Connection, limits: FlowLimits, now: float) -> str | No
         return "not authenticated"
     if half is not None and now - half > limits.half_closed_seconds:
         return "half closed"
+    if connection.muted_since is not None:
+        # It is not read from: it can do nothing about frames, nor show that it lives.
+        return None
     if frame is not None:
         allowed = limits.frame_seconds + connection.unfinished_bytes / limits.frame_bytes_per_second
         if now - frame > allowed:

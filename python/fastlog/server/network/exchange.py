@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fastlog.replication.purgatory import Operation
     from fastlog.server.network.connection import Connection
     from fastlog.server.network.session import Session
+    from fastlog.server.quotas.meter import Meter
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Exchange:
         "is_lost",
         "lets_same",
         "makes",
+        "meter",
         "on_sent",
         "operation",
         "parked",
@@ -71,6 +73,8 @@ class Exchange:
         self.makes = False
         """Whether its answer grows, and is weighed."""
         self.answer: Answer | FileResponse | None = None
+        self.meter: Meter | None = None
+        """What it uses of quotas; None while there are none for it."""
         self.operation: Operation | None = None
         """What is parked for this request: dropped from the purgatory when the connection is lost."""
         self.parked: float | None = None
@@ -112,6 +116,11 @@ class Exchange:
         if self.answer is None:
             self.lets_same = True
             self.connection.on_let_same(self.api_key)
+
+    def throttle(self, milliseconds: int) -> None:
+        """Its answer, which comes next, says to wait so long: nothing else of its connection is taken up."""
+        if milliseconds > 0:
+            self.connection.throttle(milliseconds / 1000)
 
     def release(self) -> None:
         """The bytes of the request are of no more use: what waits from now on is weighed by who keeps it."""

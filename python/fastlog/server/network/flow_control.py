@@ -51,7 +51,7 @@ class FlowLimits:
     | max_frame_bytes             | socket.request.max.bytes                                       |
     | request_memory_bytes        | fastlog.max.inflight.bytes                                     |
     | work_memory_bytes           | a share of fastlog.memory.max.bytes                            |
-    | max_connections             | max.connections, or what memory and descriptors allow          |
+    | max_connections             | what memory and descriptors allow                              |
     | connections_end_at          | which of them it is, for the log and the metrics               |
     | max_connections_per_ip      | max.connections.per.ip                                         |
     | per_ip_overrides            | max.connections.per.ip.overrides                               |

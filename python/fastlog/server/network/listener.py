@@ -6,57 +6,57 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from fastlog.base.quick_dataclass import dataclass
+from fastlog.server.network.acceptor import ACCEPTED_AT_ONCE, Acceptor
 from fastlog.server.network.connection import Connection
 from fastlog.server.network.connection_host import ConnectionHost
-
-_ACCEPTED_AT_ONCE: Final = 32
-
-HostOf = Callable[[str], ConnectionHost]
-"""What the connections of the listener of that name share."""
+from fastlog.server.quotas.connection_quotas import ConnectionQuotas
 
 
-@dataclass(frozen=True, slots=True)
 class BoundListener:
-    """A listener: its name, the address it really has (port 0 was resolved), and its socket."""
+    """A listener: its name, the address it really has (port 0 was resolved), and its sockets."""
 
-    name: str
-    host: str
-    port: int
-    server: asyncio.Server
-    backlog: int
+    def __init__(self, name: str, server: asyncio.Server, backlog: int) -> None:
+        address = server.sockets[0].getsockname()
+        self.name: Final = name
+        self.host: Final = str(address[0])
+        self.port: Final = int(address[1])
+        self._server = server
+        self._backlog = backlog
+        self._acceptors: list[Acceptor] = []
 
-    async def accept(self) -> None:
-        """Starts to accept connections."""
-        await self.server.start_serving()
-        for bound in self.server.sockets:
-            # asyncio accepts as many at once as may wait, before it looks at the first of them: too many, as
-            # each takes a descriptor and the last may have to be refused. So the numbers are set apart.
-            with socket.socket(fileno=os.dup(bound.fileno())) as waiting:
-                waiting.listen(self.backlog)
+    def accept(
+        self, host: ConnectionHost, quotas: ConnectionQuotas, on_failure: Callable[[BaseException], None]
+    ) -> None:
+        """Starts to accept connections, as fast as `quotas` let them in. `on_failure` is told of defects."""
+        for bound in self._server.sockets:
+            waiting = socket.socket(fileno=os.dup(bound.fileno()))
+            # Of those that wait a few are accepted at once: each takes a descriptor.
+            waiting.listen(self._backlog)
+            acceptor = Acceptor(waiting, host, quotas, partial(_protocol, host), on_failure)
+            self._acceptors.append(acceptor)
+            acceptor.start()
+
+    def go_on(self) -> None:
+        """There may be room for connections that wait."""
+        for acceptor in self._acceptors:
+            acceptor.go_on()
 
     def close(self) -> None:
         """Stops accepting. Open connections go on."""
-        self.server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._server.close()
 
 
-async def bind(name: str, host: str, port: int, backlog: int, connections: HostOf) -> BoundListener:
-    """Takes the address (an empty host: all interfaces) without accepting yet. Raises OSError.
-
-    `connections` is asked when the first connection comes: by then the broker is complete.
-    """
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: _protocol(connections(name)),
-        host or None,
-        port,
-        backlog=min(backlog, _ACCEPTED_AT_ONCE),
-        start_serving=False,
+async def bind(name: str, host: str, port: int, backlog: int) -> BoundListener:
+    """Takes the address (an empty host: all interfaces) without accepting yet. Raises OSError."""
+    server = await asyncio.get_running_loop().create_server(
+        asyncio.Protocol, host or None, port, backlog=min(backlog, ACCEPTED_AT_ONCE), start_serving=False
     )
-    address = server.sockets[0].getsockname()
-    return BoundListener(name, str(address[0]), int(address[1]), server, backlog)
+    return BoundListener(name, server, backlog)
 
 
 def _protocol(host: ConnectionHost) -> asyncio.BufferedProtocol:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastlog.config.listeners import SecurityProtocol
-from fastlog.server.security.certificate import MalformedCertificate, parse_certificate
+from fastlog.net.certificate import MalformedCertificate, parse_certificate
 from fastlog.server.security.principal_rules import NoRule
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.server.observability.group_families import group_families
 from fastlog.server.observability.kafka_families import kafka_families
+from fastlog.server.observability.quota_families import listener_families, quota_families
 from fastlog.server.observability.replication_families import replication_families
 from fastlog.server.observability.request_families import memory_families, request_families
 from fastlog.server.observability.runtime_families import process_text, runtime_families
@@ -38,6 +39,8 @@ def families_of(sources: Sources) -> list[Family]:
     if services is not None:
         config = services.config
         families += request_families(services.metrics)
+        families += listener_families(services.metrics)
+        families += quota_families(services.quotas, services.metrics)
         families += memory_families(services, sources.request_memory)
         families += storage_families(services, sources.disks)
         if sources.fetchers is not None:

@@ -46,6 +46,8 @@ class HttpRequest:
     keep_alive: bool
     chunks_allowed: bool
     """Whether the client knows chunked bodies (HTTP/1.1)."""
+    sees_all: bool = True
+    """Whether the client may see everything, or the status of probes alone."""
 
 
 def parse_head(head: bytes) -> HttpRequest:

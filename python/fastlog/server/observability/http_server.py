@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping
 from contextlib import aclosing
-from dataclasses import field
+from dataclasses import field, replace
 from http import HTTPStatus
 from typing import Final
 
 from fastlog.base.quick_dataclass import dataclass
+from fastlog.server.observability.http_access import NOT_ALLOWED
 from fastlog.server.observability.http_head import (
     HEAD_END,
     MAX_HEAD_BYTES,
@@ -31,6 +33,10 @@ __all__ = ["HttpLimits", "HttpResponse", "HttpServer"]
 
 _LOG: Final = logging.getLogger(__name__)
 _TEXT: Final = "text/plain; charset=utf-8"
+_HEADERS_OF: Final[Mapping[HTTPStatus, Mapping[str, str]]] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: {"Allow": "GET, HEAD"},
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+}
 _WRITE_BUFFER: Final = 64 * 1024
 # After a refusal: how long, and how much of what still comes is read and dropped.
 _LINGER_SECONDS: Final = 1.0
@@ -83,7 +89,8 @@ class HttpServer:
     """Serves `handler` from `start` to `close`.
 
     Answers of `long_paths` take their time. The others must be made without waiting for anything. Requests
-    that are not `is_for_us` are refused.
+    that are not `is_for_us` are refused; those whom `allows` does not let see everything (it is told whether
+    they show a certificate) get the `open_paths` alone.
     """
 
     def __init__(
@@ -92,8 +99,13 @@ class HttpServer:
         limits: HttpLimits | None = None,
         long_paths: Container[str] = (),
         is_for_us: Callable[[HttpRequest], bool] = lambda request: True,
+        allows: Callable[[HttpRequest, bool], bool] = lambda request, shows_certificate: True,
+        open_paths: Container[str] = (),
     ) -> None:
         self._is_for_us = is_for_us
+        self._allows = allows
+        self._open_paths = open_paths
+        self._tls: ssl.SSLContext | None = None
         self._handler = handler
         self._long_paths = long_paths
         self._limits = limits or HttpLimits()
@@ -105,8 +117,9 @@ class HttpServer:
         """Open connections."""
         return sum(not place.leaving for place in self._connections.values())
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> tuple[str, int]:
         """Takes the address (an empty host: all interfaces) and serves; returns it. Raises OSError."""
+        self._tls = tls
         self._server = await asyncio.start_server(
             self._accept, host or None, port, limit=MAX_HEAD_BYTES, backlog=32
         )
@@ -182,9 +195,13 @@ class HttpServer:
     async def _serve(self, reader: asyncio.StreamReader, place: _Place) -> None:
         writer = place.writer
         try:
+            if self._tls is not None:
+                # By then it has its place: who never ends a handshake makes room as others do.
+                async with asyncio.timeout(self._limits.head_seconds):
+                    await writer.start_tls(self._tls)
             while await self._exchange(reader, place):
                 pass
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as error:
+        except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             _LOG.debug("a connection to the metrics port ends: %r", error)
             writer.transport.abort()
         except Exception:  # noqa: BLE001 - one request, not the broker
@@ -207,6 +224,10 @@ class HttpServer:
             request = parse_head(head)
             if not self._is_for_us(request):
                 raise HttpRefusal(HTTPStatus.MISDIRECTED_REQUEST, UNKNOWN_HOST)
+            if not self._allows(request, bool(place.writer.get_extra_info("peercert"))):
+                if request.path not in self._open_paths:
+                    raise HttpRefusal(HTTPStatus.UNAUTHORIZED, NOT_ALLOWED)
+                request = replace(request, sees_all=False)
         except asyncio.LimitOverrunError:
             refusal = HttpRefusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too large")
             await self._refuse(reader, place, refusal)
@@ -240,12 +261,13 @@ class HttpServer:
             return await self._send_pieces(place, request, response, body)
 
     async def _refuse(self, reader: asyncio.StreamReader, place: _Place, refusal: HttpRefusal) -> None:
-        headers = {"Allow": "GET, HEAD"} if refusal.status is HTTPStatus.METHOD_NOT_ALLOWED else {}
+        headers = _HEADERS_OF.get(refusal.status, {})
         body = f"{refusal.reason}\n".encode()
         response = HttpResponse(refusal.status, body, headers=headers)
         place.writer.write(_head(response, close=True, length=len(body)) + body)
         await self._drain(place)
-        place.writer.write_eof()
+        if place.writer.can_write_eof():
+            place.writer.write_eof()
         # To close with bytes unread would reset the connection, and the peer might never see the answer.
         # Meanwhile it makes room as one that waits for a request does.
         place.answering = False

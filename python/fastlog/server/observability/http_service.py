@@ -16,6 +16,7 @@ from fastlog.errors import FastlogError
 from fastlog.server.observability.disk_space import DiskSpace
 from fastlog.server.observability.exposition import Format, Renderer, choose_format
 from fastlog.server.observability.health import Health
+from fastlog.server.observability.http_access import Access
 from fastlog.server.observability.http_hosts import KnownHosts, hosts_of
 from fastlog.server.observability.http_server import HttpResponse, HttpServer
 from fastlog.server.observability.loop_lag import LoopLag
@@ -72,9 +73,16 @@ class Observability:
         def is_for_us(request: HttpRequest) -> bool:
             return known(request.host, for_probe=request.path in _PROBES)
 
-        server = HttpServer(self._answer, long_paths=("/metrics",), is_for_us=is_for_us)
+        access = Access(config)
+        server = HttpServer(
+            self._answer,
+            long_paths=("/metrics",),
+            is_for_us=is_for_us,
+            allows=access.allows,
+            open_paths=_PROBES,
+        )
         try:
-            self.address = await server.start(config.http_host, config.http_port)
+            self.address = await server.start(config.http_host, config.http_port, access.tls)
         except OSError as error:
             where = host_and_port(config.http_host, config.http_port)
             problem = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
@@ -90,7 +98,8 @@ class Observability:
             )
             return
         self._server = server
-        _LOG.info("metrics and health are on http://%s", host_and_port(*self.address))
+        scheme = "http" if access.tls is None else "https"
+        _LOG.info("metrics and health are on %s://%s", scheme, host_and_port(*self.address))
 
     async def close(self) -> None:
         """Ends it."""
@@ -129,11 +138,11 @@ class Observability:
             case "/metrics":
                 return await self._metrics(choose_format(request.headers.get("accept", "")))
             case "/livez":
-                return _probe(*self.health.liveness())
+                return _probe(request, *self.health.liveness())
             case "/readyz":
-                return _probe(*self.health.readiness())
+                return _probe(request, *self.health.readiness())
             case "/startupz":
-                return _probe(*self.health.startup())
+                return _probe(request, *self.health.startup())
             case "/":
                 page = await asyncio.get_running_loop().run_in_executor(self._thread, _index)
                 return HttpResponse(HTTPStatus.OK, page, "text/html; charset=utf-8")
@@ -148,7 +157,10 @@ class Observability:
         return HttpResponse(HTTPStatus.OK, body, style.value)
 
 
-def _probe(good: bool, shown: dict[str, Any]) -> HttpResponse:
+def _probe(request: HttpRequest, good: bool, shown: dict[str, Any]) -> HttpResponse:
+    if not request.sees_all:
+        # Reasons name directories, topics and addresses.
+        shown = {"status": "good" if good else "not good"}
     status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
     return HttpResponse(status, json.dumps(shown).encode() + b"\n", "application/json")
 

@@ -10,7 +10,9 @@ from fastlog.base.histogram import Histogram
 from fastlog.server.network.software_counts import SoftwareCounts
 
 # Limits at which a connection is not let in. Each counts from 0 on: the first refusal is an increase.
-REFUSALS: Final = ("max.connections", "max.connections.per.ip")
+REFUSALS: Final = ("max.connections", "max.connections.per.ip", "connection_creation_rate")
+FAILED_AUTHENTICATION: Final = frozenset({"failed handshake", "failed authentication", "not authenticated"})
+"""Reasons why connections are closed: those who could not show who they are."""
 
 
 class RequestTimes:
@@ -50,14 +52,18 @@ class BrokerMetrics:
     """Totals since the start of the broker.
 
     `requests` is keyed by API key, `errors` by (API key, error code), `closed` by the reason why the broker
-    closed a connection, `refused` by the reason why it did not let one in, `times` by API key.
+    closed a connection, `refused` by the reason why it did not let one in, `times` by API key,
+    `connections_of` by listener, `authentications` by (listener, `success`, `renewal` or `failure`).
     """
 
     __slots__ = (
+        "authentications",
         "bytes_in",
         "bytes_out",
         "closed",
         "connections_accepted",
+        "connections_muted",
+        "connections_of",
         "connections_open",
         "errors",
         "fetch_bytes",
@@ -80,6 +86,9 @@ class BrokerMetrics:
         self.bytes_out = 0
         self.produce_bytes = 0
         self.fetch_bytes = 0
+        self.authentications: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.connections_of: defaultdict[str, int] = defaultdict(int)
+        self.connections_muted = 0
         self.connections_open = 0
         self.connections_accepted = 0
         self.reads_paused = 0

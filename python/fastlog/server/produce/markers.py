@@ -55,10 +55,14 @@ class LeaderMarkers:
         looked_at = 0
         for marker, found in zip(markers, outcomes, strict=True):
             content = content_of(marker)
+            is_of_nobody = marker.producer_id < 0 or marker.epoch < 0
             for key in marker.partitions:
                 replica = broker.replicas.get(*key)
                 if replica is None:
                     found[key] = ErrorCode.of(missing_error(broker, *key))
+                elif is_of_nobody:
+                    # It would end nothing. That is what Kafka tells.
+                    found[key] = ErrorCode.UNKNOWN_SERVER_ERROR
                 elif key[0] == GROUP_METADATA_TOPIC:
                     of_groups.append((found, key, broker.groups.transactional.end(key[1], content)))
                 else:

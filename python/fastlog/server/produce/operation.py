@@ -213,6 +213,10 @@ class ProduceOperation(Append):
                     self._broker.metrics.error(exchange.api_key, row[0])
         if exchange.is_lost:
             return
+        throttle_ms = 0
+        if exchange.meter is not None:
+            throttle_ms = exchange.meter.produced(self.acks, self.waited)
+            exchange.throttle(throttle_ms)
         if self.acks == 0:
             if failed:
                 # No answer can say it: a closed connection makes the producer look again.
@@ -222,14 +226,15 @@ class ProduceOperation(Append):
                 exchange.reply_nothing()
             return
         if failed and len(self.results) > _AT_ONCE:
-            self._broker.turns.start(self._answer_in_turns())
+            self._broker.turns.start(self._answer_in_turns(throttle_ms))
         elif failed:
             leaders: list[tuple[int, int]] = []
-            self._reply(self._answer_rows(self._plan.rows, self.results, leaders), leaders)
+            self._reply(self._answer_rows(self._plan.rows, self.results, leaders), leaders, throttle_ms)
         else:
-            exchange.reply(self._plan.encode_response([(*row[:6], None) for row in self.results]))
+            rows: list[ProduceResponseRow] = [(*row[:6], None) for row in self.results]
+            exchange.reply(self._plan.encode_response(rows, throttle_ms))
 
-    async def _answer_in_turns(self) -> None:
+    async def _answer_in_turns(self, throttle_ms: int) -> None:
         turns, asked, results = self._broker.turns, self._plan.rows, self.results
         leaders: list[tuple[int, int]] = []
         rows: list[ProduceResponseRow] = []
@@ -240,7 +245,7 @@ class ProduceOperation(Append):
                 if turns.over():
                     await turns.wait()
             if not self._exchange.is_lost:
-                self._reply(rows, leaders)
+                self._reply(rows, leaders, throttle_ms)
         except Exception as error:  # noqa: BLE001 - the producer must hear of it
             self._close(error)
 
@@ -260,10 +265,12 @@ class ProduceOperation(Append):
             rows.append((code, row[1], row[2], row[3], row[4], row[5], leader))
         return rows
 
-    def _reply(self, rows: list[ProduceResponseRow], leaders: list[tuple[int, int]]) -> None:
+    def _reply(
+        self, rows: list[ProduceResponseRow], leaders: list[tuple[int, int]], throttle_ms: int
+    ) -> None:
         broker, exchange = self._broker, self._exchange
         endpoints = leader_endpoints(broker, exchange.session.listener.name, leaders) if leaders else []
-        exchange.reply(self._plan.encode_response(rows, 0, endpoints))
+        exchange.reply(self._plan.encode_response(rows, throttle_ms, endpoints))
 
     def failed(self, error: BaseException) -> None:
         """The append failed as a whole: which rows made it is not known, so no row may be called written."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
+    from fastlog.net.dialer import Dialer
     from fastlog.replication.appender import Appender
     from fastlog.replication.isr_manager import IsrManager
     from fastlog.replication.purgatory import Purgatory
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fastlog.server.memory.response_memory import ResponseMemory
     from fastlog.server.network.session import Session
     from fastlog.server.observability.metrics import BrokerMetrics
+    from fastlog.server.quotas.broker_quotas import BrokerQuotas
     from fastlog.server.requests.metadata_cache import MetadataCache
     from fastlog.server.requests.registry import Registry
     from fastlog.server.requests.searches import Searches
@@ -59,6 +61,9 @@ class BrokerServices:
     turns: Turns
     searches: Searches
     member: Member
+    quotas: BrokerQuotas
+    dialer: Dialer
+    """How other brokers are reached."""
     transactions: Transactions | None = None
     """None: they are not offered."""
     access: Access | None = None

@@ -25,6 +25,9 @@ from typing import TYPE_CHECKING, Any, Final
 from fastlog.errors import ErrorCode, KafkaError
 from fastlog.native import MalformedRequest
 from fastlog.server.memory.answer_memory import ROW_BYTES
+from fastlog.server.observability.metrics import FAILED_AUTHENTICATION
+from fastlog.server.quotas.meter import Meter, is_exempt
+from fastlog.server.quotas.throttled_answers import metered, with_throttle
 from fastlog.server.requests.context import RequestContext
 from fastlog.server.requests.early_requests import EarlyRequests
 from fastlog.server.requests.error_answers import error_code_of, error_response
@@ -78,6 +81,7 @@ class Dispatcher:
         self.loader = HandlerLoader(services.registry)
         """Of handlers that have yet to be loaded."""
         self._requests = services.metrics.requests
+        self._quotas = services.quotas.clients
         self._log = LimitedLog(_LOG, services.clock.monotonic)
         self._admit: Handle = self._handle
         if services.access is not None:
@@ -106,6 +110,8 @@ class Dispatcher:
                 self._services.turns.start(self._load(registration.module, frame, exchange))
                 return
             self._requests[key] += 1
+            if self._quotas.active and not is_exempt(exchange.session, key):
+                self._begin_meter(frame, exchange)
             if not registration.min_version <= exchange.api_version <= registration.max_version:
                 self._refuse_version(registration, exchange)
             elif len(frame) > registration.max_bytes:
@@ -116,6 +122,15 @@ class Dispatcher:
                 self._decode_and_handle(registration, frame, exchange)
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail_start(registration, exchange, error)
+
+    def _begin_meter(self, frame: Frame, exchange: Exchange) -> None:
+        try:
+            client_id = frame.client_id
+        except MalformedRequest:
+            # It is refused when it is decoded.
+            return
+        clock = self._services.clock.monotonic
+        exchange.meter = Meter(self._quotas, clock, exchange.session, client_id, len(frame))
 
     async def _load(self, module: str, frame: Frame, exchange: Exchange) -> None:
         """Takes up a request whose handler has yet to be loaded."""
@@ -138,7 +153,10 @@ class Dispatcher:
 
     def log_closed(self, connection: Connection, reason: str, detail: object) -> None:
         """Counts and, not too often, logs why a connection is cut."""
-        self._services.metrics.closed[reason] += 1
+        metrics = self._services.metrics
+        metrics.closed[reason] += 1
+        if reason in FAILED_AUTHENTICATION:
+            metrics.authentications[connection.session.listener.name, "failure"] += 1
         level = logging.DEBUG if reason in _QUIET else logging.WARNING
         text = "" if detail is None else f": {detail}"
         self._log.log(level, reason, "closing the connection from %s: %s%s", connection.session, reason, text)
@@ -216,33 +234,47 @@ class Dispatcher:
     ) -> None:
         try:
             context = RequestContext(self._services, header, exchange.session, pace, ask)
+            if registration.later_handler is not None:
+                self._handle_later(registration, exchange, pace, context, request)
+                return
+            handling = registration.handle(context, request)
+            if exchange.meter is not None:
+                handling = exchange.meter.timed(handling)
             if registration.is_coroutine:
-                handling = registration.handle(context, request)
                 self._services.turns.start(self._finish(registration, exchange, pace, handling))
-            elif registration.later_handler is not None:
-                answer = partial(self._answer_later, registration, exchange)
-                rest = registration.later_handler(context, request, answer)
-                if rest is not None:
-                    self._services.turns.start(self._finish(registration, exchange, pace, rest))
-                elif registration.lets_same:
-                    exchange.let_same()
-                else:
-                    # It keeps what it needs, and weighs that.
-                    exchange.release()
-            elif registration.is_generator:
-                self._begin(registration, exchange, pace, registration.handle(context, request))
+            elif isinstance(handling, SmallResponse):
+                small = handling.response
+                if exchange.meter is not None:
+                    small = metered(exchange, small)
+                encoded = encode_response(small, exchange.api_version, exchange.correlation_id)
+                self._reply(exchange, encoded, handling.errors)
+            elif isinstance(handling, Generator):
+                self._begin(registration, exchange, pace, handling)
             else:
-                response = registration.handle(context, request)
-                if isinstance(response, SmallResponse):
-                    small = response.response
-                    encoded = encode_response(small, exchange.api_version, exchange.correlation_id)
-                    self._reply(exchange, encoded, response.errors)
-                elif isinstance(response, Generator):
-                    self._begin(registration, exchange, pace, response)
-                else:
-                    self._answer(exchange, response)
+                self._answer(exchange, handling)
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged
             self._fail(registration, exchange, error)
+
+    def _handle_later(
+        self,
+        registration: Registration,
+        exchange: Exchange,
+        pace: Pace,
+        context: RequestContext,
+        request: Request,
+    ) -> None:
+        answer = partial(self._answer_later, registration, exchange)
+        assert registration.later_handler is not None  # noqa: S101 - by the caller
+        rest = registration.later_handler(context, request, answer)
+        if exchange.meter is not None:
+            exchange.meter.stop()
+        if rest is not None:
+            self._services.turns.start(self._finish(registration, exchange, pace, rest))
+        elif registration.lets_same:
+            exchange.let_same()
+        else:
+            # It keeps what it needs, and weighs that.
+            exchange.release()
 
     def _begin(
         self, registration: Registration, exchange: Exchange, pace: Pace, handling: Steps[Response]
@@ -272,6 +304,8 @@ class Dispatcher:
             if errors is not None:
                 # Nearly all are small, and to ask whether one is a generator takes longer than this.
                 small: Any = response
+                if exchange.meter is not None:
+                    small = metered(exchange, small)
                 encoded = encode_response(small, exchange.api_version, exchange.correlation_id)
                 self._reply(exchange, encoded, errors)
                 return
@@ -319,6 +353,8 @@ class Dispatcher:
 
     def _answer(self, exchange: Exchange, response: Response) -> None:
         """Answers with a response that is known to be small."""
+        if exchange.meter is not None or getattr(response, "throttle_time_ms", False):
+            response = metered(exchange, response)
         encoded = encode_response(response, exchange.api_version, exchange.correlation_id)
         self._reply(exchange, encoded, errors_in(response, exchange.api_version))
 
@@ -328,6 +364,8 @@ class Dispatcher:
 
     def _encode_in_steps(self, exchange: Exchange, pace: Pace, response: Response) -> Steps[None]:
         version = exchange.api_version
+        if exchange.meter is not None or getattr(response, "throttle_time_ms", False):
+            response = metered(exchange, response)
         encoded = yield from encode_response_in_steps(response, version, exchange.correlation_id, pace.grow)
         errors = yield from errors_in_steps(response, version)
         self._reply(exchange, encoded, errors)
@@ -338,7 +376,11 @@ class Dispatcher:
         # The pieces but for the first are shared by all who ask the same.
         start, *others = (frame,) if isinstance(frame, bytes) else frame.pieces
         view = memoryview(start)
-        start = b"".join((view[:4], correlation_id, view[8:]))
+        rest: bytes | memoryview = view[8:]
+        if exchange.meter is not None and (wait := exchange.meter.answered()):
+            rest = with_throttle(ApiKey(exchange.api_key), exchange.api_version, view[8:], wait)
+            exchange.throttle(wait)
+        start = b"".join((view[:4], correlation_id, rest))
         self._reply(exchange, Pieces((start, *others)) if others else start, response.errors)
 
     def _reply(self, exchange: Exchange, encoded: Encoded, errors: Errors) -> None:
@@ -380,4 +422,6 @@ class Dispatcher:
         if response is None:
             exchange.close("failed request", f"{name}: {code.name}")
         else:
+            if exchange.meter is not None:
+                response = metered(exchange, response)
             exchange.reply(encode_response(response, exchange.api_version, exchange.correlation_id))

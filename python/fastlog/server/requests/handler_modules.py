@@ -15,6 +15,7 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "add_offsets_to_txn": (ApiKey.ADD_OFFSETS_TO_TXN,),
     "add_partitions_to_txn": (ApiKey.ADD_PARTITIONS_TO_TXN,),
     "allocate_producer_ids": (ApiKey.ALLOCATE_PRODUCER_IDS,),
+    "alter_client_quotas": (ApiKey.ALTER_CLIENT_QUOTAS,),
     "alter_configs": (ApiKey.ALTER_CONFIGS,),
     "alter_partition": (ApiKey.ALTER_PARTITION,),
     "alter_replica_log_dirs": (ApiKey.ALTER_REPLICA_LOG_DIRS,),

@@ -21,6 +21,8 @@ from fastlog.server.network.tls_layer import TlsListener
 from fastlog.server.security.identity import Identity, check_renewal, load_identity
 
 if TYPE_CHECKING:
+    import ssl
+
     from fastlog.base.tasks import Loop, Supervisor
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.config.tls_settings import TlsSettings
@@ -60,6 +62,11 @@ class TlsListeners:
         self._live.examine_with(self.examine)
         self._loop = self._tasks.run("tls-renewal", self._follow)
         return {name: item.listener for name, item in self._in_use.items()}
+
+    def outgoing(self, name: str) -> ssl.SSLContext | None:
+        """What connections to other brokers over a listener are made with, from now on."""
+        item = self._in_use.get(name)
+        return None if item is None else item.listener.identity.outgoing
 
     async def close(self) -> None:
         """Nothing is renewed any more, and no handshake comes to its end."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from fastlog.native import look_for_missing
 from fastlog.storage.offline.check_segment import Progress, SegmentState, check_segment
+from fastlog.storage.offline.check_transaction_indexes import check_transaction_indexes
 from fastlog.storage.offline.findings import Finding, Severity
 from fastlog.storage.offline.formats import (
     FileDamaged,
@@ -126,6 +127,7 @@ def check_partition(
     end = states[-1].next_offset if states else 0
     _check_epochs(path, states, end, known, findings)
     _check_snapshots(files, logs, end, findings)
+    check_transaction_indexes(path, findings)
     if not logs:
         findings.append(
             Finding(

@@ -24,6 +24,7 @@ from fastlog.native import crc32c
 OFFSET_ENTRY: Final = struct.Struct(">iI")
 TIME_ENTRY: Final = struct.Struct(">qi")
 _ABORTED: Final = struct.Struct(">hqqqq")
+ABORTED_BYTES: Final = _ABORTED.size
 _SNAPSHOT_HEAD: Final = struct.Struct(">hIi")
 _PRODUCER: Final = struct.Struct(">qhiqiqiq")
 _CRC_FROM: Final = 6
@@ -119,17 +120,31 @@ def read_snapshot(path: Path) -> list[Producer]:
 
 def read_leader_epochs(path: Path) -> list[tuple[int, int]]:
     """(epoch, start offset) of `leader-epoch-checkpoint`. Raises FileDamaged, OSError."""
+    rows = _rows(path)
+    try:
+        return [(int(epoch), int(offset)) for epoch, offset in rows if not epoch.startswith("__")]
+    except ValueError as error:
+        raise FileDamaged(f"a line is not an epoch and an offset: {error}") from error
+
+
+def read_index_checksums(path: Path) -> list[tuple[int, int, int]]:
+    """(base offset, entries, their CRC-32C) of `txnindex-checkpoint`. Raises FileDamaged, OSError."""
+    rows = _rows(path)
+    try:
+        return [(int(base_offset), int(entries), int(crc)) for base_offset, entries, crc in rows]
+    except ValueError as error:
+        raise FileDamaged(f"a line is not an offset, a count and a checksum: {error}") from error
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The lines of a checkpoint, by their fields."""
     lines = read_regular_file(path, _LARGEST_SMALL_FILE).decode("ascii", "replace").split("\n")
     if len(lines) < 3 or lines.pop() != "" or lines[0] != "0" or not lines[1].isdecimal():
         raise FileDamaged("it does not begin with version and count, or ends in the middle of a line")
     rows = [line.split(" ") for line in lines[2:]]
-    try:
-        epochs = [(int(epoch), int(offset)) for epoch, offset in rows if not epoch.startswith("__")]
-    except ValueError as error:
-        raise FileDamaged(f"a line is not an epoch and an offset: {error}") from error
     if int(lines[1]) != len(rows):
         raise FileDamaged(f"it announces {lines[1]} lines and holds {len(rows)}")
-    return epochs
+    return rows
 
 
 def read_compacted_below(path: Path) -> int | None:

@@ -29,13 +29,13 @@ impl Default for BytesColumn {
 }
 
 impl BytesColumn {
-    fn push(&mut self, bytes: Option<&[u8]>) {
+    pub(super) fn push(&mut self, bytes: Option<&[u8]>) {
         self.data.extend_from_slice(bytes.unwrap_or_default());
         self.offsets.push(self.data.len() as i64);
         self.validity.push(bytes.is_some());
     }
 
-    fn reserve(&mut self, rows: usize) {
+    pub(super) fn reserve(&mut self, rows: usize) {
         self.offsets.reserve(rows);
         self.validity.reserve(rows);
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::batch::header::{BatchHeader, HEADER_SIZE, MAGIC_V2, TimestampType};
 use crate::batch::reader::RecordRef;
-use crate::batch::record::split_record;
+use crate::batch::record::{SMALLEST_RECORD, split_record};
 use crate::batch::view::BatchView;
 use crate::compression::{Codec, DecompressionLimit, decompress};
 use crate::txn_index::AbortedTxn;
@@ -108,21 +108,49 @@ impl FetchedRecords {
         mut each: impl FnMut(&BatchHeader, RecordRef<'_>),
     ) -> usize {
         let mut taken = 0;
-        while taken < most && !self.ended {
-            let Some(mut current) = self.current.take().or_else(|| self.open(bytes)) else {
-                break;
-            };
-            taken += self.read(bytes, &mut current, most - taken, &mut each);
-            if current.left > 0 {
-                self.current = Some(current);
-            } else {
-                self.position = self.position.max(current.header.next_offset());
-            }
-        }
-        if !self.ended && self.current.is_none() && !self.has_more(bytes) {
-            self.ended = true;
+        while taken < most && self.has_records(bytes) {
+            taken += self.visit_batch(bytes, most - taken, |header, record| {
+                each(header, record);
+                true
+            });
         }
         taken
+    }
+
+    /// The same for the batch alone that [`Self::has_records`] has found; ends after a record for which `each`
+    /// says false. Records before the position are passed over, so there may be none.
+    pub fn visit_batch(
+        &mut self,
+        bytes: &[u8],
+        most: usize,
+        mut each: impl FnMut(&BatchHeader, RecordRef<'_>) -> bool,
+    ) -> usize {
+        let Some(mut current) = self.current.take() else {
+            return 0;
+        };
+        let taken = self.read(bytes, &mut current, most, &mut each);
+        if self.ended {
+            return taken;
+        }
+        if current.left > 0 {
+            self.current = Some(current);
+            return taken;
+        }
+        self.position = self.position.max(current.header.next_offset());
+        self.ended = !self.has_more(bytes);
+        taken
+    }
+
+    /// Of the batch that [`Self::has_records`] has found: how many records are left at most, and in how many bytes.
+    pub fn ahead(&self) -> Option<(usize, usize)> {
+        let current = self.current.as_ref()?;
+        let bytes = current.plain.as_ref().map_or(current.body.len(), Vec::len) - current.at;
+        Some(((current.left as usize).min(bytes / SMALLEST_RECORD), bytes))
+    }
+
+    /// The header of that batch.
+    pub fn current_header(&self) -> Option<&BatchHeader> {
+        self.current.as_ref().map(|current| &current.header)
     }
 
     fn read(
@@ -130,7 +158,7 @@ impl FetchedRecords {
         bytes: &[u8],
         current: &mut Current,
         most: usize,
-        each: &mut impl FnMut(&BatchHeader, RecordRef<'_>),
+        each: &mut impl FnMut(&BatchHeader, RecordRef<'_>) -> bool,
     ) -> usize {
         let header = current.header;
         let buffer = current
@@ -163,17 +191,17 @@ impl FetchedRecords {
             } else {
                 header.base_timestamp.wrapping_add(record.timestamp_delta)
             };
-            each(
-                &header,
-                RecordRef {
-                    offset,
-                    timestamp,
-                    key: record.key,
-                    value: record.value,
-                    headers: record.headers,
-                },
-            );
+            let record = RecordRef {
+                offset,
+                timestamp,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            };
             taken += 1;
+            if !each(&header, record) {
+                break;
+            }
         }
         taken
     }

@@ -12,6 +12,7 @@ mod reader;
 pub(crate) mod record;
 mod search;
 pub mod stamp;
+mod table;
 mod validate;
 pub mod varint;
 pub mod view;
@@ -26,6 +27,7 @@ pub use reader::{RecordIter, RecordRef, Records, read_records};
 pub use record::Headers;
 pub use search::{first_at_or_after, latest_from};
 pub use stamp::{stamp_base_offset, stamp_leader_epoch, stamp_log_append_time, stamp_producer};
+pub use table::{HeaderColumn, Part, RecordTable, Run};
 pub use validate::{
     AppendOrigin, AppendRules, CompressionPolicy, RecordError, Rejection, Validated, validate_for_append,
 };

@@ -20,9 +20,9 @@ const MAX_SLICES: usize = 1024;
 #[derive(Debug, Default, Clone, Copy)]
 pub struct StdFs;
 
-/// Others than the user and the group of the broker have no business in its data.
-const FILE_MODE: u32 = 0o640;
-const DIRECTORY_MODE: u32 = 0o750;
+/// Others than the user of the broker have no business in its data: records, and who may log in.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
 /// Without effect on regular files; a FIFO is opened without waiting for its writer.
 const FLAGS: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
 

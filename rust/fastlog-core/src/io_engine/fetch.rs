@@ -169,10 +169,10 @@ impl FetchJob {
                 .filter(|_| row.error_code == 0 && row.diverging_epoch.is_none());
             let outcome = match log {
                 None => Found::error(row.error_code),
-                Some(log) => match log.read(row.fetch_offset, max_bytes, row.max_offset, min_one_batch) {
-                    Ok(slice) => Found {
+                Some(log) => match row.read(log, max_bytes, min_one_batch) {
+                    Ok((slice, aborted)) => Found {
                         error_code: 0,
-                        aborted: row.aborted(log, &slice),
+                        aborted,
                         slice: Some(slice),
                     },
                     Err(error) => Found::error(error.code().code()),
@@ -268,16 +268,21 @@ impl FetchRow {
         self.diverging_epoch.is_some() || self.preferred_read_replica >= 0
     }
 
-    /// The aborted transactions that the reader of `slice` has to leave out (Kafka: `LocalLog.collectAbortedTransactions`).
-    fn aborted(&self, log: &PartitionLog, slice: &ReadSlice) -> Vec<(i64, i64)> {
-        if !self.committed || slice.len == 0 {
-            return Vec::new();
+    /// The records, and producers and first offsets of the aborted transactions that their reader has to leave out
+    /// (Kafka: `LocalLog.collectAbortedTransactions`).
+    fn read(
+        &self,
+        log: &PartitionLog,
+        max_bytes: usize,
+        min_one_batch: bool,
+    ) -> Result<(ReadSlice, Vec<(i64, i64)>)> {
+        let (from, to) = (self.fetch_offset, self.max_offset);
+        if !self.committed {
+            return Ok((log.read(from, max_bytes, to, min_one_batch)?, Vec::new()));
         }
-        let aborted = log.aborted_transactions(self.fetch_offset, slice.upper_offset);
-        aborted
-            .iter()
-            .map(|txn| (txn.producer_id, txn.first_offset))
-            .collect()
+        let (slice, aborted) = log.read_committed(from, max_bytes, to, min_one_batch)?;
+        let listed = aborted.iter().map(|txn| (txn.producer_id, txn.first_offset));
+        Ok((slice, listed.collect()))
     }
 
     fn answer<'a>(

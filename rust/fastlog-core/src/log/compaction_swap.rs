@@ -73,6 +73,7 @@ impl PartitionLog {
             return Err(error);
         }
         self.show_swapped(sources, cleaned);
+        self.guard(self.note_txn_indexes(false))?;
         Ok(Swapped::InPlace)
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::compaction_checkpoint::CompactionCheckpoint;
 use super::open::RecoveryReport;
 use super::swaps::Swaps;
+use super::txn_checkpoint;
 use crate::env::{DirEntry, EntryKind, OpenMode, temporary_path};
 use crate::error::{Error, Result};
 use crate::filenames::{CORRUPT, FileKind, FileState, ParsedName, file_path, parse, with_suffix};
@@ -17,6 +18,12 @@ use crate::segment::{SegmentFiles, SegmentSpace};
 
 /// Bytes of an index that are looked at together.
 const LOOK: usize = 4096;
+/// The small files of a log.
+const CHECKPOINTS: [&str; 3] = [
+    LeaderEpochs::FILE_NAME,
+    CompactionCheckpoint::FILE_NAME,
+    txn_checkpoint::FILE_NAME,
+];
 
 /// What the sweep has to know of the log.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +95,7 @@ pub(super) fn sweep(
             sweep.remove(&entry.name)?;
         }
     }
-    for checkpoint in [LeaderEpochs::FILE_NAME, CompactionCheckpoint::FILE_NAME] {
+    for checkpoint in CHECKPOINTS {
         let temporary = temporary_path(Path::new(checkpoint));
         if space.fs.exists(&space.dir.join(&temporary))? {
             sweep.remove(&temporary.to_string_lossy())?;
@@ -145,7 +152,6 @@ pub(super) fn look(space: &SegmentSpace, rules: SweepRules) -> Result<Looked> {
 
 /// Fails with [`Error::Corrupt`] when something is where a file of the log should be, and is none.
 pub(super) fn check_kinds(space: &SegmentSpace) -> Result<()> {
-    let small = [LeaderEpochs::FILE_NAME, CompactionCheckpoint::FILE_NAME];
     for entry in space.fs.list_dir(&space.dir)? {
         let named = parse(&entry.name);
         let what = match entry.kind {
@@ -153,7 +159,7 @@ pub(super) fn check_kinds(space: &SegmentSpace) -> Result<()> {
             EntryKind::Directory => "a directory",
             EntryKind::Other(name) => name,
         };
-        if named.is_some() || small.contains(&&*entry.name) {
+        if named.is_some() || CHECKPOINTS.contains(&&*entry.name) {
             return Err(Error::Corrupt {
                 path: space.dir.join(&entry.name),
                 position: 0,

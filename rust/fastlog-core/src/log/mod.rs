@@ -4,7 +4,7 @@
 //! by release stores; they wait for nobody's system call.
 //!
 //! Locks, in the order in which they may be taken: `compaction.running`, `layout`, `writer`, `flushing`,
-//! `compaction.stored`, then any one of the short ones (`segments`, `sealed`, `unsynced_snapshots`, `epochs`,
+//! `compaction.stored`, `txn_checksums`, then any one of the short ones (`segments`, `sealed`, `unsynced_snapshots`, `epochs`,
 //! `stability`, `trash`, `config`, `compaction.checkpoint`). The first one is held while a log is compacted, the
 //! second one by whoever renames or removes segments, so that an append does not wait for the fsyncs of a swap.
 
@@ -35,6 +35,7 @@ mod stability;
 mod swaps;
 mod timestamps;
 mod truncate;
+mod txn_checkpoint;
 mod unreplicated;
 mod verification;
 
@@ -89,6 +90,8 @@ pub struct PartitionLog {
     /// The latest leader epoch, -1 none: the append path compares with it without a lock.
     latest_epoch: AtomicI32,
     stability: Mutex<stability::Stability>,
+    /// Held while they are written to the disk.
+    txn_checksums: Mutex<txn_checkpoint::Noted>,
     trash: Mutex<Vec<retention::Trash>>,
     /// Held by whoever renames or removes segments.
     layout: Mutex<()>,
@@ -246,6 +249,7 @@ impl PartitionLog {
             writer.active.seal()?;
             self.flush(None)?;
             writer.active.segment().sync(true)?;
+            self.note_txn_indexes(true)?;
             writer
                 .producers
                 .write_snapshot(&*self.space.fs, &self.space.dir, self.log_end_offset())

@@ -9,6 +9,7 @@ use super::compaction_control::CompactionControl;
 use super::evidence::{Evidence, StoredEpochs};
 use super::recover::{Holes, Loaded, Recovery};
 use super::roll::draw_jitter;
+use super::txn_checkpoint::{self, Noted};
 use super::{LogConfig, PartitionLog, Writer, leftovers};
 use crate::clock::Clock;
 use crate::env::FileSystem;
@@ -111,8 +112,10 @@ impl PartitionLog {
             between_below: compacted.compacted_below,
             by_evidence: found.is_none() && !files.is_empty(),
         };
+        let txn_checksums = txn_checkpoint::load(&*fs, dir, &mut report.warnings)?;
         let mut recovery = Recovery::new(&space, &config, &options, clock.now_ms(), holes, report);
         recovery.newest_epoch = evidence.newest_epoch;
+        recovery.txn_checksums = txn_checksums.clone().unwrap_or_default();
         let (mut loaded, mut report) = recovery.load(files)?;
         if evidence.proves_end(&options, loaded.active.extent().next_offset) {
             // Allowed, or the recovery would have failed. Offsets that were given out are not given out again.
@@ -133,11 +136,7 @@ impl PartitionLog {
             compacted.write(&*fs, dir)?;
             stored_below = end;
         }
-        let unjudged_below = if holes.by_evidence {
-            loaded.active.segment().base_offset()
-        } else {
-            0
-        };
+        let unjudged_below = unjudged_below(holes, &loaded);
         let start = options.log_start_offset.max(loaded.segments[0].base_offset());
         let epochs = load_epochs(stored_epochs, &loaded, start, &mut report)?;
 
@@ -179,13 +178,24 @@ impl PartitionLog {
             epoch_reader: epochs.reader(),
             epochs: Mutex::new(epochs),
             stability: Mutex::new(loaded.replayed.stability),
+            txn_checksums: Mutex::new(txn_checksums.map_or_else(Noted::default, Noted::read)),
             trash: Mutex::default(),
             layout: Mutex::default(),
             compaction: CompactionControl::new(compacted, stored_below, unjudged_below),
             failure: OnceLock::new(),
             damage: OnceLock::new(),
         };
+        log.note_txn_indexes(false)?;
         Ok((log, report))
+    }
+}
+
+/// Where what is found in the log has to tell whether it was compacted.
+fn unjudged_below(holes: Holes, loaded: &Loaded) -> i64 {
+    if holes.by_evidence {
+        loaded.active.segment().base_offset()
+    } else {
+        0
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use super::PartitionLog;
 use super::segments::holding;
+use super::stability::aborted_in;
 use crate::cause::Cause;
 use crate::env::File;
 use crate::error::{Error, Result};
 use crate::segment::{Extent, Located, Segment};
+use crate::txn_index::AbortedTxn;
 
 /// A stretch of one segment file: whole batches, but for the last one, which may be cut.
 #[derive(Debug, Clone)]
@@ -56,9 +58,50 @@ impl PartitionLog {
         self.check_online()?;
         // The end first: every segment up to it is in the list that is taken after it.
         let end = self.log_end_offset();
+        self.read_in(
+            &self.snapshot(),
+            end,
+            offset,
+            max_bytes,
+            max_offset,
+            min_one_batch,
+        )
+    }
+
+    /// Like [`Self::read`], with the aborted transactions that touch what was found, in the order of their markers.
+    ///
+    /// Both are of the same segments: records of one that retention deletes meanwhile can still be read, so what is known
+    /// of their transactions must not go with it.
+    pub fn read_committed(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        max_offset: i64,
+        min_one_batch: bool,
+    ) -> Result<(ReadSlice, Vec<AbortedTxn>)> {
+        self.check_online()?;
+        let end = self.log_end_offset();
         let segments = self.snapshot();
+        let slice = self.read_in(&segments, end, offset, max_bytes, max_offset, min_one_batch)?;
+        let aborted = if slice.len == 0 {
+            Vec::new()
+        } else {
+            aborted_in(&segments, offset, slice.upper_offset)
+        };
+        Ok((slice, aborted))
+    }
+
+    fn read_in(
+        &self,
+        segments: &[Arc<Segment>],
+        end: i64,
+        offset: i64,
+        max_bytes: usize,
+        max_offset: i64,
+        min_one_batch: bool,
+    ) -> Result<ReadSlice> {
         let start = self.log_start_offset();
-        let first = holding(&segments, offset);
+        let first = holding(segments, offset);
         let (true, Some(first)) = ((start..=end).contains(&offset), first) else {
             return Err(Error::OffsetOutOfRange { offset, start, end });
         };

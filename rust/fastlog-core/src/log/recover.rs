@@ -3,6 +3,7 @@
 //! | found | after a clean shutdown | otherwise |
 //! |---|---|---|
 //! | index missing, or its ends cannot be true | rebuilt from the headers | the same |
+//! | transaction index that is not what it was | rebuilt, with all that comes behind it, from the batches | the same |
 //! | bad batch from the recovery point on, nothing sound behind it | torn end: cut off | the same |
 //! | bad batch with sound ones behind it, or below the recovery point | damage: refused | the same |
 //! | segments that overlap, or leave a hole between them where nothing was compacted | damage: refused | the same |
@@ -22,7 +23,9 @@ use super::LogConfig;
 use super::open::{OpenOptions, RecoveryReport};
 use super::replay::{Replayed, replay};
 use super::stability::Stability;
+use super::txn_checkpoint::Checksums;
 use crate::error::{Error, Result};
+use crate::filenames::{FileKind, file_path};
 use crate::producer_state::{ProducerState, delete_snapshots_after, snapshot_offsets, snapshot_path};
 use crate::segment::{Extent, Segment, SegmentFiles, SegmentSpace, SegmentWriter};
 
@@ -49,6 +52,8 @@ pub(super) struct Recovery<'a> {
     pub holes: Holes,
     /// Batches of a later leader epoch are damaged.
     pub newest_epoch: i32,
+    /// What the transaction indexes should be.
+    pub txn_checksums: Checksums,
     pub report: RecoveryReport,
     pub segments: Vec<Found>,
     pub epochs: Vec<(i32, i64)>,
@@ -99,6 +104,7 @@ impl<'a> Recovery<'a> {
             now_ms,
             holes,
             newest_epoch: i32::MAX,
+            txn_checksums: Checksums::new(),
             report,
             segments: Vec::new(),
             epochs: Vec::new(),
@@ -249,7 +255,15 @@ impl<'a> Recovery<'a> {
 
     fn open_segments(&mut self, files: BTreeMap<i64, SegmentFiles>) -> Result<()> {
         for (base_offset, files) in files {
-            let (segment, index_damage, transaction_damage) = Segment::open(self.space, base_offset, files)?;
+            let (segment, index_damage, mut transaction_damage) =
+                Segment::open(self.space, base_offset, files)?;
+            if transaction_damage.is_none()
+                && let Some(known) = self.txn_checksums.get(&base_offset)
+                && !segment.transactions().begins_with(*known)
+            {
+                let path = file_path(&self.space.dir, base_offset, FileKind::TransactionIndex);
+                transaction_damage = Some(format!("{}: not what it was, rebuilt", path.display()));
+            }
             if let Some(damage) = &transaction_damage {
                 self.report.warnings.push(damage.clone());
             }

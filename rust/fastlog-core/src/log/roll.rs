@@ -77,10 +77,14 @@ impl PartitionLog {
         self.directory_changed.store(true, Ordering::Release);
         writer.active.end_at(base_offset);
         sealed.trust_no_more();
+        let has_aborted = sealed.transactions().has_file();
         lock(&self.sealed).push(sealed);
         writer.active = SegmentWriter::new(Arc::clone(&segment), now_ms);
         writer.jitter_ms = draw_jitter(config.segment_jitter_ms, base_offset);
         self.push_segment(segment);
+        if has_aborted {
+            self.note_txn_indexes(false)?;
+        }
         self.snapshot_producers(writer, base_offset)
     }
 

@@ -4,12 +4,14 @@
 //! so that fetches do not wait for a write.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::segments::holding;
 use super::verification::Verifications;
 use super::{PartitionLog, lock};
 use crate::batch::BatchHeader;
 use crate::producer_state::{CompletedTxn, ProducerState, Standing};
+use crate::segment::Segment;
 use crate::txn_index::AbortedTxn;
 
 /// A transaction that is open.
@@ -153,13 +155,17 @@ impl PartitionLog {
 
     /// The aborted transactions that touch `[from, to)`, in the order of their markers.
     pub fn aborted_transactions(&self, from: i64, to: i64) -> Vec<AbortedTxn> {
-        let segments = self.snapshot();
-        let mut found = Vec::new();
-        for segment in &segments[holding(&segments, from).unwrap_or(0)..] {
-            if segment.transactions().search(from, to, &mut found) {
-                break;
-            }
-        }
-        found
+        aborted_in(&self.snapshot(), from, to)
     }
+}
+
+/// Those of some segments, one after the other.
+pub(super) fn aborted_in(segments: &[Arc<Segment>], from: i64, to: i64) -> Vec<AbortedTxn> {
+    let mut found = Vec::new();
+    for segment in &segments[holding(segments, from).unwrap_or(0)..] {
+        if segment.transactions().search(from, to, &mut found) {
+            break;
+        }
+    }
+    found
 }

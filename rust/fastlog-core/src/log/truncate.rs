@@ -207,6 +207,7 @@ impl PartitionLog {
         writer.active.segment().sync(false)?;
         self.trim_epochs(self.log_start_offset(), to.next_offset)?;
         self.forget_compaction_above(to.next_offset)?;
+        self.note_txn_indexes(false)?;
         self.reload_producers(writer, to.next_offset)
     }
 
@@ -242,6 +243,7 @@ impl PartitionLog {
         *lock(&self.stability) = Stability::default();
         delete_snapshots_after(&*self.space.fs, &self.space.dir, -1)?;
         self.forget_compaction()?;
+        self.note_txn_indexes(false)?;
         self.space.fs.sync_dir(&self.space.dir)
     }
 

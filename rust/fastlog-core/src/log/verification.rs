@@ -28,11 +28,16 @@ struct Verification {
     epoch: i16,
     /// Lowest first sequence of the batches that wait: those behind it must not be written before it (KAFKA-14920).
     lowest_sequence: i32,
-    /// When it began, ms.
-    since_ms: i64,
+    /// When somebody last asked for it, ms.
+    asked_ms: i64,
     /// Whether the producer's epoch rises with each transaction.
     raises_epoch: bool,
 }
+
+/// Nobody waits longer than that for a coordinator's answer: brokers give up after half of it.
+const LONGEST_WAIT_MS: i64 = 60_000;
+/// How often room is looked for at most, where there is none.
+const LOOK_EVERY_MS: i64 = 1000;
 
 /// Guards are given once, whatever becomes of a log.
 static LAST_GUARD: AtomicU64 = AtomicU64::new(0);
@@ -40,13 +45,16 @@ static LAST_GUARD: AtomicU64 = AtomicU64::new(0);
 /// Verifications that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Verifications {
-    /// By producer id.
+    /// By producer id. What a coordinator has refused stays: whoever was refused may come again, and others not before.
     waiting: HashMap<i64, Verification>,
+    /// When room was last looked for, ms.
+    looked_ms: Option<i64>,
 }
 
 impl Verifications {
     fn begin(&mut self, asked: &VerifiedBatch, now_ms: i64, most: usize) -> Result<u64> {
         if let Some(known) = self.waiting.get_mut(&asked.producer_id) {
+            known.asked_ms = now_ms;
             if asked.epoch > known.epoch {
                 known.epoch = asked.epoch;
                 known.lowest_sequence = asked.sequence;
@@ -55,6 +63,9 @@ impl Verifications {
                 known.lowest_sequence = known.lowest_sequence.min(asked.sequence);
             }
             return Ok(known.guard);
+        }
+        if self.waiting.len() >= most {
+            self.make_room(now_ms);
         }
         if self.waiting.len() >= most || self.waiting.try_reserve(1).is_err() {
             return Err(Error::OutOfMemory(
@@ -65,11 +76,23 @@ impl Verifications {
             guard: LAST_GUARD.fetch_add(1, Ordering::Relaxed) + 1,
             epoch: asked.epoch,
             lowest_sequence: asked.sequence,
-            since_ms: now_ms,
+            asked_ms: now_ms,
             raises_epoch: asked.raises_epoch,
         };
         self.waiting.insert(asked.producer_id, begun);
         Ok(begun.guard)
+    }
+
+    /// Forgets those that nobody waits for. Ids are the clients' choice: ones that no coordinator knows must not keep
+    /// others from beginning a transaction until they expire.
+    fn make_room(&mut self, now_ms: i64) {
+        let is_early = self
+            .looked_ms
+            .is_some_and(|looked| (0..LOOK_EVERY_MS).contains(&now_ms.saturating_sub(looked)));
+        if !is_early {
+            self.looked_ms = Some(now_ms);
+            self.expire(now_ms, LONGEST_WAIT_MS);
+        }
     }
 
     /// How a batch with this guard stands, whose transaction is open or not.
@@ -88,10 +111,10 @@ impl Verifications {
         self.waiting.remove(&producer_id);
     }
 
-    /// Forgets those that began longer ago than that.
+    /// Forgets those for which nobody has asked for so long.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) {
         self.waiting
-            .retain(|_, waiting| now_ms.saturating_sub(waiting.since_ms) < expiration_ms);
+            .retain(|_, waiting| now_ms.saturating_sub(waiting.asked_ms) < expiration_ms);
     }
 }
 
@@ -173,9 +196,32 @@ mod tests {
             verifications.begin(&asked(id, 0, 0), id * 100, 3).unwrap();
         }
         assert!(verifications.begin(&asked(7, 0, 0), 0, 3).is_err());
-        assert!(verifications.begin(&asked(2, 0, 0), 0, 3).is_ok());
+        assert!(verifications.begin(&asked(2, 0, 0), 200, 3).is_ok());
         verifications.expire(1_100, 1_000);
         assert_eq!(verifications.waiting.len(), 1);
         assert!(verifications.begin(&asked(7, 0, 0), 0, 3).is_ok());
+    }
+
+    #[test]
+    fn those_that_nobody_waits_for_make_room() {
+        let mut verifications = Verifications::default();
+        let begin = |verifications: &mut Verifications, id, now_ms| {
+            verifications.begin(&asked(id, 0, 0), now_ms, 3).is_ok()
+        };
+        for id in 0..3 {
+            assert!(begin(&mut verifications, id, 0));
+        }
+        assert!(!begin(&mut verifications, 7, LONGEST_WAIT_MS - 1));
+        // One of them was asked for again.
+        assert!(begin(&mut verifications, 2, LONGEST_WAIT_MS));
+        assert!(!begin(&mut verifications, 7, LONGEST_WAIT_MS + LOOK_EVERY_MS - 2));
+        assert!(begin(&mut verifications, 7, LONGEST_WAIT_MS + LOOK_EVERY_MS - 1));
+        let mut left: Vec<_> = verifications.waiting.keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, [2, 7]);
+        // A clock that was set back does not keep anybody from looking.
+        assert!(begin(&mut verifications, 8, 0));
+        assert!(!begin(&mut verifications, 9, 0));
+        assert_eq!(verifications.looked_ms, Some(0));
     }
 }

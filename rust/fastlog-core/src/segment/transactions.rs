@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::env::FileSystem;
 use crate::error::Result;
-use crate::txn_index::{AbortedTxn, TxnIndex};
+use crate::txn_index::{AbortedTxn, Checksum, TxnIndex};
 
 /// The aborted transactions whose markers lie in one segment. Without them a `read_committed` consumer would
 /// see aborted records, so entries that the disk has no room for are kept and written later.
@@ -101,6 +101,16 @@ impl Transactions {
     /// Whether there is a file.
     pub fn has_file(&self) -> bool {
         !self.lock().index.entries().is_empty()
+    }
+
+    /// What is in the file; `None` when there are no entries.
+    pub fn checksum(&self) -> Option<Checksum> {
+        Some(self.lock().index.checksum()).filter(|checksum| checksum.entries > 0)
+    }
+
+    /// Whether the file begins with what it was at the time of `known`.
+    pub fn begins_with(&self, known: Checksum) -> bool {
+        self.lock().index.begins_with(known)
     }
 
     /// Goes by another name from now on.

@@ -360,6 +360,7 @@ fn a_length_that_is_wrong_costs_no_memory() {
         "leader-epoch-checkpoint",
         "compaction-checkpoint",
         "00000000000000000000.txnindex",
+        "txnindex-checkpoint",
     ];
     for name in others.into_iter().chain(snapshots.iter().map(|name| &**name)) {
         let file = std::fs::File::options()

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::common::{NOW_MS, clean, unclean};
 use fastlog_core::batch::{AppendOrigin, BatchBuilder, ControlKind, ControlMarker};
 use fastlog_core::env::{Crash, FaultFs, FileSystem};
-use fastlog_core::log::{AppendOptions, LogConfig, OpenOptions, PartitionLog};
-use fastlog_core::{Codec, ManualClock};
+use fastlog_core::log::{AppendOptions, LogConfig, OpenOptions, PartitionLog, RecoveryReport};
+use fastlog_core::{Codec, Error, ManualClock, batches};
 
 const DIR: &str = "/data/topic-0";
 const PRODUCERS: i64 = 4;
@@ -305,4 +305,170 @@ fn a_damaged_or_missing_index_is_made_again_when_the_log_is_checked() {
             );
         }
     }
+}
+
+/// Opens an image in which `change` was done to the index at `path`, and checks what the log says.
+fn check_changed(
+    history: &History,
+    options: OpenOptions,
+    path: &Path,
+    what: &str,
+    change: impl Fn(&FaultFs),
+) -> RecoveryReport {
+    let image = history.fs.crash_image(history.fs.operations(), Crash::Process);
+    change(&image);
+    let clock = Arc::new(ManualClock::new(NOW_MS));
+    let (log, report) =
+        PartitionLog::open(Path::new(DIR), config(), Arc::new(image.clone()), clock, options).unwrap();
+    let what = format!("{} {what}", path.display());
+    log.recall_unreplicated(log.log_end_offset()).unwrap();
+    check(&log, &history.items, log.log_end_offset(), &what);
+    report
+}
+
+/// Nothing in an index covers its bytes: the log's own checkpoint does.
+#[test]
+fn an_index_that_is_not_what_it_was_is_made_again_after_a_clean_stop() {
+    let history = workload(6, 90);
+    let end = history.items.len() as i64;
+    open(&history.fs, unclean(0)).close().unwrap();
+    let files = indexes(&history.fs);
+    assert!(files.len() >= 3);
+    let sound = check_changed(&history, clean(end), &files[0].0, "unchanged", |_| {});
+    assert_eq!(
+        (sound.segments_scanned, sound.warnings.len()),
+        (0, 0),
+        "{sound:?}"
+    );
+    for (path, len) in &files {
+        for bit in 0..len * 8 {
+            let report = check_changed(&history, clean(end), path, &format!("bit {bit}"), |image| {
+                image
+                    .damage(path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8))
+                    .unwrap();
+            });
+            assert_eq!(report.warnings.len(), 1, "{report:?}");
+        }
+        for keep in (0..*len).step_by(34) {
+            check_changed(&history, clean(end), path, &format!("{keep} bytes"), |image| {
+                image.damage(path, |bytes| bytes.truncate(keep)).unwrap();
+            });
+        }
+        check_changed(&history, clean(end), path, "gone", |image| {
+            image.remove_file(path).unwrap();
+        });
+    }
+}
+
+/// What was sealed and made durable is not read again after a crash: its index has to be believed, or not.
+#[test]
+fn an_index_of_a_sealed_segment_is_made_again_after_a_crash() {
+    let history = workload(7, 90);
+    let (operation, point) = *history.flushed.last().unwrap();
+    assert!(operation > 0 && point > 0);
+    let files = indexes(&history.fs);
+    let sealed = &files[..files.len() - 1];
+    for (path, len) in sealed {
+        for bit in (0..len * 8).step_by(5) {
+            check_changed(&history, unclean(point), path, &format!("bit {bit}"), |image| {
+                image
+                    .damage(path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8))
+                    .unwrap();
+            });
+        }
+    }
+}
+
+/// A checkpoint that is damaged, gone or of an earlier time costs time, and nothing else.
+#[test]
+fn a_checkpoint_of_indexes_that_is_wrong_does_no_harm() {
+    let history = workload(8, 90);
+    let end = history.items.len() as i64;
+    open(&history.fs, unclean(0)).close().unwrap();
+    let path = Path::new(DIR).join("txnindex-checkpoint");
+    let text = history.fs.read_file(&path).unwrap();
+    check_changed(&history, clean(end), &path, "gone", |image| {
+        image.remove_file(&path).unwrap();
+    });
+    for bit in 0..text.len() * 8 {
+        check_changed(&history, clean(end), &path, &format!("bit {bit}"), |image| {
+            image
+                .damage(&path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8))
+                .unwrap();
+        });
+    }
+    // Of before the log was cut, and other transactions came: as a crash, or another program, may leave it.
+    let image = history.fs.crash_image(history.fs.operations(), Crash::Process);
+    let log = open(&image, clean(end));
+    log.truncate_to(end / 2).unwrap();
+    let mut items: Vec<_> = history.items.iter().copied().take(end as usize / 2).collect();
+    for (producer, kind) in [(88, None), (88, Some(ControlKind::Abort))] {
+        let offset = append(&log, producer, 0, kind);
+        items.push(Item {
+            offset,
+            producer,
+            kind,
+        });
+    }
+    log.close().unwrap();
+    assert_ne!(image.read_file(&path).unwrap(), text);
+    image.write_atomically(&path, &text).unwrap();
+    let log = open(&image, clean(items.len() as i64));
+    check(&log, &items, log.log_end_offset(), "an earlier checkpoint");
+    // It is of now again, without a stop.
+    assert_ne!(image.read_file(&path).unwrap(), text);
+}
+
+/// Records of a segment that is deleted meanwhile can be read all the same: they come with what is known of their
+/// transactions.
+#[test]
+fn what_is_read_comes_with_its_aborted_transactions() {
+    let (mut looks, mut listed) = (0, 0);
+    for seed in 0..40 {
+        let history = workload(seed, 120);
+        let end = history.items.len() as i64;
+        let (_, ended) = truth(&history.items, end);
+        let log = open(&history.fs, unclean(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for offset in 1..end {
+                    log.advance_log_start_offset(offset).unwrap();
+                    log.apply_retention(NOW_MS).unwrap();
+                }
+            });
+            loop {
+                let from = log.log_start_offset();
+                if from >= end - 1 {
+                    break;
+                }
+                let (slice, aborted) = match log.read_committed(from, 1 << 20, end, true) {
+                    Err(Error::OffsetOutOfRange { .. }) => continue,
+                    found => found.unwrap(),
+                };
+                let mut bytes = vec![0; slice.len];
+                slice.read_into(&mut bytes).unwrap();
+                looks += 1;
+                for batch in batches(&bytes) {
+                    let header = *batch.unwrap().header();
+                    if header.is_control() || header.base_offset < from {
+                        continue;
+                    }
+                    let of = ended.iter().find(|(first, marker, producer, aborted)| {
+                        let range = *first..=*marker;
+                        *aborted && *producer == header.producer_id && range.contains(&header.base_offset)
+                    });
+                    if let Some((first, _, producer, _)) = of {
+                        listed += 1;
+                        assert!(
+                            aborted
+                                .iter()
+                                .any(|one| (one.producer_id, one.first_offset) == (*producer, *first)),
+                            "{producer} from {first}, read from {from}"
+                        );
+                    }
+                }
+            }
+        });
+    }
+    assert!(looks > 100 && listed > 100, "{looks} {listed}");
 }

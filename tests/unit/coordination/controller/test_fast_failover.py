@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.coordination.controller.data import Endpoint
 from fastlog.coordination.controller.socket_link import Port, SocketLink, knock
 from fastlog.coordination.controller.suspicion import Suspicions
 from fastlog.coordination.znodes import node_json, paths
@@ -205,7 +206,9 @@ async def test_a_port_is_open_or_refuses_and_a_link_tells_of_its_end() -> None:
     port = server.sockets[0].getsockname()[1]
     assert await knock("127.0.0.1", port) is Port.OPEN
     lost: list[int] = []
-    link = SocketLink(lambda: ("127.0.0.1", port), client_id="c", on_lost=lambda: lost.append(1))
+    link = SocketLink(
+        lambda: Endpoint("PLAINTEXT", "127.0.0.1", port, 0), client_id="c", on_lost=lambda: lost.append(1)
+    )
     asking = asyncio.create_task(link.ask(UpdateMetadataRequest()))
     await until(lambda: len(closing) == 2)
     closing[1].transport.abort()
@@ -230,7 +233,9 @@ async def test_a_link_that_was_closed_for_idleness_is_made_again_and_its_end_is_
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     lost: list[int] = []
-    link = SocketLink(lambda: ("127.0.0.1", port), client_id="c", on_lost=lambda: lost.append(1))
+    link = SocketLink(
+        lambda: Endpoint("PLAINTEXT", "127.0.0.1", port, 0), client_id="c", on_lost=lambda: lost.append(1)
+    )
     asking = asyncio.create_task(link.ask(UpdateMetadataRequest()))
     await until(lambda: len(writers) == 1)
     writers[0].transport.abort()

@@ -28,8 +28,8 @@ def test_brokers_reach_the_controller_in_the_same_way() -> None:
     )
     assert place_of_controller(view, "CONTROL", "PLAINTEXT") is None
     view.set_controller(1)
-    assert place_of_controller(view, "CONTROL", "PLAINTEXT") == ControllerPlace(1, "h", 2)
-    assert place_of_controller(view, "PLAINTEXT") == ControllerPlace(1, "h", 1)
+    assert place_of_controller(view, "CONTROL", "PLAINTEXT") == ControllerPlace(1, "h", 2, "CONTROL")
+    assert place_of_controller(view, "PLAINTEXT") == ControllerPlace(1, "h", 1, "PLAINTEXT")
     view.set_controller(2)
-    assert place_of_controller(view, "CONTROL", "PLAINTEXT") == ControllerPlace(2, "h", 3)
+    assert place_of_controller(view, "CONTROL", "PLAINTEXT") == ControllerPlace(2, "h", 3, "PLAINTEXT")
     assert place_of_controller(view, "CONTROL") is None

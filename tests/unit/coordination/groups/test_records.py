@@ -17,8 +17,12 @@ from fastlog.coordination.groups.records import (
     encode_group_value,
     encode_offset_key,
     encode_offset_value,
+    encode_offsets,
+    encode_offsets_in_steps,
+    size_of,
 )
 from fastlog.coordination.groups.results import StoredGroup, StoredMember
+from fastlog.server.requests.turns import at_once
 
 OFFSET_KEY = bytes.fromhex("0001 0001 67 0001 74 00000007")
 GROUP_KEY = bytes.fromhex("0002 0001 67")
@@ -113,3 +117,11 @@ def test_the_last_record_of_a_key_counts() -> None:
     assert loaded.groups == {"g": GROUP}
     assert loaded.offsets == {"g": {("t", 7): COMMITTED}}
     assert (loaded.records, loaded.skipped) == (11, 2)
+
+
+def test_many_records_know_how_large_they_are() -> None:
+    offsets = {("t", number): CommittedOffset(number, -1, "x" * (number % 3), 5) for number in range(1000)}
+    records = at_once(encode_offsets_in_steps("g", offsets))
+    plain = encode_offsets("g", offsets)
+    assert list(records) == plain
+    assert size_of(records) == size_of(plain) == sum(len(key) + len(value or b"") for key, value in plain)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from fastlog.base.tasks import Supervisor
 from fastlog.coordination.controller.settings import ControllerSettings
 from fastlog.coordination.controller.socket_link import Port
-from fastlog.coordination.member.controller_watch import ControllerWatch
+from fastlog.coordination.member.controller_watch import ControllerWatch, Target
 from fastlog.coordination.member.view_waits import ViewWaits
 from fastlog.coordination.znodes import node_json, paths
 from fastlog.coordination.zookeeper.client import ZkClient
@@ -23,13 +23,17 @@ from tests.unit.coordination.virtual import run_virtually
 _SESSION = 77
 
 
-class Transport:
-    def abort(self) -> None:
-        pass
+class Kept:
+    """A connection on which nothing is said."""
 
+    def __init__(self) -> None:
+        self.broken = asyncio.Event()
 
-class Writer:
-    transport = Transport()
+    async def lost(self) -> None:
+        await self.broken.wait()
+
+    async def close(self) -> None:
+        self.broken.set()
 
 
 class World:
@@ -49,7 +53,7 @@ class World:
         """So many writes fail."""
         self.elects_it_again = False
         self.removals = 0
-        self.readers: list[asyncio.StreamReader] = []
+        self.kept: list[Kept] = []
         self.tries: list[float] = []
         self.suspected: list[int] = []
         self.served: set[int] = set()
@@ -69,22 +73,22 @@ class World:
         self.cut()
 
     def cut(self) -> None:
-        for reader in self.readers:
-            reader.feed_eof()
-        self.readers.clear()
+        for connection in self.kept:
+            connection.broken.set()
+        self.kept.clear()
 
     # -- what the watch uses --------------------
 
     def suspect(self, broker_id: int) -> None:
         self.suspected.append(broker_id)
 
-    async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, to: Target) -> Kept:
         self.tries.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0)
-        if not self.listens or port != self.port:
+        if not self.listens or to.port != self.port:
             raise ConnectionRefusedError
-        self.readers.append(asyncio.StreamReader())
-        return self.readers[-1], cast("Any", Writer())
+        self.kept.append(Kept())
+        return self.kept[-1]
 
     async def knock(self, host: str, port: int) -> Port:
         await asyncio.sleep(0)
@@ -177,7 +181,7 @@ def test_a_connection_that_was_closed_for_idleness_is_made_again() -> None:
         await asyncio.sleep(600)
         world.cut()
         await asyncio.sleep(1)
-        assert len(world.readers) == 1
+        assert len(world.kept) == 1
         await asyncio.sleep(500)
         assert len(world.tries) == 2
 
@@ -237,7 +241,7 @@ def test_one_that_listens_elsewhere_now_is_followed_there() -> None:
         world.cut()
         await asyncio.sleep(5)
         assert world.removed_at is None
-        assert len(world.readers) == 1
+        assert len(world.kept) == 1
         world.die()
         await asyncio.sleep(0.2)
         assert world.removed_at is not None
@@ -303,7 +307,7 @@ def test_the_next_one_is_met_without_a_pause() -> None:
         world.listens = True
         world.elected(3, 6)
         await asyncio.sleep(0.002)
-        assert len(world.readers) == 1
+        assert len(world.kept) == 1
 
     watched(story)
 

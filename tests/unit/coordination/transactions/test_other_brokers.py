@@ -43,6 +43,7 @@ class FakeLink:
     def __init__(self, highest: int | None = None) -> None:
         self.connection = self
         self.is_open = True
+        self.is_due = False
         self.asked: list[tuple[Any, int]] = []
         self.answers: list[Response | Exception] = []
         self.highest = highest
@@ -52,6 +53,7 @@ class FakeLink:
         """As `open_link`."""
         self.opened.append((host, port, client_id))
         self.is_open = True
+        self.is_due = False
         return self
 
     async def call(

@@ -40,7 +40,9 @@ GOLDEN = [
         "0000000000000000000700000000000100ffffffff0000000000000002ffffffffffffffff",
     ),
     (
-        TransactionEntry(7, 0, 1, S.COMPLETE_ABORT, last_update_ms=2, start_ms=1, client_version=2),
+        TransactionEntry(
+            7, 0, 1, S.COMPLETE_ABORT, last_update_ms=2, start_ms=1, last_epoch=32766, client_version=2
+        ),
         0,
         "000100000000000000070000000000010501" + TIMES + "0102020002",
     ),
@@ -106,9 +108,10 @@ def test_what_is_written_is_read_again(entry: TransactionEntry, level: int) -> N
     assert replace(read, last_epoch=-1) == entry
     # Whoever asked for the end that raised the epoch, and had no answer, is known after a restart, too.
     ended = entry.state in {S.PREPARE_COMMIT, S.PREPARE_ABORT, S.COMPLETE_COMMIT, S.COMPLETE_ABORT}
-    assert read.last_epoch == (
-        entry.epoch - 1 if ended and entry.client_version == 2 and entry.epoch > 0 else -1
-    )
+    if ended and entry.client_version == 2 and entry.epoch > 0:
+        assert read.last_epoch == entry.epoch - 1
+    elif not (ended and entry.client_version == 2):
+        assert read.last_epoch == -1
 
 
 @given(ENTRIES, st.integers(0, 2), st.data())
@@ -133,3 +136,24 @@ def test_a_count_that_cannot_be_is_refused_before_anything_is_read() -> None:
     for count in ("7fffffff", "80000000"):
         with pytest.raises(BadTransactionRecord):
             decode_value(value[:17] + bytes.fromhex(count) + value[21:])
+
+
+@pytest.mark.parametrize(
+    ("state", "epoch", "client_version", "last_epoch"),
+    [
+        (S.COMPLETE_COMMIT, 5, 2, 4),
+        (S.PREPARE_ABORT, 5, 2, 4),
+        # The end has changed the producer id.
+        (S.COMPLETE_ABORT, 0, 2, 32766),
+        (S.PREPARE_ABORT, 0, 2, -1),
+        (S.COMPLETE_COMMIT, 5, 0, -1),
+        (S.COMPLETE_COMMIT, 0, 0, -1),
+        (S.EMPTY, 5, 2, -1),
+        (S.ONGOING, 5, 2, -1),
+    ],
+)
+def test_what_an_end_of_the_second_protocol_has_raised_is_known_again(
+    state: TransactionState, epoch: int, client_version: int, last_epoch: int
+) -> None:
+    entry = TransactionEntry(7, epoch, 1, state, last_update_ms=2, client_version=client_version)
+    assert decode_value(encode_value(entry)).last_epoch == last_epoch

@@ -263,6 +263,36 @@ async def test_a_deleted_topic_takes_its_ids_with_it(world: World) -> None:
     assert len(world.service.table) == 0
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_what_replicas_do_not_have_yet_is_nobodys_answer(world: World, comes_back: bool) -> None:
+    """A leader that fails takes it along: a marker would have ended a part of the transaction."""
+    identity = await begun(world)
+    world.target.write_at_once = None
+    assert await end(world, identity) == identity
+    world.target.seen.clear()
+    world.target.asked.clear()
+    world.replica.leader_epoch += 1
+    world.replica.replicated = world.replica.log.log_end_offset - 1
+    world.service.on_partition_resigned(TRANSACTION_STATE_TOPIC, 0)
+    world.service.on_partition_led(TRANSACTION_STATE_TOPIC, 0)
+    await asyncio.sleep(0.1)
+    assert await end(world, identity) is E.COORDINATOR_LOAD_IN_PROGRESS
+    assert world.service.describe("t") is E.COORDINATOR_LOAD_IN_PROGRESS
+    assert world.target.seen == []
+    if comes_back:
+        # Another one leads meanwhile, and has it all: what was read before is of no use to anybody.
+        await world.reload_until_read()
+    world.replica.replicated = None
+    while world.service.table.is_loading:  # noqa: ASYNC110 - a timer looks
+        await asyncio.sleep(0.001)
+    await turns()
+    assert [marker.commits for marker in world.target.seen] == [True]
+    while world.target.asked:
+        world.target.answer()
+        await turns()
+    await until(world, S.COMPLETE_COMMIT)
+
+
 # -- time --------------------
 
 
@@ -277,6 +307,25 @@ async def test_time_outs(world: World) -> None:
     assert world.transaction().entry.epoch == identity[1] + 1
     assert await end(world, identity) is E.PRODUCER_FENCED
     assert world.service.expiry.timed_out == 1
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_wall_clock_that_is_set_ends_nothing_and_keeps_nothing_open(world: World, hours: int) -> None:
+    await begun(world)
+    world.clock.advance(900)
+    world.clock.jump_wall(hours * 3_600_000)
+    await world.service.expiry.abort_timed_out()
+    assert world.transaction().entry.state is S.ONGOING
+    # What is left of the time counts on, also when another broker has taken over before the clock was set.
+    world.clock.jump_wall(-hours * 3_600_000)
+    await world.reload()
+    world.clock.jump_wall(hours * 3_600_000)
+    world.clock.advance(100)
+    await world.service.expiry.abort_timed_out()
+    assert world.transaction().entry.state is S.ONGOING
+    world.clock.advance(1)
+    await world.service.expiry.abort_timed_out()
+    await until(world, S.COMPLETE_ABORT)
 
 
 async def test_a_time_out_that_cannot_be_written_raises_the_epoch_once(world: World) -> None:
@@ -303,6 +352,7 @@ async def test_a_time_out_at_the_last_epoch(world: World) -> None:
     transaction.entry = TransactionEntry(
         identity[0], LAST, 1000, S.ONGOING, frozenset({A}), 1, 1, client_version=2
     )
+    world.clock.advance(1001)
     await world.service.expiry.abort_timed_out()
     await until(world, S.COMPLETE_ABORT)
     assert (transaction.entry.epoch, transaction.entry.previous_producer_id) == (0, identity[0])

@@ -252,6 +252,34 @@ def test_end_in_the_second_protocol(row: tuple[Any, ...]) -> None:
         assert outcome(held) is E.CONCURRENT_TRANSACTIONS
 
 
+@pytest.mark.parametrize("commits", [True, False])
+def test_nobody_is_no_producer_of_before(commits: bool) -> None:
+    """An id that has had one producer id alone: -1 with the last epoch does not ask for the next one."""
+    for state in (S.COMPLETE_COMMIT, S.COMPLETE_ABORT):
+        verdict = end_raising(transaction(state, 0), (-1, EXHAUSTED), NOW, commits=commits, spare_id=SPARE)
+        assert outcome(verdict) is E.INVALID_PRODUCER_ID_MAPPING
+
+
+def test_an_end_that_comes_late_is_not_given_the_identity_of_the_transactions_since_then() -> None:
+    """The producer id has changed, and the owner has gone on in the first protocol, with the same epoch."""
+    late = PID, EXHAUSTED
+    for version, expected in ((2, (SPARE, 0)), (0, E.INVALID_PRODUCER_ID_MAPPING)):
+        done = transaction(
+            S.COMPLETE_COMMIT, 0, producer_id=SPARE, previous_producer_id=PID, client_version=version
+        )
+        assert outcome(end_raising(done, late, NOW, commits=True)) == expected
+
+
+def test_the_last_epoch_of_the_producer_id_before_is_not_that_of_this_one() -> None:
+    """Who has slept since then must not fence the owner of the id (KIP-360)."""
+    now = transaction(S.EMPTY, EXHAUSTED, previous_producer_id=3)
+    assert init(now, (3, EXHAUSTED), spare_id=SPARE) is E.PRODUCER_FENCED
+    assert init(now, (PID, EXHAUSTED), spare_id=SPARE) == (S.EMPTY, SPARE, 0, EXHAUSTED)
+    # As long as nothing has come after the change it is a lost answer.
+    changed = transaction(S.COMPLETE_COMMIT, 0, previous_producer_id=3, last_epoch=EXHAUSTED)
+    assert init(changed, (3, EXHAUSTED)) == (S.EMPTY, PID, 0, EXHAUSTED)
+
+
 def test_an_epoch_of_minus_one_is_no_lost_answer() -> None:
     of = transaction(S.COMPLETE_COMMIT, 0)
     assert outcome(end_raising(of, (PID, -1), NOW, commits=True)) is E.PRODUCER_FENCED
@@ -289,10 +317,27 @@ def test_the_end_with_the_last_epoch_gives_the_next_producer_id() -> None:
 
 def test_time_outs_and_expiry() -> None:
     of = transaction(S.ONGOING, start_ms=1000, timeout_ms=500)
-    assert [is_timed_out(of, now) for now in (1500, 1501)] == [False, True]
+    assert [is_timed_out(of, now, 0.0) for now in (1500, 1501)] == [False, True]
+    # It is known how long it has been open: the wall clock may say what it likes.
+    of.opened(1200, 50.0)
+    assert of.open_since == 49.8
+    assert [is_timed_out(of, 10**9, now) for now in (50.2, 50.4)] == [False, True]
+    of.opened(10, 50.0)
+    assert [is_timed_out(of, 10, now) for now in (50.4, 50.6)] == [False, True]
     of.pending = S.ONGOING
-    assert not is_timed_out(of, 9999)
-    assert not is_timed_out(transaction(S.PREPARE_ABORT), 10**9)
+    assert not is_timed_out(of, 9999, 9999.0)
+    assert not is_timed_out(transaction(S.PREPARE_ABORT), 10**9, 10.0**9)
+
+
+def test_since_when_it_is_open() -> None:
+    of = transaction(S.EMPTY)
+    for seconds, state, since in ((5.0, S.ONGOING, 5.0), (7.0, S.ONGOING, 5.0), (9.0, S.PREPARE_ABORT, 9.0)):
+        of.begin(state)
+        of.complete(replace(of.entry, state=state), seconds)
+        assert of.open_since == since
+    idle = transaction(S.COMPLETE_COMMIT)
+    idle.opened(10**9, 50.0)
+    assert idle.open_since is None
     for state in IDLE_STATES:
         idle = transaction(state, last_update_ms=1000)
         assert [is_expired(idle, now, 500) for now in (1499, 1500)] == [False, True]

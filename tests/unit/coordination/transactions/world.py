@@ -52,6 +52,13 @@ class FakeReplica:
         self.log = MemoryLog()
         self.leader_epoch = 1
         self.leads = True
+        self.replicated: int | None = None
+        """What all replicas in sync have; None: all of it."""
+
+    @property
+    def high_watermark(self) -> int:
+        """As that of a partition."""
+        return self.log.log_end_offset if self.replicated is None else self.replicated
 
     def leader_error(self) -> int:
         return 0 if self.leads else int(ErrorCode.NOT_LEADER_OR_FOLLOWER)
@@ -221,6 +228,13 @@ class World:
         self.service.on_partition_led(TRANSACTION_STATE_TOPIC, 0)
         while self.service.table.is_loading:  # noqa: ASYNC110 - a thread reads
             await asyncio.sleep(0.001)
+
+    async def reload_until_read(self, seconds: float = 0.05) -> None:
+        """The same, while replicas do not have all of it: returns after a time in which it can be read."""
+        self.replica.leader_epoch += 1
+        self.service.on_partition_resigned(TRANSACTION_STATE_TOPIC, 0)
+        self.service.on_partition_led(TRANSACTION_STATE_TOPIC, 0)
+        await asyncio.sleep(seconds)
 
     async def restart(self) -> None:
         """Another process takes over."""

@@ -27,9 +27,10 @@ async def test_only_a_certificate_that_is_trusted_is_taken(tmp_path: Path) -> No
     await listener.open("localhost", 0, accepts)
     _, port = listener.address
     trusting = ZkSession(
-        [socket_connector("localhost", port, ssl.create_default_context(cafile=certificate))], SystemClock()
+        [socket_connector("localhost", port, lambda: ssl.create_default_context(cafile=certificate))],
+        SystemClock(),
     )
-    wary = ZkSession([socket_connector("localhost", port, ssl.create_default_context())], SystemClock())
+    wary = ZkSession([socket_connector("localhost", port, ssl.create_default_context)], SystemClock())
     try:
         trusting.start()
         await asyncio.wait_for(trusting.connected(), 20)

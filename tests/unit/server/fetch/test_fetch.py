@@ -54,6 +54,7 @@ class FakeExchange:
     api_key = 1
     correlation_id = 7
     is_lost = False
+    meter = None
     half_closed_since: float | None = None
 
     def __init__(self, version: int = 12) -> None:

@@ -26,6 +26,7 @@ from fastlog.server.observability.kafka_families import kafka_families
 from fastlog.server.observability.loop_lag import LoopLag
 from fastlog.server.observability.metric_sources import Sources
 from fastlog.server.observability.metrics import BrokerMetrics
+from fastlog.server.observability.quota_families import listener_families, quota_families
 from fastlog.server.observability.replication_families import replication_families
 from fastlog.server.observability.request_families import memory_families, request_families
 from fastlog.server.observability.runtime_families import runtime_families
@@ -36,11 +37,18 @@ from fastlog.server.observability.storage_families import (
     storage_families,
 )
 from fastlog.server.observability.transaction_families import transaction_families
+from fastlog.server.quotas.client_quotas import ClientQuotas
+from fastlog.server.quotas.connection_quotas import ConnectionLimits, ConnectionQuotas
+from fastlog.server.quotas.limits import Kind
+from fastlog.server.quotas.rates import QuotaWindows
 from fastlog.storage.cleaner_stats import CleanerStats
 from fastlog.storage.housekeeping import HousekeepingStats
 from fastlog.storage.opening_progress import OpeningProgress
 from fastlog.storage.scrubber import ScrubStats
 from fastlog.wire import ApiKey
+
+TABLES = ("authentications", "closed", "connections_of", "refused")
+"""Counters that are kept by something."""
 
 
 def shown(families: list[Family]) -> dict[str, float]:
@@ -75,7 +83,7 @@ def test_requests() -> None:
     scalars = [
         name
         for name in BrokerMetrics.__slots__
-        if name not in ("closed", "errors", "refused", "requests", "software", "times")
+        if name not in {*TABLES, "errors", "requests", "software", "times"}
     ]
     for name in scalars:
         setattr(metrics, name, next(numbers))
@@ -106,8 +114,53 @@ def test_requests() -> None:
         "fastlog_connections_accepted_total": metrics.connections_accepted,
         'fastlog_connections_refused_total{reason="max.connections"}': 103,
         'fastlog_connections_refused_total{reason="max.connections.per.ip"}': 0,
+        'fastlog_connections_refused_total{reason="connection_creation_rate"}': 0,
         'fastlog_connections_closed_total{reason="idle"}': 102,
         "fastlog_reads_paused_total": metrics.reads_paused,
+    }
+
+
+def test_listeners_and_quotas() -> None:
+    metrics = BrokerMetrics()
+    metrics.connections_of.update({"CLIENTS": 3, "LOCAL": 1})
+    metrics.authentications["CLIENTS", "success"] = 5
+    metrics.authentications["CLIENTS", "failure"] = 2
+    metrics.connections_muted = 4
+    assert shown(listener_families(metrics)) == {
+        'fastlog_connections_by_listener{listener="CLIENTS"}': 3,
+        'fastlog_connections_by_listener{listener="LOCAL"}': 1,
+        'fastlog_authentications_total{listener="CLIENTS",outcome="success"}': 5,
+        'fastlog_authentications_total{listener="CLIENTS",outcome="renewal"}': 0,
+        'fastlog_authentications_total{listener="CLIENTS",outcome="failure"}': 2,
+    }
+    clients = ClientQuotas(lambda: 1.0, QuotaWindows(), QuotaWindows())
+    clients.put((("client-id", None),), {"producer_byte_rate": 1.0, "controller_mutation_rate": 1.0})
+    clients.record(Kind.PRODUCE, "u", "a", 1)
+    clients.record(Kind.PRODUCE, "u", "b", 1)
+    clients.bucket("u", "a")
+    clients.count(Kind.FETCH, 1500)
+    clients.count(Kind.FETCH, 250)
+    connections = ConnectionQuotas(lambda: 1.0, QuotaWindows(), ConnectionLimits(), {})
+    connections.put((("ip", None),), {"connection_creation_rate": 1.0})
+    connections.address_delay_ms("10.0.0.1")
+    connections.held["CLIENTS"] = 1
+    connections.throttled_ms["CLIENTS"] = 2500
+    quotas: Any = SimpleNamespace(clients=clients, connections=connections)
+    rows = shown(quota_families(quotas, metrics))
+    for name, other in (("requests", 2), ("seconds", 1.75)):
+        start = f"fastlog_throttle{'d_requests' if name == 'requests' else '_seconds'}_total"
+        for kind in ("produce", "fetch", "request", "controller-mutation"):
+            assert rows.pop(f'{start}{{quota="{kind}"}}') == (other if kind == "fetch" else 0)
+    assert rows == {
+        "fastlog_throttled_connections": 4,
+        'fastlog_quota_entities{quota="produce"}': 2,
+        'fastlog_quota_entities{quota="fetch"}': 0,
+        'fastlog_quota_entities{quota="request"}': 0,
+        'fastlog_quota_entities{quota="controller-mutation"}': 1,
+        'fastlog_quota_entities{quota="ip"}': 1,
+        "fastlog_quota_entities_displaced_total": 0,
+        'fastlog_connections_held{listener="CLIENTS"}': 1,
+        'fastlog_connection_throttle_seconds_total{listener="CLIENTS"}': 2.5,
     }
 
 

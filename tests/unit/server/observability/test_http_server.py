@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any
@@ -26,10 +27,11 @@ async def hello(request: HttpRequest) -> HttpResponse:
 async def serving(
     handler: Callable[[HttpRequest], AsyncIterator[HttpResponse]] | object = hello,
     limits: HttpLimits | None = None,
+    tls: ssl.SSLContext | None = None,
     **how: Any,
 ) -> AsyncIterator[tuple[HttpServer, int]]:
     server = HttpServer(handler, limits, **how)  # type: ignore[arg-type]
-    _, port = await server.start("127.0.0.1", 0)
+    _, port = await server.start("127.0.0.1", 0, tls)
     try:
         yield server, port
     finally:

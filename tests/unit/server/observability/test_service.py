@@ -15,7 +15,9 @@ from fastlog.server.observability.http_service import Observability
 
 async def test_only_a_default_port_in_use_is_done_without() -> None:
     """An address of another machine was configured by somebody, who must hear of it."""
-    settings = load_settings(flags=[Flag("fastlog.http.host", "192.0.2.1")])
+    settings = load_settings(
+        flags=[Flag("fastlog.http.host", "192.0.2.1"), Flag("fastlog.http.anonymous", "true")]
+    )
     observe = Observability(asyncio.get_running_loop(), ManualClock().monotonic, Supervisor())
     with pytest.raises(FastlogError, match=r"health on 192\.0\.2\.1:9464: Cannot assign requested address"):
         await observe.start(BrokerConfig.from_settings(settings))

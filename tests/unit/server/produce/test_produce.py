@@ -57,6 +57,7 @@ class FakeExchange:
 
     api_key = 0
     is_lost = False
+    meter = None
 
     def __init__(self) -> None:
         self.session = Session(ListenerIdentity("PLAINTEXT"))

@@ -19,7 +19,7 @@ from fastlog.server.requests.registry import Registration
 from fastlog.server.requests.turns import Turns
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.api_versions import ApiVersionsResponse
-from tests.unit.server.fakes import FakeTransport, Harness, receive
+from tests.unit.server.fakes import NO_QUOTAS, FakeTransport, Harness, receive
 
 _KEY = int(ApiKey.API_VERSIONS)
 
@@ -71,6 +71,7 @@ def send(
             metrics=harness.metrics,
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
+            quotas=NO_QUOTAS,
             access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))

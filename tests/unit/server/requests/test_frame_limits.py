@@ -27,7 +27,7 @@ from fastlog.server.requests.turns import Turns
 from fastlog.wire import APIS, ApiKey, Request, encode_request, response_type
 from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.harness.controller_requests import full_leader_and_isr, full_stop_replica, full_update_metadata
-from tests.unit.server.fakes import FakeTransport, Harness, receive
+from tests.unit.server.fakes import NO_QUOTAS, FakeTransport, Harness, receive
 
 FROM_CONTROLLERS = {ApiKey.LEADER_AND_ISR, ApiKey.STOP_REPLICA, ApiKey.UPDATE_METADATA}
 OF_GROUPS = {ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP}
@@ -71,6 +71,7 @@ def handled(registration: Registration, data: bytes, seen: list[Request]) -> boo
             metrics=harness.metrics,
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
+            quotas=NO_QUOTAS,
             access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))

@@ -22,7 +22,7 @@ from fastlog.server.requests.registry import Registration, Registry, import_hand
 from fastlog.server.requests.turns import Turns
 from fastlog.wire import ApiKey, encode_request
 from fastlog.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
-from tests.unit.server.fakes import FakeTransport, Harness, receive
+from tests.unit.server.fakes import NO_QUOTAS, FakeTransport, Harness, receive
 
 KEY = ApiKey.API_VERSIONS
 Load = Callable[[str], list[Registration]]
@@ -95,6 +95,7 @@ def dispatched(load: Load, monkeypatch: pytest.MonkeyPatch, requests: int = 1) -
             metrics=harness.metrics,
             clock=SimpleNamespace(monotonic=lambda: 0.0),
             turns=turns,
+            quotas=NO_QUOTAS,
             access=None,
         )
         dispatcher = Dispatcher(cast("Any", services))

@@ -88,7 +88,8 @@ class HeartbeatMember:
             timeout_ms=config.session_timeout_ms,
         )
         code = ErrorCode.of(answer.error_code)
-        if code in _FENCED:
+        # A coordinator forgets a group when its last member has long been silent, and left no offsets.
+        if code in _FENCED or (code is ErrorCode.GROUP_ID_NOT_FOUND and self.epoch > 0):
             self._lost = self.epoch > 0
             self.epoch, self.target, self._told = 0, None, None
             return

@@ -271,7 +271,7 @@ class Membership:
             entry.group_weight = weight
             self._table.weigh(entry, weight)
         deadline = None if group.state is GroupState.DEAD else group.next_deadline()
-        arm(entry, deadline, (now or self._table.now()).monotonic, self._on_timer, self._timers)
+        arm(entry, deadline, (now or self._table.now()).monotonic, self.on_timer, self._timers)
 
     def _answer_each(self, answers: JoinAnswers | SyncAnswers) -> None:
         waiting: dict[int, Any] = self._joins if isinstance(answers, JoinAnswers) else self._syncs
@@ -304,7 +304,8 @@ class Membership:
             syncing.on_stored(group, store, error, now)
             self.settle(entry, now)
 
-    def _on_timer(self, entry: GroupEntry) -> None:
+    def on_timer(self, entry: GroupEntry) -> None:
+        """What is due by now, of a group that has no timer any more; sets the next one."""
         entry.timer = None
         group = entry.group
         if isinstance(group, ConsumerGroup):

@@ -135,7 +135,7 @@ class ConsumerMembership:
         now = self._table.now()
         restore(group, before, now)
         self._table.weigh(entry)
-        arm(entry, group.next_deadline(), now.monotonic, self._on_timer, self._timers)
+        arm(entry, group.next_deadline(), now.monotonic, self.on_timer, self._timers)
         _LOG.warning("group %s is as it was stored last, in epoch %d", group.group_id, group.epoch)
         # Whoever asked may be gone.
         asyncio.get_running_loop().call_soon(self._remove_unused, entry)
@@ -226,7 +226,7 @@ class ConsumerMembership:
             return written
         self._table.weigh(entry)
         written = self.writer.flush(entry, group)
-        arm(entry, group.next_deadline(), self._table.now().monotonic, self._on_timer, self._timers)
+        arm(entry, group.next_deadline(), self._table.now().monotonic, self.on_timer, self._timers)
         if group.wants_targets:
             self._runs.start(entry, group)
         if group.wants_regexes and group.group_id not in self._resolving:
@@ -290,7 +290,7 @@ class ConsumerMembership:
             self._put_back(entry, group)
             migration.stay_consumer(group, before, now)
             self._table.weigh(entry)
-            arm(entry, group.next_deadline(), now.monotonic, self._on_timer, self._timers)
+            arm(entry, group.next_deadline(), now.monotonic, self.on_timer, self._timers)
 
     def _put_back(self, entry: GroupEntry, former: Group | ConsumerGroup) -> None:
         _LOG.warning("group %s stays what it was: its move cannot be stored", former.group_id)
@@ -318,7 +318,8 @@ class ConsumerMembership:
         if written is not None:
             await asyncio.shield(written)
 
-    def _on_timer(self, entry: GroupEntry) -> None:
+    def on_timer(self, entry: GroupEntry) -> None:
+        """What is due by now, of a group that has no timer any more; sets the next one."""
         entry.timer = None
         group = entry.group
         if not isinstance(group, ConsumerGroup):
@@ -334,7 +335,7 @@ class ConsumerMembership:
         if entry.group is group and not group.is_dead:
             if entry.timer is not None:
                 entry.timer.cancel()
-            self._on_timer(entry)
+            self.on_timer(entry)
 
     async def _resolve(self, entry: GroupEntry, group: ConsumerGroup) -> None:
         topics, patterns = self._table.topics(), group.patterns()

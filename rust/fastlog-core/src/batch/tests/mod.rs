@@ -2,6 +2,7 @@
 
 mod columns;
 mod crc;
+mod fetched;
 mod header;
 mod hostile;
 mod reader;

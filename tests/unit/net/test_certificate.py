@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlog.server.security.certificate import MalformedCertificate, parse_certificate
+from fastlog.net.certificate import MalformedCertificate, parse_certificate
 from tests.harness.certificates import Authority
 
 # (subject for openssl, its text): what `X500Principal.getName()` of Java 17 says, which
