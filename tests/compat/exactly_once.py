@@ -222,6 +222,10 @@ class Committed:
             pause=0.02,
         )
 
+    def tell(self, tally: Callable[[str, int, int, int], None], tool: str, sent: int) -> None:
+        """Notes how many records a tool was given and how many have come."""
+        tally(tool, sent, self.count, len({record for part in self.found for record in part}))
+
     def close(self) -> list[list[Record]]:
         """The records of each partition, which a reader that comes now is given as well."""
         self._consumer.close()

@@ -19,10 +19,11 @@ from fastlog.wire import ApiKey
 from tests.compat.careless_broker import HOW, SAID
 from tests.compat.connect_worker import Worker
 from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker
+from tests.compat.tool_broker import Tally
 from tests.harness.waiting import wait_until
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LINES: Final = 1500
 """Of one step."""
@@ -45,7 +46,7 @@ class Lines:
         self._stack = stack
         self._file = broker.directory / "source.txt"
         self._file.touch()
-        self._written = 0
+        self.written = 0
         self.workers: list[Worker] = []
         broker.create("through", 1)
         self.through = Committed(broker.address, "through", 1)
@@ -75,16 +76,16 @@ class Lines:
     def write(self, count: int = LINES) -> None:
         """Some lines more."""
         with self._file.open("a") as out:
-            for number in range(self._written, self._written + count):
+            for number in range(self.written, self.written + count):
                 out.write(f"line {number}\n")
-        self._written += count
+        self.written += count
 
     def wait(self, *, seconds: float = 180) -> None:
         """Until all lines are in the topic, but for some that come meanwhile.
 
         A task looks at the time only when records come: the last ones are not committed without others.
         """
-        wanted = self._written
+        wanted = self.written
 
         def there() -> bool:
             if self.through.follow() >= wanted:
@@ -107,7 +108,7 @@ class Lines:
             seconds=30,
             pause=0.3,
         )
-        self.through.wait(self._written, self.words, seconds=seconds)
+        self.through.wait(self.written, self.words, seconds=seconds)
 
     def words(self) -> str:
         """The last ones of all workers."""
@@ -131,7 +132,7 @@ class Lines:
         """Each line is there once, in order."""
         (found,) = self.through.close()
         lines = [(value or b"").decode() for _, value in found]
-        expected = [f"line {number}" for number in range(self._written)]
+        expected = [f"line {number}" for number in range(self.written)]
         wrong = next(
             (at for at, pair in enumerate(zip(lines, expected, strict=False)) if len(set(pair)) > 1), None
         )
@@ -206,11 +207,14 @@ def _hold_up(broker: ExactlyOnceBroker, lines: Lines) -> None:
         pytest.param(KAFKA_3, NEW, True, marks=pytest.mark.whole),
     ],
 )
-def test_each_line_is_there_once(tmp_path: Path, version: str, level: int, zombies: bool) -> None:
+def test_each_line_is_there_once(
+    tmp_path: Path, tally: Tally, version: str, level: int, zombies: bool
+) -> None:
     with ExactlyOnceBroker(tmp_path, level) as broker:
         lines = run(broker, version, zombies=zombies)
         broker.check_nothing_is_open("through", "connect-offsets", "connect-configs")
         lines.check()
+        lines.through.tell(tally, f"Kafka Connect {version}, exactly-once source", lines.written)
         broker.check_something_is_hidden("through", lines.through.found)
         newest = max(broker.proxy.versions(ApiKey.END_TXN))
         assert newest == (5 if level == NEW and version == KAFKA_4 else 4)

@@ -17,7 +17,13 @@ from tests.compat.tool_broker import Tally, ToolBroker, check_once, untold
 from tests.peers.apache_kafka import KAFKA_4
 from tests.peers.debezium import DEBEZIUM, Postgres, debezium_class_path
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.whole, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.counted,
+    pytest.mark.java,
+    pytest.mark.slow,
+    pytest.mark.whole,
+    pytest.mark.timeout(600),
+]
 
 ROWS: Final = 3000
 """Of one step."""

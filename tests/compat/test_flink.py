@@ -17,12 +17,13 @@ from confluent_kafka import Producer
 from fastlog.wire import ApiKey
 from tests.compat.careless_broker import HOW, SAID
 from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker
+from tests.compat.tool_broker import Tally
 from tests.harness.app_process import AppProcess, java_command
 from tests.harness.waiting import wait_until
 from tests.peers.flink import FLINK_1, FLINK_2, Flink, flink_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS: Final = 2
 BLOCK: Final = 1000
@@ -129,10 +130,11 @@ def _kill_between(broker: ExactlyOnceBroker, copy: Copy, job: AppProcess) -> Non
         pytest.param(FLINK_1, NEW, "", marks=pytest.mark.whole),
     ],
 )
-def test_exactly_once(tmp_path: Path, flink: Flink, level: int, naming: str) -> None:
+def test_exactly_once(tmp_path: Path, tally: Tally, flink: Flink, level: int, naming: str) -> None:
     with ExactlyOnceBroker(tmp_path, level) as broker:
         copy = run(broker, flink, naming)
         copy.check()
+        copy.out.tell(tally, f"Flink {flink.version}, exactly once {naming.lower()}".strip(), copy.sent)
         broker.check_something_is_hidden("out", copy.out.found)
         broker.check_protocol(new=level == NEW and flink is FLINK_2)
 

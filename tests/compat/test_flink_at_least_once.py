@@ -20,7 +20,7 @@ from tests.harness.waiting import wait_until
 from tests.peers.flink import FLINK_1, FLINK_2, Flink, flink_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
 
 RECORDS: Final = 20_000
 FIRST: Final = 100

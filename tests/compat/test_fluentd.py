@@ -14,7 +14,7 @@ from tests.compat.ruby_kafka import Member, Output
 from tests.compat.tool_broker import Tally, ToolBroker, check_at_least_once, check_once, untold
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.counted, pytest.mark.slow, pytest.mark.timeout(240)]
 
 PARTITIONS: Final = 4
 EVENTS: Final = 20_000

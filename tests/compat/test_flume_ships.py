@@ -16,7 +16,7 @@ from tests.harness.waiting import wait_until
 from tests.peers.maven import java
 from tests.peers.zookeeper_apps import flume_class_path
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
 
 BLOCK: Final = 4000
 """Lines of one file."""

@@ -14,7 +14,7 @@ from tests.harness.app_process import AppProcess, java_command
 from tests.peers.log_tools import log4j_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
 
 EVENTS: Final = 3000
 PARTITIONS: Final = 2

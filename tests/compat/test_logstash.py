@@ -18,7 +18,7 @@ from tests.harness.waiting import wait_until
 from tests.peers.log_tools import logstash_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
 
 EVENTS: Final = 50_000
 BY_DEFAULT: Final = 5000

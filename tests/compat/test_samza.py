@@ -14,13 +14,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.compat.keeper_broker import KeeperBroker
+from tests.compat.tool_broker import Tally
 from tests.harness.app_process import AppProcess, java_command
 from tests.harness.tree import connected
 from tests.harness.waiting import wait_until
 from tests.peers.maven import compiled, java
-from tests.peers.zookeeper_apps import samza_class_path
+from tests.peers.zookeeper_apps import SAMZA, samza_class_path
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
 
 PARTITIONS: Final = 4
 INPUT, REPARTITION, CHANGELOG = "input", "counter-1-partition_by-by-key", "counts-changelog"
@@ -153,7 +154,7 @@ async def registrations(broker: KeeperBroker) -> dict[str, tuple[int, int]]:
         return {name: (stat.czxid, stat.ephemeral_owner) for name, stat in stats.items() if stat}
 
 
-def test_samza_counts_right_whoever_is_killed(broker: KeeperBroker) -> None:
+def test_samza_counts_right_whoever_is_killed(broker: KeeperBroker, tally: Tally) -> None:
     """A second processor joins, the broker with its keeper is killed at work, then a processor."""
     for topic in (INPUT, "output"):
         broker.create(topic, PARTITIONS)
@@ -190,5 +191,7 @@ def test_samza_counts_right_whoever_is_killed(broker: KeeperBroker) -> None:
         assert len(asyncio.run(registrations(broker))) == 1
         assert one.close_input() == 0
         assert one.lines("STATUS ") == ["SuccessfulFinish"]
+    outputs = [(key, output) for key, found in numbers.found.items() for output in found]
+    tally(f"Samza {SAMZA}", sum(numbers.sent.values()), len(outputs), len(set(outputs)))
     numbers.close()
     commits.close()

@@ -18,7 +18,13 @@ from tests.harness.app_process import AppProcess, java_command
 from tests.peers.maven import compiled, java
 from tests.peers.spark import OPENED, SPARK, spark_class_path
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.whole, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.counted,
+    pytest.mark.java,
+    pytest.mark.slow,
+    pytest.mark.whole,
+    pytest.mark.timeout(600),
+]
 
 RECORDS: Final = 20_000
 RATE: Final = 1000

@@ -20,10 +20,11 @@ import pytest
 from tests.compat.careless_broker import HOW, SAID
 from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker, Record
 from tests.compat.test_streams import APPLICATION, Application, Text
+from tests.compat.tool_broker import Tally
 from tests.harness.app_process import AppProcess
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS: Final = 4
 LINES: Final = 500
@@ -60,9 +61,13 @@ class WordCounts:
         """Some more lines."""
         self._text.send(LINES)
 
+    def sent(self) -> int:
+        """How many words there are in the lines."""
+        return sum(self._text.counts.values())
+
     def wait(self, *, seconds: float = 180) -> None:
         """Until there are as many counts as words."""
-        self.counts.wait(sum(self._text.counts.values()), self.words, seconds=seconds)
+        self.counts.wait(self.sent(), self.words, seconds=seconds)
 
     def words(self) -> str:
         """The last ones of all instances."""
@@ -133,11 +138,14 @@ def _hold_up(broker: ExactlyOnceBroker, application: WordCounts, instance: AppPr
         pytest.param(KAFKA_3, NEW, True, marks=pytest.mark.whole),
     ],
 )
-def test_each_result_is_there_once(tmp_path: Path, version: str, level: int, zombies: bool) -> None:
+def test_each_result_is_there_once(
+    tmp_path: Path, tally: Tally, version: str, level: int, zombies: bool
+) -> None:
     with ExactlyOnceBroker(tmp_path, level) as broker:
         application = run(broker, version, zombies=zombies)
         broker.check_nothing_is_open("counts", f"{APPLICATION}-totals-changelog")
         application.check()
+        application.counts.tell(tally, f"Kafka Streams {version}, exactly_once_v2", application.sent())
         broker.check_something_is_hidden("counts", application.counts.found)
         broker.check_protocol(new=level == NEW and version == KAFKA_4)
 
