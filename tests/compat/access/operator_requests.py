@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fastlog.server.requests.registry import served
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.acls import (
     AclCreation,
@@ -109,11 +108,10 @@ def _settings() -> Iterator[Asked]:
         6,
     )
     yield Asked("DescribeClientQuotas", 1, lambda _: DescribeClientQuotasRequest())
-    if ApiKey.ALTER_CLIENT_QUOTAS in served():
-        entity = EntryData([EntityData("user", "nobody")], [OpData("consumer_byte_rate", 0.0, True)])
-        yield Asked(
-            "AlterClientQuotas", 1, lambda _: AlterClientQuotasRequest([entity, entity], validate_only=True)
-        )
+    entity = EntryData([EntityData("user", "nobody")], [OpData("consumer_byte_rate", 0.0, True)])
+    yield Asked(
+        "AlterClientQuotas", 1, lambda _: AlterClientQuotasRequest([entity, entity], validate_only=True)
+    )
     yield Asked(
         "DescribeUserScramCredentials", 0, lambda _: DescribeUserScramCredentialsRequest([UserName("nobody")])
     )
