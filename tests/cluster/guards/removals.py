@@ -9,7 +9,7 @@ from typing import Any
 from fastlog.coordination.controller import alter_partition, elections
 from fastlog.coordination.controller.data import Leadership
 from fastlog.coordination.controller.elections import Election
-from fastlog.coordination.member.receiver import ControlReceiver
+from fastlog.coordination.member.controller_fence import ControllerFence
 from fastlog.errors import ErrorCode
 from fastlog.native import Log, ProducePlan
 from fastlog.native.shapes import ProduceResult
@@ -115,24 +115,24 @@ def pending_shrink(patch: Patch) -> None:
 
 def controller_epoch(patch: Patch) -> None:
     """Brokers obey a controller that is none any more."""
-    refused = ControlReceiver._refused
+    refused = ControllerFence.refused
 
-    def only_for_another_life(self: ControlReceiver, request: Any) -> ErrorCode:
-        error = refused(self, request)
+    async def only_for_another_life(self: ControllerFence, request: Any) -> ErrorCode:
+        error = await refused(self, request)
         return ErrorCode.NONE if error is ErrorCode.STALE_CONTROLLER_EPOCH else error
 
-    patch(ControlReceiver, "_refused", only_for_another_life)
+    patch(ControllerFence, "refused", only_for_another_life)
 
 
 def broker_epoch_of_orders(patch: Patch) -> None:
     """Brokers obey what was meant for a former life of theirs (KAFKA-7235)."""
-    refused = ControlReceiver._refused
+    refused = ControllerFence.refused
 
-    def only_of_another_controller(self: ControlReceiver, request: Any) -> ErrorCode:
-        error = refused(self, request)
+    async def only_of_another_controller(self: ControllerFence, request: Any) -> ErrorCode:
+        error = await refused(self, request)
         return ErrorCode.NONE if error is ErrorCode.STALE_BROKER_EPOCH else error
 
-    patch(ControlReceiver, "_refused", only_of_another_controller)
+    patch(ControllerFence, "refused", only_of_another_controller)
 
 
 def broker_epoch_of_followers(patch: Patch) -> None:

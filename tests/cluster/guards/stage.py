@@ -297,3 +297,5 @@ async def _take_the_seat(client: ZkClient) -> None:
     """A seat that goes with no session: no broker here ever becomes the controller."""
     await client.ensure(*paths.PERSISTENT)
     await client.create(paths.CONTROLLER, node_json.encode_controller(CONTROLLER, 0))
+    # The epochs of its orders are below.
+    await client.create(paths.CONTROLLER_EPOCH, b"1000")
