@@ -65,10 +65,15 @@ def test_all_of_ours_are_typed(tmp_path: Path) -> None:
 
 def test_the_readme_shows_the_library_in_programs_that_run(tmp_path: Path) -> None:
     readme = DOCS.parent / "README.md"
-    (source,) = [part.split("```")[0] for part in readme.read_text().split("```python\n")[1:]]
+    source, of_pytest = (part.split("```")[0] for part in readme.read_text().split("```python\n")[1:])
     lines = [line for line in source.splitlines() if line.strip() and not line.startswith(("from", "import"))]
     assert len(lines) <= 5
     with BrokerProcess(tmp_path, settings=SETTINGS) as broker:
         command = [sys.executable, "-W", "error", "-c", source.replace(ADDRESS, broker.bootstrap)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (0, "0\nb'world'\n"), done.stderr
+    (tmp_path / "test_it.py").write_text(of_pytest)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", "test_it.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout

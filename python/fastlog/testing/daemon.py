@@ -66,8 +66,11 @@ def main(descriptor: int) -> None:
 def _serve(requests: socket.socket) -> int:
     """Returns in the forks: the descriptor of the socket of each."""
     left = [_handlers_of(name) for name in _HANDLERS] + [_module(name) for name in _LATER] + [gc.freeze]
+    # Not `select`: the descriptor may be above 1023 where pytest has many open.
+    waiting = select.poll()
+    waiting.register(requests, select.POLLIN)
     while True:
-        if left and not select.select([requests], [], [], 0)[0]:
+        if left and not waiting.poll(0):
             left.pop(0)()
             continue
         message, descriptors, _, _ = socket.recv_fds(requests, _LARGEST, 1)

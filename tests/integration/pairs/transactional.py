@@ -96,6 +96,7 @@ class TransactionWorld(World):
         (parsed,) = reader.advance(len(frame))
         told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         exchange: Any = SimpleNamespace(
+            meter=None,
             is_lost=False,
             answer=None,
             operation=None,
