@@ -260,3 +260,22 @@ def test_a_wrong_setting_of_pytest_is_refused(pytester: pytest.Pytester) -> None
     result = run(pytester, FIRST_TEST)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*kafka_broker = container: must be process or thread*"])
+
+
+def test_suites_with_more_than_a_thousand_files_open(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+        import os
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))
+        held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+
+
+        def test_orders(kafka_topic):
+            kafka_topic.send(["first"])
+            assert kafka_topic.values() == [b"first"]
+        """,
+    )
