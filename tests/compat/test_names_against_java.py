@@ -13,7 +13,7 @@ from fastlog.net.certificate import parse_certificate
 from tests.harness.certificates import Authority
 from tests.peers.apache_kafka import KAFKA_3, JavaTools
 from tests.peers.maven import compiled
-from tests.unit.server.security.test_certificate import NAMES
+from tests.unit.net.test_certificate import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("CN", "OU", "O", "L", "ST", "street", "C", "UID", "DC", "serialNumber", "emailAddress", "title")

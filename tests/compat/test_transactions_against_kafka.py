@@ -77,7 +77,7 @@ def compare(told: Pair, name: str, release: int) -> None:
     known = known_of(name, release)
     new = [difference for difference in found if not any(is_known(one, difference) for one in known)]
     assert not new, "\n".join(map(str, new))
-    gone = [one for one in known if not any(is_known(one, difference) for difference in found)]
+    gone = [one for one in known if one.always and not any(is_known(one, difference) for difference in found)]
     assert not gone, "\n".join(map(str, gone))
 
 

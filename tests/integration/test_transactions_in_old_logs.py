@@ -103,7 +103,10 @@ class Place:
     def end(self, who: str, *, commits: bool) -> None:
         """The transaction is over, markers and all."""
         producer = Producer(self.client, who)
-        assert producer.end(self.identities[who], commits=commits)[0] == 0
+        # A coordinator that has just been started reads its log first.
+        wait_until(
+            lambda: producer.end(self.identities[who], commits=commits)[0] == 0, "it does not end", seconds=20
+        )
         producer.wait_for("CompleteCommit" if commits else "CompleteAbort")
 
     def row(self, offset: int = 0) -> Any:

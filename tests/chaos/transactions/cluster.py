@@ -62,7 +62,7 @@ class ClusterRun:
         proxies = []
         for number, member in self._cluster.members.items():
             proxy = FrameProxy(lambda member=member: member.port, free_port(), seed + number)  # type: ignore[misc]
-            member._settings["advertised.listeners"] = f"PLAINTEXT://127.0.0.1:{proxy.port}"
+            member.settings["advertised.listeners"] = f"PLAINTEXT://127.0.0.1:{proxy.port}"
             proxies.append(proxy)
         ports = [proxy.port for proxy in proxies]
         self._load = Load(directory / "histories", self._clients, seed, ports, proxies)

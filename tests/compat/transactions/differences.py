@@ -21,6 +21,8 @@ class Known(NamedTuple):
     fastlog: str
     why: str
     releases: Sequence[int] = _BOTH
+    always: bool = True
+    """Whether it is there each time: Kafka's answer may depend on what was quicker."""
 
 
 class Difference(NamedTuple):
@@ -36,6 +38,7 @@ class Difference(NamedTuple):
 
 _NO_EPOCH_LEFT: Final = "an epoch that is too old at the last one is no defect of the broker"
 _LATE_COMMIT: Final = "KAFKA-20785: Streams does not survive INVALID_TXN_STATE"
+_EITHER: Final = "after the end Kafka says sometimes the one, sometimes the other"
 _AGAIN_FIRST: Final = "a batch that comes once more says nothing of where the next transaction begins"
 _NO_EPOCH: Final = "an epoch of -1 is none, and not the one before 0"
 _OF_NOBODY: Final = "a batch of a transaction that names no producer is in none"
@@ -87,6 +90,7 @@ KNOWN: Final[tuple[Known, ...]] = (
     Known("raise-timed-out", "end True", "INVALID_TXN_STATE", "PRODUCER_FENCED", _LATE_COMMIT),
     Known("raise-last-nothing", "end True", "INVALID_TXN_STATE", "PRODUCER_FENCED", _LATE_COMMIT),
     Known("put-again", "produce", "OUT_OF_ORDER_SEQUENCE_NUMBER", "NONE", _AGAIN_FIRST),
+    Known("put-again", "produce", "INVALID_TXN_STATE", "TRANSACTION_ABORTABLE", _EITHER, always=False),
     Known("put-again", "log", "('NONE', 4, 4", "('NONE', 4, 5", _AGAIN_FIRST),
     Known("limit-nobody-raising", "end False", "INVALID_TXN_STATE", "PRODUCER_FENCED", _NO_EPOCH),
     Known("limit-nobody-raising", "end True", "NONE", "PRODUCER_FENCED", _NO_EPOCH),

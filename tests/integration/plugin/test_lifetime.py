@@ -30,6 +30,11 @@ def test_waits(kafka_broker, kafka_cluster):
     os.rename("pids.partial", "pids")
     time.sleep(60)
 """
+# What a shell has in the background ignores interrupts, and so does all that it starts.
+WITH_INTERRUPTS = (
+    "import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "sys.exit(pytest.main(sys.argv[1:]))"
+)
 FORKED = "if not os.fork(): time.sleep(2); os._exit(0)"
 
 
@@ -47,7 +52,16 @@ class Run:
 
     def __init__(self, directory: Path, *options: str, extra: str = "") -> None:
         (directory / "test_it.py").write_text(SUITE.format(extra=extra))
-        command = [sys.executable, "-m", "pytest", *BY_NAME, "-p", "no:benchmark", "-p", "no:cacheprovider"]
+        command = [
+            sys.executable,
+            "-c",
+            WITH_INTERRUPTS,
+            *BY_NAME,
+            "-p",
+            "no:benchmark",
+            "-p",
+            "no:cacheprovider",
+        ]
         self.process = subprocess.Popen([*command, *options], cwd=directory, stdout=subprocess.PIPE)
         found = directory / "pids"
         wait_until(found.exists, lambda: f"no pids; pytest: {self.process.poll()}", seconds=50)
