@@ -36,7 +36,7 @@ from tests.cluster.load import Load
 from tests.cluster.logs import assert_equal_logs
 from tests.cluster.moves import OF_BROKERS, OF_SERVERS, Move
 from tests.cluster.operator import admin, create_topic, rotations
-from tests.cluster.verdict import unexplained
+from tests.cluster.verdict import unexplained, with_batches
 from tests.harness.waiting import wait_until
 
 TOPIC: Final = "numbers"
@@ -87,7 +87,7 @@ class Run:
             finally:
                 self._group.close()
             violations += [f"not acknowledged: {failed}" for failed in unexplained(cluster, history)]
-            violations += cluster.tracebacks()
+            violations = with_batches(cluster.data_dirs[1], violations, TOPIC) + cluster.tracebacks()
             state = cluster.wait_whole()
             replicas = {key: part.replicas for key, part in state.partitions.items()}
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -22,6 +23,16 @@ _LEAP: Final = 10**9
 """Values of producer N begin at N times this."""
 _NEVER_SENT: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._PURGE_QUEUE})
 """Errors after which a record is not in the log for sure."""
+
+
+def _log(path: Path) -> logging.Logger:
+    """What a client says, in a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.Logger(path.stem)
+    logger.addHandler(handler)
+    return logger
 
 
 class Load:
@@ -116,8 +127,11 @@ class Load:
                 "topic.metadata.refresh.fast.interval.ms": 100,
                 # How long it believes a broker that has just started, and knows of no topic yet.
                 "topic.metadata.refresh.interval.ms": 1000,
-                "log_level": 0,
-            }
+                # When it gives up the epoch that it has, and why.
+                "debug": "eos",
+                "log_level": 7,
+            },
+            logger=_log(self._files[number].with_suffix(".log")),
         )
         acked: deque[Row] = deque()
         with Writer(self._files[number]) as writer:

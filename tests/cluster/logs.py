@@ -18,6 +18,8 @@ from tests.peers.apache_kafka import KAFKA_3, JavaTools, dump_log_class
 
 _HEADER: Final = struct.Struct(">qiibIhi")
 _PREFIX: Final = 12
+_PRODUCER: Final = struct.Struct(">qhi")
+_PRODUCER_AT: Final = 43
 
 
 class Batch(NamedTuple):
@@ -27,6 +29,11 @@ class Batch(NamedTuple):
     last_offset: int
     leader_epoch: int
     data: bytes
+
+    def written_by(self) -> str:
+        """Whose batch it is: a client that gives up its epoch may write a second time what had no answer."""
+        producer, epoch, sequence = _PRODUCER.unpack_from(self.data, _PRODUCER_AT)
+        return f"producer {producer} in epoch {epoch} at {sequence}, under leader epoch {self.leader_epoch}"
 
     def __str__(self) -> str:
         return f"{self.base_offset}..{self.last_offset} of epoch {self.leader_epoch}, {len(self.data)} bytes"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fastlog.native import build_batch
 from tests.cluster.logs import batches, differences
+from tests.cluster.verdict import with_batches
 from tests.harness.batches import batch
 
 
@@ -62,3 +64,21 @@ def test_a_difference_is_told_unless_it_is_above_the_high_watermark(
 def test_a_torn_tail_is_left_out(tmp_path: Path) -> None:
     torn = written(tmp_path / "1", (*WHOLE, two(6)[:-1]))
     assert differences({1: torn, 2: written(tmp_path / "2", WHOLE)}) == []
+
+
+def test_duplicates_are_told_with_their_batches(tmp_path: Path) -> None:
+    row = (None, b"v", [], 0)
+    mine = build_batch([row], base_offset=0, producer_id=7, producer_epoch=0, base_sequence=3, leader_epoch=1)
+    again = build_batch(
+        [row], base_offset=1, producer_id=7, producer_epoch=1, base_sequence=0, leader_epoch=2
+    )
+    written(tmp_path / "t-4", (mine, again))
+    lines = ["lost write: 1", "duplicate: 5 is at 4/1 and at 4/0", "duplicate: 6 is at 4/0 and at 4/9"]
+    lost, first, second = with_batches(tmp_path, lines, "t")
+    assert lost == lines[0]
+    one, other = (
+        "producer 7 in epoch 0 at 3, under leader epoch 1",
+        "producer 7 in epoch 1 at 0, under leader epoch 2",
+    )
+    assert first == f"{lines[1]}; written by {other}; by {one}"
+    assert second == f"{lines[2]}; written by {one}; by nobody"

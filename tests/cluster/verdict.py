@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 
 from tests.cluster.checker import check
 from tests.cluster.cluster import Cluster
 from tests.cluster.history import Failed, LogHistory
 from tests.cluster.load import Load
-from tests.cluster.logs import assert_equal_logs
+from tests.cluster.logs import Batch, assert_equal_logs, batches
 
+_DUPLICATE: Final = re.compile(r"duplicate: \d+ is at (\d+)/(\d+) and at (\d+)/(\d+)")
 _GAP_AT: Final = re.compile(r"sequence desynchronization with broker (\d+) ")
 
 
@@ -32,6 +34,26 @@ def unexplained(cluster: Cluster, history: LogHistory) -> list[Failed]:
     failures = history.failures if kinds == {"fastlog"} else history.unexplained
     late = {failed.value for name in forgiven(cluster, history) for failed in history.producers[name].failed}
     return [failed for failed in failures if failed.value not in late]
+
+
+def with_batches(directory: Path, violations: list[str], topic: str) -> list[str]:
+    """`violations`, those of duplicates with the batches that a broker's directory has at their offsets."""
+    told = []
+    for text in violations:
+        found = _DUPLICATE.match(text)
+        if found:
+            places = found.group(1, 2), found.group(3, 4)
+            copies = (
+                _holder(directory / f"{topic}-{partition}", int(offset)) for partition, offset in places
+            )
+            words = (one.written_by() if one else "nobody" for one in copies)
+            text = f"{text}; written by {'; by '.join(words)}"
+        told.append(text)
+    return told
+
+
+def _holder(directory: Path, offset: int) -> Batch | None:
+    return next((one for one in batches(directory) if one.base_offset <= offset <= one.last_offset), None)
 
 
 def assert_kept(cluster: Cluster, load: Load, *, at_least: int) -> LogHistory:
