@@ -15,6 +15,7 @@ mod model;
 mod operations;
 mod pooled;
 mod producers;
+mod reading;
 mod reading_beside;
 mod recovery;
 mod shortages;
