@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,14 +26,20 @@ _NEVER_SENT: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._PURGE
 """Errors after which a record is not in the log for sure."""
 
 
-def _log(path: Path) -> logging.Logger:
-    """What a client says, in a file."""
+@contextmanager
+def _log(path: Path) -> Iterator[logging.Logger]:
+    """What a client says, in a file, which is closed at the end, whatever the client says after it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.Logger(path.stem)
+    logger.addHandler(logging.NullHandler())
     logger.addHandler(handler)
-    return logger
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 class Load:
@@ -115,6 +122,11 @@ class Load:
             self._failures.append(error)
 
     def _produce(self, number: int) -> None:
+        path = self._files[number]
+        with _log(path.with_suffix(".log")) as log, Writer(path) as writer:
+            self._send(number, writer, log)
+
+    def _send(self, number: int, writer: Writer, log: logging.Logger) -> None:
         producer = Producer(
             {
                 "bootstrap.servers": self._bootstrap,
@@ -131,42 +143,41 @@ class Load:
                 "debug": "eos",
                 "log_level": 7,
             },
-            logger=_log(self._files[number].with_suffix(".log")),
+            logger=log,
         )
         acked: deque[Row] = deque()
-        with Writer(self._files[number]) as writer:
 
-            def delivered(error: KafkaError | None, message: Message) -> None:
-                if error is None:
-                    acked.append(_acked(message))
-                else:
-                    # It has no offset, of course.
-                    fields = {"partition": message.partition(), "value": int(message.value() or b"")}
-                    writer.write("failed", **fields, error=error.name(), sure=error.code() in _NEVER_SENT)
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                acked.append(_acked(message))
+            else:
+                # It has no offset, of course.
+                fields = {"partition": message.partition(), "value": int(message.value() or b"")}
+                writer.write("failed", **fields, error=error.name(), sure=error.code() in _NEVER_SENT)
 
-            began, count = time.monotonic(), 0
-            while not self._ended.is_set() or count < self._least:
-                due = int((time.monotonic() - began) * self._rate)
-                if self._ended.is_set():
-                    due = max(due, min(self._least, count + 500))
-                rows = []
-                try:
-                    while count < due and len(producer) < 50_000:
-                        partition, value = count % self._partitions, number * _LEAP + count
-                        text = b"%d" % value
-                        producer.produce(self._topic, text, partition=partition, on_delivery=delivered)
-                        rows.append((partition, value))
-                        count += 1
-                    producer.poll(0.02)
-                except KafkaException as error:
-                    writer.write("fatal", error=error.args[0].str())
-                    break
-                finally:
-                    writer.records("sent", rows)
-                self._write_acks(writer, number, acked)
-            left = self._flush(producer, writer)
+        began, count = time.monotonic(), 0
+        while not self._ended.is_set() or count < self._least:
+            due = int((time.monotonic() - began) * self._rate)
+            if self._ended.is_set():
+                due = max(due, min(self._least, count + 500))
+            rows = []
+            try:
+                while count < due and len(producer) < 50_000:
+                    partition, value = count % self._partitions, number * _LEAP + count
+                    text = b"%d" % value
+                    producer.produce(self._topic, text, partition=partition, on_delivery=delivered)
+                    rows.append((partition, value))
+                    count += 1
+                producer.poll(0.02)
+            except KafkaException as error:
+                writer.write("fatal", error=error.args[0].str())
+                break
+            finally:
+                writer.records("sent", rows)
             self._write_acks(writer, number, acked)
-            assert left == 0, f"{left} records have no answer"
+        left = self._flush(producer, writer)
+        self._write_acks(writer, number, acked)
+        assert left == 0, f"{left} records have no answer"
 
     @staticmethod
     def _flush(producer: Producer, writer: Writer) -> int:
