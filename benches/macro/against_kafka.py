@@ -2,6 +2,7 @@
 
 Apache Kafka's own kafka-producer-perf-test and kafka-consumer-perf-test drive both brokers, one broker at a
 time, in turns, on the same disk. The ratio of medians is what counts: absolute figures are the machine's.
+`--before COMMAND` puts another build's fastlog-broker in Kafka's place.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ class Figures:
 
     produce_mb: dict[str, list[float]] = field(default_factory=dict)
     produce_p99_ms: dict[str, list[float]] = field(default_factory=dict)
+    produce_cpu: dict[str, list[float]] = field(default_factory=dict)
+    """Seconds of the broker's CPU per GB (10^9 bytes) of records."""
+    consume_cpu: dict[str, list[float]] = field(default_factory=dict)
     consume_mb: dict[str, list[float]] = field(default_factory=dict)
     start_seconds: list[float] = field(default_factory=list)
     idle_mb: list[float] = field(default_factory=list)
@@ -73,16 +77,20 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="how often each broker runs each load")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the number of records")
     parser.add_argument("--only", default="", help="only loads whose name has this text")
+    parser.add_argument("--before", metavar="COMMAND", help="a fastlog-broker to measure instead of Kafka")
     given = parser.parse_args()
     loads = [load for load in LOADS if given.only in load.name]
     _compile()
-    results = {"fastlog": Figures(), "kafka": Figures()}
+    other = "before" if given.before else "kafka"
+    results = {"fastlog": Figures(), other: Figures()}
     with tempfile.TemporaryDirectory(prefix="fastlog-bench-") as scratch:
         for turn in range(given.turns):
-            for name in ("fastlog", "kafka") if turn % 2 == 0 else ("kafka", "fastlog"):
+            for name in ("fastlog", other) if turn % 2 == 0 else (other, "fastlog"):
                 print(f"turn {turn + 1}: {name}", file=sys.stderr)
-                _turn(name, Path(scratch) / f"{name}-{turn}", loads, given.scale, results[name])
-    _report(loads, results["fastlog"], results["kafka"])
+                directory = Path(scratch) / f"{name}-{turn}"
+                _turn(_broker(name, directory, given.before), loads, given.scale, results[name])
+    title = "before" if given.before else f"Apache Kafka {KAFKA_3}"
+    _report(loads, results["fastlog"], results[other], title)
 
 
 def _compile() -> None:
@@ -91,8 +99,13 @@ def _compile() -> None:
     compileall.compile_dir(Path(fastlog.__file__).parent, quiet=1)
 
 
-def _turn(name: str, directory: Path, loads: list[Load], scale: float, figures: Figures) -> None:
-    broker = BrokerProcess(directory) if name == "fastlog" else ApacheKafka(directory, version=KAFKA_3)
+def _broker(name: str, directory: Path, before: str | None) -> BrokerProcess | ApacheKafka:
+    if name == "kafka":
+        return ApacheKafka(directory, version=KAFKA_3)
+    return BrokerProcess(directory, command=[before] if name == "before" and before else None)
+
+
+def _turn(broker: BrokerProcess | ApacheKafka, loads: list[Load], scale: float, figures: Figures) -> None:
     figures.start_seconds.append(broker.start())
     time.sleep(2)
     process = psutil.Process(broker.process.pid)
@@ -103,12 +116,21 @@ def _turn(name: str, directory: Path, loads: list[Load], scale: float, figures: 
         _create(broker.bootstrap, topic, load.partitions)
         count = int(load.records * scale)
         produce(tools, broker.bootstrap, "warm-up", Load("", load.record_bytes, 50_000, 1), 50_000)
+        gigabytes, began = count * load.record_bytes / 1e9, _cpu(process)
         megabytes, p99 = produce(tools, broker.bootstrap, topic, load, count)
+        between = _cpu(process)
         figures.produce_mb.setdefault(load.name, []).append(megabytes)
         figures.produce_p99_ms.setdefault(load.name, []).append(p99)
+        figures.produce_cpu.setdefault(load.name, []).append((between - began) / gigabytes)
         figures.consume_mb.setdefault(load.name, []).append(_consume(tools, broker.bootstrap, topic, count))
+        figures.consume_cpu.setdefault(load.name, []).append((_cpu(process) - between) / gigabytes)
     figures.loaded_mb.append(process.memory_info().rss / 2**20)
     broker.stop()
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _create(bootstrap: str, topic: str, partitions: int) -> None:
@@ -145,7 +167,7 @@ def _consume(tools: JavaTools, bootstrap: str, topic: str, count: int) -> float:
     return float(row["fetch.MB.sec"])
 
 
-def _report(loads: list[Load], ours: Figures, theirs: Figures) -> None:
+def _report(loads: list[Load], ours: Figures, theirs: Figures, title: str) -> None:
     rows = []
     for load in loads:
         for what, mine, other in (
@@ -153,15 +175,19 @@ def _report(loads: list[Load], ours: Figures, theirs: Figures) -> None:
             ("consume MB/s", ours.consume_mb, theirs.consume_mb),
         ):
             rows.append(_row(f"{load.name}: {what}", mine[load.name], other[load.name], more_is_better=True))
-        p99 = (ours.produce_p99_ms[load.name], theirs.produce_p99_ms[load.name])
-        rows.append(_row(f"{load.name}: produce p99 ms", *p99, more_is_better=False))
-    for what, mine, other in (
+        for what, mine, other in (
+            ("produce p99 ms", ours.produce_p99_ms, theirs.produce_p99_ms),
+            ("produce CPU s/GB", ours.produce_cpu, theirs.produce_cpu),
+            ("consume CPU s/GB", ours.consume_cpu, theirs.consume_cpu),
+        ):
+            rows.append(_row(f"{load.name}: {what}", mine[load.name], other[load.name], more_is_better=False))
+    for what, ours_whole, theirs_whole in (
         ("start to first connection, s", ours.start_seconds, theirs.start_seconds),
         ("resident memory idle, MiB", ours.idle_mb, theirs.idle_mb),
         ("resident memory after all loads, MiB", ours.loaded_mb, theirs.loaded_mb),
     ):
-        rows.append(_row(what, mine, other, more_is_better=False))
-    print_table(("measure", "fastlog", f"Apache Kafka {KAFKA_3}", "times better"), rows)
+        rows.append(_row(what, ours_whole, theirs_whole, more_is_better=False))
+    print_table(("measure", "fastlog", title, "times better"), rows)
 
 
 def _row(

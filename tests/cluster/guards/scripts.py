@@ -45,8 +45,12 @@ def tail_of_a_former_leader(stage: Stage, topic: str) -> LogHistory:
     course.write(1, 1)
     stage.silence(2, key)
     course.write(1, 2, acks=1)
-    stage.elect(key, 2, BOTH)
-    course.write(2, 3)
+    stage.elect(key, 2, BOTH, told=[2])
+    sent = course.send(2, 3)
+    stage.wait(lambda: stage.partition(2, key).end_offset == 2, "it is not written")
+    # Both logs are as long now: where 1 goes on tells nothing, if nobody looks at epochs.
+    stage.tell(key, [1])
+    course.answer(sent)
     stage.elect(key, 1, BOTH)
     return _ending(course, 1, 2)
 

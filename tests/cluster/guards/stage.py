@@ -210,9 +210,12 @@ class Stage:
             partition_epoch=now.partition_epoch + 1,
             zxid=self.world.next_zxid(),
         )
+        self.tell(key, self.world.context.assignment(key).replicas if told is None else told)
+
+    def tell(self, key: PartitionKey, told: Iterable[int]) -> None:
+        """These hear of the state of a partition as it is."""
         batch = ControlBatch(self.world.context)
-        replicas = self.world.context.assignment(key).replicas
-        batch.lead(replicas if told is None else told, key, is_new=False)
+        batch.lead(told, key, is_new=False)
         self.world.sent.extend(batch.requests(CONTROLLER, "INNER"))
         self.deliver()
 
