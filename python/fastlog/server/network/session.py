@@ -61,9 +61,9 @@ class Session:
     client_id: str | None = None
     software_name: str | None = None
     software_version: str | None = None
-    refused: dict[tuple[str, int], float] = field(default_factory=dict)
-    """Partitions that it has written to and that are led elsewhere, and until when that counts
-    (`server/produce/refusals`)."""
+    refused: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
+    """Partitions whose records were refused for a while: the code of a gap behind that, and until when it
+    counts (`server/produce/refusals`)."""
 
     def __str__(self) -> str:
         """For logs: address and, where it has been said, software."""

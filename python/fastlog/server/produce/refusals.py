@@ -1,10 +1,11 @@
-"""What a connection was refused because this broker did not lead, and a gap that comes of it.
+"""What a connection was refused because this broker did not take records, and a gap that comes of it.
 
-A producer has several requests under way. When a broker becomes the leader between two of them, the first is
-refused with NOT_LEADER_OR_FOLLOWER, and the next meets a gap in the producer's sequence numbers. The code of
-a gap says to some clients that records are lost: librdkafka begins a new sequence, and sends once more what
-the former leader may have replicated, so that it is there twice. For a while after a refusal the gap has the
-refusal's code, too: all is sent again, in its order. A gap that is there to stay gets its own code then.
+A producer has several requests under way. When a broker becomes the leader between two of them, or enough
+replicas get in sync, the first is refused, and the next meets a gap in the producer's sequence numbers. The
+code of a gap says to some clients that records are lost: librdkafka begins a new epoch, and sends once more
+what was written and not answered before (by a former leader, or before all brokers were stopped), so that it
+is there twice. For a while after a refusal the gap has the refusal's code, too: all is sent again, in its
+order. A gap that is there to stay gets its own code then.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ GAP_SECONDS: Final = 5.0
 _MOST: Final = 1000
 """Partitions of a connection that are remembered."""
 
-_REFUSED: Final = ErrorCode.NOT_LEADER_OR_FOLLOWER.value
 _GAP: Final = ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER.value
+_NOT_LEADER: Final = ErrorCode.NOT_LEADER_OR_FOLLOWER.value
+_REFUSED: Final = {
+    _NOT_LEADER: _NOT_LEADER,
+    # It has not been told of the partition yet; behind that it has, and clients would drop the topic.
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION.value: _NOT_LEADER,
+    ErrorCode.NOT_ENOUGH_REPLICAS.value: ErrorCode.NOT_ENOUGH_REPLICAS.value,
+    ErrorCode.KAFKA_STORAGE_ERROR.value: _NOT_LEADER,
+}
+"""By code of a refusal that passes: the code of a gap behind it."""
 
 
 def note_refusals(
@@ -33,13 +42,21 @@ def note_refusals(
     """Remembers what is refused, and changes the code of gaps in `results`. `now`: monotonic seconds."""
     refused = session.refused
     for index, row in enumerate(results):
-        if row[0] != _REFUSED and row[0] != _GAP:
+        code = row[0]
+        if code == 0:
+            continue
+        behind = _REFUSED.get(code)
+        if behind is None and code != _GAP:
             continue
         topic, partition, _ = asked[index]
         key = topic, partition
-        if row[0] == _REFUSED:
+        if behind is not None:
+            # The latest is at the end.
+            refused.pop(key, None)
             if len(refused) >= _MOST:
-                refused.clear()
-            refused[key] = now + GAP_SECONDS
-        elif refused.get(key, now) > now:
-            results[index] = (_REFUSED, *row[1:])
+                del refused[next(iter(refused))]
+            refused[key] = behind, now + GAP_SECONDS
+        elif key in refused:
+            told, until = refused[key]
+            if until > now:
+                results[index] = (told, *row[1:])

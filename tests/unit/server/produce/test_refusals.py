@@ -1,6 +1,8 @@
-"""A gap that comes of a leadership which began between two requests is not told as lost records."""
+"""A gap that comes of what began between two requests (a leadership, enough in sync) is no lost record."""
 
 from __future__ import annotations
+
+import pytest
 
 from fastlog.errors import ErrorCode
 from fastlog.server.network.session import ListenerIdentity, Session
@@ -23,6 +25,22 @@ def test_a_gap_behind_a_refusal_gets_its_code() -> None:
     assert told(session, 1, GAP, 10.1) == GAP
 
 
+@pytest.mark.parametrize(
+    ("refusal", "behind"),
+    [
+        (ErrorCode.NOT_ENOUGH_REPLICAS, ErrorCode.NOT_ENOUGH_REPLICAS),
+        (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.NOT_LEADER_OR_FOLLOWER),
+        (ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.NOT_LEADER_OR_FOLLOWER),
+        (ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER),
+        (ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER),
+    ],
+)
+def test_behind_what_passes_a_gap_passes_too(refusal: ErrorCode, behind: ErrorCode) -> None:
+    session = Session(ListenerIdentity("PLAINTEXT"))
+    assert told(session, 0, refusal, 10.0) == refusal
+    assert told(session, 0, GAP, 10.1) == behind
+
+
 def test_a_gap_that_stays_is_told() -> None:
     session = Session(ListenerIdentity("PLAINTEXT"))
     assert told(session, 0, GAP, 9.0) == GAP
@@ -41,3 +59,5 @@ def test_what_is_remembered_is_bounded() -> None:
         told(session, partition, NOT_LEADER, 10.0)
     assert len(session.refused) <= 1000
     assert told(session, 4999, GAP, 10.1) == NOT_LEADER
+    assert told(session, 3999, GAP, 10.1) == GAP, "the oldest are forgotten first"
+    assert told(session, 4000, GAP, 10.1) == NOT_LEADER
