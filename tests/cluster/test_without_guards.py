@@ -15,7 +15,7 @@ from tests.cluster.guards.removals import GUARDS
 from tests.cluster.guards.scripts import SCRIPTS, Script
 from tests.cluster.guards.stage import Stage
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 _LOSSES = {"lost write", "unseen", "vanished", "aborted read"}
 _topics = (f"topic-{number}" for number in itertools.count())
 

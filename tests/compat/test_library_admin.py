@@ -295,8 +295,14 @@ def test_the_cluster_its_features_and_directories(admin: Admin, kind: str) -> No
         admin.update_features({"no.such": FeatureUpdate(1, UpgradeType.UPGRADE)}, validate_only=True).check()
 
     admin.create_topics([NewTopic("here", 1)]).check()
+
+    def is_there() -> bool:
+        """Kafka answers before the broker has made the directory."""
+        (directory,) = admin.describe_log_dirs()[1]
+        return TopicPartition("here", 0) in {row.name for row in directory.replicas}
+
+    wait_until(is_there, "the partition is in no directory", seconds=60)
     (directory,) = admin.describe_log_dirs()[1]
-    assert TopicPartition("here", 0) in {row.name for row in directory.replicas}
     assert directory.total_bytes and directory.usable_bytes and directory.error is None
     there, nowhere = TopicPartitionReplica("here", 0, 1), TopicPartitionReplica("here", 0, 9)
     moved = admin.alter_replica_log_dirs({there: directory.path, nowhere: directory.path})

@@ -268,7 +268,13 @@ SCRIPTS: dict[str, Script] = {
 def _ending(course: Course, leader: int, least: int) -> LogHistory:
     """Reads everything from the leader, when so many records are committed there."""
     partition = course.stage.partition(leader, course.key)
-    course.stage.wait(lambda: partition.high_watermark >= least, "it is not committed")
+    course.stage.wait(
+        lambda: partition.high_watermark >= least,
+        lambda: (
+            f"{least} are not committed: {partition.high_watermark} of {partition.end_offset}, "
+            f"in sync {partition.isr}, followers {partition.followers}"
+        ),
+    )
     course.read(leader)
     return course.finish(leader)
 

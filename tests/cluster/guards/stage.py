@@ -168,9 +168,9 @@ class Stage:
         """How many in-sync sets the controller has refused to a broker."""
         return self.brokers[number].broker.services.in_sync_sets.failures
 
-    def wait(self, condition: Callable[[], object], what: str) -> None:
+    def wait(self, condition: Callable[[], object], what: Callable[[], str] | str) -> None:
         """Until something comes true."""
-        wait_until(condition, what, seconds=20, pause=0.01)
+        wait_until(condition, what, seconds=60, pause=0.01)
 
     # -- the controller --------------------
 
