@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -48,30 +49,38 @@ def _build(entry: Path, additions: Path) -> None:
     what = f"librdkafka {VERSION} with its tests"
     # 0098 looks into statistics with it. Its own warnings are not to end the build.
     headers = unpacked("rapidjson", ["rapidjson-dev"]) / "usr" / "include"
-    shutil.rmtree(entry / "package", ignore_errors=True)
-    run_fetch(["npm", "pack", "--silent", "--ignore-scripts", _PACKAGE], what=what, cwd=entry)
-    run_fetch(["tar", "-xzf", _TARBALL], what=what, cwd=entry)
-    root = entry / "package" / "deps" / "librdkafka"
-    without = [f"--disable-{part}" for part in _LEFT_OUT]
-    run_fetch(["./configure", *without, f"--CXXFLAGS=-isystem{headers}"], what=what, cwd=root)
+    root = sources(entry, what, f"--CXXFLAGS=-isystem{headers}", left_out=_LEFT_OUT)
     run_fetch(["make", "-C", "src", "-j2", "librdkafka.a"], what=what, cwd=root)
     run_fetch(["make", "-C", "src-cpp", "-j2", "librdkafka++.a"], what=what, cwd=root)
     tests = root / "tests"
     (tests / "others.c").write_text(_others(tests))
     shutil.copy(additions, tests / "additions.c")
-    sources = [*TESTS, *_FRAMEWORK, "others.c", "additions.c"]
+    files = [*TESTS, *_FRAMEWORK, "others.c", "additions.c"]
     flags = ("-c", "-O0", "-I../src", "-I../src-cpp", "-I..", f"-isystem{headers}")
-    run_fetch(["gcc", *flags, *(name for name in sources if name.endswith(".c"))], what=what, cwd=tests)
-    run_fetch(["g++", *flags, *(name for name in sources if name.endswith(".cpp"))], what=what, cwd=tests)
+    run_fetch(["gcc", *flags, *(name for name in files if name.endswith(".c"))], what=what, cwd=tests)
+    run_fetch(["g++", *flags, *(name for name in files if name.endswith(".cpp"))], what=what, cwd=tests)
     libraries = ("../src-cpp/librdkafka++.a", "../src/librdkafka.a", "-lm", "-ldl", "-lpthread", "-lrt")
     linked = ["g++", "-rdynamic", "-Wl,--wrap=test_sub_start", "-o", "runner"]
-    objects = [f"{Path(name).stem}.o" for name in sources]
+    objects = [f"{Path(name).stem}.o" for name in files]
     run_fetch([*linked, *objects, *libraries], what=what, cwd=tests)
     shutil.rmtree(entry / "java", ignore_errors=True)
     shutil.copytree(tests / "java", entry / "java")
     os.replace(tests / "runner", entry / "test-runner")
     shutil.rmtree(entry / "package")
+
+
+def sources(entry: Path, what: str, *options: str, left_out: Sequence[str]) -> Path:
+    """The root of its sources below `entry`, configured, without parts that the machine would have to bring.
+
+    `what` is the word in messages. Raises `PeerMissingError` when they cannot be had.
+    """
+    shutil.rmtree(entry / "package", ignore_errors=True)
+    run_fetch(["npm", "pack", "--silent", "--ignore-scripts", _PACKAGE], what=what, cwd=entry)
+    run_fetch(["tar", "-xzf", _TARBALL], what=what, cwd=entry)
     (entry / _TARBALL).unlink()
+    root = entry / "package" / "deps" / "librdkafka"
+    run_fetch(["./configure", *(f"--disable-{part}" for part in left_out), *options], what=what, cwd=root)
+    return root
 
 
 def _others(tests: Path) -> str:
