@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -153,21 +154,29 @@ int main(int argc, char **argv) {
         }
         double began = now(), ends = began + warm_up + seconds, due = began;
         measured_from = began + warm_up;
-        int turn = 0;
+        int turn = 0, timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+        struct epoll_event alarm = {.events = EPOLLIN, .data.ptr = NULL};
+        epoll_ctl(events, EPOLL_CTL_ADD, timer, &alarm);
         if (!rate)
                 for (int each = 0; each < count; each++)
                         start(&all[each], now());
         for (double at = began; at < ends; at = now()) {
                 struct epoll_event ready[EVENTS];
-                int wait_ms = 100;
                 if (rate) {
                         for (; due <= at; due += 1 / rate)
                                 start(&all[turn++ % count], due);
-                        wait_ms = (due - now()) * 1000 > 1 ? 1 : 0;
+                        struct itimerspec next_one = {.it_value = {.tv_sec = due, .tv_nsec = (due - (time_t)due) * 1e9}};
+                        timerfd_settime(timer, TFD_TIMER_ABSTIME, &next_one, NULL);
                 }
-                int found = epoll_wait(events, ready, EVENTS, wait_ms);
+                int found = epoll_wait(events, ready, EVENTS, 100);
                 for (int each = 0; each < found; each++) {
                         struct connection *who = ready[each].data.ptr;
+                        uint64_t expired;
+                        if (!who) {
+                                if (read(timer, &expired, sizeof expired) < 0 && errno != EAGAIN)
+                                        stop("timer");
+                                continue;
+                        }
                         int whole = take(who);
                         if (!rate)
                                 while (whole--)
