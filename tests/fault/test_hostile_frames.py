@@ -111,8 +111,15 @@ def test_ten_thousand_malformed_frames(tmp_path: Path) -> None:
         for _ in range(500):  # memory that any work needs is taken before the measurement
             outcomes[_send(broker.port, next(frames))] += 1
         before = broker.resident_mb()
+        silent = []
         for frame in frames:
-            outcomes[_send(broker.port, frame)] += 1
+            outcome = _send(broker.port, frame)
+            outcomes[outcome] += 1
+            if outcome == "silent":
+                silent.append(frame.hex())
+                # Ten seconds each: a few of them tell enough.
+                assert len(silent) < 3, f"neither answered nor refused: {silent}\n{broker.log_text[-4000:]}"
+        assert not silent, f"neither answered nor refused: {silent}"
         grown = broker.peak_resident_mb() - before
         good.stop()
         print(
@@ -121,7 +128,6 @@ def test_ten_thousand_malformed_frames(tmp_path: Path) -> None:
         assert outcomes.total() == FRAMES
         assert outcomes["closed"] > FRAMES // 10
         assert outcomes["answered"] > FRAMES // 100
-        assert outcomes["silent"] == 0, "a whole malformed frame was neither answered nor refused"
         assert grown < 64
         assert good.answers > 100
         assert good.slowest < 5

@@ -1,4 +1,4 @@
-"""What of a controller's request can be at all: names of topics, and numbers of partitions.
+"""What of a controller's request can be at all: names of topics, numbers of partitions, ids of brokers.
 
 Views have a place for each partition below the highest that was named, since Kafka's controller names those
 of this broker alone. So a few bytes of a request could take the memory of the whole broker; all topics of one
@@ -8,7 +8,7 @@ request together may add so many places as large clusters have partitions, and n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from fastlog.coordination.cluster_view import TopicState
 from fastlog.coordination.topic_names import topic_name_problem
@@ -17,6 +17,21 @@ from fastlog.errors import ErrorCode
 MAX_PARTITIONS: Final = 100_000
 """Of one topic: its node, which takes 10 bytes for each at the least, has to fit into ZooKeeper's 1 MiB."""
 _MOST_PLACES: Final = 10 * MAX_PARTITIONS
+_DELETED: Final = -2
+"""The leader of a partition that is being deleted."""
+
+
+class Placed(Protocol):
+    """Where a partition is, as a request says."""
+
+    leader: int
+    isr: list[int]
+    replicas: list[int]
+
+
+def placed_nowhere(partition: Placed) -> bool:
+    """Whether its brokers have ids that no broker can have: nobody could write that into the tree."""
+    return partition.leader < _DELETED or min(*partition.replicas, *partition.isr, 0, 0) < 0
 
 
 class Possible:

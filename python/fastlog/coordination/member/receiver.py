@@ -28,7 +28,7 @@ from fastlog.coordination.member.controller_fence import ControllerFence
 from fastlog.coordination.member.disk import directory_id, give_up_lost, on_disk
 from fastlog.coordination.member.obstacles import Obstacles
 from fastlog.coordination.member.overrides import Overrides, TopicOverrides
-from fastlog.coordination.member.possible import Possible
+from fastlog.coordination.member.possible import Possible, placed_nowhere
 from fastlog.coordination.member.sorted_out import SortedOut, refusal
 from fastlog.errors import ErrorCode, FastlogError
 from fastlog.replication.partition import PartitionKey
@@ -342,6 +342,8 @@ class ControlReceiver:
         for topic in request.topic_states:
             numbers = (partition.partition_index for partition in topic.partition_states)
             error = possible.problem(topic.topic_name, numbers, self._view.topics.get(topic.topic_name))
+            if error is ErrorCode.NONE and any(map(placed_nowhere, topic.partition_states)):
+                error = ErrorCode.INVALID_REPLICA_ASSIGNMENT
             if error is ErrorCode.NONE:
                 found.append(topic)
             else:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from fastlog.base.uuids import ZERO_UUID
@@ -167,7 +167,7 @@ class TopicWrites:
                 assignments = {
                     number: Assignment(partition.replicas)
                     for number, partition in enumerate(topic.partitions)
-                    if partition.replicas
+                    if partition.replicas and min(partition.replicas) >= 0
                 }
                 data = controller_json.encode_topic(topic.topic_id, assignments)
                 with contextlib.suppress(NodeExists, *LOST):
@@ -175,16 +175,35 @@ class TopicWrites:
         # Before the mark of the deletion: what is marked and not known is passed over.
         self._controller.topics_written()
 
-    async def missing(self, names: Sequence[str]) -> set[str]:
+    async def damaged(self, names: Iterable[str]) -> dict[str, KafkaError]:
+        """Those of these topics whose nodes nobody can read: to the controller they are not there."""
+        found: dict[str, KafkaError] = {}
+        async for name, data in self._nodes(names):
+            try:
+                if data is not None:
+                    controller_json.decode_topic(paths.topic(name), data)
+            except MetadataDamaged as error:
+                found[name] = _storage_error(str(error))
+        return found
+
+    async def missing(self, names: Iterable[str]) -> set[str]:
         """Which of these topics have no node."""
-        # What is no name of a topic cannot be asked for.
-        found = {name for name in names if topic_name_problem(name) is not None}
-        possible = [name for name in names if name not in found]
+        return {name async for name, data in self._nodes(names) if data is None}
+
+    async def _nodes(self, names: Iterable[str]) -> AsyncIterator[tuple[str, bytes | None]]:
+        """What the nodes of topics have."""
+        possible: list[str] = []
+        for name in names:
+            if topic_name_problem(name) is None:
+                possible.append(name)
+            else:
+                # What is no name of a topic cannot be asked for.
+                yield name, None
         for start in range(0, len(possible), _TOPICS_AT_ONCE):
             some = possible[start : start + _TOPICS_AT_ONCE]
             nodes = await self._read(*map(paths.topic, some))
-            found.update(name for name, node in zip(some, nodes, strict=True) if node is None)
-        return found
+            for name, node in zip(some, nodes, strict=True):
+                yield name, None if node is None else node[0]
 
     async def set_config(
         self, path: str, configs: Mapping[str, str] | None, notify: tuple[str, str], *, checked: bool = True

@@ -213,10 +213,11 @@ class MemberTopics(ConfigChanges):
             states[state.name] = state
             outcomes.append(state)
         await self._writes.bring_back([*states.values()])
-        asked = states.keys() - self._deleting
+        failed = await self._writes.damaged(states)
+        asked = states.keys() - self._deleting - failed.keys()
         self._deleting |= asked
         try:
-            failed: dict[str, KafkaError] = await self._writes.delete(sorted(asked))
+            failed |= await self._writes.delete(sorted(asked))
             going = [state for name, state in states.items() if name not in failed]
             # The name is free when the controller has removed the nodes, which is a moment later.
             await self.waits.until(

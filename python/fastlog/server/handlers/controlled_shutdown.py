@@ -2,7 +2,9 @@
 
 STALE_CONTROLLER_EPOCH where this broker is not the controller.
 
-CLUSTER_AUTHORIZATION_FAILED on another listener than that of the brokers.
+CLUSTER_AUTHORIZATION_FAILED on another listener than that of the brokers. STALE_BROKER_EPOCH for the broker
+that is asked: a controller that stops tells itself so without a request. Whoever else says so would have
+nothing led by it any more, in a cluster of one nothing at all (Kafka believes it).
 """
 
 from __future__ import annotations
@@ -25,4 +27,6 @@ async def handle(ctx: RequestContext, request: ControlledShutdownRequest) -> Con
     member = member_of(ctx)
     if isinstance(member, ErrorCode):
         return ControlledShutdownResponse(error_code=int(member))
+    if request.broker_id == ctx.broker.config.node_id:
+        return ControlledShutdownResponse(error_code=int(ErrorCode.STALE_BROKER_EPOCH))
     return await member.controller.controlled_shutdown(request)

@@ -98,6 +98,22 @@ async def test_names_that_no_topic_can_have_lead_nowhere(holding: Receiving, nam
     assert set(holding.view.topics) == {"t"}
 
 
+@pytest.mark.parametrize(
+    "placed", [{"replicas": [1, -(2**31)]}, {"replicas": [-1]}, {"isr": [-1]}, {"leader": -3}], ids=str
+)
+async def test_ids_that_no_broker_can_have_are_not_seen(
+    holding: Receiving, placed: dict[str, list[int]]
+) -> None:
+    """They cannot be written, so that nobody could delete the topic."""
+    topic = seen("u", (0, ME, 1), topic_id=OTHER_ID)
+    state = replace(topic.partition_states[0], **placed)
+    assert await holding.update(replace(topic, partition_states=[state])) is NONE
+    _check_unharmed(holding)
+    assert set(holding.view.topics) == {"t"}
+    await holding.update(replace(topic, partition_states=[replace(state, leader=-1, replicas=[0], isr=[])]))
+    assert set(holding.view.topics) == {"t", "u"}
+
+
 async def test_what_is_possible_in_the_same_request_is_done(holding: Receiving) -> None:
     codes = await _assign(holding, ("..", OTHER_ID, [part(0, ME, 1)]), ("v", b"v" * 16, [part(0, ME, 1)]))
     assert codes == [[ErrorCode.INVALID_TOPIC_EXCEPTION], [NONE]]

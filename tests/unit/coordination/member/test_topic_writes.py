@@ -176,6 +176,16 @@ async def test_what_has_no_node_is_missing(world: World) -> None:
     assert await writes.missing(["t", "other", "no/name", ".."]) == {"other", "no/name", ".."}
 
 
+async def test_a_node_that_nobody_can_read_is_damaged(world: World) -> None:
+    """The controller leaves such a topic alone: who asks for its deletion is not to wait for it."""
+    writes = await writes_of(world)
+    await writes.create([TOPIC, replace(TOPIC, name="u")], fenced=True)
+    assert await writes.damaged(["t", "u", "other", "no/name"]) == {}
+    await world.admin.set("/brokers/topics/u", b'{"version":3,"partitions":{"0":[-5]}}')
+    found = await writes.damaged(["t", "u", "other", "no/name"])
+    assert {name: error.code for name, error in found.items()} == {"u": ErrorCode.KAFKA_STORAGE_ERROR}
+
+
 async def test_without_room_nothing_new_is_stored(world: World) -> None:
     writes = await writes_of(world)
     await writes.create([TOPIC], fenced=True)
