@@ -188,6 +188,11 @@ guards(
     ApiKey.SASL_HANDSHAKE,
     ApiKey.SASL_AUTHENTICATE,
     ApiKey.DESCRIBE_CLUSTER,
+    # Their handlers know whose tokens they are.
+    ApiKey.RENEW_DELEGATION_TOKEN,
+    ApiKey.EXPIRE_DELEGATION_TOKEN,
+    # It asks for itself, of each token that it would tell of.
+    ApiKey.DESCRIBE_DELEGATION_TOKEN,
     # It asks for itself, as it goes through pages of topics.
     ApiKey.DESCRIBE_TOPIC_PARTITIONS,
 )(open_to_all)
