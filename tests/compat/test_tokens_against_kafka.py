@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastlog.coordination.znodes import token_nodes
 from fastlog.wire.acl_types import Operation, Resource
 from fastlog.wire.messages.metadata import MetadataRequest
+from fastlog.wire.messages.topics import CreatableTopic, CreateTopicsRequest
 from tests.compat.token_play import MECHANISM, SCRAM_MODULE, USERS, Place, played
 from tests.compat.tool_session import ToolResult, ToolSession
 from tests.harness.keeper_process import KeeperProcess
@@ -196,12 +198,15 @@ def test_javas_clients_log_in_with_a_token(clean: Both, tmp_path: Path) -> None:
     place = clean.fastlog
     with place.login("alice") as alice:
         token = create(alice)
+        made: Any = alice.call(CreateTopicsRequest([CreatableTopic("t", 1, 1)], 10_000), 5)
+        assert made.topics[0].error_code == 0
     file = client_file(tmp_path, 1, token.token_id, password(token), is_token=True)
     with ToolSession(KAFKA_3) as tools:
         sent = tools.run(
             PRODUCER_PERFORMANCE,
             *("--topic", "t", "--num-records", "500", "--record-size", "100", "--throughput", "-1"),
-            *("--producer.config", file, "--producer-props", f"bootstrap.servers=127.0.0.1:{place.port}"),
+            *("--producer.config", file, "--producer-props"),
+            *(f"bootstrap.servers=127.0.0.1:{place.port}", "max.block.ms=20000"),
         )
         assert sent.status == 0, sent
         assert "500 records sent" in sent.out
