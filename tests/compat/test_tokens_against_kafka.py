@@ -230,6 +230,7 @@ def test_javas_clients_log_in_with_a_token(clean: Both, tmp_path: Path) -> None:
 # -- answers --------------------
 
 
+@pytest.mark.whole
 def test_the_answers_are_the_same(clean: Both) -> None:
     kafka, fastlog = (list(played(place)) for place in clean)
     for theirs, ours in zip(kafka, fastlog, strict=True):
