@@ -38,6 +38,7 @@ LOOPS = {
     "keeper-sessions",
     "zookeeper-session",
     "config-notifications",
+    "delegation-tokens",
     "controller",
     "controller-to-broker-1",
     "controller-watch",
@@ -53,6 +54,7 @@ LOOPS = {
     "retention",
     "scrub",
     "systemd",
+    "token-expiry",
     "transaction-loading",
     "transaction-markers",
     "transaction-timeouts",
@@ -72,6 +74,8 @@ def broker(tmp_path: Path) -> Iterator[RunningBroker]:
             "transaction.state.log.num.partitions": "1",
             "authorizer.class.name": "kafka.security.authorizer.AclAuthorizer",
             "super.users": "User:ANONYMOUS",
+            "delegation.token.secret.key": "secret",
+            "delegation.token.expiry.check.interval.ms": "100",
         },
     )
     running.start()
@@ -150,7 +154,8 @@ def test_every_loop_comes_back(broker: RunningBroker) -> None:
         by_passes = {loop.name for loop in living if loop.passes > passes[loop.name]}
         bodies = {"cleaner-0", "group-loading", "in-sync-sets", "loop-lag", "scrub"}
         bodies |= {"config-notifications", "controller", "controller-to-broker-1", "controller-watch"}
-        bodies |= {"access-rules", "features", "registration", "systemd", "zookeeper-session"}
+        bodies |= {"access-rules", "delegation-tokens", "features", "registration", "systemd"}
+        bodies |= {"zookeeper-session"}
         bodies |= {"transaction-loading", "transaction-markers"}
         assert by_passes == set(expected) - bodies
         assert scrape(http).get("fastlog_background_failing", loop="flush") == 0

@@ -28,6 +28,7 @@ class ClientOptions(TypedDict, total=False):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None
     sasl_username: str | None
     sasl_password: str | None
+    sasl_delegation_token: bool
     sasl_oauth_token: Callable[[], str | Awaitable[str]] | None
 
 
@@ -62,6 +63,8 @@ class ClientConfig:
     """With PLAIN and SCRAM."""
     sasl_password: str | None = field(default=None, repr=False)
     """With PLAIN and SCRAM."""
+    sasl_delegation_token: bool = False
+    """Whether these are id and secret of a delegation token; with SCRAM."""
     sasl_oauth_token: Callable[[], str | Awaitable[str]] | None = None
     """With OAUTHBEARER: a function, of coroutines or not, that is asked for a token for each connection."""
 

@@ -61,4 +61,7 @@ def _credentials(config: ClientConfig) -> Credentials:
     if config.sasl_username is None or config.sasl_password is None:
         key = "sasl.username" if config.sasl_username is None else "sasl.password"
         raise ConfigError(key, f"is missing; {mechanism} needs it")
-    return Credentials(mechanism, config.sasl_username, config.sasl_password)
+    by_token = config.sasl_delegation_token
+    if by_token and not mechanism.startswith("SCRAM-"):
+        raise ConfigError("sasl.delegation.token", f"goes with SCRAM, not with {mechanism}")
+    return Credentials(mechanism, config.sasl_username, config.sasl_password, is_delegation_token=by_token)

@@ -5,7 +5,8 @@
 | Java's clients | `ssl.truststore.*`, `ssl.keystore.*`, `ssl.key.password`, `ssl.enabled.protocols`,  |
 |                | `ssl.endpoint.identification.algorithm`, `sasl.jaas.config`                         |
 | librdkafka     | `ssl.ca.location`, `ssl.certificate.location`, `ssl.key.location`                   |
-| this library   | `ssl.cafile`, `ssl.certfile`, `ssl.keyfile`, `ssl.password`, `ssl.check.hostname`   |
+| this library   | `ssl.cafile`, `ssl.certfile`, `ssl.keyfile`, `ssl.password`, `ssl.check.hostname`,  |
+|                | `sasl.delegation.token`                                                             |
 | several        | `security.protocol`, `sasl.mechanism`, `sasl.username`, `sasl.password`             |
 
 Such files hold other things as well, which are not looked at. But what is about security and not understood
@@ -51,6 +52,7 @@ _KNOWN: Final = frozenset(
         "ssl.truststore.location",
         "ssl.truststore.password",
         "ssl.truststore.type",
+        "sasl.delegation.token",
         "sasl.jaas.config",
         "sasl.mechanism",
         "sasl.mechanisms",
@@ -196,4 +198,10 @@ def _credentials(properties: Mapping[str, str]) -> Credentials:
         raise ConfigError(
             "sasl.username", "user and password are needed: sasl.jaas.config, or sasl.password too"
         )
-    return Credentials(mechanism, user, password)
+    by_token = properties.get("sasl.delegation.token") or options.get("tokenauth") or "false"
+    if by_token.strip().lower() not in ("true", "false"):
+        raise ConfigError("sasl.delegation.token", f"'{by_token}' is not true or false")
+    is_token = by_token.strip().lower() == "true"
+    if is_token and not mechanism.startswith("SCRAM-"):
+        raise ConfigError("sasl.delegation.token", f"goes with SCRAM, not with {mechanism}")
+    return Credentials(mechanism, user, password, is_delegation_token=is_token)

@@ -25,6 +25,7 @@ from fastlog.config.listener_config import ListenerConfig, listener_config
 from fastlog.config.listener_values import listener_key
 from fastlog.config.memory_shares import MemoryShares
 from fastlog.config.sources import Settings
+from fastlog.config.token_settings import TokenSettings, token_settings
 from fastlog.config.topic_defaults import topic_default
 from fastlog.config.types import Value
 from fastlog.config.zookeeper_settings import (
@@ -62,6 +63,8 @@ class BrokerConfig:
     listeners: ListenerConfig
     access: AccessSettings | None
     """Access rules; None: whoever is in may do everything."""
+    tokens: TokenSettings | None
+    """Delegation tokens; None: there are none."""
     log_dirs: tuple[Path, ...]
 
     zookeeper_connect: str | None
@@ -228,6 +231,7 @@ class BrokerConfig:
             "keeper_tls": keeper_tls(layers),
             "keeper_users": keeper_users(KEEPER_USERS, layers.text(KEEPER_USERS)),
             "access": access_settings(layers),
+            "tokens": token_settings(layers),
             "log_dirs": _log_dirs(layers),
             "max_connections_of_listeners": _of_listeners(layers, listeners, "max.connections"),
             "max_connection_creation_rate_of_listeners": _of_listeners(

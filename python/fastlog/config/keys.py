@@ -34,7 +34,7 @@ class Unused(Enum):
 
     REPLICATION = "brokers of this release do not have that among themselves"
     SHARE = "share groups are not supported"
-    SECURITY = "this release has no delegation tokens and no Kerberos"
+    SECURITY = "this release has no Kerberos"
     RULES_ELSEWHERE = "access rules are where all metadata of the cluster is"
     QUOTAS = "replicas that move between directories have no quota"
     METRICS = "fastlog's metrics are read over HTTP, without reporters, samples or levels"

@@ -47,12 +47,16 @@ _RENEW_AFTER: Final = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who the client is. `token` is called for each connection, with OAUTHBEARER."""
+    """Who the client is. `token` is called for each connection, with OAUTHBEARER.
+
+    `is_delegation_token`: user and password are id and secret of one, with SCRAM (KIP-48).
+    """
 
     mechanism: str
     username: str = ""
     password: str = ""
     token: TokenCallback | None = None
+    is_delegation_token: bool = False
 
     def __repr__(self) -> str:
         return f"Credentials({self.mechanism}, {self.username!r})"
@@ -66,7 +70,7 @@ class Credentials:
             found = self.token()
             return oauth_bearer(await found if isawaitable(found) else found)
         digest = self.mechanism.removeprefix("SCRAM-").replace("-", "").lower()
-        return scram(digest, self.username, self.password)
+        return scram(digest, self.username, self.password, by_token=self.is_delegation_token)
 
 
 async def authenticate(link: Link, credentials: Credentials, timeout: float) -> None:  # noqa: ASYNC109
@@ -125,14 +129,16 @@ def plain(username: str, password: str) -> Tokens:
     yield b"\0" + username.encode() + b"\0" + password.encode()
 
 
-def scram(digest: str, username: str, password: str, nonce: str | None = None) -> Tokens:
+def scram(
+    digest: str, username: str, password: str, nonce: str | None = None, *, by_token: bool = False
+) -> Tokens:
     """Proves knowledge of a password without telling it, and has the broker prove the same.
 
     Raises ValueError for answers that are not SCRAM's, or of a broker that does not know the password.
     """
     own = secrets.token_urlsafe(24) if nonce is None else nonce
     name = username.replace("=", "=3D").replace(",", "=2C")
-    first = f"n={name},r={own}"
+    first = f"n={name},r={own}" + (",tokenauth=true" if by_token else "")
     server_first = (yield f"n,,{first}".encode()).decode()
     fields = _fields(server_first)
     both, salt, rounds = fields["r"], base64.b64decode(fields["s"], validate=True), int(fields["i"])

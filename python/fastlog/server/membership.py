@@ -29,6 +29,7 @@ from fastlog.storage.starting import Preparation
 from fastlog.wire import Request, Response
 
 if TYPE_CHECKING:
+    from fastlog.coordination.member.delegation_tokens import DelegationTokens
     from fastlog.server.access.asking import Access
 
 _SETTLE_SECONDS: Final = 10.0
@@ -126,6 +127,10 @@ class Membership:
         from fastlog.server.access.starting import load_access  # loaded for an authorizer alone
 
         return await load_access(config, config.access, self.member)
+
+    async def tokens(self, config: BrokerConfig, clock: Clock) -> DelegationTokens | None:
+        """The delegation tokens, if there are any, by the time of `clock`. Raises StoreError."""
+        return None if config.tokens is None else await self.member.delegation_tokens(config.tokens, clock)
 
     async def announce(self) -> None:
         """Makes this broker known. Raises StoreError."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastlog.base.clock import Clock
     from fastlog.base.tasks import Supervisor
     from fastlog.config import LiveConfig
+    from fastlog.coordination.member.delegation_tokens import DelegationTokens
     from fastlog.coordination.member.scram_users import ScramUsers
     from fastlog.native import Frame
     from fastlog.server.network.connection import Connection
@@ -50,12 +51,14 @@ class SecureParts:
 
             self.dialer.secure(AmongBrokers(live, self._tls).security_of)
 
-    async def load_sasl(self, live: LiveConfig, users: ScramUsers) -> None:
+    async def load_sasl(
+        self, live: LiveConfig, users: ScramUsers, tokens: DelegationTokens | None = None
+    ) -> None:
         """Reads users and keys. Raises ConfigError, StoreError."""
         if live.current.listeners.sasl:
             from fastlog.server.security.sasl_listeners import SaslListeners  # with SASL alone
 
-            self._sasl = SaslListeners(live, users, self._tasks, self._clock)
+            self._sasl = SaslListeners(live, users, tokens, self._tasks, self._clock)
             self._at_end("SASL", self._sasl.close)
             await self._sasl.open(live.current)
 

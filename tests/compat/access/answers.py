@@ -13,6 +13,7 @@ __all__ = ["verdict"]
 _NAMES: Final = frozenset(
     {
         *("name", "topic", "topic_name", "group_id", "transactional_id", "resource_name", "key", "user"),
+        "principal_name",
         *("topic_id", "partition_index", "partition", "index", "partition_id"),
     }
 )
@@ -22,6 +23,7 @@ _KEPT: Final = frozenset(
         ErrorCode.GROUP_AUTHORIZATION_FAILED,
         ErrorCode.CLUSTER_AUTHORIZATION_FAILED,
         ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ErrorCode.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
         ErrorCode.OPERATION_NOT_ATTEMPTED,
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
         ErrorCode.UNKNOWN_TOPIC_ID,

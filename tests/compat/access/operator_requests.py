@@ -30,6 +30,12 @@ from fastlog.wire.messages.alter_replica_log_dirs import (
 )
 from fastlog.wire.messages.cluster import DescribeClusterRequest, DescribeLogDirsRequest
 from fastlog.wire.messages.controlled_shutdown import ControlledShutdownRequest
+from fastlog.wire.messages.delegation_tokens import (
+    CreateDelegationTokenRequest,
+    DescribeDelegationTokenRequest,
+    ExpireDelegationTokenRequest,
+    RenewDelegationTokenRequest,
+)
 from fastlog.wire.messages.describe_client_quotas import DescribeClientQuotasRequest
 from fastlog.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from fastlog.wire.messages.incremental_alter_configs import (
@@ -53,6 +59,7 @@ from fastlog.wire.messages.stop_replica import StopReplicaRequest
 from fastlog.wire.messages.update_features import UpdateFeaturesRequest
 from fastlog.wire.messages.update_metadata import UpdateMetadataRequest
 from tests.compat.access.asked import TOPICS, Asked
+from tests.compat.access.users import RESOURCES
 
 __all__ = ["AMONG_BROKERS", "of_operators"]
 
@@ -71,8 +78,23 @@ AMONG_BROKERS: Final = frozenset(
 def of_operators() -> Iterator[Asked]:
     """All of them."""
     yield from _settings()
+    yield from _tokens()
     yield from _cluster()
     yield from _brokers()
+
+
+def _tokens() -> Iterator[Asked]:
+    """The brokers have no key for them: what is allowed ends with that."""
+    for name in RESOURCES:
+        yield Asked(
+            f"CreateDelegationToken of {name}",
+            3,
+            lambda _, name=name: CreateDelegationTokenRequest("User", name),  # type: ignore[misc]
+        )
+    yield Asked("CreateDelegationToken", 3, lambda _: CreateDelegationTokenRequest())
+    yield Asked("RenewDelegationToken", 2, lambda _: RenewDelegationTokenRequest(b"x"))
+    yield Asked("ExpireDelegationToken", 2, lambda _: ExpireDelegationTokenRequest(b"x"))
+    yield Asked("DescribeDelegationToken", 3, lambda _: DescribeDelegationTokenRequest(None))
 
 
 def _settings() -> Iterator[Asked]:

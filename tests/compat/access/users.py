@@ -41,6 +41,7 @@ _OPERATIONS: Final = {
         Operation.ALTER_CONFIGS,
         Operation.IDEMPOTENT_WRITE,
     ),
+    R.USER: (Operation.ALL, Operation.CREATE_TOKENS),
 }
 _EVERYTHING: Final = tuple(_OPERATIONS)
 
@@ -65,6 +66,9 @@ def rule(
     """One rule."""
     if resource is R.CLUSTER:
         name, kind = _CLUSTER, P.LITERAL
+    if resource is R.USER and name != "*":
+        # Users are resources by their principals.
+        name = f"User:{name}"
     principal = user if ":" in user else f"User:{user}"
     return AclCreation(int(resource), name, int(kind), principal, host, int(operation), int(permission))
 

@@ -38,6 +38,9 @@ COMMANDS: Final = {
     "config": LazyCommand("fastlog.cli.tool.config:app", "Settings of topics, brokers and groups."),
     "cluster": LazyCommand("fastlog.cli.tool.cluster:app", "Brokers, features, log directories."),
     "user": LazyCommand("fastlog.cli.tool.user:app", "Users that log in by SCRAM."),
+    "token": LazyCommand(
+        "fastlog.cli.tool.token:app", "Delegation tokens, with which others log in as somebody."
+    ),
     "quota": LazyCommand("fastlog.cli.tool.quota:app", "What users, clients and addresses may use."),
     "acl": LazyCommand("fastlog.cli.tool.acl:app", "Access rules: who may do what."),
     "security": LazyCommand(

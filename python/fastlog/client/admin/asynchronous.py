@@ -20,6 +20,7 @@ from fastlog.client.admin import (
     client_quotas,
     cluster,
     configs,
+    delegation_tokens,
     elections,
     features,
     groups,
@@ -175,6 +176,10 @@ class AsyncAdmin:
     alter_users = _each(users.alter_users)
     describe_client_quotas = _whole(client_quotas.describe_client_quotas)
     alter_client_quotas = _each(client_quotas.alter_client_quotas)
+    create_delegation_token = _whole(delegation_tokens.create_delegation_token)
+    renew_delegation_token = _whole(delegation_tokens.renew_delegation_token)
+    expire_delegation_token = _whole(delegation_tokens.expire_delegation_token)
+    describe_delegation_tokens = _whole(delegation_tokens.describe_delegation_tokens)
     describe_acls = _whole(acls.describe_acls)
     create_acls = _each(acls.create_acls)
     delete_acls = _each(acls.delete_acls)

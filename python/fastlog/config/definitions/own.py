@@ -59,6 +59,13 @@ KEYS: Final = (
         check=Between(0, 2),
     ),
     ConfigKey(
+        "fastlog.delegation.token.max.count",
+        INT,
+        "20000",
+        "How many delegation tokens there may be; half as many of them made for one user.",
+        check=AtLeast(1),
+    ),
+    ConfigKey(
         "fastlog.keeper.listen",
         STRING,
         None,

@@ -29,6 +29,11 @@ USED: Final = frozenset(
     {
         "authorizer.class.name",
         "connections.max.reauth.ms",
+        "delegation.token.expiry.check.interval.ms",
+        "delegation.token.expiry.time.ms",
+        "delegation.token.master.key",
+        "delegation.token.max.lifetime.ms",
+        "delegation.token.secret.key",
         "sasl.enabled.mechanisms",
         "sasl.mechanism.inter.broker.protocol",
         "sasl.jaas.config",
@@ -374,7 +379,12 @@ _ALL: Final = (
             None,
             "Where tokens are issued; here the file (file:///...) with that of this broker.",
         ),
-        ConfigKey("delegation.token.secret.key", PASSWORD, None, "Secret that signs delegation tokens."),
+        ConfigKey(
+            "delegation.token.secret.key",
+            PASSWORD,
+            None,
+            "Makes the secrets of delegation tokens: the same on all brokers. Without it there are none.",
+        ),
         ConfigKey(
             "delegation.token.master.key", PASSWORD, None, "Older name of delegation.token.secret.key."
         ),

@@ -55,7 +55,9 @@ from fastlog.wire.messages.partition_admin import ElectLeadersRequest, ElectLead
 from fastlog.wire.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
 
 if TYPE_CHECKING:
+    from fastlog.config.token_settings import TokenSettings
     from fastlog.coordination.member.access_rules import AccessRules
+    from fastlog.coordination.member.delegation_tokens import DelegationTokens
 
 _LOG: Final = logging.getLogger(__name__)
 _UNCLEAN: Final = "unclean.leader.election.enable"
@@ -126,6 +128,7 @@ class Member:
         self.scram_users: Final = ScramUsers(tree, writes)
         self.quotas: Final = StoredQuotas(tree, writes)
         self._access_rules: AccessRules | None = None
+        self._tokens: DelegationTokens | None = None
         self.topics: Final = MemberTopics(
             broker.view,
             node_id=broker.node_id,
@@ -223,6 +226,23 @@ class Member:
             await self._access_rules.start()
         return self._access_rules
 
+    async def delegation_tokens(self, settings: TokenSettings, clock: Clock) -> DelegationTokens:
+        """The delegation tokens, which are followed from now on. Raises StoreError."""
+        if self._tokens is None:
+            from fastlog.coordination.member.delegation_tokens import DelegationTokens  # with a key alone
+
+            broker = self._broker
+            self._tokens = DelegationTokens(
+                self._tree,
+                settings,
+                lambda: self.controller.is_active,
+                broker.has_room,
+                clock,
+                broker.tasks,
+            )
+            await self._tokens.start()
+        return self._tokens
+
     async def elect_leaders(self, request: ElectLeadersRequest) -> ElectLeadersResponse:
         """An operator wants leaders elected; answered when the own view shows them."""
         return await elections.elect_leaders(self.controller, self._broker.view, self.topics.waits, request)
@@ -245,6 +265,8 @@ class Member:
         await self._features.stop()
         if self._access_rules is not None:
             await self._access_rules.stop()
+        if self._tokens is not None:
+            await self._tokens.stop()
         await self._tree.client.session.close()
 
     def _on_session(self, state: SessionState) -> None:
@@ -253,6 +275,8 @@ class Member:
         self._features.on_state(state)
         if self._access_rules is not None:
             self._access_rules.on_state(state)
+        if self._tokens is not None:
+            self._tokens.on_state(state)
         if self._announced:
             self.controller.on_session(state)
 

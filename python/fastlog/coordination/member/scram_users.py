@@ -16,6 +16,7 @@ from fastlog.coordination.member.tree import MemberTree
 from fastlog.coordination.scram_credentials import HASHES, ScramCredential
 from fastlog.coordination.store import MetadataDamaged
 from fastlog.coordination.znodes import node_json, paths
+from fastlog.errors import ErrorCode, KafkaError
 
 _LOG: Final = logging.getLogger(__name__)
 _USERS_AT_ONCE: Final = 200
@@ -64,9 +65,17 @@ class ScramUsers:
         return found
 
     async def change(self, name: str, changes: Mapping[str, ScramCredential | None]) -> None:
-        """Sets credentials of a user by mechanism, or (None) drops them. Raises KafkaError, StoreError."""
+        """Sets credentials of a user by mechanism, or (None) drops them; all of it or nothing.
+
+        Raises KafkaError: RESOURCE_NOT_FOUND for one that is to be dropped and is not there. StoreError.
+        """
 
         def edit(configs: dict[str, str]) -> None:
+            # Here, and not before: others may drop it at the same time.
+            if any(credential is None and name not in configs for name, credential in changes.items()):
+                raise KafkaError(
+                    ErrorCode.RESOURCE_NOT_FOUND, "Attempt to delete a user credential that does not exist"
+                )
             for mechanism, credential in changes.items():
                 if credential is None:
                     configs.pop(mechanism, None)

@@ -247,8 +247,12 @@ class TopicWrites:
         told = Create(
             notify[0], node_json.encode_config_change(notify[1]), flags=CreateMode.PERSISTENT_SEQUENTIAL
         )
+        unanswered: bytes | None = None
         for _ in range(_TRIES):
             node, seat = await self._read(path, paths.CONTROLLER)
+            if unanswered is not None and node is not None and node[0] == unanswered:
+                # It was written, and the answer got lost: another look may find that there is nothing to do.
+                return
             if checked and seat is None:
                 raise KafkaError(ErrorCode.NOT_CONTROLLER, "no broker is the controller at the moment")
             check = [Check(paths.CONTROLLER, seat[1])] if checked and seat is not None else []
@@ -259,9 +263,11 @@ class TopicWrites:
             except NoNode:
                 # Of the nodes that Kafka does not have, not even the parents are there.
                 await self._ensure(_parent(path), _parent(notify[0]))
-            except (BadVersion, NodeExists, *LOST):
+            except (BadVersion, NodeExists):
                 # Replacing it once more does no harm.
                 continue
+            except LOST:
+                unanswered = None if configs is None else node_json.encode_config(configs)
             else:
                 return
         raise _storage_error(f"{path} is changed by others again and again")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from fastlog.server.access import cluster, groups, topics, transactions
+from fastlog.server.access import cluster, groups, tokens, topics, transactions
 from fastlog.server.access.gate import Outcome, Part, Refused, check
 from fastlog.server.memory.answer_memory import ROW_BYTES
 from fastlog.server.requests.context import RequestContext
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission", "Handle"]
 
-WITH_GUARDS: Final = (topics, groups, transactions, cluster)
+WITH_GUARDS: Final = (topics, groups, transactions, cluster, tokens)
 """The modules of guards: they register them."""
 _FEW_STEPS: Final = 8
 

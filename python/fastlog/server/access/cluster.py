@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastlog.coordination.access.rules import CLUSTER_NAME
@@ -9,14 +10,13 @@ from fastlog.errors import ErrorCode
 from fastlog.server.access.gate import (
     LOT,
     Outcome,
-    Part,
     Refused,
     code_of,
-    given,
     guards,
     needs,
     on_cluster,
     refused,
+    without,
 )
 from fastlog.server.access.topics import rows_of
 from fastlog.server.admin.config_resources import ResourceType
@@ -75,12 +75,12 @@ from fastlog.wire.messages.scram import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fastlog.server.access.asking import Ask
     from fastlog.server.access.table import Need
     from fastlog.server.requests.context import RequestContext
-    from fastlog.wire import Response, Steps
+    from fastlog.wire import Steps
 
 R = TypeVar("R")
 
@@ -110,48 +110,39 @@ def _sorted(
     return allowed, denied
 
 
+def _refused(kind: Callable[..., R], denied: tuple[Any, Need]) -> R:
+    """The row of a resource whose settings are refused."""
+    resource, need = denied
+    code = ErrorCode(code_of(need))
+    return kind(int(code), code.text, resource.resource_type, resource.resource_name)
+
+
 @guards(ApiKey.DESCRIBE_CONFIGS)
 def describe_configs(_ctx: RequestContext, ask: Ask, request: DescribeConfigsRequest) -> Steps[Outcome]:
     """Per resource, before anybody looks whether it is there."""
-    allowed, denied = yield from _sorted(ask, needs(request.API, 3), request.resources)
-    if not denied:
-        return None
-
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, DescribeConfigsResponse)
-        for resource, need in denied:
-            code = ErrorCode(code_of(need))
-            answer.results.append(
-                DescribeConfigsResult(int(code), code.text, resource.resource_type, resource.resource_name)
-            )
-            yield
-        return answer
-
-    request.resources = allowed
-    return Part(request if allowed else None, finish)
+    parts = yield from _sorted(ask, needs(request.API, 3), request.resources)
+    return without(
+        request,
+        "resources",
+        parts,
+        DescribeConfigsResponse,
+        "results",
+        partial(_refused, DescribeConfigsResult),
+    )
 
 
 @guards(ApiKey.ALTER_CONFIGS)
 def alter_configs(_ctx: RequestContext, ask: Ask, request: AlterConfigsRequest) -> Steps[Outcome]:
     """Per resource."""
-    allowed, denied = yield from _sorted(ask, needs(request.API, 3), request.resources)
-    if not denied:
-        return None
-
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, AlterConfigsResponse)
-        for resource, need in denied:
-            code = ErrorCode(code_of(need))
-            answer.responses.append(
-                AlterConfigsResourceResponse(
-                    int(code), code.text, resource.resource_type, resource.resource_name
-                )
-            )
-            yield
-        return answer
-
-    request.resources = allowed
-    return Part(request if allowed else None, finish)
+    parts = yield from _sorted(ask, needs(request.API, 3), request.resources)
+    return without(
+        request,
+        "resources",
+        parts,
+        AlterConfigsResponse,
+        "responses",
+        partial(_refused, AlterConfigsResourceResponse),
+    )
 
 
 @guards(ApiKey.INCREMENTAL_ALTER_CONFIGS)
@@ -159,24 +150,15 @@ def incremental_alter_configs(
     _ctx: RequestContext, ask: Ask, request: IncrementalAlterConfigsRequest
 ) -> Steps[Outcome]:
     """Per resource."""
-    allowed, denied = yield from _sorted(ask, needs(request.API, 3), request.resources)
-    if not denied:
-        return None
-
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, IncrementalAlterConfigsResponse)
-        for resource, need in denied:
-            code = ErrorCode(code_of(need))
-            answer.responses.append(
-                IncrementalResourceResponse(
-                    int(code), code.text, resource.resource_type, resource.resource_name
-                )
-            )
-            yield
-        return answer
-
-    request.resources = allowed
-    return Part(request if allowed else None, finish)
+    parts = yield from _sorted(ask, needs(request.API, 3), request.resources)
+    return without(
+        request,
+        "resources",
+        parts,
+        IncrementalAlterConfigsResponse,
+        "responses",
+        partial(_refused, IncrementalResourceResponse),
+    )
 
 
 @guards(ApiKey.DESCRIBE_CLIENT_QUOTAS)

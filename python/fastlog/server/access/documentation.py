@@ -16,8 +16,9 @@ _INTRODUCTION: Final = """\
 Where a broker has an authorizer ([security.md](security.md#access-rules)) each request needs these operations
 on these resources. Rows are asked in their order, and all of them must be allowed; "or" is another way to
 what stands before it. What is refused gets the code on the right (29 topic, 30 group, 31 cluster, 53
-transactional id), before anybody looks whether the thing is there. "-": nothing is refused, as the remark
-says.
+transactional id, 65 delegation token), before anybody looks whether the thing is there. "-": nothing is
+refused, as the remark says. Delegation tokens are renewed, and end, by their owners and renewers alone (63
+for others).
 
 Generated from `fastlog/server/access/table.py`, which is what the broker goes by.
 

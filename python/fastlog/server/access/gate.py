@@ -44,6 +44,7 @@ __all__ = [
     "refused",
     "rows",
     "whole",
+    "without",
 ]
 
 LOT: Final = 32
@@ -153,6 +154,39 @@ def code_of(need: Need) -> int:
     return int(need.without)
 
 
+def without(
+    request: Request,
+    of: str,
+    parts: tuple[list[Any], Sequence[Any]],
+    answer: type[Response],
+    into: str,
+    row: Callable[[Any], Any],
+    *,
+    unless_failed: bool = False,
+) -> Outcome:
+    """What is left of a request without what is denied, for which its answer gets a row each.
+
+    `of` is the field with what it asks for, `parts` are (what is allowed, what is not) of that, `into` is the
+    field of the rows. `unless_failed`: an answer that has failed as a whole gets none.
+    """
+    allowed, denied = parts
+    if not denied:
+        return None
+
+    def finish(response: Response | None) -> Steps[Response]:
+        found = given(response, answer)
+        if unless_failed and getattr(found, "error_code"):  # noqa: B009 - not every answer has one
+            return found
+        rows: list[Any] = getattr(found, into)
+        for item in denied:
+            rows.append(row(item))
+            yield
+        return found
+
+    setattr(request, of, allowed)
+    return Part(request if allowed else None, finish)
+
+
 def given(response: Response | None, kind: type[R]) -> R:
     """The answer of the handler, or an empty one where it was not asked."""
     return response if isinstance(response, kind) else kind()
@@ -188,6 +222,11 @@ guards(
     ApiKey.SASL_HANDSHAKE,
     ApiKey.SASL_AUTHENTICATE,
     ApiKey.DESCRIBE_CLUSTER,
+    # Their handlers know whose tokens they are.
+    ApiKey.RENEW_DELEGATION_TOKEN,
+    ApiKey.EXPIRE_DELEGATION_TOKEN,
+    # It asks for itself, of each token that it would tell of.
+    ApiKey.DESCRIBE_DELEGATION_TOKEN,
     # It asks for itself, as it goes through pages of topics.
     ApiKey.DESCRIBE_TOPIC_PARTITIONS,
 )(open_to_all)

@@ -20,6 +20,7 @@ from fastlog.server.access.gate import (
     needs,
     on_cluster,
     refused,
+    without,
 )
 from fastlog.server.access.topics import rows_of
 from fastlog.wire import ApiKey
@@ -46,10 +47,12 @@ from fastlog.wire.messages.group_admin import (
 )
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
+    OffsetCommitRequestTopic,
     OffsetCommitResponse,
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
     OffsetDeleteRequest,
+    OffsetDeleteRequestTopic,
     OffsetDeleteResponse,
     OffsetDeleteResponsePartition,
     OffsetDeleteResponseTopic,
@@ -97,21 +100,16 @@ def find_coordinator(ctx: RequestContext, ask: Ask, request: FindCoordinatorRequ
         need, batched = (group, transaction)[request.key_type], ctx.header.api_version >= _BATCHED_FROM
         keys = request.coordinator_keys if batched else [request.key]
         allowed, denied = yield from by_name(ask, need, keys, str)
-    if not denied:
-        return None
-    if not batched:
+    if denied and not batched:
         return Refused(_no_coordinator(need))
     code = ErrorCode(code_of(need))
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, FindCoordinatorResponse)
-        for key in denied:
-            answer.coordinators.append(Coordinator(key, _NOWHERE, "", _NOWHERE, int(code), code.text))
-            yield
-        return answer
+    def row(key: str) -> Coordinator:
+        return Coordinator(key, _NOWHERE, "", _NOWHERE, int(code), code.text)
 
-    request.coordinator_keys = allowed
-    return Part(request if allowed else None, finish)
+    return without(
+        request, "coordinator_keys", (allowed, denied), FindCoordinatorResponse, "coordinators", row
+    )
 
 
 def _no_coordinator(need: Need) -> FindCoordinatorResponse:
@@ -146,22 +144,14 @@ def offset_commit(_ctx: RequestContext, ask: Ask, request: OffsetCommitRequest) 
         allowed, denied, code = [], request.topics, code_of(group)
         if not denied:
             return Refused(OffsetCommitResponse())
-    if not denied:
-        return None
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, OffsetCommitResponse)
-        answer.topics += yield from rows_of(
-            denied,
-            lambda topic, rows: OffsetCommitResponseTopic(topic.name, rows),
-            lambda topic: [
-                OffsetCommitResponsePartition(row.partition_index, code) for row in topic.partitions
-            ],
+    def row(topic: OffsetCommitRequestTopic) -> OffsetCommitResponseTopic:
+        return OffsetCommitResponseTopic(
+            topic.name,
+            [OffsetCommitResponsePartition(each.partition_index, code) for each in topic.partitions],
         )
-        return answer
 
-    request.topics = allowed
-    return Part(request if allowed else None, finish)
+    return without(request, "topics", (allowed, denied), OffsetCommitResponse, "topics", row)
 
 
 @guards(ApiKey.OFFSET_DELETE)
@@ -170,26 +160,15 @@ def offset_delete(ctx: RequestContext, ask: Ask, request: OffsetDeleteRequest) -
     group, need = needs(request.API, 2)
     if not ask.may(group.operation, group.resource, request.group_id):
         return refused(ctx, request.API, group)
-    allowed, denied = yield from by_name(ask, need, request.topics, _NAME)
-    if not denied:
-        return None
-    code = code_of(need)
+    parts, code = (yield from by_name(ask, need, request.topics, _NAME)), code_of(need)
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, OffsetDeleteResponse)
-        if answer.error_code:
-            return answer
-        answer.topics += yield from rows_of(
-            denied,
-            lambda topic, rows: OffsetDeleteResponseTopic(topic.name, rows),
-            lambda topic: [
-                OffsetDeleteResponsePartition(row.partition_index, code) for row in topic.partitions
-            ],
+    def row(topic: OffsetDeleteRequestTopic) -> OffsetDeleteResponseTopic:
+        return OffsetDeleteResponseTopic(
+            topic.name,
+            [OffsetDeleteResponsePartition(each.partition_index, code) for each in topic.partitions],
         )
-        return answer
 
-    request.topics = allowed
-    return Part(request if allowed else None, finish)
+    return without(request, "topics", parts, OffsetDeleteResponse, "topics", row, unless_failed=True)
 
 
 @guards(ApiKey.OFFSET_FETCH)
@@ -280,20 +259,13 @@ def _rows(topics: Iterable[object], kind: type[T], code: int) -> Steps[list[T]]:
 def describe_groups(_ctx: RequestContext, ask: Ask, request: DescribeGroupsRequest) -> Steps[Outcome]:
     """Per group."""
     (need,) = needs(request.API, 1)
-    allowed, denied = yield from by_name(ask, need, list(dict.fromkeys(request.groups)), str)
-    if not denied:
-        return None
+    parts = yield from by_name(ask, need, list(dict.fromkeys(request.groups)), str)
     code = code_of(need)
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, DescribeGroupsResponse)
-        for group_id in denied:
-            answer.groups.append(DescribedGroup(error_code=code, group_id=group_id))
-            yield
-        return answer
+    def row(group_id: str) -> DescribedGroup:
+        return DescribedGroup(error_code=code, group_id=group_id)
 
-    request.groups = allowed
-    return Part(request if allowed else None, finish)
+    return without(request, "groups", parts, DescribeGroupsResponse, "groups", row)
 
 
 @guards(ApiKey.CONSUMER_GROUP_DESCRIBE)
@@ -335,20 +307,13 @@ def consumer_group_describe(
 def delete_groups(_ctx: RequestContext, ask: Ask, request: DeleteGroupsRequest) -> Steps[Outcome]:
     """Per group."""
     (need,) = needs(request.API, 1)
-    allowed, denied = yield from by_name(ask, need, list(dict.fromkeys(request.groups_names)), str)
-    if not denied:
-        return None
+    parts = yield from by_name(ask, need, list(dict.fromkeys(request.groups_names)), str)
     code = code_of(need)
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, DeleteGroupsResponse)
-        for group_id in denied:
-            answer.results.append(DeletableGroupResult(group_id, code))
-            yield
-        return answer
+    def row(group_id: str) -> DeletableGroupResult:
+        return DeletableGroupResult(group_id, code)
 
-    request.groups_names = allowed
-    return Part(request if allowed else None, finish)
+    return without(request, "groups_names", parts, DeleteGroupsResponse, "results", row)
 
 
 @guards(ApiKey.LIST_GROUPS)

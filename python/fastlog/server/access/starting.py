@@ -14,6 +14,7 @@ from fastlog.server.network.session import ANONYMOUS
 if TYPE_CHECKING:
     from fastlog.config import BrokerConfig
     from fastlog.config.access_settings import AccessSettings
+    from fastlog.config.listener_config import ListenerConfig
     from fastlog.coordination.member.member import Member
 
 __all__ = ["load_access"]
@@ -40,17 +41,30 @@ async def load_access(config: BrokerConfig, settings: AccessSettings, member: Me
 
 
 def _check_brokers(config: BrokerConfig, access: Access) -> None:
-    """Brokers that reach each other without a name may do nothing, not even lead, unless that is allowed."""
+    """Brokers that reach each other as somebody who may do nothing do not even lead."""
     listeners = config.listeners
-    protocols = {endpoint.name: endpoint.protocol for endpoint in listeners.bound}
     for endpoint in listeners.advertised:
-        if (
-            endpoint.name in listeners.among_brokers
-            and protocols.get(endpoint.name) is SecurityProtocol.PLAINTEXT
-            and not access.rights(ANONYMOUS, endpoint.host).may(_ACTION)
-        ):
-            _LOG.error(
-                "brokers reach each other, and this one itself, as %s over %s, which is not allowed "
-                "ClusterAction at %s: it will lead nothing. Add %s to %s, and keep others off that listener",
-                *(ANONYMOUS, endpoint.name, endpoint.host, ANONYMOUS, SUPER_USERS_KEY),
-            )
+        if endpoint.name not in listeners.among_brokers:
+            continue
+        principal = _comes_as(listeners, endpoint.name)
+        if principal is None or access.rights(principal, endpoint.host).may(_ACTION):
+            continue
+        advice = ", and keep others off that listener" if principal == ANONYMOUS else ""
+        _LOG.error(
+            "brokers reach each other, and this one itself, as %s over %s, which is not allowed "
+            "ClusterAction at %s: it will lead nothing. Add %s to %s%s",
+            *(principal, endpoint.name, endpoint.host, principal, SUPER_USERS_KEY, advice),
+        )
+
+
+def _comes_as(listeners: ListenerConfig, name: str) -> str | None:
+    """Who a broker is over a listener; None where a certificate or a token says."""
+    protocol = next((each.protocol for each in listeners.bound if each.name == name), None)
+    if protocol is SecurityProtocol.PLAINTEXT:
+        return ANONYMOUS
+    if protocol is SecurityProtocol.SSL:
+        # Encrypted, and nobody is asked who it is.
+        return ANONYMOUS if listeners.tls[name].client_auth == "none" else None
+    sasl = listeners.sasl.get(name)
+    login = None if sasl is None else sasl.login
+    return f"User:{login.username}" if login is not None and login.username else None

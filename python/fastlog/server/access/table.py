@@ -201,6 +201,20 @@ TABLE: Final[Mapping[ApiKey, tuple[Need, ...]]] = MappingProxyType(
         ApiKey.DESCRIBE_ACLS: (_cluster(_O.DESCRIBE),),
         ApiKey.CREATE_ACLS: (_cluster(_O.ALTER, "on every rule"),),
         ApiKey.DELETE_ACLS: (_cluster(_O.ALTER, "on every filter"),),
+        ApiKey.CREATE_DELEGATION_TOKEN: (
+            Need(
+                *(_O.CREATE_TOKENS, Resource.USER, "owner_principal_name"),
+                _E.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+                "of somebody else; the name is `User:bob`",
+            ),
+        ),
+        # Their owners and renewers may: DELEGATION_TOKEN_OWNER_MISMATCH for others.
+        ApiKey.RENEW_DELEGATION_TOKEN: _OPEN,
+        ApiKey.EXPIRE_DELEGATION_TOKEN: _OPEN,
+        ApiKey.DESCRIBE_DELEGATION_TOKEN: (
+            Need(_O.DESCRIBE, Resource.DELEGATION_TOKEN, "tokens of others", None, "left out"),
+            Need(_O.DESCRIBE_TOKENS, Resource.USER, "their owners", None, "left out", instead=True),
+        ),
         # The cluster.
         ApiKey.DESCRIBE_LOG_DIRS: (_cluster(_O.DESCRIBE, "up to version 2: an empty list"),),
         ApiKey.ALTER_REPLICA_LOG_DIRS: (_cluster(_O.ALTER, "on every partition"),),

@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastlog.coordination.topic_names import topic_name_problem
 from fastlog.errors import ErrorCode
-from fastlog.server.access.gate import LOT, Outcome, Part, by_name, code_of, given, guards, needs, on_cluster
+from fastlog.server.access.gate import (
+    LOT,
+    Outcome,
+    Part,
+    by_name,
+    code_of,
+    given,
+    guards,
+    needs,
+    on_cluster,
+    without,
+)
 from fastlog.wire import ApiKey
 from fastlog.wire.messages.describe_producers import (
     DescribeProducersRequest,
     DescribeProducersResponse,
     PartitionResponse,
+    TopicRequest,
     TopicResponse,
 )
 from fastlog.wire.messages.offsets import (
@@ -23,15 +35,18 @@ from fastlog.wire.messages.offsets import (
     ListOffsetsPartitionResponse,
     ListOffsetsRequest,
     ListOffsetsResponse,
+    ListOffsetsTopic,
     ListOffsetsTopicResponse,
     OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse,
+    OffsetForLeaderTopic,
     OffsetForLeaderTopicResult,
 )
 from fastlog.wire.messages.topics import (
     CreatableTopicResult,
     CreatePartitionsRequest,
     CreatePartitionsResponse,
+    CreatePartitionsTopic,
     CreatePartitionsTopicResult,
     CreateTopicsRequest,
     CreateTopicsResponse,
@@ -39,6 +54,7 @@ from fastlog.wire.messages.topics import (
     DeleteRecordsPartitionResult,
     DeleteRecordsRequest,
     DeleteRecordsResponse,
+    DeleteRecordsTopic,
     DeleteRecordsTopicResult,
     DeleteTopicsRequest,
     DeleteTopicsResponse,
@@ -86,25 +102,18 @@ def not_described(ask: Ask, names: Sequence[str], *, is_all: bool) -> Steps[set[
 def list_offsets(_ctx: RequestContext, ask: Ask, request: ListOffsetsRequest) -> Steps[Outcome]:
     """Per partition, before anybody looks whether it is there."""
     (need,) = needs(request.API, 1)
-    allowed, denied = yield from by_name(ask, need, request.topics, _NAME)
-    if not denied:
-        return None
-    code = code_of(need)
+    parts, code = (yield from by_name(ask, need, request.topics, _NAME)), code_of(need)
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, ListOffsetsResponse)
-        answer.topics += yield from rows_of(
-            denied,
-            lambda topic, rows: ListOffsetsTopicResponse(topic.name, rows),
-            lambda topic: [
-                ListOffsetsPartitionResponse(partition_index=row.partition_index, error_code=code)
-                for row in topic.partitions
+    def row(topic: ListOffsetsTopic) -> ListOffsetsTopicResponse:
+        return ListOffsetsTopicResponse(
+            topic.name,
+            [
+                ListOffsetsPartitionResponse(partition_index=each.partition_index, error_code=code)
+                for each in topic.partitions
             ],
         )
-        return answer
 
-    request.topics = allowed
-    return Part(request if allowed else None, finish)
+    return without(request, "topics", parts, ListOffsetsResponse, "topics", row)
 
 
 @guards(ApiKey.OFFSET_FOR_LEADER_EPOCH)
@@ -115,48 +124,30 @@ def offset_for_leader_epoch(
     of_followers, need = needs(request.API, 2)
     if on_cluster(ask, of_followers):
         return None
-    allowed, denied = yield from by_name(ask, need, request.topics, _TOPIC)
-    if not denied:
-        return None
-    code = code_of(need)
+    parts, code = (yield from by_name(ask, need, request.topics, _TOPIC)), code_of(need)
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, OffsetForLeaderEpochResponse)
-        answer.topics += yield from rows_of(
-            denied,
-            lambda topic, rows: OffsetForLeaderTopicResult(topic.topic, rows),
-            lambda topic: [
-                EpochEndOffset(partition=row.partition, error_code=code) for row in topic.partitions
-            ],
+    def row(topic: OffsetForLeaderTopic) -> OffsetForLeaderTopicResult:
+        return OffsetForLeaderTopicResult(
+            topic.topic,
+            [EpochEndOffset(partition=each.partition, error_code=code) for each in topic.partitions],
         )
-        return answer
 
-    request.topics = allowed
-    return Part(request if allowed else None, finish)
+    return without(request, "topics", parts, OffsetForLeaderEpochResponse, "topics", row)
 
 
 @guards(ApiKey.DELETE_RECORDS)
 def delete_records(_ctx: RequestContext, ask: Ask, request: DeleteRecordsRequest) -> Steps[Outcome]:
     """Per partition."""
     (need,) = needs(request.API, 1)
-    allowed, denied = yield from by_name(ask, need, request.topics, _NAME)
-    if not denied:
-        return None
-    code = code_of(need)
+    parts, code = (yield from by_name(ask, need, request.topics, _NAME)), code_of(need)
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, DeleteRecordsResponse)
-        answer.topics += yield from rows_of(
-            denied,
-            lambda topic, rows: DeleteRecordsTopicResult(topic.name, rows),
-            lambda topic: [
-                DeleteRecordsPartitionResult(row.partition_index, _NOTHING, code) for row in topic.partitions
-            ],
+    def row(topic: DeleteRecordsTopic) -> DeleteRecordsTopicResult:
+        return DeleteRecordsTopicResult(
+            topic.name,
+            [DeleteRecordsPartitionResult(each.partition_index, _NOTHING, code) for each in topic.partitions],
         )
-        return answer
 
-    request.topics = allowed
-    return Part(request if allowed else None, finish)
+    return without(request, "topics", parts, DeleteRecordsResponse, "topics", row)
 
 
 @guards(ApiKey.DESCRIBE_PRODUCERS)
@@ -165,23 +156,16 @@ def describe_producers(_ctx: RequestContext, ask: Ask, request: DescribeProducer
     (need,) = needs(request.API, 1)
     possible = [topic for topic in request.topics if topic_name_problem(topic.name) is None]
     _, denied = yield from by_name(ask, need, possible, _NAME)
-    if not denied:
-        return None
     code, gone = code_of(need), {topic.name for topic in denied}
+    allowed = [topic for topic in request.topics if topic.name not in gone]
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, DescribeProducersResponse)
-        answer.topics += yield from rows_of(
-            denied,
-            lambda topic, rows: TopicResponse(topic.name, rows),
-            lambda topic: [
-                PartitionResponse(index, code, ErrorCode(code).text) for index in topic.partition_indexes
-            ],
+    def row(topic: TopicRequest) -> TopicResponse:
+        return TopicResponse(
+            topic.name,
+            [PartitionResponse(index, code, ErrorCode(code).text) for index in topic.partition_indexes],
         )
-        return answer
 
-    request.topics = [topic for topic in request.topics if topic.name not in gone]
-    return Part(request if request.topics else None, finish)
+    return without(request, "topics", (allowed, denied), DescribeProducersResponse, "topics", row)
 
 
 def _times(topics: Sequence[Any]) -> Steps[Counter[str]]:
@@ -291,16 +275,10 @@ def create_partitions(_ctx: RequestContext, ask: Ask, request: CreatePartitionsR
     times = yield from _times(request.topics)
     once = [topic for topic in request.topics if times[topic.name] == 1]
     _, denied = yield from by_name(ask, need, once, _NAME)
-    if not denied:
-        return None
     code, gone = code_of(need), {topic.name for topic in denied}
+    allowed = [topic for topic in request.topics if topic.name not in gone]
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, CreatePartitionsResponse)
-        for topic in denied:
-            answer.results.append(CreatePartitionsTopicResult(topic.name, code, _WORDS))
-            yield
-        return answer
+    def row(topic: CreatePartitionsTopic) -> CreatePartitionsTopicResult:
+        return CreatePartitionsTopicResult(topic.name, code, _WORDS)
 
-    request.topics = [topic for topic in request.topics if topic.name not in gone]
-    return Part(request if request.topics else None, finish)
+    return without(request, "topics", (allowed, denied), CreatePartitionsResponse, "results", row)

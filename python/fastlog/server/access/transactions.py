@@ -20,6 +20,7 @@ from fastlog.server.access.gate import (
     needs,
     on_cluster,
     refused,
+    without,
 )
 from fastlog.server.access.topics import rows_of
 from fastlog.wire import ApiKey
@@ -37,6 +38,7 @@ from fastlog.wire.messages.transactions import (
     AddPartitionsToTxnTopic,
     AddPartitionsToTxnTopicResult,
     TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestTopic,
     TxnOffsetCommitResponse,
     TxnOffsetCommitResponsePartition,
     TxnOffsetCommitResponseTopic,
@@ -131,31 +133,25 @@ def _results(
 def txn_offset_commit(_ctx: RequestContext, ask: Ask, request: TxnOffsetCommitRequest) -> Steps[Outcome]:
     """The transaction and the group first, then per partition."""
     transaction, group, need = needs(request.API, 3)
-    allowed: list[object] = []
-    denied = request.topics
+    refusing = None
     if not ask.may(transaction.operation, transaction.resource, request.transactional_id):
-        code = code_of(transaction)
+        refusing = transaction
     elif not ask.may(group.operation, group.resource, request.group_id):
-        code = code_of(group)
+        refusing = group
+    if refusing is None:
+        parts, code = (yield from by_name(ask, need, request.topics, _NAME)), code_of(need)
+    elif request.topics:
+        parts, code = ([], request.topics), code_of(refusing)
     else:
-        code = code_of(need)
-        kept, denied = yield from by_name(ask, need, request.topics, _NAME)
-        if not denied:
-            return None
-        request.topics, allowed = kept, list(kept)
+        return Refused(TxnOffsetCommitResponse())
 
-    def finish(response: Response | None) -> Steps[Response]:
-        answer = given(response, TxnOffsetCommitResponse)
-        answer.topics += yield from rows_of(
-            denied,
-            lambda topic, rows: TxnOffsetCommitResponseTopic(topic.name, rows),
-            lambda topic: [
-                TxnOffsetCommitResponsePartition(row.partition_index, code) for row in topic.partitions
-            ],
+    def row(topic: TxnOffsetCommitRequestTopic) -> TxnOffsetCommitResponseTopic:
+        return TxnOffsetCommitResponseTopic(
+            topic.name,
+            [TxnOffsetCommitResponsePartition(each.partition_index, code) for each in topic.partitions],
         )
-        return answer
 
-    return Part(request if allowed else None, finish)
+    return without(request, "topics", parts, TxnOffsetCommitResponse, "topics", row)
 
 
 @guards(ApiKey.WRITE_TXN_MARKERS)

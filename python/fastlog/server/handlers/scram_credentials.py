@@ -117,11 +117,6 @@ async def _carry_out(ctx: RequestContext, name: str, wanted: list[Change]) -> No
         raise KafkaError(
             ErrorCode.DUPLICATE_RESOURCE, "A user credential cannot be altered twice in the same request"
         )
-    known = (await member.scram_users.read([name]))[name]
-    if any(credential is None and mechanism not in known for mechanism, credential in wanted):
-        raise KafkaError(
-            ErrorCode.RESOURCE_NOT_FOUND, "Attempt to delete a user credential that does not exist"
-        )
     await member.scram_users.change(name, dict(wanted))
 
 

@@ -219,6 +219,7 @@ class SaslGate:
         """The peer is known; how long its session may last, in milliseconds, 0 without an end."""
         connection, session = exchange.connection, exchange.session
         session.principal = f"{_USER}{step.user}"
+        session.by_token = step.by_token
         sasl.server = None
         sasl.state = State.DONE
         sasl.is_again = False

@@ -52,6 +52,8 @@ class Session:
     connection_id: str = ""
     """`local address:port-peer's address:port-number`, as Kafka writes it; the number is never used twice."""
     principal: str = ANONYMOUS
+    by_token: bool = False
+    """Whether it was a delegation token that showed who it is."""
     authenticated_at: float | None = None
     """None: the listener does not ask who is there."""
     expires_at: float | None = None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.coordination.cluster_view import ClusterView
     from fastlog.coordination.groups.service import GroupService
+    from fastlog.coordination.member.delegation_tokens import DelegationTokens
     from fastlog.coordination.member.member import Member
     from fastlog.coordination.producer_ids import ProducerIds
     from fastlog.coordination.topic_admin import TopicAdmin
@@ -68,6 +69,8 @@ class BrokerServices:
     """None: they are not offered."""
     access: Access | None = None
     """None: whoever is in may do everything."""
+    tokens: DelegationTokens | None = None
+    """Delegation tokens; None: there are none."""
 
     @property
     def config(self) -> BrokerConfig:

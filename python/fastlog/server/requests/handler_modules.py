@@ -25,6 +25,12 @@ HANDLERS: Final[dict[str, tuple[ApiKey, ...]]] = {
     "controlled_shutdown": (ApiKey.CONTROLLED_SHUTDOWN,),
     "create_partitions": (ApiKey.CREATE_PARTITIONS,),
     "create_topics": (ApiKey.CREATE_TOPICS,),
+    "delegation_tokens": (
+        ApiKey.CREATE_DELEGATION_TOKEN,
+        ApiKey.RENEW_DELEGATION_TOKEN,
+        ApiKey.EXPIRE_DELEGATION_TOKEN,
+        ApiKey.DESCRIBE_DELEGATION_TOKEN,
+    ),
     "delete_groups": (ApiKey.DELETE_GROUPS,),
     "delete_records": (ApiKey.DELETE_RECORDS,),
     "delete_topics": (ApiKey.DELETE_TOPICS,),

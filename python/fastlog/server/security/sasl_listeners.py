@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastlog.base.tasks import Supervisor
     from fastlog.config import BrokerConfig, LiveConfig
     from fastlog.config.sasl_settings import SaslSettings
+    from fastlog.coordination.member.delegation_tokens import DelegationTokens
     from fastlog.coordination.member.scram_users import ScramUsers
     from fastlog.native import Frame
     from fastlog.server.network.connection import Connection
@@ -32,9 +33,17 @@ _LOG: Final = logging.getLogger(__name__)
 class SaslListeners:
     """Used on the event loop: `open`, `gate` for each, then `close`."""
 
-    def __init__(self, live: LiveConfig, users: ScramUsers, tasks: Supervisor, clock: Clock) -> None:
+    def __init__(
+        self,
+        live: LiveConfig,
+        users: ScramUsers,
+        tokens: DelegationTokens | None,
+        tasks: Supervisor,
+        clock: Clock,
+    ) -> None:
         self._live = live
         self._users = users
+        self._tokens = tokens
         self._tasks = tasks
         self._clock = clock
         self._key_sets: dict[str, KeySet] = {}
@@ -93,7 +102,8 @@ class SaslListeners:
             oauth, keys = settings.oauth, self._key_sets.get(listener)
             verify = None if keys is None else keys.verify
             return lambda: OauthServer(oauth, verify, lambda: self._clock.now_ms() / 1000)
-        return lambda: ScramServer(mechanism, partial(self._users.credential, mechanism))
+        token_of = None if self._tokens is None else partial(self._tokens.table.login, mechanism)
+        return lambda: ScramServer(mechanism, partial(self._users.credential, mechanism), token_of)
 
     def _plain_users(self, listener: str) -> Mapping[str, str]:
         """As they are in the configuration now: it may have been read again."""

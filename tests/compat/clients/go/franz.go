@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 var franzCodecs = map[string]kgo.CompressionCodec{
@@ -26,7 +29,12 @@ var franzBalancers = map[string]kgo.GroupBalancer{
 	"cooperative-sticky": kgo.CooperativeStickyBalancer(),
 }
 
+// franzClient logs in with a delegation token if the environment has one ("id secret").
 func franzClient(bootstrap string, options ...kgo.Opt) *kgo.Client {
+	if id, secret, found := strings.Cut(os.Getenv("FASTLOG_TEST_TOKEN"), " "); found {
+		auth := scram.Auth{User: id, Pass: secret, IsToken: true}
+		options = append(options, kgo.SASL(auth.AsSha256Mechanism()))
+	}
 	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(bootstrap))...)
 	check(err)
 	return client

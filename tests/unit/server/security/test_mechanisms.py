@@ -13,6 +13,7 @@ import pytest
 
 from fastlog.config.sasl_settings import OauthSettings
 from fastlog.coordination.scram_credentials import HASHES, ScramCredential
+from fastlog.coordination.token_table import Login
 from fastlog.server.security.sasl.mechanism import AuthenticationFailed, Step
 from fastlog.server.security.sasl.oauthbearer import OauthServer
 from fastlog.server.security.sasl.plain import PlainServer
@@ -72,10 +73,12 @@ SALT = b"0123456789abcdef"
 class ScramClient:
     """RFC 5802's client; what it says can be changed on the way."""
 
-    def __init__(self, mechanism: str, user: str, password: str, nonce: str = "clientnonce") -> None:
+    def __init__(
+        self, mechanism: str, user: str, password: str, nonce: str = "clientnonce", *, extension: str = ""
+    ) -> None:
         self.hash = HASHES[mechanism]
         self.password = password
-        self.bare = f"n={user},r={nonce}"
+        self.bare = f"n={user},r={nonce}{extension}"
         self.nonce = nonce
 
     def first(self) -> bytes:
@@ -200,13 +203,55 @@ def test_a_proof_is_good_for_one_exchange() -> None:
         b"n,,n=,r=abc",
         b"n,,n=alice,r=",
         b"n,,n=\xff,r=abc",
-        b"n,,n=alice,r=abc,tokenauth=true",
+        b"n,,n=alice,r=abc,tokenauth=true,tokenauth=false",
     ],
 )
 def test_scram_refuses_first_messages(first: bytes) -> None:
     server = server_of("SCRAM-SHA-256", {"alice": credential("SCRAM-SHA-256", "pw")})
     with pytest.raises(AuthenticationFailed):
         server.step(first)
+
+
+@pytest.mark.parametrize("mechanism", sorted(HASHES))
+def test_scram_with_a_token(mechanism: str) -> None:
+    """Its id is the name, and its owner is who that is."""
+    login = Login(credential(mechanism, "secret"), "owner", 12345)
+    for name, word, extension, is_in in (
+        ("id", "secret", ",tokenauth=true", Step(b"", "owner", 12345, by_token=True)),
+        ("id", "secret", ",x=y,tokenauth=TRUE,z=", Step(b"", "owner", 12345, by_token=True)),
+        ("id", "secret", ",tokenauth=false", None),
+        ("id", "secret", "", None),
+        ("id", "pw", ",tokenauth=true", None),
+        # There is a user of that name, and no token.
+        ("alice", "pw", ",tokenauth=true", None),
+        ("alice", "secret", ",tokenauth=true", None),
+        ("alice", "pw", ",tokenauth=no", Step(b"", "alice")),
+        ("owner", "secret", "", None),
+    ):
+        users = {"alice": credential(mechanism, "pw")}
+        server = ScramServer(mechanism, users.get, {"id": login}.get)
+        client = ScramClient(mechanism, name, word, extension=extension)
+        final = client.final(server.step(client.first()).token)
+        if is_in is None:
+            with pytest.raises(AuthenticationFailed):
+                server.step(final)
+        else:
+            found = server.step(final)
+            assert (found.user, found.expires_at, found.by_token) == (
+                is_in.user,
+                is_in.expires_at,
+                is_in.by_token,
+            )
+
+
+def test_scram_where_there_are_no_tokens() -> None:
+    """It fails when a wrong password does, and says the same."""
+    mechanism = "SCRAM-SHA-256"
+    server = server_of(mechanism, {"alice": credential(mechanism, "pw")})
+    client = ScramClient(mechanism, "alice", "pw", extension=",tokenauth=true")
+    final = client.final(server.step(client.first()).token)
+    with pytest.raises(AuthenticationFailed):
+        server.step(final)
 
 
 @pytest.mark.parametrize("user", ["nobody", "weak"])

@@ -18,11 +18,12 @@ class AuthenticationFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Step:
     """The answer to one token. `user` is set by the last one; `expires_at` (milliseconds of wall time) where
-    what was shown has an end."""
+    what was shown has an end; `by_token` where it was a delegation token."""
 
     token: bytes
     user: str | None = None
     expires_at: int | None = None
+    by_token: bool = False
 
 
 class Server(Protocol):
