@@ -35,6 +35,7 @@ __all__ = ["ConfigurationRules"]
 
 _OF_ONE_LISTENER: Final = ("ssl.key.password", "ssl.keystore.", "ssl.truststore.")
 """Beginnings of the keys that Kafka reads again for a listener, and for no other use (`SslConfigs`)."""
+_JAAS: Final = "sasl.jaas.config"
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -78,7 +79,12 @@ class ConfigurationRules:
             for name, text in configs.items():
                 if stored.get(name) != text:
                     _check_dynamic(name, cluster_wide=node_id is None).parse(text)
-                    if fixed_listener(name, synonyms_of(name)[-1]) in current.listeners.sasl:
+                    key = synonyms_of(name)[-1]
+                    if key == _JAAS:
+                        from fastlog.config.jaas import refuse_other_modules  # with SASL alone
+
+                        refuse_other_modules(name, text)
+                    if fixed_listener(name, key) in current.listeners.sasl:
                         raise ConfigError(
                             name, "cannot be changed through the API: set it in the properties file"
                         )
