@@ -8,9 +8,10 @@ says so (`fastlog.server.unused_settings`). Only what looks like a mistyped key 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.definitions import (
@@ -30,6 +31,9 @@ from fastlog.config.topic_config import TopicConfig
 from fastlog.config.topic_defaults import topic_default
 from fastlog.config.types import ConfigType, format_value
 from fastlog.errors import ConfigError, ErrorCode, KafkaError
+
+if TYPE_CHECKING:
+    from fastlog.config.password_encoder import PasswordEncoder
 
 __all__ = ["ConfigurationRules"]
 
@@ -108,6 +112,20 @@ class ConfigurationRules:
         except ConfigError as error:
             raise KafkaError(ErrorCode.INVALID_REQUEST, str(error)) from None
 
+    async def kept(self, configs: Mapping[str, str]) -> Mapping[str, str]:
+        """Broker settings as they are to be stored: passwords encrypted, where there is a secret for that."""
+        encoder = self._current().layers.encoder()
+        if encoder is None:
+            return configs
+        from fastlog.config.password_encoder import is_encoded  # with a secret alone
+
+        plain = {
+            name: text
+            for name, text in configs.items()
+            if key_or_plugins(name).sensitive and not is_encoded(text)
+        }
+        return {**configs, **await asyncio.to_thread(_encoded, encoder, plain)} if plain else configs
+
     def is_list(self, key: str) -> bool:
         """Whether values of a topic or broker key are comma-separated lists."""
         definition = _definition(key)
@@ -119,6 +137,10 @@ class ConfigurationRules:
         if key in TOPIC_KEYS and key not in BROKER_KEYS:
             return format_value(TOPIC_KEYS[key].key.type, topic_default(key, layers))
         return layers.text(key)
+
+
+def _encoded(encoder: PasswordEncoder, plain: Mapping[str, str]) -> dict[str, str]:
+    return {name: encoder.encode(text) for name, text in plain.items()}
 
 
 def _looked_at(

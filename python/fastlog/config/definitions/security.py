@@ -29,6 +29,12 @@ USED: Final = frozenset(
     {
         "authorizer.class.name",
         "connections.max.reauth.ms",
+        "password.encoder.cipher.algorithm",
+        "password.encoder.iterations",
+        "password.encoder.key.length",
+        "password.encoder.keyfactory.algorithm",
+        "password.encoder.old.secret",
+        "password.encoder.secret",
         "sasl.enabled.mechanisms",
         "sasl.mechanism.inter.broker.protocol",
         "sasl.jaas.config",
