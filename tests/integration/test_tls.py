@@ -146,7 +146,7 @@ def principals(running: RunningBroker) -> list[str]:
     [
         {
             "ssl_client_auth": "requested",
-            "ssl_principal_mapping_rules": "RULE:^CN=([a-z]+),O=here$/$1/,RULE:^CN=(x)$/$1/",
+            "ssl_principal_mapping_rules": "RULE:^CN=([A-Za-z]+),O=here$/$1/,RULE:^CN=(x)$/$1/",
         }
     ],
     indirect=True,
@@ -159,10 +159,11 @@ def test_the_principal_is_that_of_the_certificate(
     alice = connect(port, client_context(authority.certificate, authority.issue("a", "/O=here/CN=alice")))
     assert (nobody.ask(), alice.ask()) == (0, 0)
     assert principals(running) == ["User:ANONYMOUS", "User:alice"]
-    # A name that no rule knows is no user.
-    unknown = client_context(authority.certificate, authority.issue("b", "/O=there/CN=alice"))
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        connect(port, unknown).ask()
+    # A name that no rule knows is no user, and neither is that of those who have none.
+    for subject in ("/O=there/CN=alice", "/O=here/CN=ANONYMOUS"):
+        unknown = client_context(authority.certificate, authority.issue("b", subject))
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            connect(port, unknown).ask()
 
 
 @pytest.mark.parametrize("running", [{"fastlog_authentication_timeout_ms": "700"}], indirect=True)

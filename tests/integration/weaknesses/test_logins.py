@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     ScramCredentialInfo,
@@ -37,6 +38,7 @@ from tests.integration.running import RawClient, RunningBroker
 
 KAFKA = "org.apache.kafka.common.security."
 JAAS = f"{KAFKA}plain.PlainLoginModule required"
+USERS = f'{JAAS} user_alice="a" user_bob="b" user_ANONYMOUS="x";'
 REFUSED = ErrorCode.SASL_AUTHENTICATION_FAILED
 INVALID = b'{"status":"invalid_token"}'
 
@@ -51,7 +53,7 @@ class Guarded(RunningBroker):
             {
                 "listeners": "PLAINTEXT://127.0.0.1:0,SASL_PLAINTEXT://127.0.0.1:0",
                 "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,OAUTHBEARER",
-                "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{JAAS} user_alice="a" user_bob="b";',
+                "listener.name.sasl_plaintext.plain.sasl.jaas.config": USERS,
                 "sasl.oauthbearer.jwks.endpoint.url": self.issuer.key_set.as_uri(),
                 "sasl.oauthbearer.expected.issuer": ISSUER,
                 "sasl.oauthbearer.expected.audience": AUDIENCE,
@@ -73,7 +75,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     try:
         admin = AdminClient({"bootstrap.servers": running.bootstrap})
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
-        changes = [UserScramCredentialUpsertion(name, info, name[:1].encode()) for name in ("alice", "bob")]
+        users = {"alice": b"a", "bob": b"b", "ANONYMOUS": b"x"}
+        changes = [UserScramCredentialUpsertion(name, info, secret) for name, secret in users.items()]
         for future in admin.alter_user_scram_credentials(changes).values():
             future.result(timeout=10)
         yield running
@@ -154,6 +157,46 @@ def test_nonces(guarded: Guarded, kind: str) -> None:
             "shorter": nonce[len(exchange.nonce) :],
         }
         assert refused(client, proof if kind == "replayed" else exchange.final(answer, nonce=nonces[kind]))
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "OAUTHBEARER"])
+def test_nobody_logs_in_as_those_who_need_not(guarded: Guarded, mechanism: str) -> None:
+    """`User:ANONYMOUS` may be a super user that comes from this host alone: it is no name to log in by."""
+    with guarded.raw() as client:
+        begin(client, mechanism)
+        if mechanism == "PLAIN":
+            assert refused(client, b"\0ANONYMOUS\0x")
+        elif mechanism == "OAUTHBEARER":
+            assert refused(client, said(guarded.issuer.token("ANONYMOUS")))
+        else:
+            exchange = ScramClient("ANONYMOUS", "x")
+            answer = token(client, exchange.first())
+            assert refused(client, exchange.final(bytes(answer.auth_bytes)))
+
+
+def test_a_large_token_of_who_is_known(guarded: Guarded) -> None:
+    """Large frames are for records: a token is as small in the second login as in the first."""
+    with guarded.raw() as client:
+        begin(client, "OAUTHBEARER")
+        assert token(client, said(guarded.issuer.token("carol"))).error_code == 0
+        # The session has an end, and so it may be renewed.
+        begin(client, "OAUTHBEARER")
+        client.send(SaslAuthenticateRequest(auth_bytes=bytes(600_000)), 1)
+        assert client.is_closed()
+
+
+def test_a_salt_without_an_end(guarded: Guarded) -> None:
+    """Whoever says a name is told its salt."""
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+    admin = AdminClient({"bootstrap.servers": guarded.bootstrap})
+    for size, problem in ((1024, None), (1025, "must not be longer")):
+        change = UserScramCredentialUpsertion("dave", info, b"x", bytes(size))
+        (future,) = admin.alter_user_scram_credentials([change]).values()
+        if problem is None:
+            future.result(timeout=10)
+        else:
+            with pytest.raises(KafkaException, match=problem):
+                future.result(timeout=10)
 
 
 # -- tokens --------------------
