@@ -155,6 +155,7 @@ def main() -> None:
 
 def _turn(peer: Peer, authority: Authority, given: argparse.Namespace, figures: Figures) -> None:
     def note(what: str, value: float) -> None:
+        print(f"  {what}: {value:.2f}", file=sys.stderr)
         figures.setdefault(what, []).append(value)
 
     try:

@@ -27,6 +27,7 @@ from tests.harness.broker_process import BrokerProcess
 from tests.harness.certificates import Authority
 from tests.harness.link import Link
 from tests.harness.net import free_port, wait_for_port
+from tests.harness.plain_link import PlainLink
 from tests.harness.tls import TlsClient, client_context
 
 MODULES = "org.apache.kafka.common.security"
@@ -41,6 +42,7 @@ class Secretive(BrokerProcess):
     """A broker whose configuration is full of them, at the most talkative level of its log."""
 
     ssl: int
+    sasl: int
     http: int
 
 
@@ -84,7 +86,7 @@ def secretive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Secret
         environment={**os.environ, "SECRET_OF_THE_HOST": SECRETS["env"]},
         listeners=[f"SSL://127.0.0.1:{ssl_port}", f"SASL://127.0.0.1:{sasl_port}"],
     )
-    broker.ssl, broker.http = ssl_port, http_port
+    broker.ssl, broker.sasl, broker.http = ssl_port, sasl_port, http_port
     with broker:
         for port in (ssl_port, sasl_port):
             wait_for_port("127.0.0.1", port, process=broker.process)
@@ -221,6 +223,12 @@ def test_the_http_port_is_not_open_to_all(tmp_path: Path, host: str) -> None:
 def test_the_log_has_no_secret(secretive: tuple[Secretive, Authority]) -> None:
     """ZooKeeper CVE-2026-24308: at any level, from the start on, with logins that went wrong."""
     broker, _ = secretive
+    for user, secret in (("a", SECRETS["plain"]), ("b", SECRETS["provided"])):
+        with PlainLink(broker.sasl, user, secret):
+            pass
+    for user, secret in (("a", SECRETS["given"]), (SECRETS["env"], "x")):
+        with pytest.raises(AssertionError), PlainLink(broker.sasl, user, secret):
+            pass
     text = broker.log_text
     assert "DEBUG" in text
     assert [name for name, secret in SECRETS.items() if secret in text] == []
