@@ -68,7 +68,7 @@ class Library:
     repeated_headers: bool = True
     empty_is_null: bool = False
 
-    def run(self, action: str, file: Path, *arguments: str) -> None:
+    def run(self, action: str, file: Path, *arguments: str, seconds: float = 60) -> None:
         """Runs one action to its end; raises `AssertionError` with what it said when it fails."""
         done = subprocess.run(
             [*self.command, action, str(file), *arguments],
@@ -76,7 +76,7 @@ class Library:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
         words = (done.stdout + done.stderr)[-4000:]

@@ -58,7 +58,13 @@ class BrokerProcess:
         return (self.directory / "broker.log").read_text(errors="replace")
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Nobody else would end it.
+            if self._process is not None and self._process.poll() is None:
+                self.kill()
+            raise
         return self
 
     def __exit__(
@@ -67,14 +73,14 @@ class BrokerProcess:
         if self._process is not None and self._process.poll() is None:
             self.stop()
 
-    def start(self, *extra: str, timeout: float = 30) -> float:
+    def start(self, *extra: str, timeout: float = 60) -> float:
         """Starts the broker; returns the seconds until its port accepted a connection."""
         began = time.monotonic()
         self.launch(*extra)
         self.wait(timeout=timeout)
         return time.monotonic() - began
 
-    def wait(self, *, timeout: float = 30) -> None:
+    def wait(self, *, timeout: float = 60) -> None:
         """Returns when the port of a broker that was launched accepts a connection."""
         try:
             wait_for_port("127.0.0.1", self.port, process=self._process, timeout=timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -63,6 +64,11 @@ class KeeperProcess:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         wait_for_port("127.0.0.1", self.port, process=self._process, timeout=timeout)
+
+    def hang_up(self) -> None:
+        """SIGHUP."""
+        assert self._process is not None, "the keeper was not started"
+        self._process.send_signal(signal.SIGHUP)
 
     def stop(self, timeout: float = 30) -> int:
         """SIGTERM; returns the exit code."""

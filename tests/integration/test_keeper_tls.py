@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -141,6 +143,116 @@ def test_the_keeper_of_a_broker(tmp_path: Path, authority: Authority) -> None:
                 await zk.create("/theirs", b"")
 
         asyncio.run(as_the_broker())
+
+
+async def shown(port: int, trust: Path, store: Path | None = None) -> int:
+    """The number of the certificate that a keeper shows now; who connects is let in."""
+    context = tls_context(pem(trust), None if store is None else pem(store))
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname="localhost"
+    )
+    try:
+        writer.write(b"ruok")
+        async with asyncio.timeout(10):
+            assert await reader.read() == b"imok"
+        certificate = writer.get_extra_info("ssl_object").getpeercert()
+        return int(certificate["serialNumber"], 16)
+    finally:
+        writer.close()
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for it."""
+    async with asyncio.timeout(20):
+        while True:
+            if await look():
+                return
+            await asyncio.sleep(0.05)
+
+
+async def renewed(
+    port: int, authority: Authority, hang_up: Callable[[], None], said: Callable[[], str]
+) -> None:
+    """New files at the same place and SIGHUP: they are shown, and a session goes on over its connection."""
+    directory = authority.directory
+    mine = authority.store("mine")
+
+    def says(*words: str) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            return any(word in said() for word in words)
+
+        return look
+
+    async with client(port, authority.certificate, mine) as zk:
+        await zk.create("/before", b"")
+        before, link = await shown(port, authority.certificate, mine), zk.session._link
+        authority.store("keeper")
+        hang_up()
+
+        async def is_another() -> bool:
+            return await shown(port, authority.certificate, mine) != before
+
+        await until(is_another)
+        assert (await zk.get("/before"))[0] == b""
+        # What cannot take its place does not, and what is there goes on.
+        now = await shown(port, authority.certificate, mine)
+        (directory / "keeper.store.pem").write_text("none")
+        hang_up()
+        await until(says("stays as it is", "keeps the certificate"))
+        authority.store("keeper", "/CN=another")
+        hang_up()
+        await until(says("the old one of CN=keeper"))
+        assert await shown(port, authority.certificate, mine) == now
+        assert (await zk.get("/before"))[0] == b""
+        assert zk.session._link is link
+
+
+def test_the_certificate_of_a_keeper_is_renewed(tmp_path: Path, authority: Authority) -> None:
+    store, trust = authority.store("keeper"), tmp_path / "trust.pem"
+    trust.write_text(authority.certificate.read_text())
+    options = ("--tls-keystore", str(store), "--tls-truststore", str(trust), "--tls-client-auth", "required")
+    with KeeperProcess(tmp_path / "keeper", tick_ms=500, options=options) as keeper:
+        asyncio.run(renewed(keeper.port, authority, keeper.hang_up, lambda: keeper.log_text))
+
+        async def trusts_others() -> None:
+            """Whom it believes is renewed as well."""
+            authority.store("keeper")
+            other = await asyncio.to_thread(Authority, tmp_path / "other", "other")
+            stranger = await asyncio.to_thread(other.store, "stranger")
+            with pytest.raises((OSError, AssertionError, TimeoutError)):
+                await shown(keeper.port, authority.certificate, stranger)
+            trust.write_text(authority.certificate.read_text() + other.certificate.read_text())
+            keeper.hang_up()
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        await shown(keeper.port, authority.certificate, stranger)
+                        break
+                    except (OSError, AssertionError):
+                        await asyncio.sleep(0.05)
+
+        asyncio.run(trusts_others())
+
+
+@own_keeper
+def test_the_certificate_of_a_broker_s_keeper_is_renewed(tmp_path: Path, authority: Authority) -> None:
+    port, file = free_port(), tmp_path / "server.properties"
+    settings = {
+        "fastlog.keeper.listen": f"127.0.0.1:{port}",
+        "fastlog.keeper.security.protocol": "SSL",
+        "listener.name.keeper.ssl.keystore.type": "PEM",
+        "listener.name.keeper.ssl.keystore.location": str(authority.store("keeper")),
+    }
+    file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    command = [sys.executable, "-m", "fastlog.cli.broker.main", str(file)]
+    with BrokerProcess(tmp_path / "broker", command=command) as broker:
+        wait_until(lambda: led(broker, "t"), "no topic", seconds=30)
+        asyncio.run(
+            renewed(
+                port, authority, lambda: broker.process.send_signal(signal.SIGHUP), lambda: broker.log_text
+            )
+        )
+        assert "Traceback" not in broker.log_text
 
 
 @pytest.mark.java

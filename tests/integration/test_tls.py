@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from tests.harness.certificates import Authority
+from tests.harness.certificates import Authority, make_certificate
 from tests.harness.tls import TlsClient, client_context
 from tests.harness.waiting import wait_until
 from tests.integration.running import RunningBroker
@@ -130,6 +131,58 @@ def test_clients_without_a_trusted_certificate_stay_outside(
     assert client.ask(2) == 0
 
 
+@pytest.mark.parametrize("running", [{"ssl_client_auth": "required"}], indirect=True)
+@pytest.mark.parametrize(
+    "when", ["expired", "of another authority", "signed by itself", "a server's chain only"]
+)
+def test_certificates_that_are_not_taken(
+    running: RunningBroker, connect: Connect, authority: Authority, tmp_path: Path, when: str
+) -> None:
+    """In TLS 1.2, where the handshake fails, and in 1.3, where a client learns it with its first request."""
+    if when == "expired":
+        store = authority.expired("over")
+        pair = store, store
+    elif when == "signed by itself":
+        pair = make_certificate(tmp_path)
+    else:
+        other = Authority(tmp_path / "other", "other")
+        store = other.store("mallory", "/CN=broker")
+        if when == "a server's chain only":
+            # The right certificate behind the wrong one proves nothing.
+            store.write_text(store.read_text() + (authority.directory / "broker.pem").read_text())
+        pair = store, store
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = client_context(authority.certificate)
+        context.load_cert_chain(*pair)
+        context.minimum_version = context.maximum_version = version
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            connect(tls_port(running), context).ask()
+    assert (
+        connect(tls_port(running), client_context(authority.certificate, authority.issue("alice"))).ask() == 0
+    )
+
+
+def test_nobody_shakes_hands_twice_on_a_connection(
+    running: RunningBroker, connect: Connect, authority: Authority
+) -> None:
+    """Renegotiation of TLS 1.2 is work that a client could ask for without an end."""
+    port = tls_port(running)
+    command = [
+        "openssl",
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{port}",
+        "-tls1_2",
+        "-CAfile",
+        authority.certificate,
+    ]
+    done = subprocess.run(command, input=b"R\nR\nR\n", capture_output=True, timeout=40, check=False)
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    assert "RENEGOTIATING" in said
+    assert "no renegotiation" in said.lower().replace("_", " "), said[-1000:]
+    assert connect(port, client_context(authority.certificate)).ask() == 0
+
+
 def principals(running: RunningBroker) -> list[str]:
     """Of all connections."""
 
@@ -146,7 +199,7 @@ def principals(running: RunningBroker) -> list[str]:
     [
         {
             "ssl_client_auth": "requested",
-            "ssl_principal_mapping_rules": "RULE:^CN=([a-z]+),O=here$/$1/,RULE:^CN=(x)$/$1/",
+            "ssl_principal_mapping_rules": "RULE:^CN=([A-Za-z]+),O=here$/$1/,RULE:^CN=(x)$/$1/",
         }
     ],
     indirect=True,
@@ -159,10 +212,11 @@ def test_the_principal_is_that_of_the_certificate(
     alice = connect(port, client_context(authority.certificate, authority.issue("a", "/O=here/CN=alice")))
     assert (nobody.ask(), alice.ask()) == (0, 0)
     assert principals(running) == ["User:ANONYMOUS", "User:alice"]
-    # A name that no rule knows is no user.
-    unknown = client_context(authority.certificate, authority.issue("b", "/O=there/CN=alice"))
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        connect(port, unknown).ask()
+    # A name that no rule knows is no user, and neither is that of those who have none.
+    for subject in ("/O=there/CN=alice", "/O=here/CN=ANONYMOUS"):
+        unknown = client_context(authority.certificate, authority.issue("b", subject))
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            connect(port, unknown).ask()
 
 
 @pytest.mark.parametrize("running", [{"fastlog_authentication_timeout_ms": "700"}], indirect=True)

@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import logging
 import signal
-import ssl
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.base.clock import SystemClock
 from fastlog.base.files import make_directories
@@ -25,6 +25,9 @@ from fastlog.coordination.keeper.keeper import Keeper, KeeperSettings
 from fastlog.coordination.keeper.listener import KeeperListener
 from fastlog.coordination.zookeeper.connect_string import InvalidConnectString, parse
 from fastlog.errors import ConfigError, FastlogError
+
+if TYPE_CHECKING:
+    from fastlog.server.security.identity import Identity
 
 _LOG: Final = logging.getLogger("fastlog.keeper")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigError as error:
         _LOG.error("%s", error)
         sys.exit(ExitCode.BAD_CONFIGURATION)
-    sys.exit(asyncio.run(_run(options.listen, options.data_dir, settings, tls)))
+    sys.exit(asyncio.run(_run(options.listen, options.data_dir, settings, tls, partial(_tls, options))))
 
 
 def _users(file: Path | None) -> Mapping[str, str]:
@@ -61,7 +64,7 @@ def _users(file: Path | None) -> Mapping[str, str]:
     return keeper_users("--sasl-users", text)
 
 
-def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+def _tls(options: argparse.Namespace) -> Identity | None:
     """Raises ConfigError."""
     if options.tls_keystore is None:
         if options.tls_truststore is not None or options.tls_client_auth != "none":
@@ -85,7 +88,7 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
         allow_dn_changes=False,
         allow_san_changes=False,
     )
-    return load_identity(settings).context
+    return load_identity(settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,7 +170,11 @@ def _tick(text: str) -> int:
 
 
 async def _run(
-    address: tuple[str, int], directory: Path, settings: KeeperSettings, tls: ssl.SSLContext | None
+    address: tuple[str, int],
+    directory: Path,
+    settings: KeeperSettings,
+    tls: Identity | None,
+    load: Callable[[], Identity | None],
 ) -> int:
     stop = asyncio.Event()
     failure: list[str] = []
@@ -184,7 +191,7 @@ async def _run(
     try:
         await asyncio.to_thread(make_directories, directory)
         await keeper.start()
-        await listener.open(*address, tls)
+        await listener.open(*address, None if tls is None else tls.context)
     except (FastlogError, OSError) as error:
         said = explain_os_error(error, host_and_port(*address)) if isinstance(error, OSError) else error
         _LOG.error("cannot start: %s", said)
@@ -192,6 +199,14 @@ async def _run(
         return ExitCode.CANNOT_START
     nodes = counted(keeper.tree_size[0], "node")
     _LOG.info("ready: %s, %s, data is in %s", host_and_port(*listener.address), nodes, directory)
+    renewal = None if tls is None else _Renewal(listener, tls, load)
+    # At a terminal it means that the terminal is gone; who starts it with nohup wants it to do nothing.
+    if (
+        renewal is not None
+        and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        and not (sys.stdin is not None and sys.stdin.isatty())
+    ):
+        loop.add_signal_handler(signal.SIGHUP, renewal.start)
     await stop.wait()
     await listener.close()
     await keeper.stop()
@@ -199,6 +214,36 @@ async def _run(
         return ExitCode.UNCLEAN
     _LOG.info("stopped")
     return ExitCode.STOPPED
+
+
+class _Renewal:
+    """SIGHUP: the files of the certificates are read again, and handshakes from then on are with them."""
+
+    def __init__(
+        self, listener: KeeperListener, identity: Identity, load: Callable[[], Identity | None]
+    ) -> None:
+        self._listener = listener
+        self._identity = identity
+        self._load = load
+        self._reading: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to read, unless it reads."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.get_running_loop().create_task(self._renew())
+
+    async def _renew(self) -> None:
+        from fastlog.server.security.identity import check_renewal
+
+        try:
+            found = await asyncio.to_thread(self._load)
+            if found is not None:
+                check_renewal(self._identity, found)
+                self._listener.renew(found.context)
+                self._identity = found
+                _LOG.info("SIGHUP: renewed certificate: %s", found.certificate.subject)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the keeper goes on as it was
+            _LOG.error("SIGHUP: the certificate stays as it is: %s", error)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ from fastlog.base.log_writer import STDERR, LogWriter
 __all__ = ["JsonFormatter", "RepeatLimit", "TextFormatter", "set_up_logging"]
 
 _PACKAGE: Final = "fastlog."
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
+"""Names that clients choose are in messages: none begins a line of its own, or speaks to a terminal."""
 
 
 class TextFormatter(logging.Formatter):
@@ -26,9 +31,16 @@ class TextFormatter(logging.Formatter):
         """The line, without its end."""
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         name = record.name.removeprefix(_PACKAGE)
-        line = f"{moment}.{int(record.msecs):03d} {record.levelname:<5} {name}: {record.getMessage()}"
+        line = (
+            f"{moment}.{int(record.msecs):03d} {record.levelname:<5} {name}: {one_line(record.getMessage())}"
+        )
         trace = _trace_of(self, record)
         return line if trace is None else line + "\n    " + trace.replace("\n", "\n    ")
+
+
+def one_line(text: str) -> str:
+    """`text` with its control characters written out."""
+    return text if text.isprintable() else text.translate(_CONTROLS)
 
 
 class JsonFormatter(logging.Formatter):

@@ -215,6 +215,7 @@ class BrokerConfig:
         """
         layers = Layers(settings, dict(cluster or {}), dict(broker or {}))
         check_consistency(layers)
+        layers.encoder()
         plain = {
             field.name: layers.value(_key_of(field.name))
             for field in fields(cls)

@@ -16,7 +16,7 @@ from typing import Final
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ConfigError
 
-__all__ = ["JaasEntry", "parse_jaas"]
+__all__ = ["JaasEntry", "parse_jaas", "refuse_other_modules"]
 
 _PACKAGE: Final = "org.apache.kafka.common.security."
 PLAIN_MODULE: Final = f"{_PACKAGE}plain.PlainLoginModule"
@@ -68,6 +68,21 @@ def parse_jaas(key: str, text: str, modules: Collection[str] = _MODULES) -> Jaas
             raise ConfigError(key, f'option {at // 3 + 1} is not of the form name="value"')
         options[part[0][0]] = part[2][0]
     return JaasEntry(module, options)
+
+
+def refuse_other_modules(key: str, text: str) -> None:
+    """Raises ConfigError for a line that names a class other than the login modules of Kafka's mechanisms.
+
+    What is no JAAS line at all is left alone: it does nothing, and Kafka keeps it.
+    """
+    at = 0
+    while (found := _TOKEN.match(text, at)) is not None and found.end() > at:
+        word = found["word"] or (found["quoted"] or "")[1:-1]
+        if word or found["sign"]:
+            if "." in word and word not in _MODULES:
+                raise ConfigError(key, f"names a login module that is not one of {', '.join(_MODULES)}")
+            return
+        at = found.end()
 
 
 def _tokens(key: str, text: str) -> list[tuple[str, bool]]:

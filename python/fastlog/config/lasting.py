@@ -26,6 +26,7 @@ def lasting_overrides(
                 if key.unused is Unused.PLUGIN and not can_be_plugins(name):
                     raise unknown_key(name)
                 key.parse(text)
+                config.layers.decoded(name, text)
             except ConfigError as error:
                 problems.append(str(error))
             else:
@@ -53,7 +54,7 @@ def _one_by_one(config: BrokerConfig, waiting: list[tuple[str, str, str]]) -> tu
             except ConfigError as error:
                 # It may hold together with one that comes later.
                 still.append((layer, name, text))
-                refused.append(f"{name}={text}: {error}")
+                refused.append(f"{name}={key_or_plugins(name).shown(text)}: {error}")
         if len(still) == len(waiting):
             break
         waiting = still

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import field
 from enum import IntEnum
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.definitions import key_or_plugins, synonyms_of
 from fastlog.config.sources import Settings
 from fastlog.config.types import Value
+from fastlog.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastlog.config.password_encoder import PasswordEncoder
 
 __all__ = ["ConfigSource", "Layers", "SourcedText"]
 
 T = TypeVar("T")
+_SECRET: Final = "password.encoder.secret"  # noqa: S105 - the name of a key
+_ENCODED: Final = "encryptedPassword:"
 _KEPT: Final = 1024
 
 
@@ -60,6 +66,28 @@ class Layers:
             self._derived[question] = found
         return found
 
+    def encoder(self) -> PasswordEncoder | None:
+        """What encrypts passwords that come through the API; None where nothing does. Raises ConfigError."""
+        if not self.settings.text(_SECRET):
+            return None
+        from fastlog.config.password_encoder import password_encoder  # it computes, and few need it
+
+        def text_of(name: str) -> str | None:
+            return self.settings.text(name) or self.settings.default(name)
+
+        return password_encoder(text_of)
+
+    def decoded(self, name: str, text: str) -> str:
+        """The password in a stored text, which may be one as it is. Raises ConfigError."""
+        from fastlog.config.password_encoder import is_encoded  # as above
+
+        if not key_or_plugins(name).sensitive or not is_encoded(text):
+            return text
+        encoder = self.derived(_SECRET, self.encoder)
+        if encoder is None:
+            raise ConfigError(name, f"is encrypted, and {_SECRET} is not set")
+        return encoder.decode(name, text)
+
     def text(self, name: str) -> str | None:
         """The text in force for exactly this key (synonyms do not count), or None when it is not set."""
         found = self.found(name)
@@ -78,7 +106,10 @@ class Layers:
         """Every layer's text for exactly this key, the strongest first."""
         items = []
         if name in self.broker:
-            items.append(SourcedText(name, self.broker[name], ConfigSource.DYNAMIC_BROKER))
+            text = self.broker[name]
+            if _ENCODED in text:
+                text = self.decoded(name, text)
+            items.append(SourcedText(name, text, ConfigSource.DYNAMIC_BROKER))
         if name in self.cluster:
             items.append(SourcedText(name, self.cluster[name], ConfigSource.DYNAMIC_DEFAULT_BROKER))
         configured = self.settings.text(name)

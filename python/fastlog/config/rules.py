@@ -8,9 +8,10 @@ says so (`fastlog.server.unused_settings`). Only what looks like a mistyped key 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.definitions import (
@@ -31,10 +32,14 @@ from fastlog.config.topic_defaults import topic_default
 from fastlog.config.types import ConfigType, format_value
 from fastlog.errors import ConfigError, ErrorCode, KafkaError
 
+if TYPE_CHECKING:
+    from fastlog.config.password_encoder import PasswordEncoder
+
 __all__ = ["ConfigurationRules"]
 
 _OF_ONE_LISTENER: Final = ("ssl.key.password", "ssl.keystore.", "ssl.truststore.")
 """Beginnings of the keys that Kafka reads again for a listener, and for no other use (`SslConfigs`)."""
+_JAAS: Final = "sasl.jaas.config"
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -78,7 +83,12 @@ class ConfigurationRules:
             for name, text in configs.items():
                 if stored.get(name) != text:
                     _check_dynamic(name, cluster_wide=node_id is None).parse(text)
-                    if fixed_listener(name, synonyms_of(name)[-1]) in current.listeners.sasl:
+                    key = synonyms_of(name)[-1]
+                    if key == _JAAS:
+                        from fastlog.config.jaas import refuse_other_modules  # with SASL alone
+
+                        refuse_other_modules(name, text)
+                    if fixed_listener(name, key) in current.listeners.sasl:
                         raise ConfigError(
                             name, "cannot be changed through the API: set it in the properties file"
                         )
@@ -102,6 +112,20 @@ class ConfigurationRules:
         except ConfigError as error:
             raise KafkaError(ErrorCode.INVALID_REQUEST, str(error)) from None
 
+    async def kept(self, configs: Mapping[str, str]) -> Mapping[str, str]:
+        """Broker settings as they are to be stored: passwords encrypted, where there is a secret for that."""
+        encoder = self._current().layers.encoder()
+        if encoder is None:
+            return configs
+        from fastlog.config.password_encoder import is_encoded  # with a secret alone
+
+        plain = {
+            name: text
+            for name, text in configs.items()
+            if key_or_plugins(name).sensitive and not is_encoded(text)
+        }
+        return {**configs, **await asyncio.to_thread(_encoded, encoder, plain)} if plain else configs
+
     def is_list(self, key: str) -> bool:
         """Whether values of a topic or broker key are comma-separated lists."""
         definition = _definition(key)
@@ -113,6 +137,10 @@ class ConfigurationRules:
         if key in TOPIC_KEYS and key not in BROKER_KEYS:
             return format_value(TOPIC_KEYS[key].key.type, topic_default(key, layers))
         return layers.text(key)
+
+
+def _encoded(encoder: PasswordEncoder, plain: Mapping[str, str]) -> dict[str, str]:
+    return {name: encoder.encode(text) for name, text in plain.items()}
 
 
 def _looked_at(

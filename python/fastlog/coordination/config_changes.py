@@ -76,6 +76,7 @@ class ConfigChanges(ABC):
                     configs = self._checked(item)
                     if item.kind is ConfigKind.BROKER:
                         await self._rules.examine_broker(_node_id(item), configs)
+                        configs = await self._rules.kept(configs)
                     if item.kind is ConfigKind.TOPIC:
                         name = str(item.name)
                         topics[name] = replace(self._records[name], configs=configs)

@@ -154,6 +154,11 @@ class EmbeddedKeeper:
                 ) from error
             _LOG.info("the keeper listens on %s", host_and_port(*self._listener.address))
 
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Handshakes from now on are with that one."""
+        if self._listener is not None:
+            self._listener.renew(tls)
+
     async def close(self) -> None:
         """Ends its connections and closes the journal."""
         if self._listener is not None:

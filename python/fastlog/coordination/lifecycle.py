@@ -80,6 +80,10 @@ class ConfigRules(Protocol):
         """Whether what they name outside of the configuration, such as files, is fit for use."""
         ...
 
+    async def kept(self, configs: Mapping[str, str]) -> Mapping[str, str]:
+        """Settings of a broker that may be changed so, as they are to be stored."""
+        ...
+
     def is_list(self, key: str) -> bool:
         """Whether values of `key` are comma-separated lists, so that APPEND and SUBTRACT have a meaning."""
         ...

@@ -253,7 +253,7 @@ class Broker:
         self._at_end("metadata", source.close)
         config = source.config
         self._live_config = live = LiveConfig(config)
-        await self._secure.load(live)
+        await self._secure.load(live, source.renew_keeper)
 
         view = ClusterView()
         info = broker_info(config, self._listeners)

@@ -29,6 +29,8 @@ from fastlog.storage.starting import Preparation
 from fastlog.wire import Request, Response
 
 if TYPE_CHECKING:
+    import ssl
+
     from fastlog.coordination.member.delegation_tokens import DelegationTokens
     from fastlog.server.access.asking import Access
 
@@ -111,6 +113,11 @@ class Membership:
 
         parts.live.on_change(reconfigured)
         return member.topics
+
+    def renew_keeper(self, tls: ssl.SSLContext) -> None:
+        """Has the keeper in this process, if there is one, begin handshakes with that from now on."""
+        if self._keeper is not None:
+            self._keeper.renew(tls)
 
     async def start(self, producer_ids: ProducerIds) -> None:
         """From prepared log directories to open logs. Raises FastlogError."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from fastlog.net.dialer import Dialer
 
 if TYPE_CHECKING:
+    import ssl
+
     from fastlog.base.clock import Clock
     from fastlog.base.tasks import Supervisor
     from fastlog.config import LiveConfig
@@ -37,15 +39,15 @@ class SecureParts:
         self._sasl: SaslListeners | None = None
         self._by_name: dict[str, TlsListener] = {}
 
-    async def load(self, live: LiveConfig) -> None:
-        """Reads certificates. Raises ConfigError."""
+    async def load(self, live: LiveConfig, renew_keeper: Callable[[ssl.SSLContext], None]) -> None:
+        """Reads certificates; `renew_keeper` takes those of the keeper. Raises ConfigError."""
         listeners = live.current.listeners
-        if listeners.tls:
+        if listeners.tls or live.current.keeper_tls is not None:
             from fastlog.server.security.tls_listeners import TlsListeners  # with TLS alone
 
             self._tls = TlsListeners(live, self._tasks)
             self._at_end("TLS", self._tls.close)
-            self._by_name = dict(await self._tls.open(live.current))
+            self._by_name = dict(await self._tls.open(live.current, renew_keeper))
         if listeners.tls or listeners.sasl:
             from fastlog.server.security.among_brokers import AmongBrokers  # as above
 

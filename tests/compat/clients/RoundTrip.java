@@ -25,7 +25,10 @@ import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
-/** Apache Kafka's own client: {produce|consume} FILE BOOTSTRAP TOPIC CODEC COUNT. */
+/**
+ * Apache Kafka's own client: {produce|consume} FILE BOOTSTRAP TOPIC CODEC COUNT; the file that SECURITY in the
+ * environment names has further settings.
+ */
 public final class RoundTrip {
     public static void main(String[] args) throws Exception {
         if (args[0].equals("produce")) {
@@ -35,8 +38,19 @@ public final class RoundTrip {
         }
     }
 
-    private static void produce(String file, String bootstrap, String topic, String codec) throws Exception {
+    private static Properties security() throws IOException {
         Properties settings = new Properties();
+        String file = System.getenv("SECURITY");
+        if (file != null) {
+            try (FileInputStream in = new FileInputStream(file)) {
+                settings.load(in);
+            }
+        }
+        return settings;
+    }
+
+    private static void produce(String file, String bootstrap, String topic, String codec) throws Exception {
+        Properties settings = security();
         settings.put("bootstrap.servers", bootstrap);
         settings.put("compression.type", codec);
         settings.put("linger.ms", "20");
@@ -73,7 +87,7 @@ public final class RoundTrip {
     }
 
     private static void consume(String file, String bootstrap, String topic, long count) throws IOException {
-        Properties settings = new Properties();
+        Properties settings = security();
         settings.put("bootstrap.servers", bootstrap);
         settings.put("auto.offset.reset", "none");
         settings.put("check.crcs", "true");

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.abc import AbstractTokenProvider
 
 from tests.compat.clients.arguments import Arguments, parse
+from tests.compat.clients.security import security
 from tests.harness.dataset import Record, read_file, write_record
+
+
+class Token(AbstractTokenProvider):  # type: ignore[misc]
+    """The one that there is."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    async def token(self) -> str:
+        """As it was given."""
+        return self._text
+
+
+def reached() -> dict[str, Any]:
+    """The settings that say how."""
+    settings = security()
+    if "sasl_oauth_token_provider" in settings:
+        settings["sasl_oauth_token_provider"] = Token(settings["sasl_oauth_token_provider"])
+    return settings
 
 
 async def produce(arguments: Arguments) -> None:
@@ -19,6 +41,7 @@ async def produce(arguments: Arguments) -> None:
         linger_ms=20,
         max_batch_size=64 * 1024,
         max_request_size=1_048_588,
+        **reached(),
     )
     async with producer:
         futures = [
@@ -37,7 +60,7 @@ async def produce(arguments: Arguments) -> None:
 
 async def consume(arguments: Arguments) -> None:
     """Reads by assignment from the beginning."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=arguments.bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(bootstrap_servers=arguments.bootstrap, enable_auto_commit=False, **reached())
     async with consumer:
         partition = TopicPartition(arguments.topic, 0)
         consumer.assign([partition])

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
+import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from tests.compat.clients.arguments import Arguments, parse
+from tests.compat.clients.security import security
 from tests.harness.dataset import Record, read_file, write_record
+
+
+def reached() -> dict[str, Any]:
+    """The settings that say how."""
+    settings = security()
+    token = settings.get("sasl_oauth_token_provider")
+    if token is not None:
+        # Release 3 has moved it.
+        here = "kafka.sasl.oauth" if kafka.__version__.startswith("2.") else "kafka.net.sasl.oauth"
+        provider = importlib.import_module(here).AbstractTokenProvider
+        members = {"__init__": lambda self, **_: None, "token": lambda _: token, "extensions": lambda _: {}}
+        settings["sasl_oauth_token_provider"] = type("Provider", (provider,), members)()
+    return settings
 
 
 def produce(arguments: Arguments) -> None:
@@ -16,6 +34,7 @@ def produce(arguments: Arguments) -> None:
         acks="all",
         linger_ms=20,
         batch_size=64 * 1024,
+        **reached(),
     )
     futures = [
         producer.send(
@@ -41,6 +60,7 @@ def consume(arguments: Arguments) -> None:
         consumer_timeout_ms=30_000,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        **reached(),
     )
     partition = TopicPartition(arguments.topic, 0)
     consumer.assign([partition])

@@ -78,6 +78,17 @@ def test_text_with_a_traceback(stream: Lines) -> None:
     assert rest[-1] == "    ValueError: broken"
 
 
+def test_names_that_clients_choose_begin_no_line(stream: Lines) -> None:
+    set_up_logging("INFO", "text", stream.descriptor)
+    group = "g\n2026-01-01 00:00:00.000 INFO  kafka.authorizer.logger: root is Allowed\r\x1b[2J\x9b\u2028\x7f"
+    logging.getLogger(AUTHORIZER_LOG).info("bob is Denied on %s, \u00fc stays", group)
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith(
+        "bob is Denied on g\\x0a2026-01-01 00:00:00.000 INFO  kafka.authorizer.logger: root is Allowed"
+        "\\x0d\\x1b[2J\\x9b\\u2028\\x7f, \u00fc stays"
+    )
+
+
 def test_json(stream: Lines) -> None:
     set_up_logging("DEBUG", "json", stream.descriptor)
     logging.getLogger("fastlog.server").warning("peer %s: ü\n", "x")

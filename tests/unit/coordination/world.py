@@ -58,6 +58,10 @@ class Rules:
     ) -> None:
         self.check_topic(configs, stored)
 
+    async def kept(self, configs: Mapping[str, str]) -> Mapping[str, str]:
+        """As they are."""
+        return configs
+
     async def examine_broker(self, node_id: int | None, configs: Mapping[str, str]) -> None:
         """No key here names a file."""
 

@@ -30,6 +30,7 @@ class KeeperListener:
         self.keeper: Final = keeper
         self.statistics: Final = Statistics(keeper)
         self._server: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
         self._by_address: Counter[str] = Counter()
 
     @property
@@ -43,6 +44,9 @@ class KeeperListener:
     async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Accepts connections from now on. Raises OSError."""
         loop = asyncio.get_running_loop()
+        self._tls = tls
+        if tls is not None:
+            tls.sni_callback = self._begins
         self._server = await loop.create_server(
             lambda: _Socket(self, loop),
             host or None,
@@ -51,6 +55,16 @@ class KeeperListener:
             backlog=_BACKLOG,
             ssl_handshake_timeout=None if tls is None else _HANDSHAKE_SECONDS,
         )
+
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Handshakes from now on are with that one: what it shows, and whom it believes. It demands
+        certificates as the first one does. Who is connected stays."""
+        self._tls = tls
+
+    def _begins(self, handshake: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
+        """OpenSSL asks, also where a client names no server: asyncio knows the first context alone."""
+        if self._tls is not None and handshake.context is not self._tls:
+            handshake.context = self._tls
 
     async def close(self) -> None:
         """Accepts nobody any more, and ends all connections."""

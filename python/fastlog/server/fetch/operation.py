@@ -93,6 +93,10 @@ class FetchOperation(Operation):
             self._max_bytes = min(self._max_bytes, exchange.meter.most_fetched())
         self._min_bytes = min(min_bytes, self._max_bytes)
         self._wait_until = broker.loop.time() + max_wait_ms / 1000
+        expires_at = exchange.session.expires_at
+        if expires_at is not None:
+            # What is written later is not for who has not shown again by then who it is.
+            self._wait_until = min(self._wait_until, expires_at)
         self._has_looked = False
         # Whether it may wait although something is readable.
         self._wants_more = self._min_bytes > 1

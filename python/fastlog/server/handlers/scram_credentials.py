@@ -4,7 +4,7 @@
 |----------------------------|----------------------------------------------------------------------------|
 | RESOURCE_NOT_FOUND         | a user that is named has no credential, or not the one to be dropped       |
 | DUPLICATE_RESOURCE         | a user is named twice, or a credential changed twice, in one request       |
-| UNACCEPTABLE_CREDENTIAL    | no name, salt or password; not from 4096 to 16384 iterations               |
+| UNACCEPTABLE_CREDENTIAL    | no name, salt or password, a huge salt; not from 4096 to 16384 iterations  |
 | UNSUPPORTED_SASL_MECHANISM | another mechanism than 1 (SCRAM-SHA-256) and 2 (SCRAM-SHA-512)             |
 | NOT_CONTROLLER             | of changes: another broker is the controller                               |
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fastlog.server.requests.context import RequestContext
 
 _NUMBERS: Final = {name: number for number, name in MECHANISMS.items()}
+_MAX_SALT_BYTES: Final = 1024
 _CONTROLLER_WORDS: Final = "this broker is not the controller"
 
 Change = tuple[str, ScramCredential | None]
@@ -135,6 +136,9 @@ def _change(item: ScramCredentialDeletion | ScramCredentialUpsertion) -> Change:
         raise _unacceptable("Too many iterations")
     if not item.salt or not item.salted_password:
         raise _unacceptable("Salt and salted password must not be empty")
+    if len(item.salt) > _MAX_SALT_BYTES:
+        # Whoever says that it is this user is told the salt.
+        raise _unacceptable(f"The salt must not be longer than {_MAX_SALT_BYTES} bytes")
     salt, password = bytes(item.salt), bytes(item.salted_password)
     return mechanism, ScramCredential.of(mechanism, salt, password, item.iterations)
 

@@ -117,7 +117,7 @@ class SaslGate:
                         self._pass(frame, exchange)
                     else:
                         exchange.close("session expired")
-                elif key == _HANDSHAKE and sasl.lives:
+                elif key == _HANDSHAKE and sasl.lives and len(frame) <= _SMALL:
                     self._again(frame, exchange, sasl)
                 else:
                     self._pass(frame, exchange)
@@ -134,8 +134,11 @@ class SaslGate:
         if state is State.RAW:
             self._raw(bytes(frame), exchange, sasl)
         elif state is State.TOKENS:
-            if key == _AUTHENTICATE:
+            if key == _AUTHENTICATE and len(frame) <= self._before:
                 self._authenticate(frame, exchange, sasl)
+            elif key == _AUTHENTICATE:
+                # Of somebody who is known, and has large frames: a token is none of them.
+                exchange.close(FAILED, "the token is too large")
             else:
                 self._out_of_order(exchange)
         elif key == _HANDSHAKE and len(frame) <= _SMALL and state is not State.FAILED:
@@ -208,6 +211,9 @@ class SaslGate:
         step = sasl.server.step(token)
         if step.expires_at is not None and step.expires_at <= self._now_ms():
             raise AuthenticationFailed("what was shown has expired")
+        if step.user is not None and _USER + step.user == ANONYMOUS:
+            # Operators let nobody's principal in from where nobody logs in; it is not to be had elsewhere.
+            raise AuthenticationFailed("Authentication failed: nobody logs in by that name")
         if step.user is not None and sasl.is_again and _USER + step.user != session.principal:
             raise AuthenticationFailed(
                 "Cannot change principals during re-authentication from "

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastlog.config.listeners import SecurityProtocol
 from fastlog.net.certificate import MalformedCertificate, parse_certificate
+from fastlog.server.network.session import ANONYMOUS
 from fastlog.server.security.principal_rules import NoRule
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ class TlsLayer(asyncio.BufferedProtocol, asyncio.Transport):
                 try:
                     name = parse_certificate(der).subject
                     session.principal = _USER + self._identity.mapper.user(name)
+                    if session.principal == ANONYMOUS:
+                        raise NoRule(f"{name} is mapped to the name of those who have none")
                 except (MalformedCertificate, NoRule) as error:
                     self._fail(str(error))
                     return

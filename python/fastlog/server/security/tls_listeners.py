@@ -1,4 +1,4 @@
-"""The listeners with TLS: loaded at the start, renewed while clients are connected.
+"""The listeners with TLS, and the keeper's: loaded at the start, renewed while clients are connected.
 
 A renewal is looked for when the configuration changes, when somebody sends it again (`kafka-configs` with the
 same path), and at SIGHUP: where settings or files are others than those in use, they are loaded in a thread
@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastlog.base.quick_dataclass import dataclass
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _THREADS: Final = 2
+_KEEPER: Final = "the keeper"
+"""No listener has such a name."""
 
 Stamps = tuple[tuple[int, int, int] | None, ...]
 """What tells whether the files of a listener are the same as before."""
@@ -36,7 +39,9 @@ Stamps = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(slots=True)
 class _InUse:
-    listener: TlsListener
+    identity: Identity
+    show: Callable[[Identity], None]
+    """Has handshakes from then on show another one."""
     settings: TlsSettings
     stamps: Stamps
 
@@ -49,24 +54,32 @@ class TlsListeners:
         self._tasks = tasks
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="fastlog-tls")
         self._in_use: dict[str, _InUse] = {}
+        self._listeners: dict[str, TlsListener] = {}
         self._asked = asyncio.Event()
         self._loop: Loop | None = None
 
-    async def open(self, config: BrokerConfig) -> Mapping[str, TlsListener]:
+    async def open(
+        self, config: BrokerConfig, renew_keeper: Callable[[ssl.SSLContext], None]
+    ) -> Mapping[str, TlsListener]:
         """Loads all of them, by name. Raises ConfigError."""
-        for name, settings in config.listeners.tls.items():
+        for name, settings in _all_of(config).items():
             stamps, identity = await asyncio.to_thread(_load, settings)
-            listener = TlsListener(identity, self._threads, self._failure_delay)
-            self._in_use[name] = _InUse(listener, settings, stamps)
+            if name == _KEEPER:
+                show = partial(_show_at_keeper, renew_keeper)
+            else:
+                listener = TlsListener(identity, self._threads, self._failure_delay)
+                self._listeners[name] = listener
+                show = partial(setattr, listener, "identity")
+            self._in_use[name] = _InUse(identity, show, settings, stamps)
         self._live.on_adoption(self.look)
         self._live.examine_with(self.examine)
         self._loop = self._tasks.run("tls-renewal", self._follow)
-        return {name: item.listener for name, item in self._in_use.items()}
+        return self._listeners
 
     def outgoing(self, name: str) -> ssl.SSLContext | None:
         """What connections to other brokers over a listener are made with, from now on."""
         item = self._in_use.get(name)
-        return None if item is None else item.listener.identity.outgoing
+        return None if item is None else item.identity.outgoing
 
     async def close(self) -> None:
         """Nothing is renewed any more, and no handshake comes to its end."""
@@ -81,11 +94,11 @@ class TlsListeners:
     async def examine(self, config: BrokerConfig) -> None:
         """Raises ConfigError when what `config` says of a listener could not take the place of what is."""
         for name, item in list(self._in_use.items()):
-            settings = config.listeners.tls.get(name)
+            settings = _all_of(config).get(name)
             if settings is None or settings == item.settings:
                 continue
             _, identity = await asyncio.to_thread(_load, settings)
-            check_renewal(item.listener.identity, identity)
+            check_renewal(item.identity, identity)
 
     def _failure_delay(self) -> float:
         return self._live.current.connection_failed_authentication_delay_ms / 1000
@@ -98,18 +111,32 @@ class TlsListeners:
                 await self._renew(name, item)
 
     async def _renew(self, name: str, item: _InUse) -> None:
-        settings = self._live.current.listeners.tls.get(name, item.settings)
+        settings = _all_of(self._live.current).get(name, item.settings)
         try:
             if settings == item.settings and await asyncio.to_thread(_stamps, settings) == item.stamps:
                 return
             stamps, identity = await asyncio.to_thread(_load, settings)
-            check_renewal(item.listener.identity, identity)
+            check_renewal(item.identity, identity)
         except ConfigError as error:
-            _LOG.error("listener %s keeps the certificate that it has: %s", name, error)
+            _LOG.error("%s keeps the certificate that it has: %s", _called(name), error)
             return
-        item.listener.identity = identity
+        item.show(identity)
+        item.identity = identity
         item.settings, item.stamps = settings, stamps
-        _LOG.info("listener %s shows a renewed certificate: %s", name, identity.certificate.subject)
+        _LOG.info("%s shows a renewed certificate: %s", _called(name), identity.certificate.subject)
+
+
+def _all_of(config: BrokerConfig) -> Mapping[str, TlsSettings]:
+    found = config.listeners.tls
+    return found if config.keeper_tls is None else {**found, _KEEPER: config.keeper_tls}
+
+
+def _called(name: str) -> str:
+    return name if name == _KEEPER else f"listener {name}"
+
+
+def _show_at_keeper(renew: Callable[[ssl.SSLContext], None], identity: Identity) -> None:
+    renew(identity.context)
 
 
 def _load(settings: TlsSettings) -> tuple[Stamps, Identity]:

@@ -11,6 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
@@ -35,9 +38,32 @@ func franzClient(bootstrap string, options ...kgo.Opt) *kgo.Client {
 		auth := scram.Auth{User: id, Pass: secret, IsToken: true}
 		options = append(options, kgo.SASL(auth.AsSha256Mechanism()))
 	}
-	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(bootstrap))...)
+	options = append(options, kgo.SeedBrokers(bootstrap))
+	secure := readSecurity()
+	if config := secure.tls(); config != nil {
+		options = append(options, kgo.DialTLSConfig(config))
+	}
+	if secure.Mechanism != "" {
+		options = append(options, kgo.SASL(franzMechanism(secure)))
+	}
+	client, err := kgo.NewClient(options...)
 	check(err)
 	return client
+}
+
+func franzMechanism(secure security) sasl.Mechanism {
+	switch secure.Mechanism {
+	case "PLAIN":
+		return plain.Auth{User: secure.User, Pass: secure.Password}.AsMechanism()
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: secure.User, Pass: secure.Password}.AsSha256Mechanism()
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: secure.User, Pass: secure.Password}.AsSha512Mechanism()
+	case "OAUTHBEARER":
+		return oauth.Auth{Token: secure.Token}.AsMechanism()
+	}
+	fail("no mechanism %s", secure.Mechanism)
+	return nil
 }
 
 // franzProduce is idempotent, as the library is by default.

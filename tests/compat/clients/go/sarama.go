@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/xdg-go/scram"
 )
 
 var saramaCodecs = map[string]sarama.CompressionCodec{
@@ -28,8 +29,46 @@ func saramaConfig() *sarama.Config {
 	config := sarama.NewConfig()
 	config.Version = sarama.V3_9_0_0
 	config.Consumer.Return.Errors = false
+	secure := readSecurity()
+	if used := secure.tls(); used != nil {
+		config.Net.TLS.Enable, config.Net.TLS.Config = true, used
+	}
+	if secure.Mechanism != "" {
+		config.Net.SASL.Enable = true
+		config.Net.SASL.Mechanism = sarama.SASLMechanism(secure.Mechanism)
+		config.Net.SASL.User, config.Net.SASL.Password = secure.User, secure.Password
+		config.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &saramaScram{secure: secure} }
+		config.Net.SASL.TokenProvider = saramaToken(secure.Token)
+	}
 	return config
 }
+
+type saramaToken string
+
+func (t saramaToken) Token() (*sarama.AccessToken, error) {
+	return &sarama.AccessToken{Token: string(t)}, nil
+}
+
+// saramaScram is what the library leaves to others, as its example has it.
+type saramaScram struct {
+	secure       security
+	conversation *scram.ClientConversation
+}
+
+func (s *saramaScram) Begin(user, password, authzID string) error {
+	hash := scram.SHA256
+	if s.secure.Mechanism == "SCRAM-SHA-512" {
+		hash = scram.SHA512
+	}
+	client, err := hash.NewClient(user, password, authzID)
+	if err == nil {
+		s.conversation = client.NewConversation()
+	}
+	return err
+}
+
+func (s *saramaScram) Step(challenge string) (string, error) { return s.conversation.Step(challenge) }
+func (s *saramaScram) Done() bool                            { return s.conversation.Done() }
 
 func saramaProduce(bootstrap, topic, codec string, records []record) {
 	config := saramaConfig()

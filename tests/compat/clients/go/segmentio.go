@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
 var segmentioCodecs = map[string]kafka.Compression{
@@ -21,6 +24,37 @@ var segmentioBalancers = map[string]kafka.GroupBalancer{
 	"roundrobin": kafka.RoundRobinGroupBalancer{},
 }
 
+// segmentioMechanism is nil on listeners without SASL.
+func segmentioMechanism(secure security) sasl.Mechanism {
+	switch secure.Mechanism {
+	case "":
+		return nil
+	case "PLAIN":
+		return plain.Mechanism{Username: secure.User, Password: secure.Password}
+	case "SCRAM-SHA-256", "SCRAM-SHA-512":
+		hash := scram.SHA256
+		if secure.Mechanism == "SCRAM-SHA-512" {
+			hash = scram.SHA512
+		}
+		found, err := scram.Mechanism(hash, secure.User, secure.Password)
+		check(err)
+		return found
+	}
+	fail("no mechanism %s", secure.Mechanism)
+	return nil
+}
+
+func segmentioDialer() *kafka.Dialer {
+	secure := readSecurity()
+	return &kafka.Dialer{
+		Timeout: 10 * time.Second, DualStack: true, TLS: secure.tls(), SASLMechanism: segmentioMechanism(secure)}
+}
+
+func segmentioTransport() *kafka.Transport {
+	secure := readSecurity()
+	return &kafka.Transport{TLS: secure.tls(), SASL: segmentioMechanism(secure)}
+}
+
 func segmentioProduce(bootstrap, topic, codec string, records []record) {
 	writer := &kafka.Writer{
 		Addr:                   kafka.TCP(bootstrap),
@@ -30,6 +64,7 @@ func segmentioProduce(bootstrap, topic, codec string, records []record) {
 		RequiredAcks:           kafka.RequireAll,
 		BatchTimeout:           5 * time.Millisecond,
 		AllowAutoTopicCreation: true,
+		Transport:              segmentioTransport(),
 	}
 	var sent []kafka.Message
 	for _, item := range records {
@@ -45,7 +80,7 @@ func segmentioProduce(bootstrap, topic, codec string, records []record) {
 
 func segmentioConsume(bootstrap, topic string, count int) []record {
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{bootstrap}, Topic: topic, MaxWait: 200 * time.Millisecond})
+		Brokers: []string{bootstrap}, Dialer: segmentioDialer(), Topic: topic, MaxWait: 200 * time.Millisecond})
 	var found []record
 	for len(found) < count {
 		one, err := reader.ReadMessage(context.Background())
@@ -64,7 +99,8 @@ func segmentioMember(
 	ctx context.Context, bootstrap, topic, group, balancer string, handle func(int, int64, []byte),
 ) {
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{bootstrap}, Topic: topic, GroupID: group, MaxWait: 200 * time.Millisecond,
+		Brokers: []string{bootstrap}, Dialer: segmentioDialer(), Topic: topic, GroupID: group,
+		MaxWait:        200 * time.Millisecond,
 		GroupBalancers: []kafka.GroupBalancer{segmentioBalancers[balancer]}, StartOffset: kafka.FirstOffset,
 		HeartbeatInterval: 200 * time.Millisecond})
 	for {
@@ -83,7 +119,8 @@ type segmentio struct{ client *kafka.Client }
 
 func segmentioAdmin(bootstrap string) administration {
 	// The library answers Metadata from what it asked for at most so long ago.
-	transport := &kafka.Transport{MetadataTTL: 50 * time.Millisecond}
+	transport := segmentioTransport()
+	transport.MetadataTTL = 50 * time.Millisecond
 	return segmentio{&kafka.Client{Addr: kafka.TCP(bootstrap), Timeout: 20 * time.Second, Transport: transport}}
 }
 

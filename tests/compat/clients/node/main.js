@@ -6,6 +6,7 @@ const { Kafka, logLevel } = require('kafkajs')
 const { administer } = require('./admin')
 const { install, TYPES } = require('./codecs')
 const { readRecords, writeRecords } = require('./records')
+const { security } = require('./security')
 
 // It does not split batches by size; the broker's limit is 1 MiB.
 const BATCH_BYTES = 500_000
@@ -75,7 +76,7 @@ async function member(kafka, file, topic, groupId) {
 }
 
 async function main([action, file, bootstrap, topic, ...rest]) {
-  const kafka = new Kafka({ clientId: 'tests', brokers: [bootstrap], logLevel: logLevel.WARN })
+  const kafka = new Kafka({ clientId: 'tests', brokers: [bootstrap], logLevel: logLevel.WARN, ...security() })
   await install()
   if (action === 'produce') return produce(kafka, topic, rest[0], readRecords(file))
   if (action === 'consume') return consume(kafka, file, topic, Number(rest[1]))
