@@ -51,6 +51,8 @@ class LinkPool:
                 tls=self._security.tls,
                 credentials=self._security.credentials,
             )
+            # Answers to fetches are some MiB each: fresh memory for every one costs more than to receive it.
+            link.connection.reuse_buffers()
             try:
                 self._check_open()
             except RuntimeError:  # closed meanwhile

@@ -25,7 +25,7 @@ from fastlog.client.metadata import TopicPartition
 from fastlog.client.offset_values import GroupMetadata, OffsetAndMetadata
 from fastlog.client.positions import BEGINNING, END, Position, resolve
 from fastlog.errors import ErrorCode
-from fastlog.native import Record, TableBuilder
+from fastlog.native import Record, TableBuilder, TablePool
 
 __all__ = ["ConsumerEngine", "Polled"]
 
@@ -50,6 +50,7 @@ class ConsumerEngine:
         self._closed = False
         self._closing = False
         self._first = -1
+        self._tables: Final = TablePool()
         self._committed_at = time.monotonic()
         self._committing: asyncio.Task[None] | None = None
 
@@ -226,7 +227,7 @@ class ConsumerEngine:
         size = DEFAULT_MAX_BYTES if most_bytes is None else most_bytes
         if rows < 1 or size < 1:
             raise ValueError(f"a poll for {most} records and {most_bytes} bytes")
-        builder = TableBuilder()
+        builder = TableBuilder(self._tables)
         damage: list[CorruptBatch] = []
 
         def take() -> bool:
