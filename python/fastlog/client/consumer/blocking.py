@@ -200,7 +200,7 @@ class Consumer:
     ) -> RecordColumns:
         """`poll` as columns, for numpy and Arrow: all that has come, at most `max_records`.
 
-        No more are taken once they take `max_bytes` (64 MiB by default; decompressed, and 32 for each
+        No more are taken once they take `max_bytes` (16 MiB by default; decompressed, and 32 for each
         record). Empty when nothing came in time. Raises as `poll`; a damaged batch is also `damage` of the
         result that has the records before it.
         """
