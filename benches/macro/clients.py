@@ -107,6 +107,7 @@ def _measured(load: str, client: str, address: str, topic: str, size: int, count
         capture_output=True,
         text=True,
         check=False,
+        timeout=600,
     )
     if shown.returncode:
         raise RuntimeError(f"{client}, {load}:\n{shown.stderr}")
