@@ -66,6 +66,11 @@ class LinkPool:
             self.reached.add((host, port))
             return link
 
+    def abort(self) -> None:
+        """Closes every link at once: the event loop ends."""
+        for link in self._links.values():
+            link.connection.abort()
+
     async def close(self) -> None:
         """Closes every link. Later calls of `get` raise RuntimeError."""
         self._closed = True

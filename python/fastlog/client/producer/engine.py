@@ -155,6 +155,10 @@ class ProducerEngine:
         """Flushes (unless told not to) and stops. May be called more than once."""
         if self._closed:
             return
+        if self._loop is not None and self._loop.is_closed():
+            self._closed = True  # its sockets and tasks went with it
+            self.accumulator.close()
+            return
         if flush:
             # What waits for its topic or for room was given before.
             await self.line.drained()
