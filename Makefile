@@ -69,6 +69,7 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	$(BIN)/python -m benches.macro.starts --busy
 	$(BIN)/python -m benches.macro.against_kafka
 	$(BIN)/python -m benches.macro.security
+	$(BIN)/python -m benches.macro.clients
 	$(BIN)/python -m benches.macro.columns
 	$(BIN)/python -m benches.macro.groups
 	$(BIN)/python -m benches.macro.rebalances

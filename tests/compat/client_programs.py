@@ -70,5 +70,8 @@ CONFLUENT = _python("confluent", lambda: os.environ)
 KAFKA_PYTHON_3_CLIENT = _python("kafka_python", lambda: os.environ, every_null=False)
 KAFKA_PYTHON_2_CLIENT = _python("kafka_python", lambda: python_with(KAFKA_PYTHON_2), every_null=False)
 AIOKAFKA = _python("aiokafka_client", lambda: os.environ, every_null=False)
+FASTLOG = _python("fastlog_library", lambda: os.environ)
+FASTLOG_COLUMNS = _python("fastlog_library", lambda: os.environ | {"FASTLOG_COLUMNS": "1"})
+"""`AsyncProducer`, and `AsyncConsumer.poll_columns`."""
 JAVA_3 = _java(KAFKA_3)
 JAVA_4 = _java(KAFKA_4)

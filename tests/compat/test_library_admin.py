@@ -129,6 +129,31 @@ def test_topics_are_made_described_grown_and_deleted(admin: Admin) -> None:
     soon(lambda: "one" not in admin.list_topics(), "it is gone")
 
 
+def test_topics_go_by_their_ids_and_not_by_who_has_the_name_now(admin: Admin) -> None:
+    first = admin.create_topics([NewTopic("by-id", 2)])["by-id"].topic_id
+    soon(lambda: admin.describe_topics_by_id([first]).results, "it is known")
+    nobody = bytes(range(16))
+    found = admin.describe_topics_by_id([first, nobody])
+    assert (found[first].name, found[first].topic_id, len(found[first].partitions)) == ("by-id", first, 2)
+    assert isinstance(found.error(nobody), errors.UnknownTopicId)
+    gone = admin.delete_topics_by_id([first, nobody])
+    assert gone[first] is None
+    assert isinstance(gone.error(nobody), errors.UnknownTopicId)
+    soon(lambda: "by-id" not in admin.list_topics(), "it is gone")
+    second = admin.create_topics([NewTopic("by-id", 1)])["by-id"].topic_id
+    assert second != first
+    soon(lambda: admin.describe_topics_by_id([second]).results, "it is known")
+    for call in (admin.describe_topics_by_id, admin.delete_topics_by_id):
+        assert isinstance(call([first]).error(first), errors.UnknownTopicId)  # type: ignore[operator]
+    assert "by-id" in admin.list_topics()
+    with pytest.raises(TypeError, match="collection"):
+        admin.delete_topics_by_id(first)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="16 bytes"):
+        admin.delete_topics_by_id([b"by-id"])
+    with pytest.raises(TypeError, match="'by-id' is not"):
+        admin.describe_topics_by_id(["by-id"])  # type: ignore[list-item]
+
+
 def test_settings_of_topics_brokers_and_loggers(admin: Admin, kind: str) -> None:
     admin.create_topics([NewTopic("settings", 1)]).check()
     topic, broker, every = ConfigResource.topic("settings"), ConfigResource.broker(1), ConfigResource.broker()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import confluent_kafka
 import pytest
 
-from fastlog import Consumer, TopicPartition
+from fastlog import Admin, Consumer, NewTopic, Producer, Record, RecordColumns, TopicPartition
 from tests.compat.client_programs import CODECS
 from tests.harness.broker_process import BrokerProcess
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, ApacheKafka
@@ -163,3 +163,74 @@ def test_records_of_aborted_transactions_are_left_out(servers: str) -> None:
             found += [record.value for record in records]
         assert found == [b"%d-%d" % (number, at) for number in (0, 2, 4) for at in range(20)]
         assert consumer.poll(500) == {}
+
+
+def fill_all_kinds(servers: str, topic: str) -> None:
+    """2,000 records in all codecs, 80 of committed transactions, and 80 of aborted ones."""
+    for codec in CODECS:
+        produce(servers, topic, 400, **{"compression.type": codec, "linger.ms": 5})
+    theirs = confluent_kafka.Producer({"bootstrap.servers": servers, "transactional.id": topic})
+    theirs.init_transactions(60)
+    for number in range(4):
+        theirs.begin_transaction()
+        for at in range(40):
+            theirs.produce(topic, b"%d-%d" % (number, at), partition=at % 4)
+        theirs.flush(60)
+        if number % 2:
+            theirs.abort_transaction(60)
+        else:
+            theirs.commit_transaction(60)
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+def by_rows(servers: str, topic: str, isolation: str, count: int) -> list[Record]:
+    found: list[Record] = []
+    config = {"isolation.level": isolation, "auto.offset.reset": "earliest"}
+    with Consumer(servers, config=config) as consumer:
+        consumer.assign([TopicPartition(topic, index) for index in range(4)])
+        while len(found) < count:
+            records = consumer.consume(1000, timeout=60)
+            assert records, f"{len(found)} of {count}"
+            found += records
+    return in_order(found)
+
+
+def by_columns(servers: str, topic: str, isolation: str, **limits: int) -> list[RecordColumns]:
+    found: list[RecordColumns] = []
+    names = [TopicPartition(topic, index) for index in range(4)]
+    config = {"isolation.level": isolation, "auto.offset.reset": "earliest"}
+    with Consumer(servers, config=config) as consumer:
+        consumer.assign(names)
+        ends = consumer.end_offsets(names)
+        while any(consumer.position(name) < end for name, end in ends.items()):
+            found.append(consumer.poll_columns(5_000, **limits))
+            assert found[-1].damage is None
+    return found
+
+
+@pytest.mark.parametrize("isolation", ["read_uncommitted", "read_committed"])
+def test_columns_are_what_rows_are_and_go_into_another_topic(servers: str, isolation: str) -> None:
+    """All codecs, nulls, headers, the broker's time, transactions that end either way, and any limits."""
+    topic, copy = f"columns-{isolation}", f"columns-{isolation}-copy"
+    with Admin(servers) as admin:
+        config = {"message.timestamp.type": "LogAppendTime"}
+        topics = [NewTopic(topic, partitions=4, config=config), NewTopic(copy, partitions=4)]
+        admin.create_topics(topics).check()
+    fill_all_kinds(servers, topic)
+    count = 2160 if isolation == "read_uncommitted" else 2080
+    rows = by_rows(servers, topic, isolation, count)
+    assert len(rows) == count and all(record.is_append_time for record in rows)
+    for limits in ({"max_records": 37}, {"max_bytes": 2000}, {}):
+        columns = by_columns(servers, topic, isolation, **limits)
+        assert max(map(len, columns)) <= limits.get("max_records", count)
+        assert in_order(row for found in columns for row in found) == rows
+    with Producer(servers) as producer:
+        for found in columns:
+            producer.send_many(copy, found)
+    again = by_rows(servers, copy, isolation, count)
+    assert [(row.partition, row.timestamp, row.key, row.value, row.headers) for row in again] == [
+        (row.partition, row.timestamp, row.key, row.value, row.headers) for row in rows
+    ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import confluent_kafka
 import pytest
 
-from fastlog import AsyncProducer, OffsetAndMetadata, Producer, TopicPartition, errors
+from fastlog import Admin, AsyncProducer, OffsetAndMetadata, Producer, TopicPartition, errors
+from fastlog.admin import FeatureUpdate, UpgradeType
 from tests.compat.client_programs import CODECS
 from tests.harness.broker_process import BrokerProcess
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, ApacheKafka
@@ -22,16 +23,21 @@ KAFKAS = [
 
 
 @pytest.fixture(scope="module", params=[pytest.param("fastlog", id="fastlog"), *KAFKAS])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def servers(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory: Path = tmp_path_factory.mktemp("library-producer")
     # The records carry timestamps of years ago.
     settings = {"num.partitions": "3", "log.retention.ms": "-1", "offsets.topic.replication.factor": "1"}
-    if request.param == "fastlog":
+    if kind == "fastlog":
         with BrokerProcess(directory, settings=settings) as broker:
             yield broker.bootstrap
     else:
         settings |= {"transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1"}
-        with ApacheKafka(directory, version=request.param, settings=settings, heap="400m") as kafka:
+        with ApacheKafka(directory, version=kind, settings=settings, heap="400m") as kafka:
             yield kafka.bootstrap
 
 
@@ -189,3 +195,82 @@ async def test_after_a_failed_record_a_transaction_can_only_be_aborted_and_the_n
         async with producer.transaction():
             await producer.send("failed", b"next", partition=0)
     assert [message.value() for message in read(servers, "failed")] == [b"next"]
+
+
+@pytest.fixture
+def levels(servers: str, kind: str) -> Iterator[Callable[[int], None]]:
+    """Sets the level of transaction.version, which is 2 before and after."""
+    if kind == KAFKA_3:
+        pytest.skip("transaction.version is of Kafka 4")
+    with Admin(servers) as admin:
+
+        def settle(level: int) -> None:
+            up = FeatureUpdate(level, UpgradeType.UPGRADE)
+            change = up if level == 2 else FeatureUpdate(level, UpgradeType.SAFE_DOWNGRADE)
+            if admin.describe_features().features["transaction.version"].in_force != (level or None):
+                admin.update_features({"transaction.version": change}).check()
+
+        settle(2)
+        yield settle
+        settle(2)
+
+
+async def test_the_protocol_of_transactions_changes_under_an_open_producer(
+    servers: str, levels: Callable[[int], None]
+) -> None:
+    """A producer goes on in the protocol of its connections, and takes the other one with the next ones."""
+    levels(0)
+    spoken: list[bool] = []
+    number = 0
+    async with AsyncProducer(servers, transactional_id="switch", linger_ms=0) as producer:
+        engine = producer._engine
+        assert engine.transactions is not None
+        for level, reconnects in ((0, False), (2, False), (2, True), (0, False), (0, True), (2, True)):
+            levels(level)
+            if reconnects:
+                for link in list(engine._cluster._pool._links.values()):
+                    await link.connection.close()
+            for outcome in ("committed", "aborted", "committed"):
+                await producer.begin_transaction()
+                for at in range(6):
+                    producer.send("switch", b"%s %d" % (outcome.encode(), number), partition=at % 3)
+                    number += 1
+                offsets = {TopicPartition("switch", 0): number}
+                await producer.send_offsets_to_transaction(offsets, "switchers")
+                spoken.append(engine.transactions._is_second)
+                if outcome == "committed":
+                    await producer.commit_transaction()
+                else:
+                    await producer.abort_transaction()
+    turns = [set(spoken[at : at + 3]) for at in range(0, len(spoken), 3)]
+    assert turns == [{False}, {False}, {True}, {True}, {False}, {True}]
+    seen = [message.value() or b"" for message in read(servers, "switch")]
+    assert sorted(seen, key=lambda value: int(value.split()[1])) == [
+        b"committed %d" % at for at in range(number) if at // 6 % 3 != 1
+    ]
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": servers, "group.id": "switchers"})
+    try:
+        (row,) = consumer.committed([confluent_kafka.TopicPartition("switch", 0)], timeout=30)
+        assert row.offset == number
+    finally:
+        consumer.close()
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(900)
+async def test_the_epochs_of_a_producer_run_out(servers: str, levels: Callable[[int], None]) -> None:
+    """With the second protocol each transaction has an epoch of its own, of which there are 32,767."""
+    levels(2)
+    rounds = 33_500
+    identities: set[int] = set()
+    async with AsyncProducer(servers, transactional_id="epochs", linger_ms=0) as producer:
+        engine = producer._engine
+        assert engine.transactions is not None
+        for number in range(rounds):
+            async with producer.transaction():
+                await producer.send("epochs", b"%d" % number, partition=0)
+            assert engine.transactions._identity is not None
+            identities.add(engine.transactions._identity.producer_id)
+    assert len(identities) == 2
+    found = [int(message.value() or b"") for message in read(servers, "epochs")]
+    assert found == list(range(rounds))

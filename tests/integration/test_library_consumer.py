@@ -289,6 +289,43 @@ def test_a_member_that_does_not_poll_is_out_and_comes_back(broker: RunningBroker
     assert [what for what, _ in notes.told][:3] == ["assigned", "lost", "assigned"]
 
 
+def test_a_member_that_works_for_long_is_not_lost_in_a_rebalance(start_broker: BrokerFactory) -> None:
+    """Until its next poll it gives signs of life, longer than a session without any would last."""
+    broker = start_broker(
+        **{
+            "num.partitions": "3",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "offsets.topic.num.partitions": "1",
+        }
+    )
+    notes = Notes()
+    options: dict[str, object] = {
+        "group_id": "g",
+        "auto_offset_reset": "earliest",
+        "session_timeout_ms": 2000,
+        "heartbeat_interval_ms": 100,
+    }
+    fill(broker, 3)
+    with Consumer(broker.bootstrap, listener=notes, **options) as one:  # type: ignore[arg-type]
+        one.subscribe(["t"])
+        drain(one, 3)
+        with Consumer(broker.bootstrap, "t", **options) as other:  # type: ignore[arg-type]
+            joins = threading.Thread(target=other.poll, args=(20_000,))
+            joins.start()
+            try:
+                time.sleep(5)  # the work
+                assert joins.is_alive()
+                end = time.monotonic() + 20
+                while len(notes.told) < 3:
+                    assert time.monotonic() < end
+                    one.poll(100)
+            finally:
+                fill(broker, 3)
+                joins.join()
+            assert [what for what, _ in notes.told] == ["assigned", "revoked", "assigned"]
+
+
 def test_a_static_member_keeps_its_partitions_while_it_restarts(broker: RunningBroker) -> None:
     fill(broker, 3)
     options = {"group_id": "g", "auto_offset_reset": "earliest", "group_instance_id": "one"}

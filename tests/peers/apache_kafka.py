@@ -15,6 +15,8 @@ from tests.harness.net import free_port, wait_for_port
 from tests.peers.cache import fetching
 from tests.peers.maven import class_path, java
 
+KAFKA_2 = "2.8.2"
+"""The oldest broker that the library is run against, in ZooKeeper mode."""
 KAFKA_3 = "3.9.1"
 KAFKA_4 = "4.3.1"
 KAFKA_44 = "4.4.0"
@@ -250,13 +252,14 @@ class KafkaOnZooKeeper(ApacheKafka):
         directory: Path,
         connect: str,
         *,
+        version: str = KAFKA_3,
         broker_id: int = 1,
         settings: Mapping[str, str] | None = None,
         heap: str = "512m",
         quick: bool = True,
         flags: Sequence[str] = (),
     ) -> None:
-        super().__init__(directory, settings=settings, heap=heap, quick=quick)
+        super().__init__(directory, version=version, settings=settings, heap=heap, quick=quick)
         self.flags = flags
         self.connect = connect
         self.broker_id = broker_id

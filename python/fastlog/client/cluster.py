@@ -111,6 +111,10 @@ class Cluster:
     ) -> None:
         await self.close()
 
+    def abort(self) -> None:
+        """Closes all connections without waiting: the event loop that they belong to ends."""
+        self._pool.abort()
+
     async def close(self) -> None:
         """Closes all connections. May be called more than once."""
         await self._pool.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_MAX_BYTES", "BytesColumn", "HeaderColumn", "Part", "RecordColumns"]
 
-DEFAULT_MAX_BYTES = 64 * 1024 * 1024
+DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 """Size of a table at which it takes no more records, where nothing else is said."""
 
 

@@ -51,6 +51,8 @@ class LinkPool:
                 tls=self._security.tls,
                 credentials=self._security.credentials,
             )
+            # Answers to fetches are some MiB each: fresh memory for every one costs more than to receive it.
+            link.connection.reuse_buffers()
             try:
                 self._check_open()
             except RuntimeError:  # closed meanwhile
@@ -63,6 +65,11 @@ class LinkPool:
                 task.add_done_callback(self._retiring.discard)
             self.reached.add((host, port))
             return link
+
+    def abort(self) -> None:
+        """Closes every link at once: the event loop ends."""
+        for link in self._links.values():
+            link.connection.abort()
 
     async def close(self) -> None:
         """Closes every link. Later calls of `get` raise RuntimeError."""

@@ -18,7 +18,7 @@ from fastlog.client.consumer.records import CorruptBatch
 from fastlog.client.errors import ClientError
 from fastlog.client.metadata import TopicPartition
 from fastlog.errors import ErrorCode
-from fastlog.native import FastlogNativeError, LogReader, TableBuilder
+from fastlog.native import FastlogNativeError, LogReader, TableBuilder, TablePool
 
 __all__ = ["LogColumns", "LogFile", "open_log"]
 
@@ -75,6 +75,7 @@ class LogFile:
 
     def __init__(self, reader: LogReader) -> None:
         self._reader: LogReader | None = reader
+        self._tables: Final = TablePool()
         self.partition: Final = TopicPartition(reader.topic, reader.partition)
         """Whose log it is."""
 
@@ -119,7 +120,7 @@ class LogFile:
         most = _ALL_ROWS if max_records is None else max_records
         if most < 1 or max_bytes < 1:
             raise ValueError(f"a read of {max_records} records and {max_bytes} bytes")
-        builder = TableBuilder()
+        builder = TableBuilder(self._tables)
         with _told():
             position = reader.start_offset if start is None else start
             next_offset, is_at_end, damage = reader.read_into(builder, position, stop, most, max_bytes)

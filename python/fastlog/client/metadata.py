@@ -17,6 +17,7 @@ __all__ = [
     "PartitionInfo",
     "TopicInfo",
     "TopicPartition",
+    "as_partition",
 ]
 
 
@@ -28,6 +29,14 @@ class TopicPartition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}"
+
+
+def as_partition(given: object) -> TopicPartition:
+    """A partition, from one or from a pair of topic and number. Raises TypeError for all else."""
+    match given:
+        case (str(topic), int(partition)):
+            return TopicPartition(topic, partition)
+    raise TypeError(f"a partition is a TopicPartition, or a pair of topic and number: {given!r} is not")
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ __all__ = [
     "Table",
     "TableBuffer",
     "TableBuilder",
+    "TablePool",
     "__version__",
     "build_batch",
     "compress",
@@ -181,6 +182,9 @@ class FrameReader:
     def set_limits(self, min_frame_bytes: int, max_frame_bytes: int) -> None:
         """Sets the size of frames whose length has yet to come. What is no request may be shorter than 8
         bytes: the header attributes of such a frame are -1."""
+    def reuse_buffers(self) -> None:
+        """Keeps the memory of frames of more than 64 KiB that nobody has any more, of two at most and 32 MiB,
+        for the next ones: for answers that are as large each time."""
     @property
     def buffered(self) -> int:
         """Bytes received that do not make a whole frame yet."""
@@ -1273,10 +1277,16 @@ class FetchedRecords:
         """The batch that ended the reading, if it was damage: its offset, the next one's, what is wrong."""
 
 @final
-class TableBuilder:
-    """Collects the records of several partitions in columns."""
+class TablePool:
+    """The memory of a reader's tables that nobody has any more, two at most and 64 MiB, for its next ones."""
 
-    def __new__(cls) -> TableBuilder: ...
+    def __new__(cls) -> TablePool: ...
+
+@final
+class TableBuilder:
+    """Collects the records of several partitions in columns, in memory of the pool if there is some."""
+
+    def __new__(cls, pool: TablePool | None = None) -> TableBuilder: ...
     def __len__(self) -> int: ...
     @property
     def size(self) -> int:

@@ -144,6 +144,14 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             await self._lost.wait()
 
+    def reuse_buffers(self) -> None:
+        """Keeps the memory of large answers for the next ones, up to 32 MiB (`FrameReader.reuse_buffers`)."""
+        self._pipeline.buffer.reuse_buffers()
+
+    def abort(self) -> None:
+        """Closes it at once, without waiting for anything: its event loop ends."""
+        self._fail("its event loop has ended")
+
     def retire(self) -> None:
         """Closes it as soon as what is under way is answered: another one has taken its place."""
         self._retires = True

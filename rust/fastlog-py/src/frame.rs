@@ -118,6 +118,10 @@ impl FrameReader {
         self.splitter.set_limits(min_frame_bytes, max_frame_bytes);
     }
 
+    fn reuse_buffers(&mut self) {
+        self.splitter.reuse_buffers();
+    }
+
     #[getter]
     fn buffered(&self) -> usize {
         self.splitter.buffered()

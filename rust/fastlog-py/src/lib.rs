@@ -90,7 +90,7 @@ mod _core {
     #[pymodule_export]
     use crate::sending::{FileResponse, Socket};
     #[pymodule_export]
-    use crate::tables::{Table, TableBuffer, TableBuilder};
+    use crate::tables::{Table, TableBuffer, TableBuilder, TablePool};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

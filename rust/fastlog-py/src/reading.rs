@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fastlog_core::arrow::{ArrowTable, stream_of};
-use fastlog_core::batch::RecordTable;
+use fastlog_core::batch::TablePool;
 use fastlog_core::env::StdFs;
 use fastlog_core::log_reader::{Ask, LogReader as Core, ReaderOptions};
 use pyo3::prelude::*;
@@ -102,13 +102,15 @@ impl LogReader {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let core = Arc::clone(&self.core);
         let mut at = position;
-        let stream = stream_of(move || next_table(&core, &mut at, until, most_bytes));
+        let pool = Arc::<TablePool>::default();
+        let stream = stream_of(move || next_table(&core, &pool, &mut at, until, most_bytes));
         PyCapsule::new_with_value(py, stream, STREAM)
     }
 }
 
 fn next_table(
     core: &Mutex<Core>,
+    pool: &Arc<TablePool>,
     at: &mut i64,
     until: i64,
     most_bytes: usize,
@@ -122,7 +124,7 @@ fn next_table(
         most_rows: usize::MAX,
         most_bytes,
     };
-    let mut table = RecordTable::default();
+    let mut table = pool.take();
     let took = core
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -135,6 +137,6 @@ fn next_table(
             "the batch at offset {} is damaged: {}",
             damage.offset, damage.reason
         )),
-        _ => Ok((!table.is_empty()).then(|| ArrowTable::new(table))),
+        _ => Ok((!table.is_empty()).then(|| ArrowTable::pooled(table, Some(Arc::clone(pool))))),
     }
 }

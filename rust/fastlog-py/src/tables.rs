@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_int, c_void};
 use std::sync::Arc;
 
 use fastlog_core::arrow::ArrowTable;
-use fastlog_core::batch::{BytesColumn, RecordTable};
+use fastlog_core::batch::{BytesColumn, RecordTable, TablePool as Pool};
 use pyo3::exceptions::{PyBufferError, PyIndexError, PyKeyError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -17,12 +17,26 @@ const ARRAY: &CStr = c"arrow_array";
 /// The name of capsules of streams.
 pub const STREAM: &CStr = c"arrow_array_stream";
 
+/// Memory of a reader's earlier tables.
+#[pyclass(frozen, module = "fastlog.native._core")]
+#[derive(Debug, Default)]
+pub struct TablePool(Arc<Pool>);
+
+#[pymethods]
+impl TablePool {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+}
+
 /// Collects the records of several partitions.
 #[pyclass(module = "fastlog.native._core")]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TableBuilder {
     /// `None` once it was finished.
     table: Option<RecordTable>,
+    pool: Option<Arc<Pool>>,
 }
 
 impl TableBuilder {
@@ -37,9 +51,15 @@ impl TableBuilder {
 #[pymethods]
 impl TableBuilder {
     #[new]
-    fn new() -> Self {
+    #[pyo3(signature = (pool=None))]
+    fn new(pool: Option<&TablePool>) -> Self {
+        let pool = pool.map(|pool| Arc::clone(&pool.0));
         Self {
-            table: Some(RecordTable::default()),
+            table: Some(
+                pool.as_ref()
+                    .map_or_else(RecordTable::default, |pool| pool.take()),
+            ),
+            pool,
         }
     }
 
@@ -64,7 +84,7 @@ impl TableBuilder {
             .map(|part| PyString::new(py, &part.topic).unbind())
             .collect();
         Ok(Table {
-            arrow: ArrowTable::new(table),
+            arrow: ArrowTable::pooled(table, self.pool.take()),
             topics,
         })
     }

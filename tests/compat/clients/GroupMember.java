@@ -9,7 +9,6 @@ import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
-import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
@@ -53,7 +52,10 @@ public final class GroupMember {
             if (pattern == null) {
                 consumer.subscribe(Arrays.asList(args[2]));
             } else {
-                consumer.subscribe(new SubscriptionPattern(pattern));
+                // Not there before Kafka 4.
+                Class<?> kind = Class.forName("org.apache.kafka.clients.consumer.SubscriptionPattern");
+                Object wanted = kind.getConstructor(String.class).newInstance(pattern);
+                KafkaConsumer.class.getMethod("subscribe", kind).invoke(consumer, wanted);
             }
             while (!stopped.get()) {
                 ConsumerRecords<String, String> records = consumer.poll(Duration.ofMillis(200));

@@ -19,7 +19,7 @@ from fastlog.client.columns import RecordColumns
 from fastlog.client.consumer.records import CorruptBatch
 from fastlog.client.consumer.state import PartitionState
 from fastlog.client.metadata import TopicPartition
-from fastlog.native import ArrowReader, FetchedRecords, Record, TableBuilder, build_batch
+from fastlog.native import ArrowReader, FetchedRecords, Record, TableBuilder, TablePool, build_batch
 from fastlog.native.shapes import BuildRecord
 from tests.harness.batches import batch
 
@@ -108,6 +108,34 @@ def test_limits_of_rows_and_of_bytes_and_no_second_use() -> None:
     for use in (builder.finish, lambda: walk.take_into(builder, 1, 1)):
         with pytest.raises(RuntimeError, match="finished"):
             use()
+
+
+def test_memory_goes_to_later_tables_and_never_while_anybody_has_it() -> None:
+    pool = TablePool()
+
+    def made(fill: bytes, count: int) -> RecordColumns:
+        builder = TableBuilder(pool)
+        fetched(build_batch([(None, fill * 1000, [("h", fill)], 1)] * count)).take_into(builder, ALL, ALL)
+        return RecordColumns.of(builder)
+
+    first = made(b"a", 100)
+    kept, keys = first.values.data, memoryview(first._table.buffer("offsets"))
+    place = kept.ctypes.data
+    reader = ArrowReader(first)
+    lent = reader.next()
+    assert lent is not None
+    del first
+    others = [made(fill, 100) for fill in (b"b", b"c")]
+    assert kept.tobytes() == b"a" * 100_000 and list(keys) == list(range(100))
+    assert all(other.values.data.ctypes.data != place for other in others)
+    del kept, keys
+    assert made(b"d", 100).values.data.ctypes.data != place, "what Arrow was lent is in use, too"
+    del lent, reader
+    gc.collect()
+    last = made(b"e", 50)
+    assert last.values.data.ctypes.data == place
+    assert list(last.values) == [b"e" * 1000] * 50 and last[49].headers == [("h", b"e")]
+    assert [list(other.values) for other in others] == [[b"b" * 1000] * 100, [b"c" * 1000] * 100]
 
 
 def test_a_partitions_state_moves_as_with_rows_and_damage_comes_behind_the_good_rows() -> None:

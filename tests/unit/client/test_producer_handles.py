@@ -284,6 +284,54 @@ async def test_drain_holds_back_and_lets_go() -> None:
         await asyncio.wait_for(wait, 10)
 
 
+async def test_drain_is_enough_from_the_first_record_on() -> None:
+    """The topic is not known yet, and nothing else in the loop gives the search for it a turn."""
+    async with (
+        FakeLogBroker() as broker,
+        AsyncProducer(broker.address, buffer_memory=20_000, batch_size=5_000) as producer,
+    ):
+        for number in range(2000):
+            producer.send("t", b"%04d" % number + b"x" * 96)
+            await producer.drain()
+        await producer.flush()
+        values = [value or b"" for value in broker.logs[0].values()]
+        assert [int(value[:4]) for value in values] == list(range(2000))
+
+
+async def test_drain_waits_for_those_who_are_served_so_that_later_ones_need_not_wait_behind_them() -> None:
+    async with FakeLogBroker() as broker, AsyncProducer(broker.address) as producer:
+        engine = producer._engine
+        known, late = False, 0
+        while late < 3:
+            known = known or engine._topics.known("t") is not None
+            late += known
+            for _ in range(500):
+                producer.send("t", b"")
+            await producer.drain()
+        assert not engine.line.has_some
+
+
+async def test_drain_lets_others_have_their_turn() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with FakeLogBroker() as broker, AsyncProducer(broker.address) as producer:
+        await producer.send("t", b"")
+        task = asyncio.ensure_future(other())
+        for _ in range(200_000):  # too few to fill half of the buffer
+            producer.send("t", b"")
+            await producer.drain()
+            if turns == 3:
+                break
+        assert turns == 3
+        task.cancel()
+
+
 async def test_the_cost_of_a_record_is_the_same_however_many_wait() -> None:
     async def cost(senders: int) -> float:
         async with (

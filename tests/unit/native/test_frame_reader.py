@@ -4,12 +4,17 @@ import gc
 import socket
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastlog.native import Frame, FrameError, FrameReader, MalformedRequest
 from tests.unit.native.data import feed, frame, header
+
+
+def address(frame: Frame) -> int:
+    return int(np.frombuffer(frame, np.uint8).ctypes.data)
 
 
 def framed(*payloads: bytes) -> bytes:
@@ -52,6 +57,22 @@ def test_bad_length_is_an_error_and_the_reader_stays_dead(length: int) -> None:
     assert caught.value.code == 42
     with pytest.raises(FrameError, match="lost"):
         feed(reader, good)
+
+
+def test_a_buffer_is_used_again_when_nobody_has_its_frame() -> None:
+    reader = FrameReader(1 << 24)
+    reader.reuse_buffers()
+    (first,) = feed(reader, framed(b"a" * 1_000_000))
+    view, place = memoryview(first), address(first)
+    del first
+    gc.collect()
+    (second,) = feed(reader, framed(b"b" * 1_000_000))
+    assert address(second) != place
+    assert view == b"a" * 1_000_000, "a view keeps the frame"
+    view.release()
+    (third,) = feed(reader, framed(b"c" * 900_000))
+    assert address(third) == place
+    assert bytes(third) == b"c" * 900_000 and bytes(second) == b"b" * 1_000_000
 
 
 def test_memory_follows_the_bytes_not_the_announced_length() -> None:

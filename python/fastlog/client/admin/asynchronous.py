@@ -129,7 +129,9 @@ class AsyncAdmin:
 
     create_topics = _each(topics.create_topics)
     delete_topics = _each(topics.delete_topics)
+    delete_topics_by_id = _each(topics.delete_topics_by_id)
     describe_topics = _each(topics.describe_topics)
+    describe_topics_by_id = _each(topics.describe_topics_by_id)
     list_topics = _whole(topics.list_topics)
     create_partitions = _each(topics.create_partitions)
     delete_records = _each(record_deletion.delete_records)

@@ -89,7 +89,9 @@ class Admin:
 
     create_topics = _waits(AsyncAdmin.create_topics)
     delete_topics = _waits(AsyncAdmin.delete_topics)
+    delete_topics_by_id = _waits(AsyncAdmin.delete_topics_by_id)
     describe_topics = _waits(AsyncAdmin.describe_topics)
+    describe_topics_by_id = _waits(AsyncAdmin.describe_topics_by_id)
     list_topics = _waits(AsyncAdmin.list_topics)
     create_partitions = _waits(AsyncAdmin.create_partitions)
     delete_records = _waits(AsyncAdmin.delete_records)

@@ -12,9 +12,10 @@ from fastlog.client.admin.setting_values import SettingValue, as_text
 from fastlog.client.cluster import Cluster
 from fastlog.client.deadline import Deadline
 from fastlog.client.errors import BrokerError, ClientError
-from fastlog.client.metadata import TopicInfo
+from fastlog.client.metadata import ClusterMetadata, TopicInfo
 from fastlog.errors import ErrorCode
 from fastlog.wire import ApiKey
+from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 from fastlog.wire.messages.topics import (
     CreatableReplicaAssignment,
     CreatableTopic,
@@ -28,7 +29,9 @@ from fastlog.wire.messages.topics import (
     CreateTopicsResponse,
     DeleteTopicsRequest,
     DeleteTopicsResponse,
+    DeleteTopicState,
 )
+from fastlog.wire.schema import ZERO_UUID
 
 __all__ = [
     "CreatedTopic",
@@ -36,7 +39,9 @@ __all__ = [
     "create_partitions",
     "create_topics",
     "delete_topics",
+    "delete_topics_by_id",
     "describe_topics",
+    "describe_topics_by_id",
     "list_topics",
 ]
 
@@ -46,6 +51,10 @@ _DEFAULTS_SINCE: Final = 4
 """Version of CreateTopics from which on the broker has defaults for the counts (KIP-464, Kafka 2.4)."""
 _NAMES_UNTIL: Final = 5
 """Last version of DeleteTopics with plain names."""
+_DELETE_BY_ID: Final = 6
+_DESCRIBE_BY_ID: Final = 12
+"""Versions from which on topics may go by their ids (KIP-516, Kafka 2.8 and 3.1)."""
+_ID_BYTES: Final = 16
 _TRIES_OF_AN_UNKNOWN_TOPIC: Final = 3
 
 
@@ -153,6 +162,24 @@ async def delete_topics(cluster: Cluster, names: Iterable[str]) -> dict[str, Cli
     return await until_settled(cluster, _several(names, "names"), ask)
 
 
+async def delete_topics_by_id(cluster: Cluster, ids: Iterable[bytes]) -> dict[bytes, ClientError | None]:
+    """The same for ids (16 bytes, `CreatedTopic.topic_id`): no topic that was made anew goes in their place.
+
+    VersionMismatch with brokers before Kafka 2.8.
+    """
+
+    async def ask(cluster: Cluster, ids: Sequence[bytes]) -> dict[bytes, ClientError | None]:
+        body = DeleteTopicsRequest(
+            topics=[DeleteTopicState(topic_id=topic_id) for topic_id in ids],
+            timeout_ms=cluster.answer_timeout_ms,
+        )
+        answer = await cluster.controller_request(body, DeleteTopicsResponse, lowest=_DELETE_BY_ID)
+        found = {row.topic_id: failure(row.error_code, row.error_message, answer) for row in answer.responses}
+        return each_of(ids, found, answer)
+
+    return await until_settled(cluster, _ids(ids), ask)
+
+
 async def list_topics(cluster: Cluster, *, internal: bool = False) -> tuple[str, ...]:
     """The names of all topics that may be seen, in order; internal ones too if wanted."""
     topics = (await cluster.metadata()).topics
@@ -187,6 +214,50 @@ async def describe_topics(
         return found
     lost = ClientError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "the broker says nothing of the topic")
     return {name: found.get(name, lost) for name in wanted}
+
+
+async def describe_topics_by_id(
+    cluster: Cluster, ids: Iterable[bytes], *, include_authorized_operations: bool = False
+) -> dict[bytes, TopicInfo | ClientError]:
+    """The same for ids (16 bytes): what a topic is called that somebody knows by its id only.
+
+    VersionMismatch with brokers before Kafka 3.1.
+    """
+
+    async def ask(cluster: Cluster, ids: Sequence[bytes]) -> dict[bytes, TopicInfo | ClientError]:
+        body = MetadataRequest(
+            topics=[MetadataRequestTopic(topic_id=topic_id, name=None) for topic_id in ids],
+            allow_auto_topic_creation=False,
+            include_topic_authorized_operations=include_authorized_operations,
+        )
+        answer = await cluster.request(body, MetadataResponse, lowest=_DESCRIBE_BY_ID)
+        topics = ClusterMetadata.of(answer).topics.values()
+        known = {topic.topic_id: topic for topic in topics if topic.error is ErrorCode.NONE}
+        found: dict[bytes, TopicInfo | ClientError] = {}
+        for row in answer.topics:
+            error = failure(row.error_code, None, answer)
+            if error is not None:
+                found[row.topic_id] = error
+            elif row.topic_id in known:
+                found[row.topic_id] = known[row.topic_id]
+        return each_of(ids, found, answer)
+
+    return await until_settled(cluster, _ids(ids), ask)
+
+
+def _ids(ids: Iterable[bytes]) -> list[bytes]:
+    """The same as a list. Raises TypeError and ValueError for what are no ids."""
+    found = _several(ids, "ids")
+    for topic_id in found:
+        _check_id(topic_id)
+    return found
+
+
+def _check_id(topic_id: object) -> None:
+    if not isinstance(topic_id, bytes):  # also of an id alone, which is a collection of numbers
+        raise TypeError(f"ids are a collection, and each of them bytes: {topic_id!r} is not")
+    if len(topic_id) != _ID_BYTES or topic_id == ZERO_UUID:
+        raise ValueError(f"{topic_id!r} is not the id of a topic, which has 16 bytes that are not all zero")
 
 
 def _several(names: Iterable[T], what: str) -> list[T]:

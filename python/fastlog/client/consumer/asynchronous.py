@@ -15,11 +15,11 @@ from typing import Self, Unpack
 
 from fastlog.client.columns import RecordColumns
 from fastlog.client.consumer.config import ConsumerConfig, ConsumerOptions
-from fastlog.client.consumer.engine import ConsumerEngine, Polled
+from fastlog.client.consumer.engine import CLOSE_SECONDS, ConsumerEngine, Polled
 from fastlog.client.consumer.listener import Happening, RebalanceListener
 from fastlog.client.errors import ClientError
 from fastlog.client.leaders import EARLIEST, LATEST, OffsetAt, list_offsets
-from fastlog.client.metadata import TopicPartition
+from fastlog.client.metadata import TopicPartition, as_partition
 from fastlog.client.offset_values import GroupMetadata, OffsetAndMetadata, Offsets, as_offsets
 from fastlog.client.positions import BEGINNING, END, Position
 from fastlog.native import Record
@@ -67,18 +67,23 @@ class AsyncConsumer:
         try:
             await self._started()
         except BaseException:
-            await self._engine.close(commit=False)
+            await self._engine.close(commit=False, tell=False)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        await self._engine.close(commit=error is None)
 
-    async def close(self) -> None:
-        """Commits (with auto commit), leaves the group, ends all requests. May be called more than once."""
-        await self._engine.close()
+    async def close(self, timeout: float | None = CLOSE_SECONDS) -> None:  # noqa: ASYNC109 - it is not cut off
+        """Commits (with auto commit), leaves the group, ends all requests. May be called more than once.
+
+        After `timeout` seconds (None: no limit) a group that does not answer is not waited for any more. At
+        the end of an `async with` that an exception leaves nothing is committed: what was handed out last may
+        not be done.
+        """
+        await self._engine.close(timeout=timeout)
 
     # -- what is read --------------------
 
@@ -105,7 +110,7 @@ class AsyncConsumer:
 
         They start where the group is, if there is a `group_id`, else by `auto_offset_reset`.
         """
-        await self._engine.assign([TopicPartition(*name) for name in partitions])
+        await self._engine.assign([as_partition(name) for name in partitions])
 
     async def unsubscribe(self) -> None:
         """Reads nothing any more, and leaves the group."""
@@ -136,18 +141,18 @@ class AsyncConsumer:
         await self._engine.seek(partition, position)
 
     async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
-        """Goes on from the first record of these, or of all."""
-        for name in partitions or self._engine.owned:
+        """Goes on from the first record of these, or of all. Raises ValueError when none is assigned."""
+        for name in partitions or self._engine.all_owned:
             await self._engine.seek(name, BEGINNING)
 
     async def seek_to_end(self, *partitions: TopicPartition) -> None:
-        """Goes on behind the last record of these, or of all."""
-        for name in partitions or self._engine.owned:
+        """Goes on behind the last record of these, or of all. Raises ValueError when none is assigned."""
+        for name in partitions or self._engine.all_owned:
             await self._engine.seek(name, END)
 
     async def position(self, partition: TopicPartition) -> int:
         """The offset that comes next. Raises ValueError when the partition is not assigned."""
-        return await self._engine.find(TopicPartition(*partition))
+        return await self._engine.find(partition)
 
     # -- records --------------------
 
@@ -170,7 +175,7 @@ class AsyncConsumer:
     ) -> RecordColumns:
         """`poll` as columns, for numpy and Arrow: all that has come, at most `max_records`.
 
-        No more are taken once they take `max_bytes` (64 MiB by default; decompressed, and 32 for each
+        No more are taken once they take `max_bytes` (16 MiB by default; decompressed, and 32 for each
         record). Empty when nothing came in time. Raises as `poll`; a damaged batch is also `damage` of the
         result that has the records before it.
         """
@@ -261,7 +266,7 @@ class AsyncConsumer:
         config = self._engine.config
         answers = await list_offsets(
             self._engine.cluster,
-            {TopicPartition(*name): time for name, time in times.items()},
+            {as_partition(name): time for name, time in times.items()},
             read_committed=config.isolation_level == "read_committed",
             timeout_ms=config.default_api_timeout_ms,
         )

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar, Unpack
 from fastlog.client.columns import RecordColumns
 from fastlog.client.consumer.asynchronous import AsyncConsumer
 from fastlog.client.consumer.config import ConsumerOptions
-from fastlog.client.consumer.engine import Polled
+from fastlog.client.consumer.engine import CLOSE_SECONDS, Polled
 from fastlog.client.consumer.listener import Happening, RebalanceListener
 from fastlog.client.leaders import OffsetAt
 from fastlog.client.loop_thread import LoopThread
@@ -99,21 +99,29 @@ class Consumer:
         try:
             self._run(self._inner._started())
         except BaseException:
-            self.close()
+            self._close(commit=False, timeout=CLOSE_SECONDS)
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._close(commit=error is None, timeout=CLOSE_SECONDS)
 
-    def close(self) -> None:
-        """Commits (with auto commit), leaves the group, ends all requests. May be called more than once."""
+    def close(self, timeout: float | None = CLOSE_SECONDS) -> None:
+        """Commits (with auto commit), leaves the group, ends all requests. May be called more than once.
+
+        After `timeout` seconds (None: no limit) a group that does not answer is not waited for any more. At
+        the end of a `with` that an exception leaves nothing is committed: what was handed out last may not be
+        done.
+        """
+        self._close(commit=True, timeout=timeout)
+
+    def _close(self, *, commit: bool, timeout: float | None) -> None:
         if self._abandoned.detach() is None:
             return
         try:
-            self._run(self._inner.close())
+            self._run(self._inner._engine.close(commit=commit, timeout=timeout))
         finally:
             self._thread.stop()
 
@@ -200,7 +208,7 @@ class Consumer:
     ) -> RecordColumns:
         """`poll` as columns, for numpy and Arrow: all that has come, at most `max_records`.
 
-        No more are taken once they take `max_bytes` (64 MiB by default; decompressed, and 32 for each
+        No more are taken once they take `max_bytes` (16 MiB by default; decompressed, and 32 for each
         record). Empty when nothing came in time. Raises as `poll`; a damaged batch is also `damage` of the
         result that has the records before it.
         """
@@ -290,7 +298,7 @@ def _abandon(inner: _Inner, thread: LoopThread) -> None:
         return
     warnings.warn("a Consumer was not closed", ResourceWarning, stacklevel=1)
     try:
-        thread.run(inner._engine.close(commit=False), 5.0)
+        thread.run(inner._engine.close(commit=False, tell=False), 5.0)
     except (TimeoutError, RuntimeError):
         pass
     finally:

@@ -21,18 +21,20 @@ from fastlog.client.consumer.records import CorruptBatch
 from fastlog.client.consumer.state import PartitionState
 from fastlog.client.deadline import Deadline
 from fastlog.client.errors import ClientError
-from fastlog.client.metadata import TopicPartition
+from fastlog.client.metadata import TopicPartition, as_partition
 from fastlog.client.offset_values import GroupMetadata, OffsetAndMetadata
 from fastlog.client.positions import BEGINNING, END, Position, resolve
 from fastlog.errors import ErrorCode
-from fastlog.native import Record, TableBuilder
+from fastlog.native import Record, TableBuilder, TablePool
 
-__all__ = ["ConsumerEngine", "Polled"]
+__all__ = ["CLOSE_SECONDS", "ConsumerEngine", "Polled"]
 
 Polled = dict[TopicPartition, list[Record]]
 
 _LOG: Final = logging.getLogger("fastlog.client")
 _ALL_ROWS: Final = 1 << 62
+CLOSE_SECONDS: Final = 10.0
+"""How long `close` waits for a group."""
 
 
 class ConsumerEngine:
@@ -50,6 +52,7 @@ class ConsumerEngine:
         self._closed = False
         self._closing = False
         self._first = -1
+        self._tables: Final = TablePool()
         self._committed_at = time.monotonic()
         self._committing: asyncio.Task[None] | None = None
 
@@ -68,30 +71,60 @@ class ConsumerEngine:
             self._opening = asyncio.ensure_future(self._cluster.open())
         await asyncio.shield(self._opening)
 
-    async def close(self, *, commit: bool = True) -> None:
-        """Commits (with auto commit), leaves the group, ends all requests. May be called more than once."""
+    async def close(
+        self,
+        *,
+        commit: bool = True,
+        tell: bool = True,
+        timeout: float | None = CLOSE_SECONDS,  # noqa: ASYNC109 - what it bounds is not all of it
+    ) -> None:
+        """Commits (with auto commit), leaves the group, ends all requests. May be called more than once.
+
+        `tell`: the listener hears of it. After `timeout` seconds (None: no limit) brokers that do not answer
+        are not waited for any more.
+        """
         if self._closing:
             return
         self._closing = True
+        if self._loop is not None and self._loop.is_closed():
+            self._closed = True  # its sockets and tasks went with it
+            return
         running = [task for task in (self._attending, self._opening) if task is not None]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        if self._committing is not None:
-            await asyncio.gather(self._committing, return_exceptions=True)
         try:
-            if commit:
-                await self.commit_before()
-                if self._membership is not None and self.owned:
-                    await self._call("revoked", self.owned)
+            async with asyncio.timeout(timeout):
+                await self._say_goodbye(commit=commit, tell=tell)
+        except TimeoutError:
+            _LOG.warning("a consumer was closed without an answer from its group within %s s", timeout)
         finally:
             self._closed = True
+            if self._committing is not None:
+                self._committing.cancel()
+                await asyncio.gather(self._committing, return_exceptions=True)
             try:
                 if self._membership is not None:
-                    await self._membership.close(leave=True)
+                    await self._membership.close(leave=False)
             finally:
                 await self._fetcher.close()
                 await self._cluster.close()
+
+    async def _say_goodbye(self, *, commit: bool, tell: bool) -> None:
+        failure: Exception | None = None
+        if self._committing is not None:
+            await asyncio.wait({self._committing})
+        try:
+            if commit:
+                await self.commit_before()
+            if tell and self._membership is not None and self.owned:
+                await self._call("revoked", self.owned)
+        except Exception as error:  # noqa: BLE001 - of the listener; the group is left all the same
+            failure = error
+        if self._membership is not None:
+            await self._membership.close(leave=True)
+        if failure is not None:
+            raise failure
 
     # -- what is read --------------------
 
@@ -100,7 +133,7 @@ class ConsumerEngine:
         if self._membership is not None:
             raise RuntimeError("the consumer is subscribed: unsubscribe before you assign")
         await self.opened()
-        await self.take_over(frozenset(TopicPartition(*name) for name in names))
+        await self.take_over(frozenset(map(as_partition, names)))
 
     async def subscribe(self, topics: frozenset[str], pattern: re.Pattern[str] | None) -> None:
         """Shares topics out in the group; it is joined in the next poll."""
@@ -136,10 +169,25 @@ class ConsumerEngine:
 
     def state(self, name: TopicPartition) -> PartitionState:
         """One of them. Raises ValueError when it is not read."""
+        partition = as_partition(name)
         try:
-            return self._fetcher.states[TopicPartition(*name)]
+            return self._fetcher.states[partition]
         except KeyError:
-            raise ValueError(f"partition {TopicPartition(*name)} is not assigned to this consumer") from None
+            text = f"partition {partition} is not assigned to this consumer"
+            raise ValueError(text + self._when_assigned) from None
+
+    @property
+    def all_owned(self) -> frozenset[TopicPartition]:
+        """The partitions that are read. Raises ValueError when there are none."""
+        if not self._fetcher.states:
+            raise ValueError(f"no partition is assigned to this consumer{self._when_assigned}")
+        return self.owned
+
+    @property
+    def _when_assigned(self) -> str:
+        if self._membership is None or self._fetcher.states:
+            return ""
+        return "; those of a subscription come in polls, and on_assigned of a RebalanceListener hears of them"
 
     async def take_over(self, names: frozenset[TopicPartition]) -> None:
         """Reads exactly these from now on; new ones from where the group is, or by `auto_offset_reset`."""
@@ -226,7 +274,7 @@ class ConsumerEngine:
         size = DEFAULT_MAX_BYTES if most_bytes is None else most_bytes
         if rows < 1 or size < 1:
             raise ValueError(f"a poll for {most} records and {most_bytes} bytes")
-        builder = TableBuilder()
+        builder = TableBuilder(self._tables)
         damage: list[CorruptBatch] = []
 
         def take() -> bool:
@@ -364,7 +412,7 @@ class ConsumerEngine:
         return await committed_offsets(
             self._cluster,
             self.group,
-            [TopicPartition(*name) for name in names],
+            [as_partition(name) for name in names],
             newer=self._is_newer,
             stable=self.config.isolation_level == "read_committed",
             timeout_ms=self.config.default_api_timeout_ms,

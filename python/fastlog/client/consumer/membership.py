@@ -244,7 +244,8 @@ class ClassicMembership(Membership):
         if known is not None and not changed:
             counts = await self._counts(set(known))
             changed = counts != known
-        self._must_join = changed
+        # A heartbeat may have heard of a rebalance meanwhile.
+        self._must_join = self._must_join or changed
 
     async def _counts(self, topics: set[str]) -> Mapping[str, int]:
         if not topics:
@@ -253,11 +254,10 @@ class ClassicMembership(Membership):
         return {name: len(topic.partitions) for name, topic in found.topics.items() if topic.partitions}
 
     async def _beat(self) -> None:
-        if not await self._member.heartbeat():
+        # In a rebalance, too: the caller has all of max_poll_interval_ms until the poll that joins.
+        if self._member.generation >= 0 and not await self._member.heartbeat():
             self._must_join = True
             self._owner.poke()
-            # The poll that joins starts another one.
-            await asyncio.sleep(self._config.max_poll_interval_ms / 1000)
 
     async def _leave(self) -> None:
         await self._member.leave()

@@ -223,7 +223,10 @@ class AsyncProducer:
         return Deliveries(found)
 
     async def drain(self) -> None:
-        """Waits while more than half of the buffer is taken; returns at once while there is room."""
+        """Waits while more than half of the buffer is taken, or as much waits for its topic or for room.
+
+        What records fail with is told by their handles, not here.
+        """
         await self._engine.drain()
 
     async def flush(self) -> None:

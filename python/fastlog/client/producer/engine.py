@@ -29,6 +29,7 @@ __all__ = ["Partitioner", "ProducerEngine"]
 Partitioner = Callable[[str, "bytes | None", int], int]
 """A way to choose partitions: (topic, key, number of partitions) -> partition."""
 
+_TURN_SECONDS: Final = 0.002
 _FORKED: Final = "the producer was made before a fork: make another one in the child process"
 
 
@@ -67,6 +68,7 @@ class ProducerEngine:
         self._closed = False
         self._forked = False
         self._drainers: list[asyncio.Future[None]] = []
+        self._had_turn = 0.0
         self._topics = TopicCache(
             self._cluster, allow_auto_create=config.allow_auto_create_topics, learned=self._learned
         )
@@ -127,9 +129,21 @@ class ProducerEngine:
         await self.sender.settled()
 
     async def drain(self) -> None:
-        """Waits while more than half of the buffer is taken."""
+        """Waits while more than half of the buffer is taken, or as much waits for topics or for room.
+
+        Else it lets others have their turn at times: a loop of `send` and `drain` would else keep the first
+        batches, and the search for the topic, waiting for as long.
+        """
+        while self.line.is_half_full and self.sender.failure is None:
+            await self.line.drained()
+        # Whoever comes while they are served has to wait behind them, which costs more than to wait here.
+        await self.line.served()
+        loop = asyncio.get_running_loop()
+        if self.line.has_some or loop.time() - self._had_turn > _TURN_SECONDS:
+            await asyncio.sleep(0)
+            self._had_turn = loop.time()
         while self.accumulator.used * 2 > self.config.buffer_memory and self.sender.failure is None:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            turn: asyncio.Future[None] = loop.create_future()
             self._drainers.append(turn)
             self._hurry(1)
             try:
@@ -140,6 +154,10 @@ class ProducerEngine:
     async def close(self, *, flush: bool) -> None:
         """Flushes (unless told not to) and stops. May be called more than once."""
         if self._closed:
+            return
+        if self._loop is not None and self._loop.is_closed():
+            self._closed = True  # its sockets and tasks went with it
+            self.accumulator.close()
             return
         if flush:
             # What waits for its topic or for room was given before.

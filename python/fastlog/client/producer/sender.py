@@ -106,6 +106,7 @@ class Sender:
         self._delivered = False
         self._refreshed = -math.inf
         self._failure: ClientError | None = None
+        self._stopping = False
 
     # -- called by the producer --------------------
 
@@ -169,6 +170,7 @@ class Sender:
 
     async def stop(self, error: ClientError) -> None:
         """Ends all tasks; what is not written yet fails with `error`."""
+        self._stopping = True
         tasks = [*self._tasks, *self._singles.values()]
         for task in tasks:
             task.cancel()
@@ -178,6 +180,17 @@ class Sender:
     # -- the sending task --------------------
 
     async def _run(self) -> None:
+        try:
+            await self._send_on()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                # Whoever ends an event loop cancels all that runs on it: nobody will send any more.
+                text = "the event loop of the producer has ended, and the producer was not closed before"
+                self._fail_everything(ClientError(ErrorCode.OPERATION_NOT_ATTEMPTED, text))
+                self._cluster.abort()
+            raise
+
+    async def _send_on(self) -> None:
         while True:
             self._wake.clear()
             now = time.monotonic()

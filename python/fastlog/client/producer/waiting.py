@@ -186,12 +186,28 @@ class Line:
         """Memory was given back."""
         self._room.set()
 
+    @property
+    def has_some(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._for_room or self._for_topic)
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of what may wait does."""
+        return self._size * 2 > self._most
+
     async def drained(self) -> None:
         """Waits until all that waits now is in a batch, or refused."""
         waiting = [record for queue in self._for_topic.values() for record in queue]
         for record in (*waiting, *self._for_room):
             if not record.admitted.is_over:
                 await record.admitted
+
+    async def served(self) -> None:
+        """Waits until all that waits for room now is in a batch, or refused."""
+        last = self._for_room[-1] if self._for_room else None
+        if last is not None and not last.admitted.is_over:
+            await last.admitted
 
     async def stop(self, error: ClientError) -> None:
         """Refuses all that waits."""

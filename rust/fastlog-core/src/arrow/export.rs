@@ -15,7 +15,7 @@ use std::ptr;
 use std::sync::{Arc, OnceLock};
 
 use super::{ArrowArray, ArrowArrayStream, ArrowSchema};
-use crate::batch::{BytesColumn, RecordTable};
+use crate::batch::{BytesColumn, RecordTable, TablePool};
 
 /// `ARROW_FLAG_NULLABLE`.
 const NULLABLE: i64 = 2;
@@ -24,6 +24,8 @@ const NULLABLE: i64 = 2;
 #[derive(Debug)]
 pub struct ArrowTable {
     table: RecordTable,
+    /// Who gets its memory.
+    pool: Option<Arc<TablePool>>,
     derived: OnceLock<Derived>,
 }
 
@@ -106,12 +108,26 @@ impl Derived {
     }
 }
 
+impl Drop for ArrowTable {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.give(std::mem::take(&mut self.table));
+        }
+    }
+}
+
 impl ArrowTable {
     /// Takes over a table all rows of which are in a part.
     pub fn new(table: RecordTable) -> Arc<Self> {
+        Self::pooled(table, None)
+    }
+
+    /// The same; its memory goes to a pool when nobody has the table any more.
+    pub fn pooled(table: RecordTable, pool: Option<Arc<TablePool>>) -> Arc<Self> {
         debug_assert_eq!(table.parts.last().map_or(0, |part| part.stop), table.len());
         Arc::new(Self {
             table,
+            pool,
             derived: OnceLock::new(),
         })
     }

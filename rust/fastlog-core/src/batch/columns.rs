@@ -40,6 +40,19 @@ impl BytesColumn {
         self.validity.reserve(rows);
     }
 
+    /// Bytes of memory that it has taken.
+    pub(super) fn memory(&self) -> usize {
+        self.data.capacity() + self.offsets.capacity() * size_of::<i64>() + self.validity.capacity()
+    }
+
+    /// Drops all rows, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.data.clear();
+        self.offsets.clear();
+        self.offsets.push(0);
+        self.validity.clear();
+    }
+
     /// Row `index`; `None` for null and beyond the last row.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         if !*self.validity.get(index)? {

@@ -13,6 +13,7 @@ pub(crate) mod record;
 mod search;
 pub mod stamp;
 mod table;
+mod table_pool;
 mod validate;
 pub mod varint;
 pub mod view;
@@ -28,6 +29,7 @@ pub use record::Headers;
 pub use search::{first_at_or_after, latest_from};
 pub use stamp::{stamp_base_offset, stamp_leader_epoch, stamp_log_append_time, stamp_producer};
 pub use table::{HeaderColumn, Part, RecordTable, Run};
+pub use table_pool::TablePool;
 pub use validate::{
     AppendOrigin, AppendRules, CompressionPolicy, RecordError, Rejection, Validated, validate_for_append,
 };

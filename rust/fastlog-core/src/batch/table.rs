@@ -91,6 +91,37 @@ impl RecordTable {
         self.size
     }
 
+    /// Bytes of memory that its columns have taken.
+    pub fn memory(&self) -> usize {
+        let HeaderColumn {
+            offsets,
+            names,
+            values,
+        } = &self.headers;
+        let numbers = self.offsets.capacity() + self.timestamps.capacity() + offsets.capacity();
+        let columns = [&self.keys, &self.values, names, values];
+        numbers * size_of::<i64>() + columns.map(BytesColumn::memory).iter().sum::<usize>()
+    }
+
+    /// Drops all rows and parts, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.offsets.clear();
+        self.timestamps.clear();
+        self.headers.offsets.clear();
+        self.headers.offsets.push(0);
+        for column in [
+            &mut self.keys,
+            &mut self.values,
+            &mut self.headers.names,
+            &mut self.headers.values,
+        ] {
+            column.clear();
+        }
+        self.parts.clear();
+        self.runs.clear();
+        self.size = 0;
+    }
+
     /// Takes records of a partition over, until there are `most` more or the table has reached `most_bytes`: the row
     /// that reaches it is the last one. Returns how many were taken.
     pub fn take(&mut self, walk: &mut FetchedRecords, bytes: &[u8], most: usize, most_bytes: usize) -> usize {

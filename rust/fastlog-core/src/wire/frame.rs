@@ -4,13 +4,15 @@
 //! small requests in one read cost one allocation. A frame that is larger than a chunk gets a buffer of its
 //! own and the rest of it is received right there; that buffer grows with the bytes that have arrived, never
 //! by what the length announces. Between two reads a splitter holds what has come of a small frame and no chunk:
-//! idle connections are free, and one that has begun a frame costs what it sent.
+//! idle connections are free, and one that has begun a frame costs what it sent. Only one that was told
+//! to ([`FrameSplitter::reuse_buffers`]) keeps some buffers of large frames.
 
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::wire::frame_pool::{FramePool, Pooled};
 
 /// Bytes of the length before a frame.
 pub const LENGTH_PREFIX: usize = 4;
@@ -70,7 +72,7 @@ enum Shared {
     /// Copied out of a chunk, together with its neighbours.
     Slice(Arc<[u8]>),
     /// Received in place.
-    Whole(Arc<Vec<u8>>),
+    Whole(Arc<Pooled>),
 }
 
 impl Deref for Frame {
@@ -80,7 +82,7 @@ impl Deref for Frame {
     fn deref(&self) -> &[u8] {
         let bytes: &[u8] = match &self.bytes {
             Shared::Slice(bytes) => bytes,
-            Shared::Whole(bytes) => bytes,
+            Shared::Whole(bytes) => bytes.as_slice(),
         };
         &bytes[self.start as usize..self.end as usize]
     }
@@ -92,9 +94,21 @@ impl From<Vec<u8>> for Frame {
     fn from(bytes: Vec<u8>) -> Self {
         let end = u32::try_from(bytes.len()).expect("frames are below 2 GiB");
         Self {
-            bytes: Shared::Whole(Arc::new(bytes)),
+            bytes: Shared::Whole(Arc::new(Pooled::new(bytes, None))),
             start: 0,
             end,
+        }
+    }
+}
+
+impl Frame {
+    /// The first `size` bytes of a buffer.
+    fn received(bytes: Pooled, size: usize) -> Self {
+        Self {
+            bytes: Shared::Whole(Arc::new(bytes)),
+            start: 0,
+            // Frames are at most `i32::MAX` bytes.
+            end: size as u32,
         }
     }
 }
@@ -111,12 +125,13 @@ pub struct FrameSplitter {
     filled: usize,
     begun: Vec<u8>,
     large: Option<LargeFrame>,
+    pool: Option<Arc<FramePool>>,
 }
 
 /// A frame that does not fit a chunk, partly received.
 #[derive(Debug)]
 struct LargeFrame {
-    /// What is allocated so far.
+    /// What is allocated so far; more than the frame, if an earlier one had it.
     bytes: Vec<u8>,
     filled: usize,
     size: usize,
@@ -128,7 +143,8 @@ impl LargeFrame {
             let len = (self.filled * 2).max(FIRST_GROWTH).min(self.size);
             grow(&mut self.bytes, len)?;
         }
-        Ok(&mut self.bytes[self.filled..])
+        let end = self.bytes.len().min(self.size);
+        Ok(&mut self.bytes[self.filled..end])
     }
 }
 
@@ -143,7 +159,14 @@ impl FrameSplitter {
             filled: 0,
             begun: Vec::new(),
             large: None,
+            pool: None,
         }
+    }
+
+    /// Has the buffers of large frames come back when nobody has the frame any more, so that the next one is
+    /// received into memory that is there already: for answers that are as large each time.
+    pub fn reuse_buffers(&mut self) {
+        self.pool.get_or_insert_default();
     }
 
     /// Sets the size of frames whose length is yet to come. Only requests have [`MIN_FRAME`] bytes at least.
@@ -181,7 +204,9 @@ impl FrameSplitter {
         if let Some(large) = &mut self.large {
             large.filled += n;
             if large.filled == large.size {
-                frames.extend(self.large.take().map(|large| Frame::from(large.bytes)));
+                if let Some(LargeFrame { bytes, size, .. }) = self.large.take() {
+                    frames.push(Frame::received(Pooled::new(bytes, self.pool.clone()), size));
+                }
             }
             return Ok(());
         }
@@ -253,12 +278,12 @@ impl FrameSplitter {
             Some(size) if LENGTH_PREFIX + size > self.chunk_size => {
                 let received = &rest[LENGTH_PREFIX..];
                 let filled = received.len();
-                let mut bytes = Vec::new();
-                let first = (filled * 2).max(FIRST_GROWTH).min(size);
-                bytes
-                    .try_reserve_exact(first)
-                    .map_err(|_| Error::OutOfMemory(first))?;
-                bytes.extend_from_slice(received);
+                let mut bytes = self.pool.as_ref().map_or_else(Vec::new, |pool| pool.take(size));
+                if bytes.len() < filled {
+                    let first = (filled * 2).max(FIRST_GROWTH).min(size);
+                    grow(&mut bytes, first)?;
+                }
+                bytes[..filled].copy_from_slice(received);
                 self.large = Some(LargeFrame { bytes, filled, size });
                 self.filled = 0;
             }

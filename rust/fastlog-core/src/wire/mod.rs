@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod fetch_reply;
 pub mod fetch_response;
 pub mod frame;
+mod frame_pool;
 pub mod header;
 pub mod produce;
 pub mod produce_response;

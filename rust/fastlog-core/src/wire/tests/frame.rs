@@ -138,6 +138,53 @@ fn memory_follows_the_bytes_received() {
     assert!(frames.is_empty());
 }
 
+/// A large frame, received.
+fn large(splitter: &mut FrameSplitter, len: usize, seed: u8) -> Frame {
+    let mut frames = Vec::new();
+    let payload = payload(len, seed);
+    receive_all(splitter, &stream_of(std::slice::from_ref(&payload)), &mut frames).unwrap();
+    assert_eq!(*frames[0], *payload);
+    frames.remove(0)
+}
+
+#[test]
+fn a_frame_that_nobody_has_makes_room_for_the_next() {
+    let mut splitter = FrameSplitter::new(1 << 30, CHUNK);
+    splitter.reuse_buffers();
+    let first = large(&mut splitter, 1_000_000, 1);
+    let place = first.as_ptr();
+    let shared = first.clone();
+    drop(first);
+    let second = large(&mut splitter, 1_000_000, 2);
+    assert_ne!(second.as_ptr(), place, "the first one is still in use");
+    assert_eq!(*shared, *payload(1_000_000, 1));
+    drop(shared);
+    let third = large(&mut splitter, 999_000, 3);
+    assert_eq!(third.as_ptr(), place);
+    let fourth = large(&mut splitter, 2_000, 4);
+    assert_eq!(*second, *payload(1_000_000, 2));
+    drop((second, third, fourth));
+    // Of three buffers two are kept, the one that is large enough is taken, and its end is that of the frame.
+    let header = 5_000_i32.to_be_bytes();
+    receive(&mut splitter, &header, 4, &mut Vec::new()).unwrap();
+    assert_eq!(splitter.writable().unwrap().len(), 5_000);
+    assert_eq!(splitter.memory(), 1_000_000);
+}
+
+#[test]
+fn only_so_much_memory_waits_for_the_next_frame() {
+    let mut splitter = FrameSplitter::new(1 << 30, CHUNK);
+    splitter.reuse_buffers();
+    let frames = [33 << 20, 20 << 20, 13 << 20].map(|size| large(&mut splitter, size, 5));
+    let [too_large, kept, too_much] = frames;
+    let place = kept.as_ptr();
+    drop((too_large, kept, too_much));
+    assert_eq!(large(&mut splitter, 1 << 20, 6).as_ptr(), place);
+    let frames = [0; 2].map(|_| large(&mut splitter, 1 << 20, 7));
+    assert_eq!(frames[0].as_ptr(), place);
+    assert!(!(place..place.wrapping_add(20 << 20)).contains(&frames[1].as_ptr()));
+}
+
 #[test]
 fn impossible_lengths_end_the_stream() {
     for length in [0, -1, i32::MIN, 7, 1_001, i32::MAX] {
@@ -178,12 +225,17 @@ proptest! {
         sizes in prop::collection::vec(prop_oneof![8..40_usize, 200..300_usize, 1_000..5_000_usize], 0..12),
         cuts in prop::collection::vec(prop_oneof![1..10_usize, 1..400_usize], 1..40),
         tail in 0..12_usize,
+        reused in any::<bool>(),
     ) {
         let payloads: Vec<Vec<u8>> =
             sizes.iter().enumerate().map(|(seed, size)| payload(*size, seed as u8)).collect();
         let mut stream = stream_of(&payloads);
         stream.extend(&stream_of(&[payload(40, 1)])[..tail]);
         let mut splitter = FrameSplitter::new(10_000, CHUNK);
+        if reused {
+            splitter.reuse_buffers();
+            let _ = large(&mut splitter, 3_000, 7);
+        }
         let mut frames = Vec::new();
         let mut at = 0;
         for cut in cuts.iter().cycle() {
