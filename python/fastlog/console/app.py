@@ -50,7 +50,7 @@ def make_app(console: Console, *, hosts: Hosts, by_certificate: bool = False) ->
         *api_routes(console),
         *_own_routes(console),
         Route("/api/{rest:path}", _no_such, methods=["GET", "POST"]),
-        Route("/{path:path}", pages, methods=["GET", "HEAD"]),
+        Route("/{path:path}", pages.serve, methods=["GET", "HEAD"]),
     ]
     return Gate(
         Starlette(routes=routes, lifespan=lifespan),

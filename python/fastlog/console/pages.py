@@ -60,7 +60,7 @@ class Pages:
                     tag = f'"{hashlib.sha256(data).hexdigest()[:24]}"'
                     self._files[prefix + item.name] = _File(data, kind, tag)
 
-    async def __call__(self, request: Request) -> Response:
+    async def serve(self, request: Request) -> Response:
         """GET and HEAD of a file, or of a page that the browser makes itself."""
         path = request.url.path
         is_page = not path.startswith((_PREFIX, "/api/")) and path not in _OF_BROWSERS

@@ -18,6 +18,7 @@ from fastlog.client.errors import ClientError
 from fastlog.client.leaders import EARLIEST, LATEST, OffsetAt, list_offsets
 from fastlog.client.metadata import TopicPartition
 from fastlog.client.positions import Position, resolve
+from fastlog.errors.by_code import OffsetOutOfRange
 from fastlog.native import Record
 from fastlog.verbs.decoders import Format
 from fastlog.verbs.desk import Desk
@@ -61,6 +62,7 @@ _COMMITTED: Final = ReaderConfig(
     fetch_max_wait_ms=100,
     retry_timeout_ms=10_000,
 )
+_STRICT: Final = ReaderConfig(fetch_max_bytes=1 << 20, fetch_max_wait_ms=100, retry_timeout_ms=10_000)
 _TAIL: Final = ReaderConfig(
     auto_offset_reset="latest",
     fetch_max_bytes=1 << 20,
@@ -204,10 +206,14 @@ async def read_one(desk: Desk, topic: str, partition: int, offset: int) -> Recor
     if offset < 0:
         raise BadArgument(f"offset: {offset} is none")
     budget = _Budget(time.monotonic() + 5)
-    async for record in read_between(desk, {name: offset}, {name: offset + 1}, _CONFIG, budget):
-        if record.offset == offset:
-            return record
-    raise NotFound(f"partition {name} has no record at offset {offset}")
+    problem = NotFound(f"partition {name} has no record at offset {offset}")
+    try:
+        async for record in read_between(desk, {name: offset}, {name: offset + 1}, _STRICT, budget):
+            if record.offset == offset:
+                return record
+    except OffsetOutOfRange:
+        raise problem from None
+    raise problem
 
 
 def _check_range(name: str, value: int, most: int) -> None:
