@@ -260,7 +260,7 @@ async def alter_quotas(
     title_of = ", ".join(
         f"{kind} {name}" for kind, name in (("user", user), ("client", client), ("ip", ip)) if name
     )
-    words = ", ".join(f"{row.name} {'none' if row.after is None else f'{row.after:g}'}" for row in rows)
+    words = ", ".join(f"{row.name} {'none' if row.after is None else f'{row.after:.12g}'}" for row in rows)
     return QuotaPlan(not dry_run, f"limits of {title_of}: {words}", user, client, ip, rows)
 
 

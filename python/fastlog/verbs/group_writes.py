@@ -115,8 +115,13 @@ async def reset_offsets(
     plan = await reset(desk.cluster, group, target, choice, execute=not dry_run)
     rows = reset_rows(plan)
     moved = sum(row.error is None and row.difference != 0 for row in rows)
-    where = {"file": "the given offsets", "time": f"the time {time}"}.get(target.kind, to)
-    text = f"move {counted(moved, 'partition')} of group {group} to {where}"
+    where = {
+        "file": "to the given offsets",
+        "time": f"to the time {time}",
+        "shift": f"by {shift:+} offsets" if shift is not None else "",
+        "offset": f"to offset {offset}",
+    }.get(target.kind, f"to the {to} offset")
+    text = f"move {counted(moved, 'partition')} of group {group} {where}"
     return ResetPlan(not dry_run, text, group, rows)
 
 

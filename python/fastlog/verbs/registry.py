@@ -45,6 +45,7 @@ _MODULES: Final = (
     "configs",
     "browse",
     "produce",
+    "transfer",
     "groups",
     "group_writes",
     "transactions",
