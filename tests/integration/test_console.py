@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastlog import Producer
+from fastlog import Admin, Producer
 from tests.harness.cli import fastlog
 from tests.harness.console import ConsoleProcess
 from tests.harness.waiting import wait_until
@@ -20,10 +20,33 @@ from tests.integration.running import RunningBroker
 SCRIPT = "<script>alert(1)</script>\"'&</textarea>"
 
 
-@pytest.fixture
-def console(broker: RunningBroker) -> Iterator[ConsoleProcess]:
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    found = RunningBroker(tmp_path_factory.mktemp("broker"))
+    try:
+        found.start()
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def running(broker: RunningBroker) -> Iterator[ConsoleProcess]:
     with ConsoleProcess(broker.bootstrap, "--allow-writes") as found:
-        yield found.log_in()
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def empty(broker: RunningBroker) -> None:
+    """No test sees what another has left."""
+    with Admin(broker.bootstrap) as admin:
+        admin.delete_groups([row.group_id for row in admin.list_groups()]).check()
+        admin.delete_topics(admin.list_topics()).check()
+
+
+@pytest.fixture
+def console(running: ConsoleProcess) -> ConsoleProcess:
+    return running.log_in()
 
 
 def send(bootstrap: str, topic: str, *rows: tuple[str | None, bytes | None], **more: Any) -> None:
@@ -71,7 +94,7 @@ def test_a_topic_through_its_life(console: ConsoleProcess, broker: RunningBroker
     assert [(row["topic"], row["status"]) for row in gone] == [("orders", "deleted"), ("none", "failed")]
     notes = console.get("audit")["notes"]
     assert [note["verb"] for note in notes][:2] == ["delete_topics", "purge"]
-    assert {note["outcome"] for note in notes} == {"done"}
+    assert {note["outcome"] for note in notes[:2]} == {"done"}
     assert broker.failures == []
 
 
