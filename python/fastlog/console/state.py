@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from fastlog.base.tasks import Supervisor
 from fastlog.console.audit import AuditLog
 from fastlog.console.sampler import Sampler
 from fastlog.console.sessions import Passwords, Sessions, Tokens
@@ -26,4 +27,5 @@ class Console:
     tokens: Tokens | None = None
     passwords: Passwords | None = None
     heavy: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    supervisor: Supervisor = field(default_factory=Supervisor)
     tails: int = 0
