@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
+import psutil
+
 from tests.harness.cli import fastlog_command
 from tests.harness.waiting import wait_until
 
@@ -90,6 +92,11 @@ class ConsoleProcess:
         except OSError:
             assert self._process.poll() is None, self.said
             return False
+
+    @property
+    def ps(self) -> psutil.Process:
+        """The process, to be looked at from outside."""
+        return psutil.Process(self._process.pid)
 
     @property
     def port(self) -> int:
