@@ -382,6 +382,8 @@ async def read_between(
         await reader.assign({name: Position("offset", start) for name, start in wanted.items()})
         while budget.met() is None:
             records = await reader.poll(timeout_ms=_POLL_MS, max_records=_TURN)
+            if records and desk.decoders.prepare is not None:
+                await desk.decoders.prepare(records)
             for record in records:
                 if record.offset < ends[TopicPartition(record.topic, record.partition)]:
                     yield record
