@@ -51,6 +51,7 @@ class Side:
             self.settled.offer = lambda partition: None  # type: ignore[method-assign]
         self.client = self.running.connect()
         self.topic = ""
+        self._before: dict[str, Counter[object]] = {}
 
     def close(self) -> None:
         """Ends the broker."""
@@ -69,8 +70,13 @@ class Side:
 
     # -- what may happen between two requests --------------------
 
+    def begin(self, topic: str) -> None:
+        """Makes a topic, which everything is about from now on, and counts from here on."""
+        self.create(topic)
+        self._before = self._counts()
+
     def create(self, topic: str) -> None:
-        """Makes a topic, which everything is about from now on."""
+        """Makes a topic."""
         self.topic = topic
         request = CreateTopicsRequest(
             topics=[CreatableTopic(name=topic, num_partitions=PARTITIONS, replication_factor=1)]
@@ -154,17 +160,19 @@ class Side:
         found = self.running.directory.glob(f"{self.topic}-[0-9]/*.log")
         return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in sorted(found)}
 
-    def counted(self) -> dict[str, object]:
-        """What the metrics say of Produce."""
+    def counted(self) -> dict[str, dict[object, int]]:
+        """What the metrics say of Produce since `begin`."""
+        return {what: dict(count - self._before[what]) for what, count in self._counts().items()}
+
+    def _counts(self) -> dict[str, Counter[object]]:
         metrics = self.running.broker.services.metrics
-        times = metrics.times[PRODUCE]
-        closed = Counter(metrics.closed)
+        total = metrics.times[PRODUCE].total()
         return {
-            "requests": metrics.requests[PRODUCE],
-            "bytes": metrics.produce_bytes,
-            "errors": {key: count for key, count in metrics.errors.items() if key[0] == PRODUCE},
-            "answered": sum(times.total().counts),
-            "closed": {reason: closed[reason] for reason in closed if reason != "shutdown"},
+            "numbers": Counter(
+                requests=metrics.requests[PRODUCE], bytes=metrics.produce_bytes, answered=sum(total.counts)
+            ),
+            "errors": Counter({key: count for key, count in metrics.errors.items() if key[0] == PRODUCE}),
+            "closed": Counter(metrics.closed),
         }
 
 

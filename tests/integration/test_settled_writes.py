@@ -153,18 +153,26 @@ CHANGES: dict[str, Callable[[Side], object]] = {
 }
 
 Step = list[Sent] | str
-STEPS = st.lists(
-    st.one_of(st.lists(frames(), min_size=1, max_size=6), st.sampled_from(sorted(CHANGES))),
-    min_size=1,
-    max_size=8,
-)
+
+
+def steps() -> st.SearchStrategy[list[Step]]:
+    """Changes, each with a stream behind it, the first of which would have been settled before."""
+    stream = st.builds(
+        lambda acks, rest: [Sent("{}", ((0, batch(b"a")),), 9, acks), *rest],
+        st.sampled_from([1, -1]),
+        st.lists(frames(), max_size=5),
+    )
+    turn = st.tuples(st.sampled_from(sorted(CHANGES)), stream)
+    return st.lists(turn, min_size=1, max_size=4).map(lambda turns: [step for turn in turns for step in turn])
+
+
 WARM = [Sent("{}", ((index, batch(b"first")),), 9, 1) for index in (0, 1)]
 
 
 def run(pair: Pair, steps: list[Step]) -> list[bytes]:
     """Does the steps to a new topic of both; all answers."""
     topic, numbers = f"t-{next(NAMES)}", itertools.count(1)
-    pair.both(lambda side: side.create(topic))
+    pair.both(lambda side: side.begin(topic))
     answers: list[bytes] = []
     try:
         for step in [WARM, *steps]:
@@ -179,8 +187,8 @@ def run(pair: Pair, steps: list[Step]) -> list[bytes]:
     return answers
 
 
-@given(steps=STEPS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_ways_say_and_write_the_same(pair: Pair, steps: list[Step]) -> None:
     run(pair, steps)
 
@@ -214,7 +222,7 @@ def code_of(answer: bytes, topic: str = "t-0") -> int:
 def test_who_lost_the_lead_writes_nothing(pair: Pair) -> None:
     one = Sent("{}", ((0, batch(b"a")),), 7, 1)
     name = f"t-{next(NAMES)}"
-    pair.both(lambda side: side.create(name))
+    pair.both(lambda side: side.begin(name))
     frame = one.frame(name, 1)
     pair.ask([frame, frame], 2)
     before = pair.native.at_once
@@ -229,10 +237,27 @@ def test_who_lost_the_lead_writes_nothing(pair: Pair) -> None:
     pair.compare()
 
 
+def test_while_anybody_has_a_quota_nothing_is_executed_at_once(pair: Pair) -> None:
+    name = f"t-{next(NAMES)}"
+    pair.both(lambda side: side.begin(name))
+    frame = ONE.frame(name, 1)
+    pair.ask([frame, frame], 2)
+    pair.ask([frame], 1)
+    before = pair.native.at_once
+    assert before > 0
+    pair.both(lambda side: side.limit(RATE))
+    pair.ask([frame, frame], 2)
+    assert pair.native.at_once == before
+    pair.both(lambda side: side.limit(None))
+    pair.ask([frame, frame], 2)
+    assert pair.native.at_once == before + 2
+    pair.compare()
+
+
 def test_entries_of_a_topic_go_with_it(pair: Pair) -> None:
     name = f"t-{next(NAMES)}"
     before = len(pair.native.settled)
-    pair.both(lambda side: side.create(name))
+    pair.both(lambda side: side.begin(name))
     pair.ask([one.frame(name, 1) for one in WARM], 2)
     assert len(pair.native.settled) == before + 2
     pair.native.delete()
