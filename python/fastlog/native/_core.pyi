@@ -59,6 +59,7 @@ __all__ = [
     "Frame",
     "FrameError",
     "FrameReader",
+    "Generation",
     "IoEngine",
     "Log",
     "LogConfig",
@@ -67,10 +68,12 @@ __all__ = [
     "NotYet",
     "OffsetOutOfRange",
     "ProducePlan",
+    "Produced",
     "Record",
     "RecordBatch",
     "RecordMetadata",
     "RejectedBatch",
+    "SettledTable",
     "Socket",
     "StorageError",
     "Table",
@@ -222,7 +225,7 @@ class Socket:
 
 @final
 class ProducePlan:
-    """A Produce request of versions 3 to 11 as flat rows; the records stay in the frame."""
+    """A Produce request of versions 3 to 12 as flat rows; the records stay in the frame."""
 
     @staticmethod
     def parse(frame: Frame) -> ProducePlan:
@@ -256,6 +259,76 @@ class ProducePlan:
         node_endpoints: list[NodeEndpoint] = ...,
     ) -> bytes:
         """The response frame, length prefix included. `results` has one entry per row, in row order."""
+
+@final
+class Generation:
+    """A number that changes whenever something is decided anew about a partition."""
+
+    def __new__(cls) -> Generation: ...
+    @property
+    def number(self) -> int: ...
+    def change(self) -> None:
+        """What was decided before does not count any more."""
+
+@final
+class SettledTable:
+    """What is settled about partitions, and Produce requests about which nothing is left to decide.
+
+    An entry counts while `generation` has the number `decided_in`. It says that everybody whose requests come
+    here may write to the partition, as to `log` in `leader_epoch`; with `acks_all`, that acks=all waits for
+    nobody else. Not for use by several threads at a time.
+    """
+
+    def __new__(cls) -> SettledTable: ...
+    def __len__(self) -> int:
+        """Entries, those included that do not count any more; at most twice as many, and a few."""
+    def has(self, topic: str, partition: int) -> bool:
+        """Whether there is an entry that counts."""
+    def enter(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        log: Log,
+        leader_epoch: int,
+        acks_all: bool,
+        owner: object,
+        generation: Generation,
+        decided_in: int,
+    ) -> None:
+        """Puts an entry in, in place of the former one. `owner` is handed out after appends.
+
+        To be called after an append of the usual way: an entry that was not used for ten seconds rests until
+        it is put in again.
+        """
+    def withdraw(self, topic: str, partition: int) -> None:
+        """Takes an entry out, if there is one."""
+    def produce(self, frames: list[Frame], most_seconds: float) -> Produced | None:
+        """Executes requests from the first one on, as long as everything is settled about them, and for about
+        as long as that. None when that is none of them. Nothing is done about the others."""
+
+@final
+class Produced:
+    """What became of requests that a SettledTable has executed."""
+
+    @property
+    def requests(self) -> int:
+        """How many they are."""
+    @property
+    def answers(self) -> bytes:
+        """The response frames, one behind the other, in order; requests with acks=0 have none."""
+    @property
+    def appended(self) -> list[tuple[Any, int]]:
+        """(owner, where its log ends) of each append, in order."""
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of the records of all of them."""
+    @property
+    def taken_up(self) -> list[float]:
+        """When each of them was taken up, in seconds from the beginning of the call."""
+    @property
+    def failure(self) -> str | None:
+        """Why the request after those cannot be answered at all: what became of it is not known."""
 
 @final
 class FetchPlan:

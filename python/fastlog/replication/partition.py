@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.errors import ErrorCode
+from fastlog.native import Generation
 from fastlog.replication.isr import InSyncSet, Refusal, least_in_sync, settled
 from fastlog.replication.progress import Asking, Follower, fallen_behind, high_watermark
 
@@ -76,6 +77,7 @@ class Partition:
         "_written",
         "epoch_start",
         "followers",
+        "generation",
         "high_watermark",
         "isr",
         "key",
@@ -118,6 +120,8 @@ class Partition:
         self._appended = log.log_end_offset
         self._written = log.recovery_point
         self.high_watermark = self._within_log(self._around.kept_high_watermark(self.key))
+        self.generation: Final = Generation()
+        """Changes with all that decides who may write and what acknowledges it: `server/produce/settled`."""
         self._on_advance = on_advance
         self._on_append = on_append
         self._least = 1
@@ -137,6 +141,11 @@ class Partition:
     def in_sync(self) -> frozenset[int]:
         """The in-sync set that the controller has confirmed."""
         return self.isr.committed
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it leads, acks=all waits for nobody else, and enough are in sync for it."""
+        return self._alone
 
     @property
     def end_offset(self) -> int:
@@ -220,6 +229,7 @@ class Partition:
     def take_offline(self) -> None:
         """The log directory failed: nothing is acknowledged or served any more."""
         self.offline = True
+        self.generation.change()
         self._on_advance(self.key)
 
     def on_log_cut(self) -> None:
@@ -417,6 +427,7 @@ class Partition:
 
     def _weigh(self) -> None:
         """Notes what followers, in-sync set and settings mean for an append."""
+        self.generation.change()
         self._least = least_in_sync(self.settings.min_insync_replicas, len(self.followers) + 1)
         self._enough = len(self.isr.committed) >= self._least
         self._alone = self.leader_id == self.node_id and not self.followers and self._enough

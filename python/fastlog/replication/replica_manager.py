@@ -50,6 +50,8 @@ class ReplicaManager:
         self.broker_epochs: Final = BrokerEpochs()
         """Those of the brokers that fetch from this one."""
         self.leader_throttle: LeaderThrottle | None = None
+        self.on_removed: Callable[[PartitionKey], object] = lambda _: None
+        """Told of replicas, or logs of theirs, that are of no more use here."""
 
     def __len__(self) -> int:
         return len(self._replicas)
@@ -118,6 +120,7 @@ class ReplicaManager:
         """Forgets a replica; requests that wait for it are answered with NOT_LEADER_OR_FOLLOWER."""
         replica = self._replicas.pop((topic, partition), None)
         if replica is not None:
+            self.on_removed(replica.key)
             replica.resign(NO_LEADER, NO_EPOCH)
         return replica
 
@@ -140,6 +143,7 @@ class ReplicaManager:
             surroundings=self._surroundings,
         )
         if former is not None:
+            self.on_removed(former.key)
             # Who waits for the log that was there before waits for nothing.
             former.resign(NO_LEADER, NO_EPOCH)
         return found

@@ -64,6 +64,7 @@ from fastlog.server.partition_hooks import (
     resign_groups,
     take_offline,
 )
+from fastlog.server.produce.settled import SettledWrites
 from fastlog.server.quotas.broker_quotas import BrokerQuotas
 from fastlog.server.requests.context import BrokerServices
 from fastlog.server.requests.dispatch import Dispatcher
@@ -324,6 +325,9 @@ class Broker:
         searches = Searches()
         self._call_at_end("searches", searches.close)
         metrics = BrokerMetrics()
+        quotas = BrokerQuotas(live, _SYSTEM.monotonic, metrics)
+        settled = SettledWrites(metrics, quotas.clients, io)
+        replicas.on_removed = settled.withdraw
         services = BrokerServices(
             live_config=live,
             clock=self._clock,
@@ -352,8 +356,9 @@ class Broker:
             searches=searches,
             transactions=transactions,
             member=source.member,
-            quotas=BrokerQuotas(live, _SYSTEM.monotonic, metrics),
+            quotas=quotas,
             dialer=self._secure.dialer,
+            settled=settled,
         )
         self._services = services
         observe.watch_fetchers(following.fetchers)
@@ -402,8 +407,9 @@ class Broker:
             gate = self._secure.gate(self._live_config, listener.name, dispatch, dispatcher.log_closed)
             if gate is not None:
                 dispatch, own_limits = gate[0].dispatch, replace(limits, max_frame_bytes=gate[1])
+            identity = self._identity(listener.name)
             self._hosts[listener.name] = ConnectionHost(
-                listener=self._identity(listener.name),
+                listener=identity,
                 monotonic=_SYSTEM.monotonic,
                 limits=own_limits,
                 memory=memory,
@@ -417,6 +423,7 @@ class Broker:
                 send=services.io.send,
                 copy=services.io.copy,
                 tls=self._secure.tls_of(listener.name),
+                settled=None if identity.asks_who else services.settled,
             )
 
         async def sweep() -> None:

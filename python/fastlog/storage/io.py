@@ -92,6 +92,11 @@ class IoLoop:
         """Sets who is told (directory, full): appends have found no room there, or find it again."""
         self._room = RoomWatch(self._loop.time, hook)
 
+    def appended_at_once(self) -> None:
+        """Something was appended without a job: there may be room again where there was none."""
+        if self._room is not None and self._room.waiting:
+            self._room.look()
+
     def forget(self, log: Log) -> None:
         """Nothing is appended to `log` any more: what is noted of it goes."""
         if self._room is not None:

@@ -22,6 +22,7 @@ mod memory;
 pub mod partitioner;
 pub mod producer_state;
 pub mod segment;
+pub mod settled;
 pub mod txn_index;
 pub mod wire;
 

@@ -32,6 +32,7 @@ mod plan;
 mod producing;
 mod reading;
 mod sending;
+mod settled;
 mod tables;
 
 use pyo3::prelude::*;
@@ -89,6 +90,8 @@ mod _core {
     use crate::reading::LogReader;
     #[pymodule_export]
     use crate::sending::{FileResponse, Socket};
+    #[pymodule_export]
+    use crate::settled::{Generation, Produced, SettledTable};
     #[pymodule_export]
     use crate::tables::{Table, TableBuffer, TableBuilder, TablePool};
 

@@ -21,6 +21,7 @@ from fastlog.server.network.file_sender import PEER_GONE, sender_for
 from fastlog.server.network.flow_control import TINY_FRAME
 from fastlog.server.network.muting import NONE, Muting
 from fastlog.server.network.session import Session, address_text
+from fastlog.server.network.settled_requests import SettledRequests
 from fastlog.wire.api_keys import ApiKey
 from fastlog.wire.pieces import Pieces
 
@@ -40,7 +41,7 @@ _SLICES_PER_TURN: Final = 8
 _PUMP_SECONDS: Final = 0.002
 
 
-class Connection(Muting, asyncio.BufferedProtocol):
+class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
     """The protocol of one accepted socket."""
 
     def __init__(self, host: ConnectionHost) -> None:
@@ -127,11 +128,12 @@ class Connection(Muting, asyncio.BufferedProtocol):
             return
         now = self.last_active = host.monotonic()
         host.metrics.bytes_in += nbytes
-        if frames:
-            sizes = [len(frame) for frame in frames]
+        left = self._serve(frames, now) if frames and not self._begun else frames
+        if left:
+            sizes = [len(frame) for frame in left]
             host.memory.take_in(self, sizes, now, begun=self._begun > 0)
             self._begun = 0
-            self._pending.extend(frames)
+            self._pending.extend(left)
             self._pending_bytes += sum(sizes)
         partial = self.unfinished_bytes = self.reader.buffered
         if not partial:
@@ -146,7 +148,7 @@ class Connection(Muting, asyncio.BufferedProtocol):
                         self.close("no room", f"for a frame of {begun} bytes")
                         return
                     self._begun = begun
-        if frames:
+        if left:
             self._pump()
 
     def eof_received(self) -> bool:
@@ -302,6 +304,8 @@ class Connection(Muting, asyncio.BufferedProtocol):
         host, pending, exchanges = self.host, self._pending, self._exchanges
         limits = host.limits
         began = 0.0
+        if pending and not exchanges:
+            self._serve_pending()
         while (
             pending
             and (not self._busy or pending[0].api_key == self._lets)

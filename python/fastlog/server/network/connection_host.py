@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fastlog.server.network.session import ListenerIdentity
     from fastlog.server.network.tls_layer import TlsListener
     from fastlog.server.observability.metrics import BrokerMetrics
+    from fastlog.server.produce.settled import SettledWrites
 
 
 class ClosedConnectionLog(Protocol):
@@ -49,3 +50,5 @@ class ConnectionHost:
     send: Send
     copy: Copy
     tls: TlsListener | None = None
+    settled: SettledWrites | None = None
+    """What executes requests about which nothing is to be decided; None where it is asked who is there."""

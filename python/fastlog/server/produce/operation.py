@@ -223,6 +223,7 @@ class ProduceOperation(Append):
                 codes = sorted({ErrorCode.of(row[0]).name for row in self.results if row[0]})
                 exchange.close("failed produce with acks=0", ", ".join(codes))
             else:
+                self._offer()
                 exchange.reply_nothing()
             return
         if failed and len(self.results) > _AT_ONCE:
@@ -231,8 +232,14 @@ class ProduceOperation(Append):
             leaders: list[tuple[int, int]] = []
             self._reply(self._answer_rows(self._plan.rows, self.results, leaders), leaders, throttle_ms)
         else:
+            self._offer()
             rows: list[ProduceResponseRow] = [(*row[:6], None) for row in self.results]
             exchange.reply(self._plan.encode_response(rows, throttle_ms))
+
+    def _offer(self) -> None:
+        """Lets the next requests to the partition go without all this, if nothing is left to decide."""
+        if self._may is None and len(self.replicas) == 1 and self.replicas[0] is not None:
+            self._broker.settled.offer(self.replicas[0])
 
     async def _answer_in_turns(self, throttle_ms: int) -> None:
         turns, asked, results = self._broker.turns, self._plan.rows, self.results

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastlog.server.memory.response_memory import ResponseMemory
     from fastlog.server.network.session import Session
     from fastlog.server.observability.metrics import BrokerMetrics
+    from fastlog.server.produce.settled import SettledWrites
     from fastlog.server.quotas.broker_quotas import BrokerQuotas
     from fastlog.server.requests.metadata_cache import MetadataCache
     from fastlog.server.requests.registry import Registry
@@ -65,6 +66,8 @@ class BrokerServices:
     quotas: BrokerQuotas
     dialer: Dialer
     """How other brokers are reached."""
+    settled: SettledWrites
+    """Produce requests about which nothing is to be decided."""
     transactions: Transactions | None = None
     """None: they are not offered."""
     access: Access | None = None

@@ -97,6 +97,11 @@ pub trait File: Debug + Send + Sync {
     /// Whether a real file with a descriptor is behind this one.
     fn has_descriptor(&self) -> bool;
 
+    /// Whether it can be written to without being opened first.
+    fn is_open(&self) -> bool {
+        true
+    }
+
     /// Device and number of the file, the same for as long as it exists; `None` where nothing tells.
     fn identity(&self) -> Option<(u64, u64)> {
         None

@@ -63,6 +63,10 @@ impl File for Renamed {
         self.file.has_descriptor()
     }
 
+    fn is_open(&self) -> bool {
+        self.file.is_open()
+    }
+
     fn identity(&self) -> Option<(u64, u64)> {
         self.file.identity()
     }

@@ -186,6 +186,11 @@ impl<E: Entry<N>, const N: usize> Index<E, N> {
         Ok(found.above.map(|entry| self.decode(&entry)))
     }
 
+    /// Whether another entry only takes memory: neither is the last one read from the file, nor a page written.
+    pub fn takes_at_once(&self) -> bool {
+        self.entries.takes_at_once()
+    }
+
     /// Adds an entry; the caller has seen that it is above the last one.
     pub(super) fn push(&self, entry: E) -> Result<()> {
         self.entries.push(self.encode(entry))

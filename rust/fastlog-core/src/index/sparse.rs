@@ -120,6 +120,18 @@ impl<const N: usize> SparseFile<N> {
         }
     }
 
+    /// Whether [`Self::last`] and [`Self::push`] take no system call, and nobody is in one of which they would have
+    /// to wait for the end.
+    pub fn takes_at_once(&self) -> bool {
+        match self.state.try_lock() {
+            Ok(state) => {
+                let is_known = state.stored == 0 || !state.tail.is_empty();
+                is_known && state.tail.len() + N < SPILL_BYTES / N * N
+            }
+            Err(_) => false,
+        }
+    }
+
     pub fn len(&self) -> usize {
         let state = lock(&self.state);
         state.stored + state.tail.len() / N

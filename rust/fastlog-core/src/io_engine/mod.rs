@@ -37,6 +37,7 @@ pub use committer::{Committer, Durable};
 pub use fetch::{FetchJob, FetchOutcome, FetchRow, FetchedRow};
 pub use outcome::{Completion, Failure, Outcome};
 pub use pool::Closed;
+pub(crate) use produce::ZSTD_SINCE;
 pub use produce::{ProduceJob, ProduceRowOutcome, ProduceTarget};
 pub use replicate::{ReplicateJob, ReplicateOutcome, ReplicateRow, Trouble};
 pub use response::Response;

@@ -10,7 +10,7 @@ use crate::log::{AppendError, AppendInfo, AppendOptions, PartitionLog};
 use crate::wire::ProducePlan;
 
 /// First version of Produce in which a batch may be compressed with zstd (KIP-110).
-const ZSTD_SINCE: i16 = 7;
+pub(crate) const ZSTD_SINCE: i16 = 7;
 
 /// The leadership changed between the decision and the append. Clients retry it.
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::sync::atomic::Ordering;
 
-use super::{PartitionLog, Writer, lock};
+use super::{LogConfig, PartitionLog, Writer, lock};
 use crate::batch::{
     AppendOrigin, BatchHeader, ControlMarker, Rejection, Validated, control_marker, read_records,
     validate_for_append,
@@ -89,12 +89,8 @@ impl PartitionLog {
         self.check_online()?;
         let config = self.config();
         let now_ms = self.clock.now_ms();
-        let rules = config.append_rules(options.zstd_allowed, options.origin);
         // Before the lock: producers of one partition validate side by side.
-        let mut batch = validate_for_append(records, &rules, now_ms)?;
-        if options.origin == AppendOrigin::Client {
-            check_fits(batch.size() as u64, config.segment_bytes)?;
-        }
+        let batch = validated(records, &config, options, now_ms)?;
         let marker = marker_of(records, &batch.info);
 
         let mut guard = self.settled_writer()?;
@@ -130,6 +126,24 @@ impl PartitionLog {
                 .producers
                 .check_marker(&batch.info, marker, options.raised_epoch)?;
         }
+        let info = self.append_checked(writer, batch, marker, leader_epoch, &config, now_ms)?;
+        let due = writer.note_unflushed(info.last_offset - info.first_offset + 1, config.flush_messages);
+        drop(guard);
+        self.flush_due(due)
+            .map_err(|error| AppendError::Unflushed { error, info })?;
+        Ok(info)
+    }
+
+    /// Appends a batch that was found right, fence and sequence included.
+    pub(super) fn append_checked(
+        &self,
+        writer: &mut Writer,
+        mut batch: Validated<'_>,
+        marker: Option<ControlMarker>,
+        leader_epoch: i32,
+        config: &LogConfig,
+        now_ms: i64,
+    ) -> Result<AppendInfo, AppendError> {
         if batch.info.has_producer() {
             writer.producers.make_room(1)?;
         }
@@ -137,7 +151,7 @@ impl PartitionLog {
         check_offsets_left(first_offset, &batch.info)?;
         self.enter_epoch(leader_epoch, first_offset)?;
         batch.stamp(first_offset, leader_epoch);
-        let written = self.write_batch(writer, &batch, &config, now_ms);
+        let written = self.write_batch(writer, &batch, config, now_ms);
         let is_full = matches!(written, Err(Error::NoSpace { .. }));
         if self.is_out_of_room() != is_full {
             self.out_of_room.store(is_full, Ordering::Relaxed);
@@ -157,10 +171,6 @@ impl PartitionLog {
             bytes: batch.size() as u64,
         };
         self.appended_bytes.fetch_add(info.bytes, Ordering::AcqRel);
-        let due = writer.note_unflushed(i64::from(batch.info.record_count), config.flush_messages);
-        drop(guard);
-        self.flush_due(due)
-            .map_err(|error| AppendError::Unflushed { error, info })?;
         Ok(info)
     }
 
@@ -168,7 +178,7 @@ impl PartitionLog {
         &self,
         writer: &mut Writer,
         batch: &Validated<'_>,
-        config: &super::LogConfig,
+        config: &LogConfig,
         now_ms: i64,
     ) -> Result<()> {
         self.roll_if_due(writer, batch.size() as u64, &batch.info, config, now_ms)?;
@@ -203,6 +213,21 @@ impl PartitionLog {
         self.log_end_offset
             .store(writer.active.extent().next_offset, Ordering::Release);
     }
+}
+
+/// The batch that is to be appended, if the rules of the topic allow it.
+pub(super) fn validated<'a>(
+    records: &'a [u8],
+    config: &LogConfig,
+    options: AppendOptions,
+    now_ms: i64,
+) -> Result<Validated<'a>, Rejection> {
+    let rules = config.append_rules(options.zstd_allowed, options.origin);
+    let batch = validate_for_append(records, &rules, now_ms)?;
+    if options.origin == AppendOrigin::Client {
+        check_fits(batch.size() as u64, config.segment_bytes)?;
+    }
+    Ok(batch)
 }
 
 /// A producer's batch has to fit into one segment (`UnifiedLog.append`): it is told before its sequence is looked at,

@@ -9,6 +9,7 @@
 //! second one by whoever renames or removes segments, so that an append does not wait for the fsyncs of a swap.
 
 mod append;
+mod at_once;
 mod compact;
 mod compaction_checkpoint;
 mod compaction_control;
@@ -52,6 +53,7 @@ use crate::producer_state::{ActiveProducer, ProducerState};
 use crate::segment::{Segment, SegmentSpace, SegmentWriter};
 
 pub use append::{AppendError, AppendInfo, AppendOptions};
+pub use at_once::MOST_BYTES as MOST_BYTES_AT_ONCE;
 pub use config::LogConfig;
 pub use open::{OpenOptions, Progress, RecoveryReport};
 pub use read::ReadSlice;

@@ -33,6 +33,8 @@ pub use standing::Standing;
 pub const MAX_PRODUCERS: usize = 100_000;
 /// Of how many places one is made free at once, so that not every new producer costs a look at all.
 const FREED_SHARE: usize = 16;
+/// To move so many takes some microseconds.
+const FEW_PRODUCERS: usize = 1000;
 
 /// What to do with a batch that passed the producer checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +213,12 @@ impl ProducerState {
         self.producers
             .try_reserve(count)
             .map_err(|_| Error::OutOfMemory(size))
+    }
+
+    /// Whether [`Self::make_room`] for one has little to do: many others need neither be moved nor looked at.
+    pub fn has_room(&self) -> bool {
+        let len = self.producers.len();
+        len < self.most && (len < self.producers.capacity() || len < FEW_PRODUCERS)
     }
 
     fn forget_silent(&mut self, count: usize) -> Result<()> {

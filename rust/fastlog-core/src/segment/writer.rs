@@ -130,6 +130,15 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Whether the next batch takes one write to a file that is open, and its index entries none.
+    pub fn takes_at_once(&self, index_interval: u64) -> bool {
+        let entry_is_due = self.bytes_since_entry > index_interval;
+        !self.cut_due.load(Ordering::Relaxed)
+            && self.segment.log().is_open()
+            && (!entry_is_due
+                || (self.segment.offset_index.takes_at_once() && self.segment.time_index.takes_at_once()))
+    }
+
     /// Counts a batch that stands at the end of the segment, and adds index entries when they are due.
     ///
     /// The batch counts in any case. Entries that cannot be added because of something that passes are left to the

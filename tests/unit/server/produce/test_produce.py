@@ -111,6 +111,7 @@ class World:
                 clock=SimpleNamespace(monotonic=lambda: 0.0),
                 transactions=None,
                 access=None,
+                settled=SimpleNamespace(offer=lambda partition: None),
             ),
         )
 

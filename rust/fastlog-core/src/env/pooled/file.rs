@@ -294,6 +294,14 @@ impl File for Handle {
         self.0.has_descriptor
     }
 
+    fn is_open(&self) -> bool {
+        // One who is about to close it has the lock.
+        self.0
+            .descriptor
+            .try_read()
+            .is_ok_and(|descriptor| descriptor.is_some())
+    }
+
     fn identity(&self) -> Option<(u64, u64)> {
         self.0.identity
     }
