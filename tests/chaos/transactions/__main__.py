@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tests.chaos.transactions.cluster import EFFECTS as EFFECTS_OF_CLUSTER
 from tests.chaos.transactions.cluster import ClusterRun
-from tests.chaos.transactions.guards import GUARDS, command
+from tests.chaos.transactions.guards import GUARDS, OF_CLUSTERS, command
 from tests.chaos.transactions.single import EFFECTS, SingleRun, report
+from tests.chaos.transactions.wire import GIVE_UP_SECONDS
 
 
 def main() -> int:
@@ -25,14 +26,18 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="keep all files there, and not only histories")
     parser.add_argument("--without", choices=GUARDS, help="brokers lack this guard: it must be seen")
     given = parser.parse_args()
+    if given.without in OF_CLUSTERS and not given.cluster:
+        parser.error(f"one broker needs no {given.without!r}: nothing shows without --cluster")
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     directory = given.directory or Path(tempfile.mkdtemp(prefix="fastlog-transactions-"))
     print(f"seed {seed}, histories in {directory / 'histories'}", flush=True)
-    broken = None if given.without is None else command(given.without)
+    broken, patience = (command(given.without), 30.0) if given.without else (None, GIVE_UP_SECONDS)
+    run: ClusterRun | SingleRun
     if given.cluster:
-        outcome = ClusterRun(directory, seed, place=given.place, command=broken).run(given.minutes * 60)
+        run = ClusterRun(directory, seed, place=given.place, command=broken, patience=patience)
     else:
-        outcome = SingleRun(directory, seed, command=broken).run(given.minutes * 60)
+        run = SingleRun(directory, seed, command=broken, patience=patience)
+    outcome = run.run(given.minutes * 60)
     print(report(outcome))
     missing = outcome.missing(EFFECTS_OF_CLUSTER if given.cluster else EFFECTS)
     if missing:
