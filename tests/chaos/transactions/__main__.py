@@ -8,12 +8,27 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from tests.chaos.transactions.cluster import EFFECTS as EFFECTS_OF_CLUSTER
 from tests.chaos.transactions.cluster import ClusterRun
 from tests.chaos.transactions.guards import GUARDS, OF_CLUSTERS, command
 from tests.chaos.transactions.single import EFFECTS, SingleRun, report
 from tests.chaos.transactions.wire import GIVE_UP_SECONDS
+from tests.cluster.cluster import Place
+
+_PATIENCE_WITHOUT: Final = 30.0
+"""Without a guard something may never happen, and that is what is to be seen."""
+
+
+def run_of(
+    directory: Path, seed: int, *, cluster: bool, place: Place = "keeper", without: str | None = None
+) -> ClusterRun | SingleRun:
+    """One broker, or three; `without` a guard."""
+    broken, patience = (command(without), _PATIENCE_WITHOUT) if without else (None, GIVE_UP_SECONDS)
+    if cluster:
+        return ClusterRun(directory, seed, place=place, command=broken, patience=patience)
+    return SingleRun(directory, seed, command=broken, patience=patience)
 
 
 def main() -> int:
@@ -31,12 +46,7 @@ def main() -> int:
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(10**6)
     directory = given.directory or Path(tempfile.mkdtemp(prefix="fastlog-transactions-"))
     print(f"seed {seed}, histories in {directory / 'histories'}", flush=True)
-    broken, patience = (command(given.without), 30.0) if given.without else (None, GIVE_UP_SECONDS)
-    run: ClusterRun | SingleRun
-    if given.cluster:
-        run = ClusterRun(directory, seed, place=given.place, command=broken, patience=patience)
-    else:
-        run = SingleRun(directory, seed, command=broken, patience=patience)
+    run = run_of(directory, seed, cluster=given.cluster, place=given.place, without=given.without)
     outcome = run.run(given.minutes * 60)
     print(report(outcome))
     missing = outcome.missing(EFFECTS_OF_CLUSTER if given.cluster else EFFECTS)
