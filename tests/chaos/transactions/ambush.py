@@ -52,6 +52,8 @@ class Ambush:
     go: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Of markers: answered. Of the others the client hears itself."""
+    sender_dies: bool = False
+    """Whether the coordinator will be killed. If not, the marker of the first protocol must not be late."""
 
     async def is_held(self) -> bool:
         """Whether the frame came before long."""
@@ -129,10 +131,11 @@ class Ambushes:
         """Whether somebody waits for that."""
         return self._wanted is not None and not self._wanted.done()
 
-    def tell(self, coordinator: int) -> bool:
+    def tell(self, ambush: Ambush, coordinator: int) -> bool:
         """A marker is held; whether its coordinator will be killed."""
         if self._wanted is None or self._wanted.done():
             return False
+        ambush.sender_dies = True
         self._wanted.set_result(coordinator)
         return True
 

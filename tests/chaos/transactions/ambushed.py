@@ -106,7 +106,7 @@ class AmbushedProducer(RawProducer):
             await self._transaction(Plan(at=partition, commits=True))
             is_held = await ambush.is_held()
             self._ambushes.give_up(ambush)
-            if not is_held or (kind == FORMER_MARKER and not self._ambushes.tell(coordinator)):
+            if not is_held or (kind == FORMER_MARKER and not self._ambushes.tell(ambush, coordinator)):
                 return
             await self.be_somebody()
             is_same = self._identity[0] == ambush.identity[0]

@@ -26,7 +26,14 @@ from typing import Final
 
 from fastlog.wire import ApiKey, decode_request
 from fastlog.wire.messages.txn_markers import WriteTxnMarkersRequest
-from tests.chaos.transactions.ambush import FORMER_MARKER, LATE_ANSWER, LATE_RECORD, Ambush, Ambushes
+from tests.chaos.transactions.ambush import (
+    FORMER_MARKER,
+    LATE_ANSWER,
+    LATE_MARKER,
+    LATE_RECORD,
+    Ambush,
+    Ambushes,
+)
 
 LATE, SLOW, LOST = "late", "slow", "lost answer"
 SAFE_PREFIX: Final = "raw"
@@ -116,15 +123,12 @@ class FrameProxy:
                 if ambush is not None and ambush.kind == LATE_ANSWER:
                     gate.clear()
                     self._leave(_open(gate, ambush.go))
-                elif ambush is not None and ambush.kind == LATE_RECORD:
+                elif ambush is not None and ambush.kind in (LATE_RECORD, FORMER_MARKER):
                     await ambush.go.wait()
-                elif ambush is not None:
-                    is_left = True
-                    if ambush.kind == FORMER_MARKER:
-                        # Its coordinator waits for the answer, and dies.
-                        await ambush.go.wait()
+                if ambush is not None and (ambush.kind == LATE_MARKER or ambush.sender_dies):
                     answers.cancel()
                     writer.close()
+                    is_left = True
                     self._leave(_bring(frame, to_reader, to_writer, ambush))
                     return
                 action = "" if ambush is not None else self._action(frame)
