@@ -7,12 +7,14 @@ import random
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from tests.chaos.transactions.cluster import EFFECTS as EFFECTS_OF_CLUSTER
 from tests.chaos.transactions.cluster import ClusterRun
 from tests.chaos.transactions.guards import GUARDS, OF_CLUSTERS, command
+from tests.chaos.transactions.load import Clients
 from tests.chaos.transactions.single import EFFECTS, SingleRun, report
 from tests.chaos.transactions.wire import GIVE_UP_SECONDS
 from tests.cluster.cluster import Place
@@ -25,10 +27,12 @@ def run_of(
     directory: Path, seed: int, *, cluster: bool, place: Place = "keeper", without: str | None = None
 ) -> ClusterRun | SingleRun:
     """One broker, or three; `without` a guard."""
-    broken, patience = (command(without), _PATIENCE_WITHOUT) if without else (None, GIVE_UP_SECONDS)
+    broken, patience, clients = None, GIVE_UP_SECONDS, Clients(partitions=6 if cluster else 4)
+    if without is not None:
+        broken, patience, clients = command(without), _PATIENCE_WITHOUT, replace(clients, ambushed=0.1)
     if cluster:
-        return ClusterRun(directory, seed, place=place, command=broken, patience=patience)
-    return SingleRun(directory, seed, command=broken, patience=patience)
+        return ClusterRun(directory, seed, place=place, clients=clients, command=broken, patience=patience)
+    return SingleRun(directory, seed, clients=clients, command=broken, patience=patience)
 
 
 def main() -> int:

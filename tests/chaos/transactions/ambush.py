@@ -80,8 +80,11 @@ class Ambush:
     def _ends(self, frame: bytes) -> bool:
         _, request = decode_request(frame)
         assert isinstance(request, WriteTxnMarkersRequest)
+        # In the second protocol an end raises the epoch.
+        wanted = self.identity[0], self.identity[1] + (self.kind == LATE_MARKER), True
+        found = [(one.producer_id, one.producer_epoch, one.transaction_result) for one in request.markers]
         # Those of others would be late, too, and may not be: see `proxy`.
-        if [one.producer_id for one in request.markers] != [self.identity[0]]:
+        if found != [wanted]:
             return False
         topics = request.markers[0].topics
         return any(topic.name == self.at[0] and self.at[1] in topic.partition_indexes for topic in topics)

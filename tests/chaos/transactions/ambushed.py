@@ -40,7 +40,7 @@ class AmbushedProducer(RawProducer):
         seed: int,
         ambushes: Ambushes,
         *,
-        share: float = 0.02,
+        share: float,
     ) -> None:
         super().__init__(wires[0], name, number, place, writer, seed)
         self._other = wires[1]
@@ -76,7 +76,8 @@ class AmbushedProducer(RawProducer):
             self._ended(number, ABORTED, f"{refused} before its end")
             return
         rest = Unwritten(number, values, {at: self._batch(at, some) for at, some in values.items()})
-        ambush = self._lay(kind, partition)
+        ambush = self._made(kind, partition)
+        self._ambushes.lay(ambush)
         late = asyncio.ensure_future(self._ask_late(port, rest))
         try:
             is_held = await ambush.is_held()
@@ -101,18 +102,26 @@ class AmbushedProducer(RawProducer):
             return
         partition, _ = place
         coordinator = self._wire.coordinator(TRANSACTIONS, self.name)
-        ambush = self._lay(kind, partition)
+        ambush = self._made(kind, partition)
+
+        async def lies_in_wait() -> None:
+            # The marker of the transaction before is no longer under way.
+            ambush.identity = self._identity
+            self._ambushes.lay(ambush)
+
         try:
-            await self._transaction(Plan(at=partition, commits=True))
+            await self._transaction(Plan(at=partition, commits=True, before_end=lies_in_wait))
             is_held = await ambush.is_held()
             self._ambushes.give_up(ambush)
             if not is_held or (kind == FORMER_MARKER and not self._ambushes.tell(ambush, coordinator)):
                 return
             await self.be_somebody()
-            is_same = self._identity[0] == ambush.identity[0]
+            # In the second protocol an end raises the epoch.
+            producer_id, epoch = ambush.identity
+            is_next = self._identity == (producer_id, epoch + self._place.raises)
 
             async def arrives() -> None:
-                if await ambush.let_go() and is_same:
+                if await ambush.let_go() and is_next:
                     self.counts[f"ambush {kind}"] += 1
 
             await self._transaction(Plan(at=partition, commits=False, before_end=arrives))
@@ -137,10 +146,8 @@ class AmbushedProducer(RawProducer):
         ]
         return self._chance.choice(some) if some else None
 
-    def _lay(self, kind: str, partition: int) -> Ambush:
-        ambush = Ambush(kind, self.name, self._identity, (self._place.topic, partition))
-        self._ambushes.lay(ambush)
-        return ambush
+    def _made(self, kind: str, partition: int) -> Ambush:
+        return Ambush(kind, self.name, self._identity, (self._place.topic, partition))
 
     async def _ask_late(self, port: int, rest: Unwritten) -> str:
         """The name of the code; empty when it was written."""

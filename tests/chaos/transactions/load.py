@@ -35,6 +35,8 @@ class Clients:
     second_protocol: int = 4
     library: int = 1
     partitions: int = 4
+    ambushed: float = 0.02
+    """Of how many transactions a frame is late when that matters most."""
 
 
 class Load:
@@ -87,7 +89,8 @@ class Load:
             place = Place(TOPIC, clients.partitions, raises)
             wires = self._wire(name), self._wire(name)
             producer = AmbushedProducer(
-                wires, name, number, place, self._writer(name), self._seed, self.ambushes
+                *(wires, name, number, place, self._writer(name), self._seed, self.ambushes),
+                share=clients.ambushed,
             )
             self._raw.append(producer)
             self._running.append(self._begin(producer.run(self._ended)))
