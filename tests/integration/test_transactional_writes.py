@@ -273,7 +273,7 @@ def test_a_late_marker_does_not_end_the_next_transaction(case: Case) -> None:
     assert row.last_stable_offset == row.high_watermark == 3
 
 
-@pytest.mark.parametrize("limit", ["0", "70"])
+@pytest.mark.parametrize("limit", ["0", "60"])
 def test_a_limit_of_the_topic_keeps_no_marker_out(case: Case, limit: str) -> None:
     identity = case.begun()
     case.add_offsets(identity)
