@@ -204,13 +204,15 @@ class Committed:
         return self.count
 
     def wait(self, count: int, progress: Callable[[], str] = str, *, seconds: float = 180) -> None:
-        """Until there are so many records."""
-        wait_until(
-            lambda: self.follow() >= count,
-            lambda: f"{self.count} of {count} records in {self._topic}\n{progress()}",
-            seconds=seconds,
-            pause=0.02,
-        )
+        """Until there are so many records. Raises AssertionError when none has come for so many seconds."""
+        deadline = time.monotonic() + seconds
+        while (known := self.count) < count:
+            if self.follow() > known:
+                deadline = time.monotonic() + seconds
+            assert time.monotonic() < deadline, (
+                f"no more than {known} of {count} records in {self._topic} for {seconds:.0f} s\n{progress()}"
+            )
+            time.sleep(0.02)
 
     def tell(self, tally: Callable[[str, int, int, int], None], tool: str, sent: int) -> None:
         """Notes how many records a tool was given and how many have come."""

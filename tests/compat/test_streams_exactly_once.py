@@ -24,7 +24,7 @@ from tests.compat.tool_broker import Tally
 from tests.harness.app_process import AppProcess
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4
 
-pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 PARTITIONS: Final = 4
 LINES: Final = 500
