@@ -86,6 +86,7 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 chaos: build  ## a group under churn, what is seen of guards that are gone, hours of brokers and clusters under kills
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m pytest tests/cluster/test_without_guards.py tests/chaos/transactions/test_guards.py -p no:benchmark -q
+	FASTLOG_CLUSTER=full $(BIN)/python -m pytest tests/chaos/transactions/test_without_guards.py -p no:benchmark -q
 	$(BIN)/python -m tests.cluster.chaos --minutes 30
 	$(BIN)/python -m tests.chaos.transactions --minutes 60
 	$(BIN)/python -m tests.chaos.transactions --cluster --minutes 30

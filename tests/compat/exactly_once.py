@@ -13,16 +13,15 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from fastlog.wire import ApiKey
-from fastlog.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from fastlog.wire.messages.list_transactions import ListTransactionsRequest, ListTransactionsResponse
 from tests.compat import careless_broker
+from tests.compat.finalized import wait_for_level
 from tests.harness.app_process import AppProcess
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
 from tests.harness.waiting import wait_until
 from tests.harness.watching_proxy import WatchingProxy
 
-FEATURE: Final = "transaction.version"
 OLD, NEW = 0, 2
 """Levels of the feature: each end of a transaction raises its producer's epoch with the second (KIP-890)."""
 UNDER_WAY: Final = ["Ongoing", "PrepareCommit", "PrepareAbort"]
@@ -71,7 +70,7 @@ class ExactlyOnceBroker(BrokerProcess):
     def __enter__(self) -> Self:
         try:
             super().__enter__()
-            wait_for_level(self.port, self._level)
+            wait_for_level(self._level, [self.port])
         except BaseException as error:
             self.kill()
             self.proxy.__exit__(type(error), error, None)
@@ -127,10 +126,14 @@ class ExactlyOnceBroker(BrokerProcess):
                 time.sleep(0.01)
         raise AssertionError("no transaction is open")
 
+    def hidden(self, topic: str, found: list[list[Record]]) -> int:
+        """How many records are in the topic beside these, which are all that can be read."""
+        written = read(self.address, topic, len(found), "read_uncommitted")
+        return sum(map(len, written)) - sum(map(len, found))
+
     def check_something_is_hidden(self, topic: str, found: list[list[Record]]) -> None:
         """Not all that is in the topic can be read. If nothing was aborted, nothing was put to the test."""
-        written = read(self.address, topic, len(found), "read_uncommitted")
-        assert sum(map(len, written)) > sum(map(len, found)), "nothing was aborted"
+        assert self.hidden(topic, found) > 0, "nothing was aborted"
 
     def check_protocol(self, *, new: bool) -> None:
         """Clients have used the second protocol of transactions, or the first."""
@@ -163,19 +166,6 @@ class ExactlyOnceBroker(BrokerProcess):
         assert isinstance(answer, ListTransactionsResponse)
         assert answer.error_code == 0
         return [f"{row.transactional_id} {row.transaction_state}" for row in answer.transaction_states]
-
-
-def wait_for_level(port: int, level: int) -> None:
-    """Until the broker, which has just started, tells clients the feature's level; 0 is none."""
-    with Link(port) as link:
-
-        def current() -> int:
-            request = ApiVersionsRequest(client_software_name="test", client_software_version="1")
-            answer = link.call(request, 4)
-            assert isinstance(answer, ApiVersionsResponse)
-            return {row.name: row.max_version_level for row in answer.finalized_features}.get(FEATURE, 0)
-
-        wait_until(lambda: current() == level, lambda: f"{FEATURE} is at {current()}", seconds=30)
 
 
 def _ends(admin: AdminClient, topic: str) -> list[tuple[int, int]]:
@@ -214,13 +204,15 @@ class Committed:
         return self.count
 
     def wait(self, count: int, progress: Callable[[], str] = str, *, seconds: float = 180) -> None:
-        """Until there are so many records."""
-        wait_until(
-            lambda: self.follow() >= count,
-            lambda: f"{self.count} of {count} records in {self._topic}\n{progress()}",
-            seconds=seconds,
-            pause=0.02,
-        )
+        """Until there are so many records. Raises AssertionError when none has come for so many seconds."""
+        deadline = time.monotonic() + seconds
+        while (known := self.count) < count:
+            if self.follow() > known:
+                deadline = time.monotonic() + seconds
+            assert time.monotonic() < deadline, (
+                f"no more than {known} of {count} records in {self._topic} for {seconds:.0f} s\n{progress()}"
+            )
+            time.sleep(0.02)
 
     def tell(self, tally: Callable[[str, int, int, int], None], tool: str, sent: int) -> None:
         """Notes how many records a tool was given and how many have come."""

@@ -31,10 +31,15 @@ def finalize(wanted: int, *, controller: int, ports: Collection[int]) -> None:
             answer = client.ask(UpdateFeaturesRequest(feature_updates=[update]), 1)
         codes = [answer.error_code, *(row.error_code for row in answer.results)]
         assert not any(codes), (now, wanted, codes, answer.error_message)
+    wait_for_level(wanted, ports)
+
+
+def wait_for_level(wanted: int, ports: Collection[int]) -> None:
+    """Returns when the brokers at these ports tell that level."""
     wait_until(
         lambda: all(level(port) == wanted for port in ports),
         lambda: f"{FEATURE} {wanted}, not {[level(port) for port in ports]}",
-        seconds=20,
+        seconds=30,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC
 from fastlog.coordination.transactions.completions import Marker
 from fastlog.coordination.transactions.verification import Codes
 from fastlog.errors import ErrorCode as E
@@ -22,6 +23,7 @@ from fastlog.wire.messages.topics import DeleteTopicsRequest
 from fastlog.wire.messages.transactions import AddOffsetsToTxnRequest
 from tests.integration.requests import make_topic
 from tests.integration.running import RawClient, RunningBroker
+from tests.integration.test_admin_configs import DELETE, SET, TOPIC, alter
 from tests.integration.transaction_broker import Producer
 from tests.integration.transactional_client import (
     Identity,
@@ -269,6 +271,26 @@ def test_a_late_marker_does_not_end_the_next_transaction(case: Case) -> None:
         assert mark(case.client, raised, case.at, transaction_version=2) == [0]
     row = fetched(case.client, case.at)
     assert row.last_stable_offset == row.high_watermark == 3
+
+
+@pytest.mark.parametrize("limit", ["0", "60"])
+def test_a_limit_of_the_topic_keeps_no_marker_out(case: Case, limit: str) -> None:
+    identity = case.begun()
+    case.add_offsets(identity)
+    assert case.put(identity, 0) == 0
+    assert commit_offsets(case.client, case.name, case.group, identity, {case.at: 5}) == {0}
+    topics = (case.name, GROUP_METADATA_TOPIC)
+    try:
+        for topic in topics:
+            assert alter(case.client, TOPIC, topic, ("max.message.bytes", SET, limit))[0] is E.NONE
+        assert case.put(identity, 1) == E.MESSAGE_TOO_LARGE
+        case.ended(identity)
+    finally:
+        for topic in topics:
+            assert alter(case.client, TOPIC, topic, ("max.message.bytes", DELETE, None))[0] is E.NONE
+    row = fetched(case.client, case.at)
+    assert row.last_stable_offset == row.high_watermark == 2
+    assert offset_of(case.client, case.group, case.at, stable=True) == (0, 5)
 
 
 # -- offsets of groups --------------------

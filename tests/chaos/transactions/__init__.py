@@ -6,6 +6,8 @@
 | `checker`   | what a history must show; pure                                                         |
 | `wire`      | requests over connections that may break, to the leaders and coordinators of then      |
 | `producer`  | a client of both protocols, which draws what it does                                   |
+| `ambush`    | frames that are late at the one moment at which that matters                           |
+| `ambushed`  | the client whose frames these are                                                      |
 | `library`   | a client of librdkafka                                                                 |
 | `observers` | a `read_committed` consumer; last stable offsets and positions of groups, as told      |
 | `proxy`     | passes frames, and holds some of them until they are late                              |

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from fastlog.cli.broker.main import main
 from fastlog.coordination.groups.transactional_commits import TransactionalCommits
@@ -26,7 +26,7 @@ from fastlog.server.produce.verification import Verification
 
 Patch = Callable[[Any, str, object], object]
 """As `setattr`."""
-_LATE_SECONDS = 30.0
+_LATE_SECONDS = 3.0
 
 
 def verification(patch: Patch) -> None:
@@ -143,9 +143,22 @@ def pending_offsets(patch: Patch) -> None:
 
 def durable_decision(patch: Patch) -> None:
     """EndTxn is answered, and the decision written some time later."""
-    write = Changes._write
+    begin, write = Changes.begin, Changes._write
 
-    def later(
+    def answered(
+        self: Changes,
+        place: Any,
+        transaction: Transaction,
+        change: Change,
+        then: Callable[[ErrorCode], None],
+    ) -> None:
+        if change.entry.state not in PREPARED:
+            begin(self, place, transaction, change, then)
+            return
+        begin(self, place, transaction, change, lambda _: None)
+        then(ErrorCode.NONE)
+
+    def written(
         self: Changes,
         place: Any,
         transaction: Transaction,
@@ -156,10 +169,10 @@ def durable_decision(patch: Patch) -> None:
             write(self, place, transaction, entry, then)
             return
         loop = asyncio.get_running_loop()
-        loop.call_later(_LATE_SECONDS, write, self, place, transaction, entry, lambda _: None)
-        then(ErrorCode.NONE)
+        loop.call_later(_LATE_SECONDS, write, self, place, transaction, entry, then)
 
-    patch(Changes, "_write", later)
+    patch(Changes, "begin", answered)
+    patch(Changes, "_write", written)
 
 
 def markers_of_the_past(patch: Patch) -> None:
@@ -182,6 +195,9 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
     "markers of the past": markers_of_the_past,
 }
 """By name."""
+
+OF_CLUSTERS: Final = frozenset({"guard", "marker epoch", "coordinator epoch"})
+"""Those that one broker does not need: nothing comes late that it tells, or asks, itself."""
 
 
 def command(guard: str) -> list[str]:

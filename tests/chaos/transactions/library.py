@@ -40,9 +40,10 @@ class LibraryProducer:
         """Ends after the transaction that is under way."""
         self._ended.set()
 
-    def join(self) -> None:
-        """Waits for that."""
-        self._thread.join()
+    def join(self, seconds: float) -> bool:
+        """Waits for that; whether it is so."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _guarded(self) -> None:
         try:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from tests.chaos.transactions.ambush import Ambushes
+from tests.chaos.transactions.ambushed import AmbushedProducer
 from tests.chaos.transactions.history import TransactionHistory, Writer, read_history
 from tests.chaos.transactions.library import LibraryProducer
 from tests.chaos.transactions.observers import Observer, Reader, read_all
-from tests.chaos.transactions.producer import Place, RawProducer
+from tests.chaos.transactions.producer import Place
 from tests.chaos.transactions.proxy import FrameProxy
 from tests.chaos.transactions.wire import GIVE_UP_SECONDS, Lost, Stuck, Wire
-from tests.harness.waiting import wait_until
 
 T = TypeVar("T")
 TOPIC: Final = "written"
@@ -34,10 +35,13 @@ class Clients:
     second_protocol: int = 4
     library: int = 1
     partitions: int = 4
+    ambushed: float = 0.02
+    """Of how many transactions a frame is late when that matters most."""
 
 
 class Load:
-    """`ports`: where clients ask first, which are those of the proxies, `proxies`."""
+    """`ports`: where clients ask first, which are those of the proxies, `proxies`. `patience`: for how many
+    seconds something may not happen that has to, before that is what is wrong."""
 
     def __init__(
         self,
@@ -46,14 +50,18 @@ class Load:
         seed: int,
         ports: Sequence[int],
         proxies: Sequence[FrameProxy],
+        ambushes: Ambushes,
+        patience: float = GIVE_UP_SECONDS,
     ) -> None:
         self._directory, self._clients, self._seed = directory, clients, seed
         self._ports, self._proxies = ports, proxies
+        self.ambushes: Final = ambushes
+        self._patience = patience
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="clients", daemon=True)
         self._stack = ExitStack()
         self._ended, self._closed = asyncio.Event(), asyncio.Event()
-        self._raw: list[RawProducer] = []
+        self._raw: list[AmbushedProducer] = []
         self._library: list[LibraryProducer] = []
         self._running: list[Future[None]] = []
         self._looking: list[Future[None]] = []
@@ -79,7 +87,11 @@ class Load:
         ]
         for number, (name, raises) in enumerate(names):
             place = Place(TOPIC, clients.partitions, raises)
-            producer = RawProducer(self._wire(name), name, number, place, self._writer(name), self._seed)
+            wires = self._wire(name), self._wire(name)
+            producer = AmbushedProducer(
+                *(wires, name, number, place, self._writer(name), self._seed, self.ambushes),
+                share=clients.ambushed,
+            )
             self._raw.append(producer)
             self._running.append(self._begin(producer.run(self._ended)))
         for number in range(clients.library):
@@ -114,14 +126,20 @@ class Load:
                 raise AssertionError(f"a client has given up: {error!r}") from error
 
     def wait_for(self, count: int) -> None:
-        """Returns when so many more transactions have ended."""
+        """Returns when so many more transactions have ended. Raises AssertionError when they do not."""
+        assert self.goes_on(count, GIVE_UP_SECONDS), f"{self.transactions} transactions"
+
+    def goes_on(self, count: int, seconds: float | None = None) -> bool:
+        """Whether so many more transactions end before long; if not, that is a failure of the run."""
         wanted = self.transactions + count
-
-        def enough() -> bool:
+        deadline = time.monotonic() + (self._patience if seconds is None else seconds)
+        while self.transactions < wanted:
             self.check()
-            return self.transactions >= wanted
-
-        wait_until(enough, lambda: f"{self.transactions} of {wanted}", seconds=GIVE_UP_SECONDS, pause=0.02)
+            if time.monotonic() > deadline:
+                self._failures.append("stuck: transactions do not end")
+                return False
+            time.sleep(0.02)
+        return True
 
     def finish(self) -> TransactionHistory:
         """All is whole again: everybody ends, the last transactions too; reads all there is."""
@@ -132,18 +150,19 @@ class Load:
         self._loop.call_soon_threadsafe(self._ended.set)
         for future in self._running:
             try:
-                future.result(GIVE_UP_SECONDS)
+                future.result(self._patience)
             except (Stuck, TimeoutError) as error:
-                self._failures.append(f"stuck: {error}")
+                self._failures.append(f"stuck: {error or 'a client does not end'}")
         for library in self._library:
-            library.join()
+            if not library.join(self._patience):
+                self._failures.append("stuck: a client of librdkafka does not end")
         ends = self._settled()
         positions = self.run(self._positions())
         self._loop.call_soon_threadsafe(self._closed.set)
         for future in self._looking:
             future.result(_STEP_SECONDS)
         final = read_all(self.bootstrap, TOPIC, self._clients.partitions)
-        self._wait_for_reader({(row[0], row[1]) for row in final})
+        self._wait_for_reader({(row[0], row[1]) for row in final}, min(self._patience, _STEP_SECONDS))
         self._stack.close()
         history = read_history(self._directory.glob("*.jsonl"))
         history.final, history.ends, history.final_positions = final, ends, positions
@@ -209,7 +228,7 @@ class Load:
         Transactions of clients that have died end by their time-outs.
         """
         observer = Observer(self._wire("last-look"), TOPIC, (), self._writer("last-look"))
-        deadline = time.monotonic() + GIVE_UP_SECONDS
+        deadline = time.monotonic() + self._patience
         ends: dict[int, tuple[int, int]] = {}
         while time.monotonic() < deadline:
             try:
@@ -225,7 +244,7 @@ class Load:
     async def _positions(self) -> dict[str, int]:
         groups = [one.name for one in self._raw]
         observer = Observer(self._wire("last-positions"), TOPIC, groups, self._writer("last-positions"))
-        deadline = time.monotonic() + GIVE_UP_SECONDS
+        deadline = time.monotonic() + self._patience
         found: dict[str, int] = {}
         while len(found) < len(groups) and time.monotonic() < deadline:
             try:
@@ -234,9 +253,9 @@ class Load:
                 await asyncio.sleep(0.1)
         return found
 
-    def _wait_for_reader(self, wanted: set[tuple[int, int]]) -> None:
+    def _wait_for_reader(self, wanted: set[tuple[int, int]], seconds: float) -> None:
         assert self._reader is not None
-        deadline = time.monotonic() + _STEP_SECONDS
+        deadline = time.monotonic() + seconds
         while self._reader.rows < len(wanted) and time.monotonic() < deadline:
             time.sleep(0.1)
         if self._reader.rows < len(wanted):

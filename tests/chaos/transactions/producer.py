@@ -1,8 +1,9 @@
 """A client of transactions over plain requests, of both protocols, which draws what it does.
 
 It does what a careful client does: it sends a request again until it is answered, and goes on with another
-epoch (InitProducerId, KIP-360) where a request of its own may still arrive: always after an end in the first
-protocol that it had to ask for twice, since nothing else keeps the late one from ending its next transaction.
+epoch (InitProducerId, KIP-360) where a request of its own may still arrive: always after an end, or a
+position, that it had to send twice in the first protocol, since nothing else keeps the late one from ending
+its next transaction, or from moving its group back in that.
 Now and then it dies in the middle of a transaction, and another one with its transactional id takes over.
 """
 
@@ -75,8 +76,19 @@ class Place:
     """Of how many transactions it dies."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a transaction is to be like, where that is not drawn."""
+
+    at: int
+    """A partition that it writes to, among others."""
+    commits: bool
+    before_end: Callable[[], Awaitable[None]] | None = None
+    """What is done when all is written."""
+
+
 @dataclass(slots=True)
-class _Unwritten:
+class Unwritten:
     """The records of a transaction, by partition: `batches` has those that are not acknowledged."""
 
     number: int
@@ -91,6 +103,7 @@ class RawProducer:
         self._wire, self.name, self._place, self._writer = wire, name, place, writer
         self._chance = random.Random(f"{seed} {name}")
         self._value = number * LEAP
+        self._number = 0
         self._identity = _NOBODY
         self._sequences: defaultdict[int, int] = defaultdict(int)
         self._is_unclear = False
@@ -99,30 +112,38 @@ class RawProducer:
 
     async def run(self, ended: asyncio.Event) -> None:
         """One transaction after the other. Raises Stuck."""
-        number = 0
         while not ended.is_set():
-            if self._identity == _NOBODY:
-                await self._initialize(_NOBODY)
-            elif self._is_unclear:
-                await self._initialize(self._identity)
-            await self._transaction(number)
-            number += 1
-            self.counts["transactions"] += 1
+            await self.be_somebody()
+            await self.step()
         if self._identity == _NOBODY:
             # Whatever the last one has left open is aborted now.
             await self._initialize(_NOBODY)
 
+    async def step(self) -> None:
+        """Some transactions."""
+        await self._transaction()
+
+    async def be_somebody(self) -> None:
+        """Has an identity of its own, in which nothing is under way."""
+        if self._identity == _NOBODY:
+            await self._initialize(_NOBODY)
+        elif self._is_unclear:
+            await self._initialize(self._identity)
+
     # -- a transaction --------------------
 
-    async def _transaction(self, number: int) -> None:
+    async def _transaction(self, plan: Plan | None = None) -> None:
         chance, place = self._chance, self._place
-        partitions = chance.sample(range(place.partitions), chance.randint(1, place.partitions))
-        values = {partition: self._values(chance.randint(1, 3)) for partition in sorted(partitions)}
-        position = number if chance.random() < 0.4 else None
-        rows = [[partition, value] for partition, some in values.items() for value in some]
-        self._writer.write("txn", number=number, records=rows, position=position)
+        partitions = set(chance.sample(range(place.partitions), chance.randint(1, place.partitions)))
+        moves = chance.random() < 0.4
         commits = chance.random() < 0.7
         dies = chance.choice(("produce", "offsets", "end")) if chance.random() < place.deaths else ""
+        if plan is not None:
+            partitions.add(plan.at)
+            commits, dies = plan.commits, ""
+        counts = {partition: chance.randint(1, 3) for partition in sorted(partitions)}
+        position = self._number if moves else None
+        number, values = self._begin(counts, position)
         fate = UNKNOWN, ""
         try:
             try:
@@ -133,6 +154,8 @@ class RawProducer:
                     await self._move(position, dies == "offsets")
                 if dies:
                     await self._die(commits and dies == "end")
+                if plan is not None and plan.before_end is not None:
+                    await plan.before_end()
             except Refused as refused:
                 fate = ABORTED, f"{refused} before its end"
                 self.counts[f"refused {refused}"] += 1
@@ -144,7 +167,20 @@ class RawProducer:
             fate = (UNKNOWN if doubt else ABORTED), f"{died}"
             self.counts["deaths"] += 1
             self._identity = _NOBODY
-        self._writer.write("ended", number=number, fate=fate[0], why=fate[1])
+        self._ended(number, *fate)
+
+    def _begin(self, counts: dict[int, int], position: int | None) -> tuple[int, dict[int, list[int]]]:
+        """Its number, and so many values for each partition."""
+        number = self._number
+        self._number += 1
+        values = {partition: self._values(count) for partition, count in counts.items()}
+        rows = [[partition, value] for partition, some in values.items() for value in some]
+        self._writer.write("txn", number=number, records=rows, position=position)
+        return number, values
+
+    def _ended(self, number: int, fate: str, why: str) -> None:
+        self._writer.write("ended", number=number, fate=fate, why=why)
+        self.counts["transactions"] += 1
 
     def _values(self, count: int) -> list[int]:
         self._value += count
@@ -168,7 +204,7 @@ class RawProducer:
         await self._coordinate(TRANSACTIONS, self.name, request, 3, codes)
 
     async def _produce(self, number: int, values: dict[int, list[int]], dies: bool) -> None:
-        rest = _Unwritten(number, values, {at: self._batch(at, some) for at, some in values.items()})
+        rest = Unwritten(number, values, {at: self._batch(at, some) for at, some in values.items()})
         try:
             await self._until("Produce", lambda: self._write(rest, dies))
         except Refused:
@@ -177,7 +213,7 @@ class RawProducer:
         for partition, some in values.items():
             self._sequences[partition] += len(some)
 
-    async def _write(self, rest: _Unwritten, dies: bool) -> bool:
+    async def _write(self, rest: Unwritten, dies: bool) -> bool:
         """Asks all leaders once; whether everything is written. Raises Refused, Lost and Died."""
         await self._wire.look()
         by_port: defaultdict[int, list[int]] = defaultdict(list)
@@ -201,11 +237,11 @@ class RawProducer:
     def _version(self) -> int:
         return 12 if self._place.raises else self._chance.choice((9, 11))
 
-    def _request(self, partitions: list[int], rest: _Unwritten) -> ProduceRequest:
+    def _request(self, partitions: list[int], rest: Unwritten) -> ProduceRequest:
         rows = [PartitionProduceData(partition, rest.batches[partition]) for partition in partitions]
         return ProduceRequest(self.name, -1, 5_000, [TopicProduceData(self._place.topic, rows)])
 
-    async def _ask_to_write(self, port: int, partitions: list[int], rest: _Unwritten) -> None:
+    async def _ask_to_write(self, port: int, partitions: list[int], rest: Unwritten) -> None:
         answer = await self._wire.ask(port, self._request(partitions, rest), self._version)
         acked: list[Row] = []
         refused: Refused | None = None
@@ -256,7 +292,12 @@ class RawProducer:
         def codes(answer: Any) -> list[int]:
             return [row.error_code for topic in answer.topics for row in topic.partitions]
 
-        await self._coordinate(GROUPS, name, commit, version, codes)
+        is_doubtful = True
+        try:
+            is_doubtful = await self._coordinate(GROUPS, name, commit, version, codes)
+        finally:
+            # It may come once more, in a transaction that moves the group further.
+            self._is_unclear = self._is_unclear or (is_doubtful and not self._place.raises)
 
     async def _die(self, with_end: bool) -> None:
         port = self._wire.coordinator(TRANSACTIONS, self.name)
@@ -346,7 +387,9 @@ class RawProducer:
 
     async def _coordinate(
         self, kind: int, name: str, request: Any, version: int, codes: Callable[[Any], list[int]]
-    ) -> None:
+    ) -> bool:
+        """Whether one that was not answered may still be under way."""
+
         async def once() -> bool:
             answer = await self._wire.coordinate(kind, name, request, version)
             wrong = [code for code in codes(answer) if code != E.NONE]
@@ -354,17 +397,20 @@ class RawProducer:
                 raise Refused(code)
             return True
 
-        await self._until(type(request).__name__, once)
+        return await self._until(type(request).__name__, once)
 
-    async def _until(self, what: str, once: Callable[[], Awaitable[bool]]) -> None:
+    async def _until(self, what: str, once: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether it was sent and not answered before."""
+        is_doubtful = False
         deadline = time.monotonic() + GIVE_UP_SECONDS
         last: Exception | None = None
         while time.monotonic() < deadline:
             try:
                 if await once():
-                    return
+                    return is_doubtful
             except Lost as lost:
                 last = lost
+                is_doubtful = is_doubtful or lost.sent
                 self.counts["no answer" if lost.sent else "no connection"] += 1
                 self._wire.forget()
             except Refused as refused:

@@ -10,6 +10,8 @@ That is what a network does with TCP: it delivers what it has of a connection th
 Late ones are the fault that broke Kafka's first protocol, in which nothing tells a late EndTxn, or a late
 marker, from one of the next transaction of the same epoch. So they are late only where somebody is safe from
 that: clients whose id begins with `raw`, which raise their epoch then, and markers of the second protocol.
+
+Which frames that happens to is chance, but for those that somebody lies in wait for: see `ambush`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,14 @@ from typing import Final
 
 from fastlog.wire import ApiKey, decode_request
 from fastlog.wire.messages.txn_markers import WriteTxnMarkersRequest
+from tests.chaos.transactions.ambush import (
+    FORMER_MARKER,
+    LATE_ANSWER,
+    LATE_MARKER,
+    LATE_RECORD,
+    Ambush,
+    Ambushes,
+)
 
 LATE, SLOW, LOST = "late", "slow", "lost answer"
 SAFE_PREFIX: Final = "raw"
@@ -54,8 +64,17 @@ def is_safe(key: int, client_id: str, frame: bytes) -> bool:
 class FrameProxy:
     """Listens on a port of its own. `chance` of each frame of a transaction that something happens to it."""
 
-    def __init__(self, target: Callable[[], int], port: int, seed: int, *, share: float = 0.03) -> None:
+    def __init__(
+        self,
+        target: Callable[[], int],
+        port: int,
+        seed: int,
+        *,
+        ambushes: Ambushes | None = None,
+        share: float = 0.03,
+    ) -> None:
         self._target, self.port, self._share = target, port, share
+        self._ambushes = ambushes or Ambushes()
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,7 +109,9 @@ class FrameProxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._target())
-        answers = asyncio.ensure_future(_copy(to_reader, writer))
+        gate = asyncio.Event()
+        gate.set()
+        answers = asyncio.ensure_future(_copy(to_reader, writer, gate))
         is_left = False
         try:
             while True:
@@ -98,7 +119,19 @@ class FrameProxy:
                 frame = await _first(_frame(reader), answers)
                 if frame is None:
                     return
-                action = self._action(frame)
+                ambush = self._ambush(frame)
+                if ambush is not None and ambush.kind == LATE_ANSWER:
+                    gate.clear()
+                    self._leave(_open(gate, ambush.go))
+                elif ambush is not None and ambush.kind in (LATE_RECORD, FORMER_MARKER):
+                    await ambush.go.wait()
+                if ambush is not None and (ambush.kind == LATE_MARKER or ambush.sender_dies):
+                    answers.cancel()
+                    writer.close()
+                    is_left = True
+                    self._leave(_bring(frame, to_reader, to_writer, ambush))
+                    return
+                action = "" if ambush is not None else self._action(frame)
                 if action == SLOW:
                     await asyncio.sleep(self._delay())
                 if action in (LATE, LOST):
@@ -115,14 +148,17 @@ class FrameProxy:
             if not is_left:
                 to_writer.close()
 
+    def _ambush(self, frame: bytes) -> Ambush | None:
+        key, client_id = _head(frame)
+        return self._ambushes.take(key, client_id, frame[4:]) if key in _HELD else None
+
     def _action(self, frame: bytes) -> str:
-        if self.is_calm or len(frame) < 14:
+        if self.is_calm:
             return ""
-        key, _, _, length = struct.unpack_from(">hhih", frame, 4)
+        key, client_id = _head(frame)
         name = _HELD.get(key)  # type: ignore[call-overload]
         if name is None or self._random.random() >= self._share:
             return ""
-        client_id = frame[14 : 14 + max(length, 0)].decode(errors="replace")
         action = self._random.choice((LATE, LATE, SLOW, LOST))
         if action == LATE and not is_safe(key, client_id, frame[4:]):
             action = self._random.choice((SLOW, LOST))
@@ -156,9 +192,23 @@ async def _first(frame: Coroutine[None, None, bytes], answers: asyncio.Future[No
         coming.cancel()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _head(frame: bytes) -> tuple[int, str]:
+    """API key and client id; (-1, "") of what is no request."""
+    if len(frame) < 14:
+        return -1, ""
+    key, _, _, length = struct.unpack_from(">hhih", frame, 4)
+    return key, frame[14 : 14 + max(length, 0)].decode(errors="replace")
+
+
+async def _open(gate: asyncio.Event, go: asyncio.Event) -> None:
+    await go.wait()
+    gate.set()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(1 << 16):
+            await gate.wait()
             writer.write(data)
             await writer.drain()
 
@@ -175,6 +225,24 @@ async def _deliver(
             while await reader.read(1 << 16):
                 """Answers to what was sent before, and to this."""
     except (OSError, TimeoutError):
+        return
+    finally:
+        writer.close()
+
+
+async def _bring(
+    frame: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ambush: Ambush
+) -> None:
+    """The sender is gone; its frame arrives when that is wanted, and is answered."""
+    try:
+        await ambush.go.wait()
+        writer.write(frame)
+        await writer.drain()
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            while (await _frame(reader))[4:8] != frame[8:12]:
+                """Answers to what was sent before."""
+        ambush.over.set()
+    except (OSError, EOFError, TimeoutError):
         return
     finally:
         writer.close()

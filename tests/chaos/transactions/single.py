@@ -13,10 +13,12 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.chaos.transactions.ambush import LATE_RECORD, Ambushes
 from tests.chaos.transactions.checker import check
 from tests.chaos.transactions.history import TransactionHistory
 from tests.chaos.transactions.load import TOPIC, Clients, Load
 from tests.chaos.transactions.proxy import FrameProxy
+from tests.chaos.transactions.wire import GIVE_UP_SECONDS
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.net import free_port
 
@@ -38,6 +40,7 @@ _FAULTS: Final = ("kill", "freeze", "stop", "kill")
 EFFECTS: Final = (
     *("broker kill", "broker freeze", "broker stop", "deaths", "end: PRODUCER_FENCED"),
     *("frame late EndTxn", "frame late Produce", "frame lost answer EndTxn", "frame slow"),
+    f"ambush {LATE_RECORD}",
 )
 """What has to have happened in a long run, for it to say anything."""
 
@@ -69,6 +72,7 @@ class SingleRun:
         clients: Clients | None = None,
         every: tuple[float, float] = (3.0, 9.0),
         command: list[str] | None = None,
+        patience: float = GIVE_UP_SECONDS,
     ) -> None:
         self._chance = random.Random(seed)
         self._every = every
@@ -76,8 +80,9 @@ class SingleRun:
         way = free_port()
         settings = {**SETTINGS, "advertised.listeners": f"PLAINTEXT://127.0.0.1:{way}"}
         self._broker = BrokerProcess(directory / "broker", settings=settings, command=command)
-        proxy = FrameProxy(lambda: self._broker.port, way, seed)
-        self._load = Load(directory / "histories", self._clients, seed, [way], [proxy])
+        ambushes = Ambushes(LATE_RECORD)
+        proxy = FrameProxy(lambda: self._broker.port, way, seed, ambushes=ambushes)
+        self._load = Load(directory / "histories", self._clients, seed, [way], [proxy], ambushes, patience)
         self._counts: Counter[str] = Counter()
 
     def run(self, seconds: float) -> Outcome:
@@ -112,8 +117,7 @@ class SingleRun:
 
     def _disturb(self, until: float) -> None:
         told = time.monotonic()
-        while (now := time.monotonic()) < until:
-            self._load.wait_for(5)
+        while (now := time.monotonic()) < until and self._load.goes_on(5):
             if now - told > 30:
                 told = now
                 say(f"{self._load.transactions} transactions, {self._load.rows} records read")

@@ -16,7 +16,7 @@ from tests.chaos.transactions.course import SETTINGS, Course, HeldBroker
 from tests.chaos.transactions.guards import GUARDS
 from tests.chaos.transactions.scripts import SCRIPTS, Script
 
-_HARM = {
+HARM = {
     *("lost write", "unseen", "aborted read", "torn transaction", "duplicate"),
     *("vanished", "hanging", "aborted position"),
 }
@@ -53,4 +53,4 @@ def test_the_checker_sees_that_a_guard_is_gone(
 ) -> None:
     GUARDS[guard](monkeypatch.setattr)
     found = check(SCRIPTS[guard](course, tmp_path))
-    assert {line.partition(":")[0] for line in found} & _HARM, found
+    assert {line.partition(":")[0] for line in found} & HARM, found

@@ -177,7 +177,10 @@ async def abort(
 
     by_producer = (producer_id, producer_epoch, coordinator_epoch)
     if (start_offset is None) == all(number is None for number in by_producer):
-        raise UsageProblem("which one? give --start-offset, or --producer-id with both epochs")
+        raise UsageProblem(
+            "which one? give --start-offset (OPEN FROM in describe --producers), "
+            "or --producer-id with both epochs"
+        )
     if start_offset is None and None in by_producer:
         raise UsageProblem("--producer-id, --producer-epoch and --coordinator-epoch belong together")
     chosen = Chosen.of(partition, start_offset, producer_id, producer_epoch, coordinator_epoch)

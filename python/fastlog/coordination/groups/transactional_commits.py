@@ -52,6 +52,10 @@ class TransactionalCommits:
         partition = self._table.partition(group_id)
         return error, -1 if partition is None else partition
 
+    def has_room(self, group_id: str, weight: int) -> bool:
+        """Whether offsets that weigh so much may be committed: nobody needs to encode them if not."""
+        return self._table.memory.has_room(self._table.get(group_id), weight)
+
     async def commit(
         self,
         group_id: str,
@@ -96,18 +100,20 @@ class TransactionalCommits:
         if entry is None:
             entry = self._table.get_or_add(group_id)
         error = self._membership_error(entry.group, who, offsets)
-        # A topic may have gone since the request was looked at.
-        gone = {name for name in set(map(_NAME, offsets)) if not self._table.has_topic(name)}
-        if gone:
-            offsets = {key: offset for key, offset in offsets.items() if key[0] not in gone}
-            records = None
         if error is ErrorCode.NONE and not self._table.memory.has_room(entry, weight):
+            # Whatever is done with so many offsets takes long.
             error = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-        try:
-            if records is None:
-                records = encode_offsets(group_id, offsets)
-        except BadGroupRecord:
-            error = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+        if error is ErrorCode.NONE:
+            # A topic may have gone since the request was looked at.
+            gone = {name for name in set(map(_NAME, offsets)) if not self._table.has_topic(name)}
+            if gone:
+                offsets = {key: offset for key, offset in offsets.items() if key[0] not in gone}
+                records = None
+            try:
+                if records is None:
+                    records = encode_offsets(group_id, offsets)
+            except BadGroupRecord:
+                error = ErrorCode.INVALID_COMMIT_OFFSET_SIZE
         if error is not ErrorCode.NONE or not offsets or records is None:
             self._table.remove_unused(entry)
             then(error)
@@ -123,9 +129,10 @@ class TransactionalCommits:
             # A producer that says nothing of a member, as old ones do, is let through.
             return ErrorCode.NONE
         topics = self._table.topics()
-        partitions = [
+        # Few are looked at: the first that the member does not have is the last.
+        partitions = (
             (found[0], number) for name, number in offsets if (found := topics.find(name)) is not None
-        ]
+        )
         error = modern_commits.commit_error(
             group, who.member_id, who.generation, partitions, knows_epochs=True
         )

@@ -119,7 +119,23 @@ async def _finished(
     error = ErrorCode.NONE
     if found.offsets or found.has_too_large:
         error = await _commit(ctx, request, found)
-    return await ctx.pace.run(_answer(found.codes, _for_version(error, ctx.header.api_version)))
+    answer = await ctx.pace.run(_answer(found.codes, _for_version(error, ctx.header.api_version)))
+    if len(found.codes) > _FEW:
+        await ctx.pace.run(_drop(request, found))
+    return answer
+
+
+def _drop(request: TxnOffsetCommitRequest, found: _Sorted) -> Steps[None]:
+    """Forgets both in steps: to free so many objects takes milliseconds."""
+    for topic in request.topics:
+        while topic.partitions:
+            del topic.partitions[-_LOT:]
+            yield
+    for part in (found.offsets, found.codes):
+        while part:
+            for _ in range(min(_LOT, len(part))):
+                part.popitem()
+            yield
 
 
 def _for_version(error: ErrorCode, version: int) -> ErrorCode:
@@ -164,7 +180,7 @@ def _sort(ctx: RequestContext, request: TxnOffsetCommitRequest) -> Steps[_Sorted
 async def _commit(ctx: RequestContext, request: TxnOffsetCommitRequest, found: _Sorted) -> ErrorCode:
     groups = ctx.broker.groups.transactional
     records = None
-    if len(found.offsets) > _FEW:
+    if len(found.offsets) > _FEW and groups.has_room(request.group_id, found.weight):
         try:
             records = await ctx.pace.run(encode_offsets_in_steps(request.group_id, found.offsets))
         except BadGroupRecord:

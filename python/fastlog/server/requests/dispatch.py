@@ -342,6 +342,9 @@ class Dispatcher:
                     self._answer(exchange, response)
                 else:
                     await pace.run(self._encode_in_steps(exchange, pace, response))
+                    # To free so many objects takes milliseconds: that is a turn of its own.
+                    await self._services.turns.wait()
+                    self._services.turns.over()
         except Abandoned:
             self._abandon(exchange)
         except Exception as error:  # noqa: BLE001 - mapped to an error code and logged

@@ -414,6 +414,7 @@ fn the_coordinator_writes_markers() {
     assert_eq!(code(&batch), ErrorCode::InvalidRecord);
     let rules = AppendRules {
         origin: AppendOrigin::Coordinator,
+        max_message_bytes: 1,
         require_keys: true,
         ..AppendRules::default()
     };
@@ -423,6 +424,7 @@ fn the_coordinator_writes_markers() {
             .info
             .is_control()
     );
+    assert_eq!(refuse(&good(), &rules).code, ErrorCode::MessageTooLarge);
 }
 
 #[test]

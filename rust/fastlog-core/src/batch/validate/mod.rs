@@ -171,8 +171,11 @@ fn frame<'a>(records: &'a [u8], rules: &AppendRules) -> Result<BatchView<'a>, Re
             header.base_offset
         )));
     }
-    // A leader's batch was small enough under the limit of its day.
-    if rules.origin != AppendOrigin::Replication && header.size() > rules.max_message_bytes {
+    // A leader's batch was small enough under the limit of its day. The limit is for what clients send: a
+    // marker that it keeps out would leave a transaction without an end. Clients may write none.
+    let is_marker = rules.origin == AppendOrigin::Coordinator && header.is_control();
+    let has_limit = rules.origin != AppendOrigin::Replication && !is_marker;
+    if has_limit && header.size() > rules.max_message_bytes {
         return Err(too_large(header.size(), rules.max_message_bytes));
     }
     if !batch.crc_is_valid() {
