@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from tests.cluster.cluster import Cluster
 from tests.compat import careless_broker
 from tests.compat.exactly_once import NEW, ExactlyOnce, wait_for_level
-from tests.compat.tool_cluster import THREE
+from tests.compat.tool_cluster import THREE, check_replicas
 from tests.harness.net import free_port
 from tests.harness.watching_proxy import WatchingProxies
 
@@ -41,6 +41,8 @@ class ExactlyOnceCluster(ExactlyOnce):
         )
         self.proxy = WatchingProxies(self.ports())
         self._level = level
+        self._careless = bool(careless)
+        self._topics: dict[str, int] = {}
         addresses = [f"127.0.0.1:{proxy.port}" for proxy in self.proxy.each]
         for member, address in zip(self.cluster.members.values(), addresses, strict=True):
             member.listeners = [f"BROKERS://127.0.0.1:{free_port()}"]
@@ -61,8 +63,12 @@ class ExactlyOnceCluster(ExactlyOnce):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.cluster.__exit__(kind, error, trace)
-        self.proxy.__exit__(kind, error, trace)
+        try:
+            if kind is None and not self._careless:
+                check_replicas(self.cluster, self._topics)
+        finally:
+            self.cluster.__exit__(kind, error, trace)
+            self.proxy.__exit__(kind, error, trace)
         if kind is None:
             assert not self.cluster.tracebacks()
 
@@ -72,6 +78,7 @@ class ExactlyOnceCluster(ExactlyOnce):
     def create(self, topic: str, partitions: int) -> None:
         self._admin.create_topics([NewTopic(topic, partitions, self.replicas)])[topic].result(30)
         self.cluster.wait_whole(topic)
+        self._topics[topic] = partitions
 
     def kill_and_start(self, topic: str) -> None:
         """The others lead before it comes back; in the end all replicas are in sync."""

@@ -15,7 +15,7 @@ from tests.compat.tool_broker import Tally, check_at_least_once, check_once, unt
 from tests.compat.tool_places import ONE_AND_THREE, Brokers
 from tests.harness.waiting import wait_until
 
-pytestmark = [pytest.mark.counted, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.counted, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS: Final = 4
 EVENTS: Final = 20_000

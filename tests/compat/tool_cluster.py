@@ -63,7 +63,7 @@ class ToolCluster:
     ) -> None:
         try:
             if kind is None and not self._careless:
-                self._check_replicas()
+                check_replicas(self.cluster, self._topics)
         finally:
             self.cluster.__exit__(kind, error, trace)
         if kind is None:
@@ -106,8 +106,10 @@ class ToolCluster:
         """All that a new reader is given."""
         return values(self.bootstrap, topic, partitions)
 
-    def _check_replicas(self) -> None:
-        state = self.cluster.heal()
-        replicas = {key: part.replicas for key, part in state.partitions.items() if key[0] in self._topics}
-        assert len(replicas) == sum(self._topics.values())
-        assert_equal_logs(self.cluster.data_dirs, replicas)
+
+def check_replicas(cluster: Cluster, topics: Mapping[str, int]) -> None:
+    """All replicas of these topics (with how many partitions each has) are in sync, with the same bytes."""
+    state = cluster.heal()
+    replicas = {key: part.replicas for key, part in state.partitions.items() if key[0] in topics}
+    assert len(replicas) == sum(topics.values())
+    assert_equal_logs(cluster.data_dirs, replicas)
