@@ -12,7 +12,7 @@ from tests.cluster.cluster import Cluster
 from tests.compat import careless_broker
 from tests.compat.exactly_once import NEW, ExactlyOnce, wait_for_level
 from tests.compat.tool_cluster import THREE, check_replicas
-from tests.harness.net import free_port
+from tests.harness.net import free_port, wait_for_port
 from tests.harness.watching_proxy import WatchingProxies
 
 _SETTINGS: Final = {
@@ -54,6 +54,8 @@ class ExactlyOnceCluster(ExactlyOnce):
         try:
             self.cluster.__enter__()
             for port in self.ports():
+                # One that is in the tree may not listen yet.
+                wait_for_port("127.0.0.1", port, timeout=90)
                 wait_for_level(port, self._level)
         except BaseException as error:
             self.__exit__(type(error), error, None)
