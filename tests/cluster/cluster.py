@@ -68,8 +68,8 @@ class Cluster:
     ) -> None:
         self._stack = ExitStack()
         self.ensemble = ZooKeeperEnsemble(directory / "zookeeper") if place == "ensemble" else None
+        self._place: ZooKeeperEnsemble | ZooKeeperServer | KeeperProcess
         if place == "keeper":
-            self._place: ZooKeeperEnsemble | ZooKeeperServer | KeeperProcess
             self._place = KeeperProcess(directory / "keeper", tick_ms=500)
         else:
             self._place = self.ensemble or ZooKeeperServer(directory / "zookeeper")
@@ -236,6 +236,13 @@ class Cluster:
             "there is no new controller",
         )
         return number
+
+    def restart_tree(self) -> None:
+        """kill -9 of the one server, or the keeper, that has the tree, and a new start of it."""
+        assert not isinstance(self._place, ZooKeeperEnsemble), "there are three of them"
+        self._place.kill()
+        self._place.start()
+        self._place.wait_serving()
 
     def heal(self) -> TreeState:
         """All servers and all members run, all partitions are whole."""

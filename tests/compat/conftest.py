@@ -47,8 +47,11 @@ def topic(broker: BrokerProcess, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Tally:
     """Notes how many records a tool was given and has handed on, for the table at the end of the run."""
+    of_node = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    told = getattr(of_node.get("brokers"), "told", "")
 
     def note(tool: str, sent: int, found: int, distinct: int) -> None:
+        tool += told
         print(f"{tool}: {sent} records in, {found} out, {distinct} of them different")
         request.node.user_properties.append((_RECORDS, [tool, sent, found, distinct]))
 

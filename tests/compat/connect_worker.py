@@ -21,7 +21,7 @@ _MAIN = "org.apache.kafka.connect.cli.ConnectDistributed"
 class Worker:
     """One worker of the cluster "connect"; it starts in the constructor and is killed by `kill`.
 
-    `libraries` is a class path in place of that of the FileStream connectors.
+    `replicas` is how many its topics have, `libraries` a class path in place of the FileStream connectors'.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Worker:
         version: str,
         *,
         settings: Mapping[str, str] | None = None,
+        replicas: int = 1,
         libraries: str | None = None,
     ) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -41,9 +42,10 @@ class Worker:
             "config.storage.topic": "connect-configs",
             "offset.storage.topic": "connect-offsets",
             "status.storage.topic": "connect-status",
-            "config.storage.replication.factor": "1",
-            "offset.storage.replication.factor": "1",
-            "status.storage.replication.factor": "1",
+            **{
+                f"{topic}.storage.replication.factor": str(replicas)
+                for topic in ("config", "offset", "status")
+            },
             "offset.storage.partitions": "3",
             "status.storage.partitions": "2",
             "key.converter": "org.apache.kafka.connect.storage.StringConverter",

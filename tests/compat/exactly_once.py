@@ -20,7 +20,7 @@ from tests.harness.app_process import AppProcess
 from tests.harness.broker_process import BrokerProcess
 from tests.harness.link import Link
 from tests.harness.waiting import wait_until
-from tests.harness.watching_proxy import WatchingProxy
+from tests.harness.watching_proxy import WatchingProxies, WatchingProxy
 
 OLD, NEW = 0, 2
 """Levels of the feature: each end of a transaction raises its producer's epoch with the second (KIP-890)."""
@@ -38,59 +38,33 @@ Record = tuple[bytes | None, bytes | None]
 """Key and value."""
 
 
-class ExactlyOnceBroker(BrokerProcess):
-    """A broker whose clients come through a `WatchingProxy`, with a level of `transaction.version`.
+class ExactlyOnce:
+    """What is done to and asked of the brokers of an exactly-once application, be it one or three.
 
-    `careless` is the name of a spoilt one (see `careless_broker`), for tests of the tests.
+    Clients come through `proxy`. A class beside it has the brokers, and says who leads and how one is killed.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        level: int = NEW,
-        *,
-        careless: str = "",
-        settings: Mapping[str, str] | None = None,
-    ) -> None:
-        command = careless_broker.command(careless) if careless else None
-        of_level = {"fastlog.default.transaction.version": str(level)}
-        super().__init__(directory, settings={**_SETTINGS, **of_level, **(settings or {})}, command=command)
-        self.proxy = WatchingProxy(self.port)
-        self.address = f"127.0.0.1:{self.proxy.port}"
-        """What clients connect to."""
-        self._settings["advertised.listeners"] = f"PLAINTEXT://{self.address}"
-        self._level = level
-        self._careless = bool(careless)
-        self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
+    address: str
+    """What clients connect to."""
+    directory: Path
+    proxy: WatchingProxy | WatchingProxies
+    replicas: int
+    """Of each topic, also of those that applications make."""
+    told = ""
+    """What the table of records adds to the name of a tool."""
+    _admin: AdminClient
 
-    def start(self, *extra: str, timeout: float = 120) -> float:
-        """As of any broker, with time enough beside JVMs that start as well."""
-        return super().start(*extra, timeout=timeout)
+    def ports(self) -> list[int]:
+        """Where each broker listens, past the proxies."""
+        raise NotImplementedError
 
-    def __enter__(self) -> Self:
-        try:
-            super().__enter__()
-            wait_for_level(self._level, [self.port])
-        except BaseException as error:
-            self.kill()
-            self.proxy.__exit__(type(error), error, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._careless:
-            # How it ends does not matter.
-            self.kill()
-        super().__exit__(kind, error, trace)
-        self.proxy.__exit__(kind, error, trace)
-        if kind is None:
-            assert "Traceback" not in self.log_text, self.log_text[-4000:]
+    def kill_and_start(self, topic: str) -> None:
+        """kill -9 of the broker that leads this topic's first partition, and a new start of it."""
+        raise NotImplementedError
 
     def create(self, topic: str, partitions: int) -> None:
         """Makes a topic; returns when it is there."""
-        self._admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+        self._admin.create_topics([NewTopic(topic, partitions, self.replicas)])[topic].result(30)
 
     def open_offsets(self, topic: str) -> int:
         """How many offsets there are in the topic behind the first open transaction of each partition."""
@@ -99,8 +73,7 @@ class ExactlyOnceBroker(BrokerProcess):
     def restart_at_work(self, topic: str, feed: Callable[[], None]) -> None:
         """kill -9 while transactions in this topic are open, and a new start. `feed` makes work."""
         self._wait_for_work(lambda: self.open_offsets(topic) > 0, feed)
-        self.kill()
-        self.start()
+        self.kill_and_start(topic)
 
     def stop_at_work(self, app: AppProcess, topic: str, feed: Callable[[], None]) -> None:
         """SIGSTOP of an application while transactions in this topic are open. `feed` makes work."""
@@ -161,11 +134,73 @@ class ExactlyOnceBroker(BrokerProcess):
         wait_until(lambda: not left(), lambda: f"not ended: {left()}", seconds=seconds)
 
     def _transactions_under_way(self) -> list[str]:
-        with Link(self.port) as link:
-            answer = link.call(ListTransactionsRequest(state_filters=UNDER_WAY), 0)
-        assert isinstance(answer, ListTransactionsResponse)
-        assert answer.error_code == 0
-        return [f"{row.transactional_id} {row.transaction_state}" for row in answer.transaction_states]
+        found = []
+        for port in self.ports():
+            with Link(port) as link:
+                answer = link.call(ListTransactionsRequest(state_filters=UNDER_WAY), 0)
+            assert isinstance(answer, ListTransactionsResponse)
+            assert answer.error_code == 0
+            found += [f"{row.transactional_id} {row.transaction_state}" for row in answer.transaction_states]
+        return found
+
+
+class ExactlyOnceBroker(ExactlyOnce, BrokerProcess):
+    """A broker whose clients come through a `WatchingProxy`, with a level of `transaction.version`.
+
+    `careless` is the name of a spoilt one (see `careless_broker`), for tests of the tests.
+    """
+
+    replicas = 1
+
+    def __init__(
+        self,
+        directory: Path,
+        level: int = NEW,
+        *,
+        careless: str = "",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        command = careless_broker.command(careless) if careless else None
+        of_level = {"fastlog.default.transaction.version": str(level)}
+        super().__init__(directory, settings={**_SETTINGS, **of_level, **(settings or {})}, command=command)
+        self.proxy = WatchingProxy(self.port)
+        self.address = f"127.0.0.1:{self.proxy.port}"
+        self._settings["advertised.listeners"] = f"PLAINTEXT://{self.address}"
+        self._level = level
+        self._careless = bool(careless)
+        self._admin = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
+
+    def start(self, *extra: str, timeout: float = 120) -> float:
+        """As of any broker, with time enough beside JVMs that start as well."""
+        return super().start(*extra, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        try:
+            super().__enter__()
+            wait_for_level(self._level, [self.port])
+        except BaseException as error:
+            self.kill()
+            self.proxy.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._careless:
+            # How it ends does not matter.
+            self.kill()
+        super().__exit__(kind, error, trace)
+        self.proxy.__exit__(kind, error, trace)
+        if kind is None:
+            assert "Traceback" not in self.log_text, self.log_text[-4000:]
+
+    def ports(self) -> list[int]:
+        return [self.port]
+
+    def kill_and_start(self, topic: str) -> None:
+        self.kill()
+        self.start()
 
 
 def _ends(admin: AdminClient, topic: str) -> list[tuple[int, int]]:

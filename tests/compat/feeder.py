@@ -69,7 +69,7 @@ class Output:
     def _values(self) -> Sequence[str]:
         return [(value or b"").decode() for part in self._committed.found for _, value in part]
 
-    def wait(self, count: int, progress: Callable[[], str], *, seconds: float = 120) -> None:
+    def wait(self, count: int, progress: Callable[[], str], *, seconds: float = 240) -> None:
         """Until there are so many."""
         wait_until(
             lambda: self.different() >= count,

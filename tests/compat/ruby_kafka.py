@@ -10,7 +10,7 @@ import itertools
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,7 +19,6 @@ from fastlog.errors import ErrorCode
 from fastlog.native import build_batch, read_batches
 from fastlog.wire import Request
 from fastlog.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
-from fastlog.wire.messages.find_coordinator import FindCoordinatorRequest
 from fastlog.wire.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -36,20 +35,26 @@ from fastlog.wire.messages.groups import (
     SyncGroupRequestAssignment,
 )
 from fastlog.wire.messages.init_producer_id import InitProducerIdRequest
-from fastlog.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from fastlog.wire.messages.offsets import ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic
 from fastlog.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
-from tests.harness.link import Link
+from tests.compat.ruby_brokers import PAUSE, Brokers, Client
 
 CHUNK: Final = 250
 """Events of one request."""
-_PAUSE, _BEAT = 0.3, 1.0
-"""Seconds before another try, and between heartbeats."""
+_BEAT: Final = 1.0
+"""Seconds between heartbeats."""
 _SOON: Final = {
     ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
     ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    ErrorCode.NOT_COORDINATOR,
     ErrorCode.LEADER_NOT_AVAILABLE,
+}
+_ELSEWHERE: Final = {
+    ErrorCode.NOT_COORDINATOR,
+    ErrorCode.NOT_LEADER_OR_FOLLOWER,
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    ErrorCode.REQUEST_TIMED_OUT,
+    ErrorCode.NOT_ENOUGH_REPLICAS,
+    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
 }
 _MOVED: Final = {
     ErrorCode.ILLEGAL_GENERATION,
@@ -58,80 +63,79 @@ _MOVED: Final = {
 }
 
 
-class Client(Link):
-    """A connection to the only broker there is."""
-
-    client_id = "fluentd"
-
-    def ask(self, request: Request, version: int) -> Any:
-        """The response, of whatever kind."""
-        return self.call(request, version)
-
-    def partitions(self, topic: str) -> list[int]:
-        """Those that have a leader, when all of them do."""
-        while True:
-            answer = self.ask(MetadataRequest(topics=[MetadataRequestTopic(name=topic)]), 1)
-            rows = answer.topics[0].partitions
-            if rows and not any(row.error_code for row in rows) and not answer.topics[0].error_code:
-                return sorted(row.partition_index for row in rows)
-            time.sleep(_PAUSE)
+class Moved(OSError):
+    """Another broker leads the partition, or coordinates the group, or too few replicas are there."""
 
 
 @dataclass
 class Output:
     """out_kafka2 with `required_acks -1`; `idempotent` is ruby-kafka's option of this name."""
 
-    port: int
+    ports: Sequence[int]
     topic: str
     codec: str = "none"
     idempotent: bool = False
     retried: int = 0
     _producer: tuple[int, int] = (-1, -1)
     _sequences: dict[int, int] = field(default_factory=dict)
-    _client: Client | None = None
+
+    def __post_init__(self) -> None:
+        self._brokers = Brokers(self.ports)
 
     def send(self, values: Sequence[bytes], after_half: Callable[[], None] = lambda: None) -> None:
         """Returns when all is acknowledged. `after_half` is called in the middle."""
         for first in range(0, len(values), CHUNK):
             chunk = values[first : first + CHUNK]
-            while not self._delivered(chunk):
-                self.retried += 1
-                time.sleep(_PAUSE)
+            count = len(self._leaders())
+            parts = {at: chunk[at::count] for at in range(count) if chunk[at::count]}
+            while parts:
+                self._deliver(parts)
             if first <= len(values) // 2 < first + CHUNK:
                 after_half()
-        self._close()
+        self._brokers.close()
 
-    def _close(self) -> None:
-        if self._client is not None:
-            self._client.socket.close()
-            self._client = None
+    def _leaders(self) -> dict[int, int]:
+        while True:
+            try:
+                return self._brokers.leaders(self.topic)
+            except OSError:
+                self._try_again()
 
-    def _delivered(self, chunk: Sequence[bytes]) -> bool:
+    def _try_again(self) -> None:
+        self._brokers.close()
+        self.retried += 1
+        time.sleep(PAUSE)
+
+    def _deliver(self, parts: dict[int, Sequence[bytes]]) -> None:
+        """Sends each leader its partitions, and takes away what was acknowledged. The rest stays buffered."""
         try:
-            if self._client is None:
-                self._client = Client(self.port)
-            return self._deliver(self._client, chunk)
+            if self.idempotent and self._producer[0] < 0:
+                made = self._brokers.ask_any(InitProducerIdRequest(transaction_timeout_ms=60_000), 0)
+                assert made.error_code == 0
+                self._producer = made.producer_id, made.producer_epoch
+            leaders = self._leaders()
+            for port in {leaders[at] for at in parts}:
+                self._deliver_to(port, {at: part for at, part in parts.items() if leaders[at] == port}, parts)
         except OSError:
-            # Fluentd keeps the chunk, and tries again.
-            self._close()
-            return False
+            self._try_again()
 
-    def _deliver(self, client: Client, chunk: Sequence[bytes]) -> bool:
-        partitions = client.partitions(self.topic)
-        if self.idempotent and self._producer[0] < 0:
-            made = client.ask(InitProducerIdRequest(transaction_timeout_ms=60_000), 0)
-            assert made.error_code == 0
-            self._producer = made.producer_id, made.producer_epoch
-        parts = {partition: chunk[partition :: len(partitions)] for partition in partitions}
-        rows = [PartitionProduceData(at, self._batch(at, values)) for at, values in parts.items() if values]
+    def _deliver_to(
+        self, port: int, chosen: Mapping[int, Sequence[bytes]], parts: dict[int, Sequence[bytes]]
+    ) -> None:
+        rows = [PartitionProduceData(at, self._batch(at, values)) for at, values in chosen.items()]
         request = ProduceRequest(acks=-1, timeout_ms=5000, topic_data=[TopicProduceData(self.topic, rows)])
         # zstd came with version 7.
-        answer = client.ask(request, 7 if self.codec == "zstd" else 3)
+        answer = self._brokers.at(port).ask(request, 7 if self.codec == "zstd" else 3)
+        errors = set()
         for row in answer.responses[0].partition_responses:
-            known = ErrorCode.of(row.error_code)
-            assert known in (ErrorCode.NONE, ErrorCode.DUPLICATE_SEQUENCE_NUMBER), known
-            self._sequences[row.index] = self._sequences.get(row.index, 0) + len(parts[row.index])
-        return True
+            error = ErrorCode.of(row.error_code)
+            if error in (ErrorCode.NONE, ErrorCode.DUPLICATE_SEQUENCE_NUMBER):
+                self._sequences[row.index] = self._sequences.get(row.index, 0) + len(parts.pop(row.index))
+            else:
+                errors.add(error)
+        assert errors <= _ELSEWHERE, errors
+        if errors:
+            raise Moved(errors)
 
     def _batch(self, partition: int, values: Iterable[bytes]) -> bytes:
         now = int(time.time() * 1000)
@@ -148,9 +152,11 @@ class Output:
 class Member(threading.Thread):
     """in_kafka_group: one member, which keeps the values that it has been given."""
 
-    def __init__(self, port: int, group: str, topic: str) -> None:
+    def __init__(self, ports: Sequence[int], group: str, topic: str) -> None:
         super().__init__(daemon=True)
-        self._port, self._group, self._topic = port, group, topic
+        self._brokers = Brokers(ports)
+        self._group, self._topic = group, topic
+        self._leaders: dict[int, int] = {}
         self._ending = threading.Event()
         self._id = ""
         self._generation = -1
@@ -178,15 +184,17 @@ class Member(threading.Thread):
         try:
             while not self._ending.is_set():
                 try:
-                    with Client(self._port) as client:
-                        self._session(client)
+                    self._session()
                 except OSError:
-                    time.sleep(_PAUSE)
+                    time.sleep(PAUSE)
+                finally:
+                    self._brokers.close()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is stopped
             self.problem = error
 
-    def _session(self, client: Client) -> None:
-        self._until_ready(client, FindCoordinatorRequest(key=self._group), 1)
+    def _session(self) -> None:
+        client = self._brokers.coordinator(self._group)
+        self._leaders = self._brokers.leaders(self._topic)
         while not self._ending.is_set():
             if self._joined(client):
                 self._consume(client)
@@ -195,9 +203,10 @@ class Member(threading.Thread):
     def _until_ready(self, client: Client, request: Request, version: int) -> Any:
         while True:
             answer = client.ask(request, version)
+            _check_place(answer.error_code)
             if ErrorCode.of(answer.error_code) not in _SOON:
                 return answer
-            time.sleep(_PAUSE)
+            time.sleep(PAUSE)
 
     def _joined(self, client: Client) -> bool:
         """Joins, and shares out the partitions if this is the leader. False when it is to join again."""
@@ -218,7 +227,7 @@ class Member(threading.Thread):
         if joined.leader == self._id:
             members = itertools.cycle(sorted(member.member_id for member in joined.members))
             shares: dict[str, list[int]] = {member.member_id: [] for member in joined.members}
-            for partition, member in zip(client.partitions(self._topic), members, strict=False):
+            for partition, member in zip(sorted(self._leaders), members, strict=False):
                 shares[member].append(partition)
             plan = [SyncGroupRequestAssignment(name, self._packed(share)) for name, share in shares.items()]
         sync = SyncGroupRequest(self._group, self._generation, self._id, assignments=plan)
@@ -252,37 +261,43 @@ class Member(threading.Thread):
         rows = client.ask(wanted, 1).topics[0].partitions
         assert not any(row.error_code for row in rows), rows
         found = {row.partition_index: row.committed_offset for row in rows}
-        if missing := [partition for partition, offset in found.items() if offset < 0]:
-            earliest = [
-                ListOffsetsPartition(partition_index=partition, timestamp=-2) for partition in missing
-            ]
+        for partition in [partition for partition, offset in found.items() if offset < 0]:
+            earliest = [ListOffsetsPartition(partition_index=partition, timestamp=-2)]
             request = ListOffsetsRequest(-1, topics=[ListOffsetsTopic(self._topic, earliest)])
-            for row in client.ask(request, 1).topics[0].partitions:
-                assert row.error_code == 0, row
-                found[row.partition_index] = row.offset
+            (row,) = self._brokers.at(self._leaders[partition]).ask(request, 1).topics[0].partitions
+            _check_place(row.error_code)
+            assert row.error_code == 0, row
+            found[partition] = row.offset
         return found
 
     def _consume(self, client: Client) -> None:
         """Until the group goes on without this member, or it is stopped."""
         beat = time.monotonic()
         while not self._ending.is_set():
-            if self._fetched(client) and self._commit_moved(client):
+            if self._fetched() and self._commit_moved(client):
                 return
             if time.monotonic() - beat > _BEAT:
                 beat = time.monotonic()
                 answer = client.ask(HeartbeatRequest(self._group, self._generation, self._id), 0)
+                _check_place(answer.error_code)
                 if ErrorCode.of(answer.error_code) in _SOON:
                     continue
                 if self._moved(answer.error_code):
                     return
 
-    def _fetched(self, client: Client) -> bool:
+    def _fetched(self) -> bool:
         if not self._mine:
-            time.sleep(_PAUSE)
-            return False
+            time.sleep(PAUSE)
+        before = len(self.found)
+        for port in {self._leaders[partition] for partition in self._mine}:
+            self._fetch_from(port)
+        return len(self.found) > before
+
+    def _fetch_from(self, port: int) -> None:
         rows = [
             FetchPartition(partition=partition, fetch_offset=offset, partition_max_bytes=1 << 20)
             for partition, offset in self._mine.items()
+            if self._leaders[partition] == port
         ]
         request = FetchRequest(
             max_wait_ms=200,
@@ -291,14 +306,13 @@ class Member(threading.Thread):
             isolation_level=1,
             topics=[FetchTopic(topic=self._topic, partitions=rows)],
         )
-        before = len(self.found)
-        for row in client.ask(request, 4).responses[0].partitions:
+        for row in self._brokers.at(port).ask(request, 4).responses[0].partitions:
+            _check_place(row.error_code)
             assert row.error_code == 0, row.error_code
             for offset, _, _, value, _ in read_batches(bytes(row.records or b"")):
                 if offset >= self._mine[row.partition_index]:
                     self._mine[row.partition_index] = offset + 1
                     self.found.append(value or b"")
-        return len(self.found) > before
 
     def _commit_moved(self, client: Client) -> bool:
         rows = [OffsetCommitRequestPartition(partition, offset) for partition, offset in self._mine.items()]
@@ -309,4 +323,12 @@ class Member(threading.Thread):
             topics=[OffsetCommitRequestTopic(self._topic, rows)],
         )
         codes = {row.error_code for row in client.ask(request, 2).topics[0].partitions}
+        for code in codes:
+            _check_place(code)
         return any(self._moved(code) for code in codes if ErrorCode.of(code) not in _SOON)
+
+
+def _check_place(code: int) -> None:
+    """Raises `Moved` when another broker is to be asked."""
+    if ErrorCode.of(code) in _ELSEWHERE:
+        raise Moved(ErrorCode.of(code))

@@ -19,7 +19,9 @@ from fastlog.wire import ApiKey
 from tests.compat.careless_broker import HOW, SAID
 from tests.compat.connect_worker import Worker
 from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker
+from tests.compat.exactly_once_cluster import ExactlyOnceCluster
 from tests.compat.tool_broker import Tally
+from tests.compat.tool_places import ONE_AND_THREE_TRANSACTIONAL, Transactional
 from tests.harness.waiting import wait_until
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4
 
@@ -40,7 +42,7 @@ TASK_ID: Final = "connect-source-0"
 class Lines:
     """A file, workers of a cluster, and the topic into which they write its lines."""
 
-    def __init__(self, broker: ExactlyOnceBroker, version: str, stack: ExitStack) -> None:
+    def __init__(self, broker: Transactional, version: str, stack: ExitStack) -> None:
         self._broker = broker
         self._version = version
         self._stack = stack
@@ -54,7 +56,8 @@ class Lines:
     def start(self, name: str) -> Worker:
         """One worker more."""
         broker = self._broker
-        worker = Worker(name, broker.directory, broker.address, self._version, settings=SETTINGS)
+        place = (name, broker.directory, broker.address, self._version)
+        worker = Worker(*place, settings=SETTINGS, replicas=broker.replicas)
         self._stack.callback(worker.kill)
         self.workers.append(worker)
         return worker
@@ -142,7 +145,7 @@ class Lines:
 class Zombie:
     """Somebody who thinks that the task is theirs, with a transaction open."""
 
-    def __init__(self, broker: ExactlyOnceBroker) -> None:
+    def __init__(self, broker: Transactional) -> None:
         self._producer = Producer(
             {"bootstrap.servers": broker.address, "transactional.id": TASK_ID, "log_level": 2}
         )
@@ -158,7 +161,7 @@ class Zombie:
         assert failure.value.args[0].fatal(), failure.value
 
 
-def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: float = 180) -> Lines:
+def run(broker: Transactional, version: str, *, zombies: bool, seconds: float = 180) -> Lines:
     """The worker with the task is killed at work, then the broker; before, somebody else has had the task."""
     with ExitStack() as stack:
         lines = Lines(broker, version, stack)
@@ -183,7 +186,7 @@ def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: floa
     return lines
 
 
-def _hold_up(broker: ExactlyOnceBroker, lines: Lines) -> None:
+def _hold_up(broker: Transactional, lines: Lines) -> None:
     """A worker stands still at work for longer than its session, and goes on when another has its task."""
     lines.start("third")
     held = lines.at_work()
@@ -199,18 +202,19 @@ def _hold_up(broker: ExactlyOnceBroker, lines: Lines) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "level", "zombies"),
+    ("brokers", "version", "level", "zombies"),
     [
-        pytest.param(KAFKA_4, NEW, False),
-        pytest.param(KAFKA_4, OLD, True, marks=pytest.mark.whole),
-        pytest.param(KAFKA_4, NEW, True, marks=pytest.mark.whole),
-        pytest.param(KAFKA_3, NEW, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, KAFKA_4, NEW, False),
+        pytest.param(ExactlyOnceBroker, KAFKA_4, OLD, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, KAFKA_4, NEW, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, KAFKA_3, NEW, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceCluster, KAFKA_4, NEW, True, marks=pytest.mark.whole),
     ],
 )
 def test_each_line_is_there_once(
-    tmp_path: Path, tally: Tally, version: str, level: int, zombies: bool
+    tmp_path: Path, tally: Tally, brokers: type[Transactional], version: str, level: int, zombies: bool
 ) -> None:
-    with ExactlyOnceBroker(tmp_path, level) as broker:
+    with brokers(tmp_path, level) as broker:
         lines = run(broker, version, zombies=zombies)
         broker.check_nothing_is_open("through", "connect-offsets", "connect-configs")
         lines.check()
@@ -221,8 +225,11 @@ def test_each_line_is_there_once(
 
 
 @pytest.mark.whole
+@ONE_AND_THREE_TRANSACTIONAL
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ExactlyOnceBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Transactional]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         run(broker, KAFKA_4, zombies=False, seconds=90).check()
     assert re.search(SAID[careless], str(failure.value)), failure.value

@@ -17,7 +17,9 @@ from confluent_kafka import Producer
 from fastlog.wire import ApiKey
 from tests.compat.careless_broker import HOW, SAID
 from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker
+from tests.compat.exactly_once_cluster import ExactlyOnceCluster
 from tests.compat.tool_broker import Tally
+from tests.compat.tool_places import ONE_AND_THREE_TRANSACTIONAL, Transactional
 from tests.harness.app_process import AppProcess, java_command
 from tests.harness.waiting import wait_until
 from tests.peers.flink import FLINK_1, FLINK_2, Flink, flink_class_path
@@ -34,7 +36,7 @@ SOURCE: Final = Path(__file__).parent / "clients" / "FlinkCopy.java"
 class Copy:
     """Numbers in one topic, and the job that copies them to another."""
 
-    def __init__(self, broker: ExactlyOnceBroker, flink: Flink, naming: str) -> None:
+    def __init__(self, broker: Transactional, flink: Flink, naming: str) -> None:
         self._broker = broker
         self._class_path = compiled(SOURCE, flink_class_path(flink))
         self._settings = [f"naming={naming}"]
@@ -90,7 +92,7 @@ def differences(found: list[int], count: int) -> str:
     return f"{len(missing)} missing: {missing[:5]}, {len(twice)} more than once: {twice[:5]}"
 
 
-def run(broker: ExactlyOnceBroker, flink: Flink, naming: str) -> Copy:
+def run(broker: Transactional, flink: Flink, naming: str) -> Copy:
     """The job is killed between checkpoint and commit, twice, and in a transaction; so is the broker."""
     copy = Copy(broker, flink, naming)
     copy.send()
@@ -113,7 +115,7 @@ def run(broker: ExactlyOnceBroker, flink: Flink, naming: str) -> Copy:
     return copy
 
 
-def _kill_between(broker: ExactlyOnceBroker, copy: Copy, job: AppProcess) -> None:
+def _kill_between(broker: Transactional, copy: Copy, job: AppProcess) -> None:
     """kill -9 between checkpoint and commit: the sink ends a transaction when the checkpoint is whole."""
     copy.send()
     wait_until(lambda: broker.proxy.held, lambda: f"no commit:\n{job.text[-4000:]}", seconds=60)
@@ -122,16 +124,19 @@ def _kill_between(broker: ExactlyOnceBroker, copy: Copy, job: AppProcess) -> Non
 
 
 @pytest.mark.parametrize(
-    ("flink", "level", "naming"),
+    ("brokers", "flink", "level", "naming"),
     [
-        pytest.param(FLINK_2, NEW, "POOLING"),
-        pytest.param(FLINK_2, NEW, "INCREMENTING", marks=pytest.mark.whole),
-        pytest.param(FLINK_2, OLD, "INCREMENTING", marks=pytest.mark.whole),
-        pytest.param(FLINK_1, NEW, "", marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, FLINK_2, NEW, "POOLING"),
+        pytest.param(ExactlyOnceBroker, FLINK_2, NEW, "INCREMENTING", marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, FLINK_2, OLD, "INCREMENTING", marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, FLINK_1, NEW, "", marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceCluster, FLINK_2, NEW, "POOLING", marks=pytest.mark.whole),
     ],
 )
-def test_exactly_once(tmp_path: Path, tally: Tally, flink: Flink, level: int, naming: str) -> None:
-    with ExactlyOnceBroker(tmp_path, level) as broker:
+def test_exactly_once(
+    tmp_path: Path, tally: Tally, brokers: type[Transactional], flink: Flink, level: int, naming: str
+) -> None:
+    with brokers(tmp_path, level) as broker:
         copy = run(broker, flink, naming)
         copy.check()
         copy.out.tell(tally, f"Flink {flink.version}, exactly once {naming.lower()}".strip(), copy.sent)
@@ -140,9 +145,12 @@ def test_exactly_once(tmp_path: Path, tally: Tally, flink: Flink, level: int, na
 
 
 @pytest.mark.whole
+@ONE_AND_THREE_TRANSACTIONAL
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ExactlyOnceBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Transactional]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         copy = run(broker, FLINK_2, "INCREMENTING")
         copy.check()
     assert re.search(SAID[careless], str(failure.value)), failure.value

@@ -14,13 +14,14 @@ import pytest
 
 from tests.compat.careless_disk import HOW, SAID
 from tests.compat.feeder import Feeder, Output, numbers
-from tests.compat.tool_broker import Tally, ToolBroker, check_at_least_once, check_once, untold
+from tests.compat.tool_broker import Tally, check_at_least_once, check_once, untold
+from tests.compat.tool_places import ONE_AND_THREE, Brokers
 from tests.harness.app_process import AppProcess, java_command
 from tests.harness.waiting import wait_until
 from tests.peers.flink import FLINK_1, FLINK_2, Flink, flink_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 RECORDS: Final = 20_000
 FIRST: Final = 100
@@ -30,13 +31,13 @@ PARTITIONS: Final = 2
 SOURCE: Final = Path(__file__).parent / "clients" / "FlinkCopy.java"
 
 
-def last_checkpoint(broker: ToolBroker) -> Path | None:
+def last_checkpoint(broker: Brokers) -> Path | None:
     """The directory of the last one that is whole."""
     whole = [file.parent for file in (broker.directory / "checkpoints").glob("*/chk-*/_metadata")]
     return max(whole, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def start(broker: ToolBroker, flink: Flink, run: int) -> AppProcess:
+def start(broker: Brokers, flink: Flink, run: int) -> AppProcess:
     """The job that copies "in" to "out", from its last checkpoint if there is one."""
     last = last_checkpoint(broker)
     resume = [] if last is None else [f"execution.state-recovery.path=file://{last}"]
@@ -51,7 +52,7 @@ def start(broker: ToolBroker, flink: Flink, run: int) -> AppProcess:
     return AppProcess(command, broker.directory / f"flink-{run}.log")
 
 
-def copy(broker: ToolBroker, flink: Flink, tally: Tally) -> None:
+def copy(broker: Brokers, flink: Flink, tally: Tally) -> None:
     """Both are killed while records come in."""
     for topic in ("in", "out"):
         broker.create(topic, PARTITIONS)
@@ -74,15 +75,19 @@ def copy(broker: ToolBroker, flink: Flink, tally: Tally) -> None:
     check_at_least_once(tally, name, expected, output.close())
 
 
+@ONE_AND_THREE
 @pytest.mark.parametrize("flink", [FLINK_2, pytest.param(FLINK_1, marks=pytest.mark.whole)])
-def test_nothing_is_lost(tmp_path: Path, tally: Tally, flink: Flink) -> None:
-    with ToolBroker(tmp_path) as broker:
+def test_nothing_is_lost(tmp_path: Path, tally: Tally, flink: Flink, brokers: type[Brokers]) -> None:
+    with brokers(tmp_path) as broker:
         copy(broker, flink, tally)
 
 
 @pytest.mark.whole
+@ONE_AND_THREE
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ToolBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Brokers]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         copy(broker, FLINK_2, untold)
     assert re.search(SAID[careless], str(failure.value)), failure.value

@@ -10,13 +10,14 @@ from typing import Final
 import pytest
 
 from tests.compat.careless_disk import HOW, SAID
-from tests.compat.tool_broker import Tally, ToolBroker, check_at_least_once, check_once, untold
+from tests.compat.tool_broker import Tally, check_at_least_once, check_once, untold
+from tests.compat.tool_places import ONE_AND_THREE, Brokers
 from tests.harness.app_process import AppProcess, java_command
 from tests.harness.waiting import wait_until
 from tests.peers.maven import java
 from tests.peers.zookeeper_apps import flume_class_path
 
-pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 BLOCK: Final = 4000
 """Lines of one file."""
@@ -71,7 +72,7 @@ in.sinks.files.sink.batchSize = 100
 class Agents:
     """One that sends the lines of files, one that writes what comes into others."""
 
-    def __init__(self, broker: ToolBroker) -> None:
+    def __init__(self, broker: Brokers) -> None:
         self._broker = broker
         self._spool, self._files = broker.directory / "spool", broker.directory / "files"
         self._spool.mkdir()
@@ -112,7 +113,7 @@ class Agents:
         )
 
 
-def ship(broker: ToolBroker, tally: Tally) -> None:
+def ship(broker: Brokers, tally: Tally) -> None:
     """kill -9 of the broker and of the receiving agent while lines are on their way."""
     for topic, partitions in TOPICS.items():
         broker.create(topic, partitions)
@@ -139,14 +140,18 @@ def ship(broker: ToolBroker, tally: Tally) -> None:
     check_at_least_once(tally, "Flume, channel to files", lines, agents.written())
 
 
-def test_each_line_comes(tmp_path: Path, tally: Tally) -> None:
-    with ToolBroker(tmp_path) as broker:
+@ONE_AND_THREE
+def test_each_line_comes(tmp_path: Path, tally: Tally, brokers: type[Brokers]) -> None:
+    with brokers(tmp_path) as broker:
         ship(broker, tally)
 
 
 @pytest.mark.whole
+@ONE_AND_THREE
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ToolBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Brokers]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         ship(broker, untold)
     assert re.search(SAID[careless], str(failure.value)), failure.value

@@ -10,11 +10,12 @@ import pytest
 
 from tests.compat.careless_disk import HOW, SAID
 from tests.compat.tool_broker import Tally, ToolBroker, check_once, untold
+from tests.compat.tool_places import ONE_AND_THREE, Brokers
 from tests.harness.app_process import AppProcess, java_command
 from tests.peers.log_tools import log4j_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 EVENTS: Final = 3000
 PARTITIONS: Final = 2
@@ -45,7 +46,7 @@ CONFIGURATION: Final = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def start(broker: ToolBroker, count: int, *loggers: str, max_block_ms: int = 60_000) -> AppProcess:
+def start(broker: Brokers, count: int, *loggers: str, max_block_ms: int = 60_000) -> AppProcess:
     """The program that logs so many lines with each of these."""
     text = CONFIGURATION.replace("BOOTSTRAP", broker.bootstrap).replace("MAX_BLOCK_MS", str(max_block_ms))
     (config := broker.directory / "log4j2.xml").write_text(text)
@@ -55,7 +56,7 @@ def start(broker: ToolBroker, count: int, *loggers: str, max_block_ms: int = 60_
     return AppProcess(command, broker.directory / "log4j.log")
 
 
-def log(broker: ToolBroker, tally: Tally) -> None:
+def log(broker: Brokers, tally: Tally) -> None:
     """A broker that is killed in the middle of each appender's events."""
     for topic in ("sync", "async"):
         broker.create(topic, PARTITIONS)
@@ -70,8 +71,9 @@ def log(broker: ToolBroker, tally: Tally) -> None:
     check_once(tally, "Log4j 2, asynchronous with lz4", lines, broker.values("async", PARTITIONS))
 
 
-def test_each_event_comes_once(tmp_path: Path, tally: Tally) -> None:
-    with ToolBroker(tmp_path) as broker:
+@ONE_AND_THREE
+def test_each_event_comes_once(tmp_path: Path, tally: Tally, brokers: type[Brokers]) -> None:
+    with brokers(tmp_path) as broker:
         log(broker, tally)
 
 
@@ -85,8 +87,11 @@ def test_an_event_without_a_broker_is_thrown(tmp_path: Path) -> None:
 
 
 @pytest.mark.whole
+@ONE_AND_THREE
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ToolBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Brokers]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         log(broker, untold)
     assert re.search(SAID[careless], str(failure.value)), failure.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from tests.compat.careless_disk import HOW, SAID
 from tests.compat.feeder import Feeder, Output, numbers
 from tests.compat.tool_broker import Tally, ToolBroker, check_at_least_once, check_once, untold
+from tests.compat.tool_places import ONE_AND_THREE, Brokers
 from tests.harness.app_process import AppProcess, java_command
 from tests.peers.maven import compiled, java
 from tests.peers.spark import OPENED, SPARK, spark_class_path
@@ -40,7 +41,7 @@ appender.console.layout.pattern = %d %p %c{1}: %m%n%ex
 """
 
 
-def start(broker: ToolBroker, name: str, step: str, *settings: str) -> AppProcess:
+def start(broker: Brokers, name: str, step: str, *settings: str) -> AppProcess:
     """A driver that does this step (see SparkSteps) and ends."""
     (config := broker.directory / "log4j2.properties").write_text(LOGGING)
     command = java_command(
@@ -70,7 +71,13 @@ def test_batches(tmp_path: Path, tally: Tally) -> None:
             assert driver.lines("with headers ") == [str(RECORDS)]
 
 
-def stream(broker: ToolBroker, tally: Tally) -> None:
+class Start(Protocol):
+    """Starts a driver: `start` here, or one in Python."""
+
+    def __call__(self, broker: Brokers, name: str, step: str, *settings: str) -> AppProcess: ...
+
+
+def stream(broker: Brokers, tally: Tally, start: Start = start, tool: str = NAME) -> None:
     """A streaming query; the broker and the driver are killed while records come in."""
     for topic in ("in", "out"):
         broker.create(topic, PARTITIONS)
@@ -85,13 +92,14 @@ def stream(broker: ToolBroker, tally: Tally) -> None:
         # It was killed.
         with start(broker, "query-2", "copy", *query) as second:
             output.wait(RECORDS, lambda: second.text[-4000:])
-    check_once(tally, f"{NAME}, streaming: sent", numbers(RECORDS), broker.values("in", PARTITIONS))
-    check_at_least_once(tally, f"{NAME}, streaming", numbers(RECORDS), output.close())
+    check_once(tally, f"{tool}, streaming: sent", numbers(RECORDS), broker.values("in", PARTITIONS))
+    check_at_least_once(tally, f"{tool}, streaming", numbers(RECORDS), output.close())
 
 
-def test_a_stream(tmp_path: Path, tally: Tally) -> None:
+@ONE_AND_THREE
+def test_a_stream(tmp_path: Path, tally: Tally, brokers: type[Brokers]) -> None:
     """And `failOnDataLoss`: a query does not go on past what was deleted below its checkpoint."""
-    with ToolBroker(tmp_path) as broker:
+    with brokers(tmp_path) as broker:
         stream(broker, tally)
         checkpoint, old = tmp_path / "checkpoint", tmp_path / "old"
         shutil.copytree(checkpoint, old)
@@ -110,8 +118,11 @@ def test_a_stream(tmp_path: Path, tally: Tally) -> None:
             driver.wait_for("^done", seconds=180)
 
 
+@ONE_AND_THREE
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ToolBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Brokers]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         stream(broker, untold)
     assert re.search(SAID[careless], str(failure.value)), failure.value

@@ -19,8 +19,10 @@ import pytest
 
 from tests.compat.careless_broker import HOW, SAID
 from tests.compat.exactly_once import NEW, OLD, Committed, ExactlyOnceBroker, Record
+from tests.compat.exactly_once_cluster import ExactlyOnceCluster
 from tests.compat.test_streams import APPLICATION, Application, Text
 from tests.compat.tool_broker import Tally
+from tests.compat.tool_places import ONE_AND_THREE_TRANSACTIONAL, Transactional
 from tests.harness.app_process import AppProcess
 from tests.peers.apache_kafka import KAFKA_3, KAFKA_4
 
@@ -42,10 +44,11 @@ SETTINGS: Final = {
 class WordCounts:
     """Lines, the instances that count their words, and the counts."""
 
-    def __init__(self, broker: ExactlyOnceBroker, version: str, stack: ExitStack) -> None:
+    def __init__(self, broker: Transactional, version: str, stack: ExitStack) -> None:
         for topic in ("lines", "counts"):
             broker.create(topic, PARTITIONS)
         self._application = Application(version, broker.address, broker.directory)
+        self._settings = {**SETTINGS, "replication.factor": str(broker.replicas)}
         self._stack = stack
         self._instances: list[AppProcess] = []
         self._text = Text(broker.address)
@@ -55,7 +58,7 @@ class WordCounts:
         """An instance, with the state that one of this name has left, or without."""
         if anew:
             shutil.rmtree(self._application.state_of(name))
-        instance = self._stack.enter_context(self._application.start(name, SETTINGS))
+        instance = self._stack.enter_context(self._application.start(name, self._settings))
         self._instances.append(instance)
         return instance
 
@@ -101,7 +104,7 @@ def _first_difference(found: list[str], expected: list[str]) -> str:
     return next((f"{one} for {other}" for one, other in pairs if one != other), "cut off")
 
 
-def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: float = 180) -> WordCounts:
+def run(broker: Transactional, version: str, *, zombies: bool, seconds: float = 180) -> WordCounts:
     """Two instances at work; the broker is killed, then one of them, which loses its state."""
     with ExitStack() as stack:
         application = WordCounts(broker, version, stack)
@@ -124,7 +127,7 @@ def run(broker: ExactlyOnceBroker, version: str, *, zombies: bool, seconds: floa
     return application
 
 
-def _hold_up(broker: ExactlyOnceBroker, application: WordCounts, instance: AppProcess) -> None:
+def _hold_up(broker: Transactional, application: WordCounts, instance: AppProcess) -> None:
     """An instance stands still at work, and goes on when its session is over and others have its tasks."""
     broker.stop_at_work(instance, "counts", application.send)
     application.send()
@@ -135,18 +138,19 @@ def _hold_up(broker: ExactlyOnceBroker, application: WordCounts, instance: AppPr
 
 
 @pytest.mark.parametrize(
-    ("version", "level", "zombies"),
+    ("brokers", "version", "level", "zombies"),
     [
-        pytest.param(KAFKA_4, NEW, False),
-        pytest.param(KAFKA_4, NEW, True, marks=pytest.mark.whole),
-        pytest.param(KAFKA_4, OLD, True, marks=pytest.mark.whole),
-        pytest.param(KAFKA_3, NEW, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, KAFKA_4, NEW, False),
+        pytest.param(ExactlyOnceBroker, KAFKA_4, NEW, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, KAFKA_4, OLD, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceBroker, KAFKA_3, NEW, True, marks=pytest.mark.whole),
+        pytest.param(ExactlyOnceCluster, KAFKA_4, NEW, True, marks=pytest.mark.whole),
     ],
 )
 def test_each_result_is_there_once(
-    tmp_path: Path, tally: Tally, version: str, level: int, zombies: bool
+    tmp_path: Path, tally: Tally, brokers: type[Transactional], version: str, level: int, zombies: bool
 ) -> None:
-    with ExactlyOnceBroker(tmp_path, level) as broker:
+    with brokers(tmp_path, level) as broker:
         application = run(broker, version, zombies=zombies)
         broker.check_nothing_is_open("counts", f"{APPLICATION}-totals-changelog")
         application.check()
@@ -156,8 +160,11 @@ def test_each_result_is_there_once(
 
 
 @pytest.mark.whole
+@ONE_AND_THREE_TRANSACTIONAL
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ExactlyOnceBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Transactional]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         run(broker, KAFKA_4, zombies=False, seconds=90).check()
     assert re.search(SAID[careless], str(failure.value)), failure.value

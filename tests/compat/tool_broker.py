@@ -29,6 +29,11 @@ def untold(tool: str, sent: int, found: int, distinct: int) -> None:
 class ToolBroker(BrokerProcess):
     """A broker for one tool. `careless` names a spoilt one (see `careless_disk`), for tests of the tests."""
 
+    replicas = 1
+    """Of each topic, also of those that tools make."""
+    told = ""
+    """What the table of records adds to the name of a tool."""
+
     def __init__(
         self, directory: Path, *, careless: str = "", settings: Mapping[str, str] | None = None
     ) -> None:
@@ -62,6 +67,11 @@ class ToolBroker(BrokerProcess):
         """As of any broker, with time enough beside JVMs that start as well."""
         return super().start(*extra, timeout=timeout)
 
+    @property
+    def ports(self) -> list[int]:
+        """Where brokers listen: one place."""
+        return [self.port]
+
     def create(self, topic: str, partitions: int) -> None:
         """Makes a topic; returns when it is there."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
@@ -74,8 +84,13 @@ class ToolBroker(BrokerProcess):
 
     def values(self, topic: str, partitions: int) -> list[str]:
         """All that a new reader is given."""
-        found = read(self.bootstrap, topic, partitions, "read_committed")
-        return [(value or b"").decode() for part in found for _, value in part]
+        return values(self.bootstrap, topic, partitions)
+
+
+def values(bootstrap: str, topic: str, partitions: int) -> list[str]:
+    """All that a new reader is given of a topic."""
+    found = read(bootstrap, topic, partitions, "read_committed")
+    return [(value or b"").decode() for part in found for _, value in part]
 
 
 def differences(expected: Iterable[str], found: Iterable[str]) -> str:

@@ -63,6 +63,10 @@ class KeeperProcess:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
+        self.wait_serving(timeout=timeout)
+
+    def wait_serving(self, *, timeout: float = 30) -> None:
+        """Returns when its port accepts a connection."""
         wait_for_port("127.0.0.1", self.port, process=self._process, timeout=timeout)
 
     def hang_up(self) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -125,6 +126,46 @@ class WatchingProxy:
             # Wakes the thread that reads, which close alone does not.
             end.shutdown(socket.SHUT_RDWR)
         end.close()
+
+
+class WatchingProxies:
+    """One before each broker of a cluster, told and asked as if they were one."""
+
+    def __init__(self, targets: Sequence[int]) -> None:
+        self.each = [WatchingProxy(target) for target in targets]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for proxy in self.each:
+            proxy.__exit__(kind, error, trace)
+
+    @property
+    def held(self) -> int:
+        """See `WatchingProxy.held`."""
+        return sum(proxy.held for proxy in self.each)
+
+    def versions(self, api: ApiKey) -> set[int]:
+        """In which versions this was asked of any broker so far."""
+        return {version for proxy in self.each for version in proxy.versions(api)}
+
+    def hold_requests(self, api: ApiKey) -> None:
+        """Requests of this kind do not reach any broker from now on."""
+        for proxy in self.each:
+            proxy.hold_requests(api)
+
+    def hold_answers(self, api: ApiKey) -> None:
+        """Requests of this kind reach the brokers from now on, their answers nobody."""
+        for proxy in self.each:
+            proxy.hold_answers(api)
+
+    def release(self) -> None:
+        """Nothing is held up from now on; what was is lost."""
+        for proxy in self.each:
+            proxy.release()
 
 
 def _frame(end: socket.socket) -> bytes:

@@ -32,10 +32,10 @@ def fetching(name: str) -> Iterator[Path]:
         yield entry
 
 
-def run_fetch(command: Sequence[str], *, what: str, cwd: Path | None = None) -> None:
+def run_fetch(command: Sequence[str], *, what: str, cwd: Path | None = None, seconds: float = 600) -> None:
     """Runs one fetching command; a failure becomes `PeerMissingError` with the tool's last words."""
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False)
     except FileNotFoundError as error:
         raise PeerMissingError(f"{what}: the command {command[0]!r} is not installed") from error
     except subprocess.TimeoutExpired as error:

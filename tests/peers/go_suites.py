@@ -39,7 +39,7 @@ def go_suite(
         if not program.exists():
             sources = entry / "sources"
             shutil.rmtree(sources, ignore_errors=True)
-            _copy(_folder(pins, module), sources)
+            writable_copy(module_folder(pins, module), sources)
             for (file, before), after in changes.items():
                 text = (sources / file).read_text()
                 assert before in text, f"{module}: {file} has no {before!r}"
@@ -52,7 +52,7 @@ def go_suite(
         return program
 
 
-def _folder(pins: Path, module: str) -> Path:
+def module_folder(pins: Path, module: str) -> Path:
     """Where Go keeps the sources of the module, which it checks against the go.sum in `pins`."""
     run_fetch(["go", "mod", "download", module], what=module, cwd=pins)
     listed = subprocess.run(
@@ -61,7 +61,7 @@ def _folder(pins: Path, module: str) -> Path:
     return Path(json.loads(listed.stdout)["Dir"])
 
 
-def _copy(source: Path, target: Path) -> None:
+def writable_copy(source: Path, target: Path) -> None:
     """Go keeps its modules read-only, and builds nothing in there."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):

@@ -129,7 +129,7 @@ class ZooKeeperServer(_Server):
     def __enter__(self) -> Self:
         self.start()
         try:
-            wait_until(lambda: self.mode() == "standalone", "ZooKeeper does not serve", seconds=60)
+            self.wait_serving()
         except BaseException:
             self.kill()
             raise
@@ -139,6 +139,10 @@ class ZooKeeperServer(_Server):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+    def wait_serving(self) -> None:
+        """Returns when it answers."""
+        wait_until(lambda: self.mode() == "standalone", "ZooKeeper does not serve", seconds=60)
 
 
 class SecureZooKeeper(ZooKeeperServer):
