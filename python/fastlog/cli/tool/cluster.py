@@ -48,9 +48,9 @@ _FEATURES: Final = (
 @verb(app, "describe")
 async def describe(session: Session) -> None:
     """Shows brokers, log directories and features."""
-    from fastlog.cli.tool.health import count_under_min_isr, is_under_replicated, moves_under_way
     from fastlog.client.admin.cluster import broker_abilities
     from fastlog.client.admin.log_dirs import describe_log_dirs
+    from fastlog.verbs.health import count_under_min_isr, is_under_replicated, moves_under_way
 
     async with session.connect() as cluster:
         metadata = await cluster.metadata()

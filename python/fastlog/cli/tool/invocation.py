@@ -25,6 +25,7 @@ from fastlog.errors import FastlogError
 if TYPE_CHECKING:
     from fastlog.client import ClientError, Cluster
     from fastlog.client.security import Security
+    from fastlog.verbs.desk import Connection
 
 __all__ = ["HELP", "Globals", "Session", "asks_json", "new_app", "remember_globals", "verb"]
 
@@ -32,6 +33,7 @@ DEFAULT_BOOTSTRAP: Final = "127.0.0.1:9092"
 DEFAULT_TIMEOUT: Final = 30.0
 ENVIRONMENT: Final = "FASTLOG_BOOTSTRAP_SERVERS"
 CONFIG_ENVIRONMENT: Final = "FASTLOG_CLIENT_CONFIG"
+_CLIENT_ID: Final = "fastlog-cli"
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 BootstrapOption = Annotated[
@@ -137,7 +139,7 @@ class Session:
         return cls(
             bootstrap=servers,
             timeout_ms=max(1, int(seconds * 1000)),
-            client_id=client_id or before.client_id or "fastlog-cli",
+            client_id=client_id or before.client_id or _CLIENT_ID,
             out=Printer(as_json=form == "json"),
             client_config=client_config or before.client_config or os.environ.get(CONFIG_ENVIRONMENT) or None,
         )
@@ -154,6 +156,13 @@ class Session:
         return Cluster(
             self.bootstrap, client_id=self.client_id, timeout_ms=self.timeout_ms, security=self.security()
         )
+
+    def connection(self, client_id: str) -> Connection:
+        """The same for verbs; `client_id` unless another was given. Raises ConfigError."""
+        from fastlog.verbs.desk import Connection
+
+        own = client_id if self.client_id == _CLIENT_ID else self.client_id
+        return Connection(self.bootstrap, own, self.timeout_ms, self.security())
 
     def security(self) -> Security:
         """How connections are made, by the file that was named. Raises ConfigError."""

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     ),
     "produce": LazyCommand("fastlog.cli.tool.produce:produce", "Send lines of stdin, or files, as records."),
     "consume": LazyCommand("fastlog.cli.tool.consume:consume", "Print records of topics."),
+    "console": LazyCommand("fastlog.cli.tool.console:console", "See and steer the cluster from a browser."),
     "log": LazyCommand("fastlog.cli.tool.log:app", "Look into segment files of a broker that is stopped."),
     "doctor": LazyCommand("fastlog.cli.tool.doctor:doctor", "Check a data directory; say what to do next."),
     "completion": LazyCommand(

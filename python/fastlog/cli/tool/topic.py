@@ -112,7 +112,7 @@ async def list_topics(
 
     Internal ones with --internal, or where --under-replicated or --unavailable ask for topics.
     """
-    from fastlog.cli.tool.health import is_under_replicated, moves_under_way
+    from fastlog.verbs.health import is_under_replicated, moves_under_way
 
     async with session.connect() as cluster:
         metadata = await cluster.metadata()

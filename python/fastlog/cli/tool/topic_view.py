@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from fastlog.cli.tool.health import Moves, is_under_replicated, moves_under_way
 from fastlog.cli.tool.output import Column, Printer, size_text
 from fastlog.client import BrokerError, ClientError, Cluster, PartitionInfo, TopicInfo, TopicPartition
 from fastlog.client.admin.configs import ConfigResource, ConfigSource, describe_configs
 from fastlog.client.admin.log_dirs import describe_log_dirs
 from fastlog.client.leaders import EARLIEST, LATEST, OffsetAt, list_offsets
 from fastlog.errors import ErrorCode
+from fastlog.verbs.health import Moves, is_under_replicated, moves_under_way
 
 __all__ = ["DescribedTopics", "describe_topics", "show_topics"]
 

@@ -10,13 +10,13 @@ from typing import Final
 from fastlog.base.wording import counted
 from fastlog.cli.tool.chosen_partitions import choose_partitions
 from fastlog.cli.tool.failure_reports import UsageProblem
-from fastlog.cli.tool.health import moves_under_way
 from fastlog.cli.tool.invocation import Session
 from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.reassign.plan_file import plan_document
 from fastlog.cli.tool.reassign.planning import Placement, plan_replicas
 from fastlog.cli.tool.values import parse_nodes
 from fastlog.client import BrokerNode, Cluster
+from fastlog.verbs.health import moves_under_way
 
 __all__ = ["Proposal", "propose", "show_plan"]
 

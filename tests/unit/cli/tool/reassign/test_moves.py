@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastlog.cli.tool.health import is_under_replicated
+from fastlog.verbs.health import is_under_replicated
 from fastlog.cli.tool.reassign.progress import Progress, measure, row_of, summary
 from fastlog.cli.tool.reassign.throttles import Move, throttled_replicas
 from fastlog.client import PartitionInfo, TopicPartition
