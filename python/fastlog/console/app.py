@@ -19,6 +19,7 @@ from fastlog.console.login import login_routes
 from fastlog.console.pages import Pages
 from fastlog.console.state import Console
 from fastlog.console.tail import tail_route
+from fastlog.console.transfer import transfer_routes
 from fastlog.verbs.problems import BadArgument
 
 __all__ = ["make_app"]
@@ -49,6 +50,7 @@ def make_app(console: Console, *, hosts: Hosts, by_certificate: bool = False) ->
         *login_routes(console),
         *api_routes(console),
         *_own_routes(console),
+        *transfer_routes(console),
         Route("/api/{rest:path}", _no_such, methods=["GET", "POST"]),
         Route("/{path:path}", pages.serve, methods=["GET", "HEAD"]),
     ]

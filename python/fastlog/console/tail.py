@@ -25,13 +25,13 @@ from fastlog.console.api import query_of
 from fastlog.console.state import Console
 from fastlog.errors import FastlogError
 from fastlog.verbs.arguments import Kind, read_argument
-from fastlog.verbs.browse import Sample, sample_since, tail_start
 from fastlog.verbs.decoders import Format
 from fastlog.verbs.desk import Desk
 from fastlog.verbs.filters import compile_filter
 from fastlog.verbs.messages import Reading
 from fastlog.verbs.plain import plain
 from fastlog.verbs.problems import BadArgument, TooMuch, problem_of
+from fastlog.verbs.sampling import Sample, sample_since, tail_start
 
 __all__ = ["tail_route"]
 

@@ -30,7 +30,20 @@ from fastlog.verbs.problems import BadArgument, NotFound
 from fastlog.verbs.registry import verb
 from fastlog.verbs.topics import TopicName, topic_info
 
-__all__ = ["FilterText", "MessagePage", "browse", "get_message", "read_between"]
+__all__ = [
+    "Budget",
+    "FilterText",
+    "Look",
+    "MessagePage",
+    "Scan",
+    "browse",
+    "edges",
+    "get_message",
+    "names_of",
+    "read_between",
+    "read_one",
+    "scan",
+]
 
 FilterText = Annotated[
     str | None, "Such as: value.user.id == 17 and (key startswith 'eu-' or headers.trace exists)."
@@ -63,13 +76,6 @@ _COMMITTED: Final = ReaderConfig(
     retry_timeout_ms=10_000,
 )
 _STRICT: Final = ReaderConfig(fetch_max_bytes=1 << 20, fetch_max_wait_ms=100, retry_timeout_ms=10_000)
-_TAIL: Final = ReaderConfig(
-    auto_offset_reset="latest",
-    fetch_max_bytes=1 << 20,
-    max_partition_fetch_bytes=64 * 1024,
-    fetch_max_wait_ms=50,
-    retry_timeout_ms=5000,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class MessagePage:
 
 
 @dataclass(slots=True)
-class _Budget:
+class Budget:
     """What a look may still cost."""
 
     until: float
@@ -104,7 +110,7 @@ class _Budget:
 
 
 @dataclass(slots=True)
-class _Look:
+class Look:
     """One look: what is chosen, and what was found so far."""
 
     desk: Desk
@@ -113,7 +119,7 @@ class _Look:
     chosen: Filter | None
     config: ReaderConfig
     limit: int
-    budget: _Budget
+    budget: Budget
     found: list[Message] = field(default_factory=list)
 
     def take(self, record: Record) -> Message | None:
@@ -157,21 +163,21 @@ async def browse(
     _check_range("max_ms", max_ms, 30_000)
     if key is not None and desk.masks.of(topic).bears_on("key"):
         raise BadArgument("key: keys of this topic are masked, and cannot be looked for")
-    look = _Look(
+    look = Look(
         desk,
         Reading(key_format, value_format, max_chars),
         None if key is None else key.encode(),
         compile_filter(filter),
         _COMMITTED if committed else _CONFIG,
         limit,
-        _Budget(time.monotonic() + max_ms / 1000),
+        Budget(time.monotonic() + max_ms / 1000),
     )
-    names = await _names(desk, topic, partitions)
+    names = await names_of(desk, topic, partitions)
     wide = max(_WINDOW, limit)
     if cursor is not None:
         direction, wide, offsets = _read_cursor(cursor, names)
     elif position == "newest":
-        direction, offsets = "back", await _edges(desk, names, LATEST, committed=committed)
+        direction, offsets = "back", await edges(desk, names, LATEST, committed=committed)
     else:
         direction = "on"
         offsets = await resolve(
@@ -202,10 +208,10 @@ async def get_message(
 
 async def read_one(desk: Desk, topic: str, partition: int, offset: int) -> Record:
     """The record at an offset. Raises NotFound."""
-    (name,) = await _names(desk, topic, [partition])
+    (name,) = await names_of(desk, topic, [partition])
     if offset < 0:
         raise BadArgument(f"offset: {offset} is none")
-    budget = _Budget(time.monotonic() + 5)
+    budget = Budget(time.monotonic() + 5)
     problem = NotFound(f"partition {name} has no record at offset {offset}")
     try:
         async for record in read_between(desk, {name: offset}, {name: offset + 1}, _STRICT, budget):
@@ -221,7 +227,8 @@ def _check_range(name: str, value: int, most: int) -> None:
         raise BadArgument(f"{name}: {value} is not from 1 to {most}")
 
 
-async def _names(desk: Desk, topic: str, partitions: list[int] | None) -> list[TopicPartition]:
+async def names_of(desk: Desk, topic: str, partitions: list[int] | None) -> list[TopicPartition]:
+    """These partitions of a topic, or all that have a leader. Raises BadArgument, NotFound, BrokerError."""
     info = await topic_info(desk, topic)
     there = {item.index for item in info.partitions}
     wanted = sorted(there) if partitions is None else sorted(set(partitions))
@@ -264,9 +271,10 @@ def _cursor(direction: str, wide: int, offsets: Mapping[TopicPartition, int]) ->
     return write_cursor(_KIND, [direction, wide, rows]) if rows else None
 
 
-async def _edges(
+async def edges(
     desk: Desk, names: list[TopicPartition], at: int, *, committed: bool = False
 ) -> dict[TopicPartition, int]:
+    """Where their logs begin (EARLIEST) or end (LATEST). Raises ClientError."""
     found = await list_offsets(desk.cluster, dict.fromkeys(names, at), read_committed=committed)
     offsets = {}
     for name, row in found.items():
@@ -277,9 +285,9 @@ async def _edges(
     return offsets
 
 
-async def _onwards(look: _Look, starts: Mapping[TopicPartition, int]) -> MessagePage:
+async def _onwards(look: Look, starts: Mapping[TopicPartition, int]) -> MessagePage:
     """From a place on, up to the ends of now. Within a partition in order."""
-    ends = await _edges(look.desk, list(starts), LATEST, committed=look.config.read_committed)
+    ends = await edges(look.desk, list(starts), LATEST, committed=look.config.read_committed)
     left = {name: start for name, start in starts.items() if start < ends[name]}
     positions = dict(left)
     stopped: Stopped = "end"
@@ -298,13 +306,13 @@ async def _onwards(look: _Look, starts: Mapping[TopicPartition, int]) -> Message
     return _page(look, _cursor("on", 1, after), stopped)
 
 
-async def _newest(look: _Look, ends: Mapping[TopicPartition, int], wide: int) -> MessagePage:
+async def _newest(look: Look, ends: Mapping[TopicPartition, int], wide: int) -> MessagePage:
     """The newest first: windows before `ends`, each larger than the one before, until enough is found.
 
     Within a window records come in order, the oldest first: of a partition whose window was not read to its
     end nothing is shown, since what is newer would be left out. The next page takes a smaller window then.
     """
-    starts = await _edges(look.desk, list(ends), EARLIEST)
+    starts = await edges(look.desk, list(ends), EARLIEST)
     upper = {name: end for name, end in ends.items() if end > starts[name]}
     while upper:
         share = max(1, wide // len(upper))
@@ -334,7 +342,7 @@ async def _newest(look: _Look, ends: Mapping[TopicPartition, int], wide: int) ->
     return _page(look, None, "end")
 
 
-def _page(look: _Look, cursor: str | None, stopped: Stopped) -> MessagePage:
+def _page(look: Look, cursor: str | None, stopped: Stopped) -> MessagePage:
     if cursor is None:
         stopped = "end"
     return MessagePage(look.found, cursor, look.budget.records, look.budget.size, stopped)
@@ -345,7 +353,7 @@ async def read_between(
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
     config: ReaderConfig,
-    budget: _Budget,
+    budget: Budget,
     complete: set[TopicPartition] | None = None,
 ) -> AsyncIterator[Record]:
     """Records from `starts` to before `ends`, as they come, while the budget lasts. Raises ClientError.
@@ -375,48 +383,35 @@ async def read_between(
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """What came into a topic: `arrived` offsets, `sampled` of them read; the rest are `dropped`, unread.
+class Scan:
+    """What is to be read in one go: from a position on, up to the ends of now, `limit` or `seconds`."""
 
-    `matched` were chosen by the filter, `messages` are the newest of those, in the order of their times.
-    """
-
-    messages: list[Message]
-    arrived: int
-    sampled: int
-    matched: int
-    dropped: int
-
-
-async def tail_start(desk: Desk, topic: str, partitions: list[int] | None) -> dict[TopicPartition, int]:
-    """The ends of now, for `sample_since`. Raises as `browse`."""
-    return await _edges(desk, await _names(desk, topic, partitions), LATEST)
+    topic: str
+    partitions: list[int] | None = None
+    position: str = "beginning"
+    filter: str | None = None
+    key_format: Format = "auto"
+    value_format: Format = "auto"
+    committed: bool = False
+    limit: int = 10_000
+    seconds: float = 600.0
 
 
-async def sample_since(
-    desk: Desk,
-    since: dict[TopicPartition, int],
-    *,
-    most: int,
-    reading: Reading,
-    chosen: Filter | None,
-) -> Sample:
-    """What has come since these offsets, which move on to the ends of now. Reads the newest few at most."""
-    ends = await _edges(desk, list(since), LATEST)
-    grown = {name: end for name, end in ends.items() if end > since[name]}
-    arrived = sum(end - since[name] for name, end in grown.items())
-    look = _Look(desk, reading, None, chosen, _TAIL, most, _Budget(time.monotonic() + 0.4))
-    # With a filter more is looked at than is shown.
-    share = max(1, most * (1 if chosen is None else 10) // max(1, len(grown)))
-    starts = {name: max(since[name], end - share) for name, end in grown.items()}
-    messages: list[Message] = []
-    async for record in read_between(desk, starts, grown, _TAIL, look.budget):
-        message = look.take(record)
-        if message is not None:
-            messages.append(message)
-    for name, end in ends.items():
-        since[name] = max(end, 0)
-    messages.sort(key=lambda row: (row.timestamp, row.offset))
-    matched = len(messages)
-    sampled = look.budget.records
-    return Sample(messages[-most:], arrived, sampled, matched, max(0, arrived - sampled))
+async def scan(desk: Desk, asked: Scan) -> AsyncIterator[View]:
+    """The chosen records, as they come. Raises as `browse`."""
+    chosen = compile_filter(asked.filter)
+    names = await names_of(desk, asked.topic, asked.partitions)
+    config = _COMMITTED if asked.committed else _CONFIG
+    where = dict.fromkeys(names, parse_position(asked.position))
+    starts = await resolve(desk.cluster, where, read_committed=asked.committed)
+    ends = await edges(desk, names, LATEST, committed=asked.committed)
+    budget = Budget(time.monotonic() + asked.seconds)
+    masks, reading = desk.masks.of(asked.topic), Reading(asked.key_format, asked.value_format)
+    count = 0
+    async for record in read_between(desk, starts, ends, config, budget):
+        view = View(desk, masks, record, reading)
+        if chosen is None or chosen(view):
+            yield view
+            count += 1
+            if count >= asked.limit:
+                return

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastlog.client.admin import groups as admin
 from fastlog.client.admin.group_batches import count_members, offsets_of_groups
 from fastlog.client.admin.groups import GroupDescription as Described
 from fastlog.client.admin.groups import GroupMember, describe_groups
 from fastlog.client.admin.offsets import list_group_offsets
+from fastlog.client.cluster import Cluster
 from fastlog.client.errors import BrokerError, ClientError
 from fastlog.client.leaders import LATEST, OffsetAt, list_offsets
 from fastlog.client.metadata import TopicPartition
@@ -24,6 +25,7 @@ from fastlog.verbs.registry import verb
 from fastlog.verbs.topics import Cursor, Limit, Pattern, TopicName, matcher
 
 __all__ = [
+    "GroupBrief",
     "GroupDescription",
     "GroupName",
     "GroupPage",
@@ -43,14 +45,25 @@ _OFFSETS_TIMEOUT_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class GroupRow:
-    """A group in a list; what is None was not asked for, or the broker does not tell."""
+class GroupBrief:
+    """A group in brief; `type` and `state` are None where the broker does not tell (before 3.8, 2.6)."""
 
     group: str
     type: str | None
     protocol_type: str
     state: str | None
     coordinator: int
+
+    @classmethod
+    def of(cls, row: admin.GroupListing, **more: Any) -> Self:
+        """What a listing tells."""
+        return cls(row.group_id, row.type, row.protocol_type, row.state, row.coordinator, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow(GroupBrief):
+    """A group in a list; what is None was not asked for."""
+
     members: int | None = None
     topics: list[str] | None = None
     total_lag: int | None = None
@@ -165,13 +178,9 @@ async def list_groups(
     shown, after = page_of(
         chosen, key, kind=f"groups by {sort}", cursor=cursor, limit=limit, descending=descending
     )
-    rows = await _rows(desk, shown) if details else [_brief(row) for row in shown]
+    rows = await _rows(desk, shown) if details else [GroupRow.of(row) for row in shown]
     errors = {str(node): problem_of(error) for node, error in found.errors.items()}
     return GroupPage(rows, after, len(chosen), errors)
-
-
-def _brief(row: admin.GroupListing) -> GroupRow:
-    return GroupRow(row.group_id, row.type, row.protocol_type, row.state, row.coordinator)
 
 
 async def _rows(desk: Desk, listed: Sequence[admin.GroupListing]) -> list[GroupRow]:
@@ -190,12 +199,8 @@ async def _rows(desk: Desk, listed: Sequence[admin.GroupListing]) -> list[GroupR
         count, own = members.get(row.group_id), committed.get(row.group_id)
         lags = [] if own is None else [max(0, ends[n] - offset) for n, offset in own.items() if n in ends]
         rows.append(
-            GroupRow(
-                group=row.group_id,
-                type=row.type,
-                protocol_type=row.protocol_type,
-                state=row.state,
-                coordinator=row.coordinator,
+            GroupRow.of(
+                row,
                 members=count if isinstance(count, int) else None,
                 topics=None if own is None else sorted({name.topic for name in own}),
                 total_lag=sum(lags) if lags else None,
@@ -215,7 +220,7 @@ async def _ends(desk: Desk, names: set[TopicPartition]) -> dict[TopicPartition, 
 @verb("read")
 async def describe_group(desk: Desk, *, group: GroupName) -> GroupDescription:
     """Shows a group's members with what they own, and its committed offsets with their lag."""
-    found, errors = await describe_some(desk, [group])
+    found, errors = await describe_some(desk.cluster, [group], desk.history)
     if group in errors:
         raise errors[group]
     return found[0]
@@ -255,15 +260,11 @@ async def list_topic_groups(
         lags = [max(0, ends[name] - at) for name, at in own[row.group_id].items() if name in ends]
         count = members.get(row.group_id)
         rows_shown.append(
-            GroupRow(
-                row.group_id,
-                row.type,
-                row.protocol_type,
-                row.state,
-                row.coordinator,
-                count if isinstance(count, int) else None,
-                [topic],
-                sum(lags) if lags else None,
+            GroupRow.of(
+                row,
+                members=count if isinstance(count, int) else None,
+                topics=[topic],
+                total_lag=sum(lags) if lags else None,
             )
         )
     errors = {str(node): problem_of(error) for node, error in found.errors.items()}
@@ -271,10 +272,10 @@ async def list_topic_groups(
 
 
 async def describe_some(
-    desk: Desk, names: Sequence[str]
+    cluster: Cluster, names: Sequence[str], history: History | None = None
 ) -> tuple[list[GroupDescription], dict[str, ClientError]]:
     """State, members and offsets of each group, and errors of those that do not exist."""
-    found = await describe_groups(desk.cluster, names)
+    found = await describe_groups(cluster, names)
     errors: dict[str, ClientError] = {}
     existing: list[Described] = []
     for name, group in found.items():
@@ -284,11 +285,10 @@ async def describe_some(
             errors[name] = BrokerError(ErrorCode.GROUP_ID_NOT_FOUND)
         else:
             existing.append(group)
-    return list(await asyncio.gather(*(_describe(desk, group) for group in existing))), errors
+    return list(await asyncio.gather(*(_describe(cluster, group, history) for group in existing))), errors
 
 
-async def _describe(desk: Desk, group: Described) -> GroupDescription:
-    cluster = desk.cluster
+async def _describe(cluster: Cluster, group: Described, history: History | None) -> GroupDescription:
     node, committed = await asyncio.gather(
         cluster.coordinator(group.group_id), list_group_offsets(cluster, group.group_id)
     )
@@ -300,7 +300,6 @@ async def _describe(desk: Desk, group: Described) -> GroupDescription:
     }
     names = sorted({*committed, *owners})
     ends = await list_offsets(cluster, dict.fromkeys(names, LATEST)) if names else {}
-    history = desk.history
     rows = [_row(name, committed.get(name), ends.get(name), owners.get(name), history) for name in names]
     lags = [row.lag for row in rows if row.lag is not None]
     seconds = [row.lag_seconds for row in rows if row.lag_seconds is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,16 +70,23 @@ class View:
             (name, decoders.read(topic, "header", data, "auto"))
             for name, data in record.headers[:_MOST_HEADERS]
         ]
-        self.masked = False
-        if masks.rules:
-            masked = [masks.apply("key", self.key), masks.apply("value", self.value)]
-            masked += [masks.header(name, part) for name, part in self.headers]
-            self.masked = any(masked)
+        self._key_masked = bool(masks.rules) and masks.apply("key", self.key)
+        self._value_masked = bool(masks.rules) and masks.apply("value", self.value)
+        headers_masked = [masks.header(name, part) for name, part in self.headers] if masks.rules else []
+        self.masked = self._key_masked or self._value_masked or any(headers_masked)
 
     @property
     def size(self) -> int:
         """Bytes of key and value."""
         return len(self._record.key or b"") + len(self._record.value or b"")
+
+    def whole_key(self) -> Shown:
+        """The key, not cut; what masks have left of it."""
+        return _whole(self.key, self._record.key, self._key_masked)
+
+    def whole_value(self) -> Shown:
+        """The value, not cut; what masks have left of it."""
+        return _whole(self.value, self._record.value, self._value_masked)
 
     def message(self) -> Message:
         """What is shown."""
@@ -106,3 +114,14 @@ class View:
             truncated=key_cut or value_cut or cut,
             masked=self.masked,
         )
+
+
+def _whole(part: Part, data: bytes | None, masked: bool) -> Shown:
+    if data is None:
+        return None
+    if masked:
+        return part.shown(MOST_SHOWN)[0]
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

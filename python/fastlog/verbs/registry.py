@@ -41,11 +41,17 @@ DryRun = Annotated[bool, "Only tell what would be done. Nothing is changed unles
 _MODULES: Final = (
     "cluster",
     "topics",
+    "topic_writes",
     "configs",
     "browse",
+    "produce",
+    "transfer",
     "groups",
+    "group_writes",
     "transactions",
+    "placement",
     "access",
+    "access_writes",
 )
 _HIDDEN: Final = frozenset({"password"})
 """Arguments that no log may have."""

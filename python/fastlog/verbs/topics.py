@@ -6,7 +6,7 @@ import asyncio
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from fastlog.client.admin.configs import ConfigResource, ConfigSource, describe_configs
@@ -27,6 +27,7 @@ __all__ = [
     "Limit",
     "PartitionRow",
     "Pattern",
+    "TopicBrief",
     "TopicDescription",
     "TopicName",
     "TopicPage",
@@ -53,12 +54,8 @@ SortKey = Literal["topic", "partitions", "size_bytes", "records_per_second", "la
 
 
 @dataclass(frozen=True, slots=True)
-class TopicRow:
-    """A topic in a list. What is None was not asked for, or is not known.
-
-    `size_bytes` is of the leaders' replicas, `records` the offsets between the logs' starts and ends,
-    `groups` those that have committed offsets, `lag` what they have not read yet.
-    """
+class TopicBrief:
+    """A topic in brief: how many partitions and replicas, and how many partitions lack something."""
 
     topic: str
     partitions: int
@@ -66,6 +63,29 @@ class TopicRow:
     under_replicated: int
     unavailable: int
     internal: bool
+
+    @classmethod
+    def of(cls, topic: TopicInfo, moves: Moves | None, **more: Any) -> Self:
+        """Counts them; `moves` are those under way."""
+        return cls(
+            topic=topic.name,
+            partitions=len(topic.partitions),
+            replication_factor=max((len(item.replicas) for item in topic.partitions), default=0),
+            under_replicated=sum(is_under_replicated(item, moves) for item in topic.partitions),
+            unavailable=sum(item.leader < 0 for item in topic.partitions),
+            internal=topic.is_internal,
+            **more,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRow(TopicBrief):
+    """A topic in a list. What is None was not asked for, or is not known.
+
+    `size_bytes` is of the leaders' replicas, `records` the offsets between the logs' starts and ends,
+    `groups` those that have committed offsets, `lag` what they have not read yet.
+    """
+
     size_bytes: int | None = None
     records: int | None = None
     records_per_second: float | None = None
@@ -203,13 +223,9 @@ async def _rows(desk: Desk, topics: Sequence[TopicInfo], *, details: bool) -> li
     )
     history = desk.history
     return [
-        TopicRow(
-            topic=topic.name,
-            partitions=len(topic.partitions),
-            replication_factor=max((len(item.replicas) for item in topic.partitions), default=0),
-            under_replicated=sum(is_under_replicated(item, moves) for item in topic.partitions),
-            unavailable=sum(item.leader < 0 for item in topic.partitions),
-            internal=topic.is_internal,
+        TopicRow.of(
+            topic,
+            moves,
             size_bytes=_sum(sizes.get((item.name, item.leader)) for item in topic.partitions),
             records=_sum(
                 ends[item.name] - starts[item.name]

@@ -12,7 +12,7 @@ from fastlog.cli.tool.invocation import Session, new_app, verb
 from fastlog.cli.tool.outcomes import confirm
 from fastlog.cli.tool.output import Column
 from fastlog.cli.tool.values import one_of
-from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource, title
+from fastlog.wire.acl_types import Operation, PatternType, Permission, Resource
 
 if TYPE_CHECKING:
     from fastlog.client import ClientError
@@ -211,15 +211,10 @@ def _show(session: Session, rows: list[dict[str, Any]]) -> None:
 
 
 def _row(rule: AclBinding, done: str | None = None, error: ClientError | None = None) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "resource": title(rule.resource_type.name),
-        "name": rule.resource_name,
-        "pattern": rule.pattern_type.name.lower(),
-        "principal": rule.principal,
-        "host": rule.host,
-        "operation": title(rule.operation.name),
-        "permission": title(rule.permission.name),
-    }
+    from fastlog.verbs.access import acl_row
+    from fastlog.verbs.plain import plain
+
+    row: dict[str, Any] = plain(acl_row(rule))
     if done is not None:
         row["status"] = done if error is None else "failed"
         row["error"] = None if error is None else describe_error(error)

@@ -52,6 +52,8 @@ async def list_groups(
 ) -> None:
     """Lists groups of all brokers."""
     from fastlog.client.admin import groups
+    from fastlog.verbs.groups import GroupBrief
+    from fastlog.verbs.plain import plain
 
     states = [known_word(text, groups.STATES, "--state") for text in state or []]
     types = [known_word(text, groups.TYPES, "--type") for text in kind or []]
@@ -59,16 +61,7 @@ async def list_groups(
         found = await groups.list_groups(cluster, states=states, types=types)
     for node, error in found.errors.items():
         session.item_failed(f"broker {node}", error)
-    rows = [
-        {
-            "group": row.group_id,
-            "type": row.type,
-            "protocol_type": row.protocol_type,
-            "state": row.state,
-            "coordinator": row.coordinator,
-        }
-        for row in found.rows
-    ]
+    rows = [plain(GroupBrief.of(row)) for row in found.rows]
     session.out.rows(
         [
             Column("group", "group"),
@@ -96,8 +89,10 @@ async def describe(
     ] = False,
 ) -> None:
     """Shows committed offsets with their lag. JSON holds offsets, members and state together."""
-    from fastlog.cli.tool.group_view import describe_all, show_groups
+    from fastlog.cli.tool.group_view import show_groups
     from fastlog.client.admin import groups
+    from fastlog.verbs.groups import describe_some
+    from fastlog.verbs.plain import plain
 
     if members and state:
         raise UsageProblem("--members and --state: choose one")
@@ -108,10 +103,10 @@ async def describe(
             wanted = [row.group_id for row in found.rows]
             for node, failure in found.errors.items():
                 session.item_failed(f"broker {node}", failure)
-        described = await describe_all(cluster, wanted)
-    for name, error in described.errors.items():
+        described, errors = await describe_some(cluster, wanted)
+    for name, error in errors.items():
         session.item_failed(f"group {name}", error)
-    show_groups(session.out, described.groups, "members" if members else "state" if state else "offsets")
+    show_groups(session.out, plain(described), "members" if members else "state" if state else "offsets")
     if not wanted and not session.failed:
         session.out.note("there are no groups")
 

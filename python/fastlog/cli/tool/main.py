@@ -46,6 +46,9 @@ COMMANDS: Final = {
     "produce": LazyCommand("fastlog.cli.tool.produce:produce", "Send lines of stdin, or files, as records."),
     "consume": LazyCommand("fastlog.cli.tool.consume:consume", "Print records of topics."),
     "console": LazyCommand("fastlog.cli.tool.console:console", "See and steer the cluster from a browser."),
+    "mcp": LazyCommand(
+        "fastlog.cli.tool.mcp:mcp", "Serve the cluster to agents, by the Model Context Protocol."
+    ),
     "log": LazyCommand("fastlog.cli.tool.log:app", "Look into segment files of a broker that is stopped."),
     "doctor": LazyCommand("fastlog.cli.tool.doctor:doctor", "Check a data directory; say what to do next."),
     "completion": LazyCommand(

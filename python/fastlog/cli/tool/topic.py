@@ -113,6 +113,8 @@ async def list_topics(
     Internal ones with --internal, or where --under-replicated or --unavailable ask for topics.
     """
     from fastlog.verbs.health import is_under_replicated, moves_under_way
+    from fastlog.verbs.plain import plain
+    from fastlog.verbs.topics import TopicBrief
 
     async with session.connect() as cluster:
         metadata = await cluster.metadata()
@@ -121,14 +123,7 @@ async def list_topics(
         moves = await moves_under_way(cluster, [item.name for item in lacking])
     every = internal or under_replicated or unavailable
     rows: list[dict[str, Any]] = [
-        {
-            "topic": topic.name,
-            "partitions": len(topic.partitions),
-            "replication_factor": max((len(item.replicas) for item in topic.partitions), default=0),
-            "under_replicated": sum(is_under_replicated(item, moves) for item in topic.partitions),
-            "unavailable": sum(item.leader < 0 for item in topic.partitions),
-            "internal": topic.is_internal,
-        }
+        plain(TopicBrief.of(topic, moves))
         for name, topic in sorted(metadata.topics.items())
         if (every or not topic.is_internal) and (pattern is None or fnmatch.fnmatchcase(name, pattern))
     ]
@@ -171,27 +166,28 @@ async def describe(
     The settings are those that are not the default. Without names it shows all topics, internal ones
     with --internal or where their partitions are asked for.
     """
-    from fastlog.cli.tool.topic_view import describe_topics, show_topics
+    from fastlog.cli.tool.topic_view import show_topics
+    from fastlog.verbs.plain import plain
+    from fastlog.verbs.topics import describe_some
 
     async with session.connect() as cluster:
-        described = await describe_topics(
+        described, errors = await describe_some(
             cluster, names or None, internal=internal or under_replicated or unavailable
         )
-    for name, error in described.errors.items():
+    for name, error in errors.items():
         session.item_failed(f"topic {name}", error)
-    for topic in described.topics:
+    topics = plain(described)
+    for topic in topics:
         topic["partitions"] = [
             row
             for row in topic["partitions"]
             if (not under_replicated or row["under_replicated"])
             and (not unavailable or row["leader"] is None)
         ]
-    shown = [
-        topic for topic in described.topics if topic["partitions"] or not (under_replicated or unavailable)
-    ]
+    shown = [topic for topic in topics if topic["partitions"] or not (under_replicated or unavailable)]
     show_topics(session.out, shown)
-    if not shown and not described.errors:
-        session.out.note("no topic has such partitions" if described.topics else "there are no topics")
+    if not shown and not errors:
+        session.out.note("no topic has such partitions" if topics else "there are no topics")
 
 
 @verb(app, "alter")

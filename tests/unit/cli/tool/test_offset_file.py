@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fastlog.cli.tool.failure_reports import UsageProblem
-from fastlog.cli.tool.group_reset import PlannedReset, Target, resolve
 from fastlog.cli.tool.offset_file import parse_offset_text, read_offset_file
 from fastlog.client import TopicPartition
 from fastlog.errors import ErrorCode
+from fastlog.verbs.resets import PlannedReset, Target, resolve
 
 A0, A1 = TopicPartition("a", 0), TopicPartition("a", 1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fastlog.verbs.health import is_under_replicated
 from fastlog.cli.tool.reassign.progress import Progress, measure, row_of, summary
 from fastlog.cli.tool.reassign.throttles import Move, throttled_replicas
 from fastlog.client import PartitionInfo, TopicPartition
 from fastlog.client.admin.reassignments import Reassignment
 from fastlog.errors import ErrorCode
+from fastlog.verbs.health import is_under_replicated
 
 T0 = TopicPartition("t", 0)
 MOVE = Reassignment((3, 4, 1, 2), (3, 4), (1, 2))
