@@ -96,6 +96,12 @@ export function Chart({ label, series, show = brief, idle = "Nothing has been me
   </figure>`;
 }
 
+/** 14:05, with seconds where marks are closer than a minute. */
+function clock(at, ticks) {
+  const [hours, minutes, seconds] = new Date(at * 1000).toTimeString().slice(0, 8).split(":");
+  return ticks[1] - ticks[0] < 60 ? `${hours}:${minutes}:${seconds}` : `${hours}:${minutes}`;
+}
+
 function options(series, width, show, setAt) {
   const ink = colour("--text-3");
   const line = colour("--line");
@@ -114,7 +120,7 @@ function options(series, width, show, setAt) {
     cursor: { y: false, drag: { x: true, y: false, setScale: true }, points: { size: 6 } },
     scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.15 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, size: 28 },
+      { ...axis, grid: { show: false }, space: 64, size: 26, values: (_, ticks) => ticks.map((at) => clock(at, ticks)) },
       { ...axis, size: 56, space: 34, values: (_, ticks) => ticks.map(show) },
     ],
     series: [{}, ...lines],
@@ -125,7 +131,7 @@ function options(series, width, show, setAt) {
 /** A line of values without axes, for a cell. Null where nothing was measured. */
 export function Spark({ values, width = 88, height = 20, label }) {
   const known = values?.map((value, index) => [index, value]).filter(([, value]) => value !== null) ?? [];
-  if (known.length < 2) return html`<svg class="spark" width=${width} height=${height} aria-hidden="true">
+  if (known.length < 2 || known.every(([, value]) => value === 0)) return html`<svg class="spark" width=${width} height=${height} aria-hidden="true">
     <path class="base" d=${`M0 ${height - 1}H${width}`} />
   </svg>`;
   const most = Math.max(...known.map(([, value]) => value), 1e-9);
