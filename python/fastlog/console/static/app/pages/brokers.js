@@ -1,5 +1,5 @@
 // Brokers: their disks, what they lead, the features in force, and moves of partitions between them.
-import { bytes, count } from "../format.js";
+import { bytes, count, ranges } from "../format.js";
 import { html } from "../lib.js";
 import { to } from "../router.js";
 import { useMayWrite } from "../session.js";
@@ -39,13 +39,14 @@ function Directories({ brokers }) {
   const columns = [
     { key: "path", label: "Path", title: true, cell: (row) => html`<span class="mono">${row.path}</span> ${row.error ? html`<${Badge} kind="bad" title=${row.error.message}>${row.error.code}<//>` : null}` },
     { key: "broker", label: "Broker", num: true, width: "84px", cell: (row) => row.broker },
-    { key: "partitions", label: "Replicas", num: true, width: "96px", cell: (row) => count(row.partitions) },
+    { key: "partitions", label: "Replicas", num: true, width: "96px", at: "medium", cell: (row) => count(row.partitions) },
     { key: "size", label: "Logs", num: true, width: "104px", cell: (row) => bytes(row.size_bytes) },
     { key: "free", label: "Free", num: true, width: "104px", cell: (row) => bytes(row.usable_bytes) },
     {
       key: "bar",
       label: "Volume",
-      width: "180px",
+      at: "medium",
+      width: "168px",
       wide: true,
       cell: (row) => row.total_bytes ? html`<span class="grow"><${Bar} share=${1 - row.usable_bytes / row.total_bytes} label=${`Volume of ${row.path}`} /></span>` : html`<span class="muted">not told</span>`,
     },
@@ -72,13 +73,16 @@ function Moves({ mayWrite }) {
 }
 
 function Features({ brokers }) {
-  const rows = brokers?.flatMap((broker) => broker.features.map((row) => ({ ...row, broker: broker.id })));
+  const all = brokers?.flatMap((broker) => broker.features.map((row) => ({ ...row, broker: broker.id })));
+  const same = (row) => JSON.stringify([row.name, row.in_force, row.lowest, row.highest]);
+  // Brokers of one release say the same; one that differs has a row of its own.
+  const rows = all && Object.values(Object.groupBy(all, same)).map((some) => ({ ...some[0], brokers: some.map((row) => row.broker) }));
   const columns = [
     { key: "name", label: "Feature", title: true, cell: (row) => html`<span class="mono">${row.name}</span>` },
-    { key: "broker", label: "Broker", num: true, width: "96px", cell: (row) => row.broker },
+    { key: "brokers", label: "Brokers", num: true, width: "120px", cell: (row) => ranges(row.brokers) },
     { key: "force", label: "In force", num: true, width: "110px", cell: (row) => row.in_force ?? "–" },
     { key: "range", label: "Supported", num: true, width: "120px", cell: (row) => `${row.lowest}–${row.highest}` },
   ];
-  return html`<${Table} label="Features" columns=${columns} rows=${rows} rowKey=${(row) => `${row.broker} ${row.name}`} skeleton=${2}
+  return html`<${Table} label="Features" columns=${columns} rows=${rows} rowKey=${same} skeleton=${2}
     empty=${html`<${Empty} title="No features">These brokers are older than features (KIP-584), or have none.<//>`} />`;
 }

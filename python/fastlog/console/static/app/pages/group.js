@@ -88,9 +88,9 @@ function Offsets({ found }) {
     { key: "committed", label: "Committed", num: true, width: "112px", cell: (row) => count(row.committed_offset) },
     { key: "end", label: "End", num: true, width: "112px", cell: (row) => count(row.log_end_offset) },
     { key: "lag", label: "Lag", num: true, width: "96px", cell: (row) => html`<span class=${row.lag ? "" : "muted"}>${count(row.lag)}</span>` },
-    { key: "bar", label: "", width: "84px", at: "wide", bare: true, cell: (row) => html`<span class="bar" aria-hidden="true"><i style=${{ width: `${((row.lag ?? 0) / most) * 100}%` }}></i></span>` },
+    { key: "bar", label: "", width: "84px", at: "wide", desk: true, cell: (row) => html`<span class="bar" aria-hidden="true"><i style=${{ width: `${((row.lag ?? 0) / most) * 100}%` }}></i></span>` },
     { key: "seconds", label: "Behind", num: true, width: "92px", cell: (row) => seconds(row.lag_seconds) },
-    { key: "member", label: "Member", width: "22%", at: "medium", cell: (row) => (row.client_id ? html`<span class="clip" title=${row.member_id}>${row.client_id} <span class="muted">${row.host}</span></span>` : html`<span class="muted">none</span>`) },
+    { key: "member", label: "Member", width: "22%", at: "medium", wide: true, cell: (row) => (row.client_id ? html`<span class="clip" title=${row.member_id}>${row.client_id} <span class="muted">${row.host}</span></span>` : html`<span class="muted">none</span>`) },
   ];
   return html`<${Table} label="Offsets" columns=${columns} rows=${found?.offsets} rowKey=${(row) => `${row.topic} ${row.partition}`} skeleton=${4}
     empty=${html`<${Empty} title="No offsets">The group has committed none. Its members begin where <code>auto.offset.reset</code> tells them.<//>`} />`;

@@ -66,7 +66,7 @@ function columns(lags) {
     { key: "members", label: "Members", num: true, width: "92px", cell: (row) => count(row.members) },
     { key: "type", label: "Protocol", width: "96px", at: "wide", cell: (row) => row.type },
     { key: "coordinator", label: "Coordinator", num: true, width: "104px", at: "wide", cell: (row) => row.coordinator ?? "–" },
-    { key: "spark", label: "", width: "112px", at: "wide", bare: true, cell: (row) => html`<${Spark} values=${lags?.find((line) => line.name === row.group)?.values} label="Lag in the last hour" />` },
+    { key: "spark", label: "", width: "112px", at: "wide", desk: true, cell: (row) => html`<${Spark} values=${lags?.find((line) => line.name === row.group)?.values} label="Lag in the last hour" />` },
     { key: "lag", label: "Lag", sort: "total_lag", num: true, width: "96px", cell: (row) => count(row.total_lag) },
   ];
 }

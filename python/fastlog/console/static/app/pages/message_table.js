@@ -13,7 +13,7 @@ const COLUMNS = [
   { key: "time", label: "Time", width: "126px", cell: (row) => html`<${Time} ms=${row.timestamp} short />` },
   { key: "key", label: "Key", width: "20%", cell: (row) => html`<${Preview} shown=${row.key} size=${row.key_size} />` },
   { key: "value", label: "Value", wide: true, cell: (row) => html`<${Preview} shown=${row.value} size=${row.value_size} />` },
-  { key: "headers", label: "Headers", num: true, width: "84px", at: "wide", cell: (row) => (row.headers.length ? row.headers.length : html`<span class="muted">–</span>`) },
+  { key: "headers", label: "Headers", num: true, width: "84px", at: "wide", desk: true, cell: (row) => (row.headers.length ? row.headers.length : html`<span class="muted">–</span>`) },
 ];
 
 export function MessageTable({ rows, opened, busy = false, error = null, empty, foot }) {

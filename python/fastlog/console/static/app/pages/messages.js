@@ -58,7 +58,7 @@ export function Messages({ topic, name, query }) {
           ? null
           : html`<button class="btn" aria-pressed=${query.committed ? "true" : "false"} title="Only records of committed transactions"
               onClick=${() => alterQuery({ committed: query.committed ? "" : "1" })}>Committed</button>`}
-        <button class="btn ${isLive ? "" : ""}" aria-pressed=${String(isLive)} data-live onClick=${() => alterQuery({ live: isLive ? "" : "1", at: "" })}>
+        <button class="btn" aria-pressed=${String(isLive)} data-live onClick=${() => alterQuery({ live: isLive ? "" : "1", at: "" })}>
           <${Icon} name=${isLive ? "stop" : "play"} size=${14} />${isLive ? "Stop" : "Live"}
         </button>
       </span>
@@ -116,7 +116,7 @@ function FilterRow({ query, isLive }) {
     alterQuery({ filter: filter.trim(), key, at: "" });
   };
   const help = () => openDialog((close) => html`<${FilterHelp} close=${close} />`);
-  return html`<form class="filter-row" onSubmit=${submit}>
+  return html`<form class="filter-row ${isLive ? "live" : ""}" onSubmit=${submit}>
     <div class="search" style=${{ width: "auto" }}>
       <${Icon} name="search" />
       <input class="input mono" data-search aria-label="Filter" placeholder='value.status == "paid" and value.total > 100'
@@ -124,7 +124,7 @@ function FilterRow({ query, isLive }) {
       <kbd aria-hidden="true">/</kbd>
     </div>
     ${isLive
-      ? html`<span></span>`
+      ? null
       : html`<input class="input mono" aria-label="Key" placeholder="Key, exactly" value=${key} onInput=${(event) => setKey(event.target.value)}
           autocomplete="off" spellcheck=${false} />`}
     <span class="row">

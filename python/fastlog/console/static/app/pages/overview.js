@@ -111,7 +111,7 @@ function Findings({ cluster }) {
 function TopTopics({ answer, rates }) {
   const columns = [
     { key: "topic", label: "Topic", title: true, cell: (row) => html`<a href=${to("/topic", { name: row.topic })}>${row.topic}</a>` },
-    { key: "spark", label: "", width: "112px", bare: true, at: "medium", cell: (row) => html`<${Spark} values=${rates?.find((line) => line.name === row.topic)?.values} label="Rate in the last hour" />` },
+    { key: "spark", label: "", width: "112px", desk: true, at: "medium", cell: (row) => html`<${Spark} values=${rates?.find((line) => line.name === row.topic)?.values} label="Rate in the last hour" />` },
     { key: "rate", label: "Rate", num: true, width: "92px", cell: (row) => rate(row.records_per_second) },
     { key: "size", label: "Size", num: true, width: "92px", cell: (row) => bytes(row.size_bytes) },
   ];
@@ -125,7 +125,7 @@ function TopTopics({ answer, rates }) {
 function TopGroups({ answer, lags }) {
   const columns = [
     { key: "group", label: "Group", title: true, cell: (row) => html`<a href=${to("/group", { name: row.group })}>${row.group || "(empty id)"}</a>` },
-    { key: "spark", label: "", width: "112px", bare: true, at: "medium", cell: (row) => html`<${Spark} values=${lags?.find((line) => line.name === row.group)?.values} label="Lag in the last hour" />` },
+    { key: "spark", label: "", width: "112px", desk: true, at: "medium", cell: (row) => html`<${Spark} values=${lags?.find((line) => line.name === row.group)?.values} label="Lag in the last hour" />` },
     { key: "state", label: "State", width: "104px", cell: (row) => html`<${GroupState} state=${row.state} />` },
     { key: "lag", label: "Lag", num: true, width: "84px", cell: (row) => count(row.total_lag) },
   ];
@@ -149,15 +149,15 @@ export function BrokerTable({ brokers, skeleton = 3, error, retry }) {
   };
   const columns = [
     { key: "id", label: "Broker", width: "150px", title: true, cell: (row) => html`<a href=${to("/settings", { resource: String(row.id) })}>Broker ${row.id}</a> ${row.controller ? html`<${Badge} kind="accent">controller<//>` : null}` },
-    { key: "address", label: "Address", cell: (row) => html`<span class="mono">${row.host}:${row.port}</span>` },
+    { key: "address", label: "Address", wide: true, cell: (row) => html`<span class="mono">${row.host}:${row.port}</span>` },
     { key: "rack", label: "Rack", width: "96px", at: "wide", cell: (row) => row.rack ?? "–" },
     { key: "leaders", label: "Leads", num: true, width: "84px", cell: (row) => count(row.leaders) },
     { key: "replicas", label: "Replicas", num: true, width: "92px", at: "medium", cell: (row) => count(row.replicas) },
-    { key: "size", label: "Logs", num: true, width: "100px", cell: (row) => bytes(row.log_dirs.reduce((sum, dir) => sum + dir.size_bytes, 0)) },
+    { key: "size", label: "Logs", num: true, width: "100px", at: "medium", cell: (row) => bytes(row.log_dirs.reduce((sum, dir) => sum + dir.size_bytes, 0)) },
     {
       key: "disk",
       label: "Disk",
-      width: "200px",
+      width: "168px",
       wide: true,
       cell: (row) => {
         const found = used(row);

@@ -78,7 +78,7 @@ function columns(rates) {
       label: "",
       width: "116px",
       at: "wide",
-      bare: true,
+      desk: true,
       cell: (row) => html`<${Spark} values=${rates?.find((line) => line.name === row.topic)?.values} label="Rate in the last hour" />`,
     },
     { key: "rate", label: "Rate", sort: "records_per_second", num: true, width: "100px", cell: (row) => rate(row.records_per_second) },

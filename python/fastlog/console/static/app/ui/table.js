@@ -8,7 +8,7 @@ import { Icon } from "./icons.js";
 /**
  * columns: [{key, label, cell(row), width, num, sort, at, title, wide, wraps, bare}]. `at`: "wide" or "medium", from
  * which width on it is there; `sort`: the API's name of it; `title`: the card's head on a phone; `wide`: a
- * whole line of the card; `bare`: no label on the card.
+ * whole line of the card; `bare`: no label on the card; `desk`: not on the card.
  * rows undefined: waited for, `skeleton` rows are drawn. `href(row)`: where a row leads; `open(row)`: what it
  * does instead. `sorted`: {by, descending}.
  */
@@ -70,7 +70,7 @@ export function Table({
               >
                 ${columns.map(
                   (column) => html`<td role="cell" class=${classes(column)} data-label=${column.label}>
-                    ${column.cell(row)}
+                    <div class="cell">${column.cell(row)}</div>
                   </td>`,
                 )}
               </tr>`,
@@ -84,7 +84,7 @@ export function Table({
 const at = (column) => (column.at ? `at-${column.at}` : "");
 
 function classes(column) {
-  const kinds = ["num", "title", "wide", "wraps", "bare"].filter((kind) => column[kind]);
+  const kinds = ["num", "title", "wide", "wraps", "bare", "desk"].filter((kind) => column[kind]);
   return [at(column), ...kinds].join(" ");
 }
 
