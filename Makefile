@@ -77,6 +77,7 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	$(BIN)/python -m benches.macro.partitions
 	$(BIN)/python -m benches.macro.fetch_sessions
 	$(BIN)/python -m benches.macro.topics
+	$(BIN)/python -m benches.macro.console
 	$(BIN)/python -m benches.macro.replicated --clusters 'fastlog*3' 'kafka*3'
 	$(BIN)/python -m benches.macro.cluster_scale --clusters 'fastlog*3' 'kafka*3'
 

@@ -29,6 +29,8 @@ _STATUS: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (ReadOnly, 403),
     (TooMuch, 400),
     (RequestTimedOut, 504),
+    (TimeoutError, 504),
+    (OSError, 500),
     (ConnectionFailed, 502),
     (VersionMismatch, 501),
 )

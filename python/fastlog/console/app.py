@@ -33,16 +33,15 @@ def make_app(console: Console, *, hosts: Hosts, by_certificate: bool = False) ->
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks = [
-            asyncio.create_task(console.sampler.run(), name="console sampler"),
-            asyncio.create_task(console.audit.run(), name="console audit log"),
+        loops = [
+            console.supervisor.run("console-sampler", console.sampler.run),
+            console.supervisor.run("console-audit", console.audit.run),
         ]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for loop in loops:
+                await loop.stop()
             await asyncio.to_thread(console.audit.flush)
             await console.desk.close()
 

@@ -60,6 +60,7 @@ def login_routes(console: Console) -> list[BaseRoute]:
                 "masked": bool(desk.masks.rules),
                 "schemas": desk.decoders.schema is not None,
                 "measuring_problem": console.sampler.problem,
+                "failing": console.supervisor.failing,
             }
         )
 

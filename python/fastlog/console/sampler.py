@@ -3,7 +3,7 @@
 Every interval (10 s at least) one look: the ends of all partitions (one request for each broker), the groups
 with their offsets (one for each coordinator), and less often the sizes of replicas. A look that takes long is
 followed by a longer pause, so that no more than a tenth of the time is spent on looking. All is in memory: a
-float for each topic and each group and interval of the hour, and the ends of partitions once a minute.
+float for each topic and each group and interval of the hour, and the ends of partitions (`end_tracks`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import logging
 import time
 from array import array
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -24,6 +23,7 @@ from fastlog.client.errors import ClientError
 from fastlog.client.leaders import LATEST, OffsetAt, list_offsets
 from fastlog.client.metadata import ClusterMetadata, TopicPartition
 from fastlog.client.offset_values import OffsetAndMetadata
+from fastlog.console.end_tracks import EndTracks
 from fastlog.errors import FastlogError
 from fastlog.verbs.desk import Desk
 
@@ -35,7 +35,6 @@ _PARTITIONS_AT_ONCE: Final = 2000
 _GROUPS_AT_ONCE: Final = 200
 _MOST_PARTITIONS: Final = 100_000
 _MOST_GROUPS: Final = 10_000
-_ENDS_SECONDS: Final = 60.0
 _SIZES_SECONDS: Final = 60.0
 _UNKNOWN: Final = float("nan")
 
@@ -79,7 +78,7 @@ class Sampler:
         self._index = -1
         self._at: float | None = None
         self._ends: dict[TopicPartition, int] = {}
-        self._snapshots: deque[tuple[float, dict[TopicPartition, int]]] = deque()
+        self._tracks = EndTracks()
         self._rates: dict[str, _Series] = {}
         self._lags: dict[str, _Series] = {}
         self._sizes: dict[str, int] = {}
@@ -117,10 +116,7 @@ class Sampler:
             self._times.popleft()
         self._put_rates(ends, now)
         self._ends, self._at = ends, now
-        if not self._snapshots or wall - self._snapshots[-1][0] >= _ENDS_SECONDS:
-            self._snapshots.append((wall, ends))
-            while wall - self._snapshots[0][0] > _HOUR:
-                self._snapshots.popleft()
+        self._tracks.put(wall, ends)
         await self._look_at_groups(ends)
         if now - self._sizes_at >= _SIZES_SECONDS:
             self._sizes_at = now
@@ -228,22 +224,9 @@ class Sampler:
         return self._topic_lags.get(topic)
 
     def lag_seconds(self, topic: str, partition: int, offset: int) -> float | None:
-        """How long ago the end was at this offset, between two measurements in proportion.
-
-        None where that was before the first measurement.
-        """
-        name = TopicPartition(topic, partition)
-        points = [(wall, ends[name]) for wall, ends in self._snapshots if name in ends]
-        if self._times and name in self._ends:
-            points.append((self._times[-1][1], self._ends[name]))
-        at = bisect_right(points, offset, key=lambda point: point[1])
-        if at == 0 or not points:
-            return None
-        wall, end = points[at - 1]
-        if at < len(points):
-            later, its_end = points[at]
-            wall += (later - wall) * (offset - end) / max(1, its_end - end)
-        return round(max(0.0, self._wall() - wall), 1)
+        """How long ago the end was at this offset; None where that was before the first look."""
+        found = self._tracks.seconds_since(TopicPartition(topic, partition), offset, self._wall())
+        return None if found is None else round(found, 1)
 
     def series(self, kind: str, name: str) -> dict[str, Any]:
         """Times (ms since 1970) and values (null: unknown) of `records_per_second` or `lag`."""

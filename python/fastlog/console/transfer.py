@@ -93,7 +93,7 @@ def transfer_routes(console: Console) -> list[BaseRoute]:
         await names_of(desk, asked.topic, asked.partitions)
         headers = {"content-disposition": f'attachment; filename="{_file_name(asked.topic)}.{form}"'}
         if form == "parquet":
-            async with console.heavy:
+            async with console.files:
                 rows = [row async for row in export_rows(desk, asked)]
             try:
                 data = await asyncio.to_thread(to_parquet, rows)
@@ -124,7 +124,7 @@ def transfer_routes(console: Console) -> list[BaseRoute]:
 
 async def _lines(console: Console, desk: Desk, asked: Scan, *, is_csv: bool) -> AsyncIterator[bytes]:
     some: list[dict[str, Any]] = []
-    async with console.heavy:
+    async with console.files:
         if is_csv:
             yield to_csv([], head=True)
         async for row in export_rows(desk, asked):

@@ -7,8 +7,10 @@ enough was found, the page says which (`stopped`), and its cursor goes on from t
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
@@ -323,12 +325,11 @@ async def _newest(look: Look, ends: Mapping[TopicPartition, int], wide: int) -> 
             message = look.take(record)
             if message is not None:
                 window.append(message)
-        window = [row for row in window if TopicPartition(row.topic, row.partition) in complete]
-        window.sort(key=lambda row: (row.timestamp, row.offset), reverse=True)
+        merged = _merged(row for row in window if TopicPartition(row.topic, row.partition) in complete)
         room = look.limit - len(look.found)
-        look.found += window[:room]
+        look.found += merged[:room]
         after = {name: lower[name] if name in complete else upper[name] for name in upper}
-        for row in window[room:]:
+        for row in merged[room:]:
             name = TopicPartition(row.topic, row.partition)
             after[name] = max(after[name], row.offset + 1)
         upper = {name: at for name, at in after.items() if at > starts[name]}
@@ -340,6 +341,18 @@ async def _newest(look: Look, ends: Mapping[TopicPartition, int], wide: int) -> 
             return _page(look, _cursor("back", next_wide, upper), met)
         wide = min(wide * 4, _MAX_WINDOW)
     return _page(look, None, "end")
+
+
+def _merged(rows: Iterable[Message]) -> list[Message]:
+    """By time, the newest first, but within a partition always by offset: so a cursor loses and repeats none.
+
+    Producers choose timestamps: they need not be in the order of the offsets.
+    """
+    partitions: defaultdict[int, list[Message]] = defaultdict(list)
+    for row in rows:
+        partitions[row.partition].append(row)
+    lists = [sorted(part, key=lambda row: -row.offset) for part in partitions.values()]
+    return list(heapq.merge(*lists, key=lambda row: -row.timestamp))
 
 
 def _page(look: Look, cursor: str | None, stopped: Stopped) -> MessagePage:
@@ -369,6 +382,8 @@ async def read_between(
         await reader.assign({name: Position("offset", start) for name, start in wanted.items()})
         while budget.met() is None:
             records = await reader.poll(timeout_ms=_POLL_MS, max_records=_TURN)
+            if records and desk.decoders.prepare is not None:
+                await desk.decoders.prepare(records)
             for record in records:
                 if record.offset < ends[TopicPartition(record.topic, record.partition)]:
                     yield record

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from fastlog.native import Record
 from fastlog.verbs.message_pack import read_message_pack
 from fastlog.verbs.problems import BadArgument
 
@@ -34,7 +35,9 @@ class Decoders:
     """The decoders of a desk; `schema` is None where no schemas were named."""
 
     schema: SchemaDecoder | None = None
-    schema_name: str = "schema"
+    schema_name: str = "avro"
+    prepare: Callable[[Sequence[Record]], Awaitable[None]] | None = None
+    """Gets what records need to be decoded, such as schemas of a registry."""
 
     def read(self, topic: str, part: str, data: bytes | None, form: Format) -> Part:
         """One key, value or header."""

@@ -45,6 +45,8 @@ def problem_of(error: BaseException) -> Problem:
         if error.code is ErrorCode.NETWORK_EXCEPTION or not _is_brokers(error):
             return Problem(error.code.name, str(error))
         return Problem(error.code.name, error.message)
+    if isinstance(error, TimeoutError):
+        return Problem("TIMED_OUT", str(error) or "it took too long")
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         name = f"{error.filename}: " if error.filename else ""

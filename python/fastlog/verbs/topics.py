@@ -152,6 +152,8 @@ async def list_topics(
     """Lists topics, a page at a time: partitions, replicas, size, records, rate, groups and their lag."""
     if descending and sort == "topic":
         raise BadArgument("descending: names come in their order")
+    if sort not in ("topic", "partitions") and desk.history is None:
+        raise BadArgument(f"sort: {sort} is measured by a console only")
     metadata = await desk.metadata(fresh=cursor is None)
     wanted = matcher(pattern)
     chosen = [
@@ -166,8 +168,6 @@ async def list_topics(
             if (unavailable and any(item.leader < 0 for item in topic.partitions))
             or (under_replicated and any(is_under_replicated(item, None) for item in topic.partitions))
         ]
-    if sort not in ("topic", "partitions") and desk.history is None:
-        raise BadArgument(f"sort: {sort} is measured by a console only")
     shown, after = page_of(
         chosen,
         lambda topic: (_sort_value(desk, sort, topic), topic.name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,15 @@ from fastlog.cli.tool.invocation import (
 )
 from fastlog.errors import ConfigError
 
-__all__ = ["console"]
+__all__ = ["RegistryOption", "SchemasOption", "console"]
+
+SchemasOption = Annotated[
+    Path | None,
+    typer.Option("--schemas", metavar="FILE", help="Avro schemas by topic, JSON: to show records by them."),
+]
+RegistryOption = Annotated[
+    str | None, typer.Option("--schema-registry", metavar="URL", help="A registry of Avro schemas.")
+]
 
 
 def console(
@@ -49,6 +58,8 @@ def console(
     mask: Annotated[
         Path | None, typer.Option("--mask", metavar="FILE", help="Rules of what is hidden in records, JSON.")
     ] = None,
+    schemas: SchemasOption = None,
+    schema_registry: RegistryOption = None,
     audit: Annotated[
         Path | None, typer.Option("--audit", metavar="FILE", help="Append a line for each change to it.")
     ] = None,
@@ -73,6 +84,7 @@ def console(
     try:
         from fastlog.console.serve import ConsoleOptions, check_options, serve
         from fastlog.console.sessions import hash_password as hashed
+        from fastlog.verbs.schemas import decoders_of
     except ModuleNotFoundError as error:
         bad_usage(f"{error.name} is not installed: pip install 'fastlog[console]'", as_json=session.as_json)
     if hash_password:
@@ -100,6 +112,7 @@ def console(
     try:
         check_options(options)
         connection = session.connection("fastlog-console")
+        options = replace(options, decoders=decoders_of(schemas, schema_registry))
     except ConfigError as error:
         bad_usage(str(error), as_json=session.as_json)
     run_client(serve(connection, options, say), as_json=session.as_json)
