@@ -1,16 +1,18 @@
 """A small shop's cluster: topics with records that look real, groups that lag, transactions, rules, quotas.
 
-    python -m tests.console_pages.demo DIRECTORY     such a cluster with a console, until it is interrupted
+python -m tests.console_pages.demo DIRECTORY     such a cluster with a console, until it is interrupted
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from fastlog.verbs.desk import Connection, Desk
 from fastlog.verbs.registry import call
 from tests.cluster.cluster import Cluster
+from tests.harness.console import ConsoleProcess
 
 __all__ = ["SETTINGS", "TOPICS", "demo_cluster", "fill", "flowing"]
 
@@ -32,7 +35,7 @@ SETTINGS: Final = {
 TOPICS: Final = {
     # name: partitions, settings, records
     "orders": (6, {"retention.ms": "604800000"}, 900),
-    "payments": (3, {"retention.ms": "2592000000", "min.insync.replicas": "2"}, 420),
+    "payments": (3, {"retention.ms": "2592000000"}, 420),
     "shipments": (3, {}, 260),
     "customers": (3, {"cleanup.policy": "compact"}, 150),
     "inventory.levels": (3, {"cleanup.policy": "compact", "segment.ms": "3600000"}, 240),
@@ -64,22 +67,48 @@ def record(topic: str, chance: random.Random, number: int) -> dict[str, Any]:
         key = f"customer-{chance.randrange(60):04}"
         if number % 17 == 16:
             return {"key": key, "value": None}
-        value: Any = {"id": key, "name": chance.choice(_NAMES), "city": chance.choice(_CITIES), "vip": number % 9 == 0}
+        value: Any = {
+            "id": key,
+            "name": chance.choice(_NAMES),
+            "city": chance.choice(_CITIES),
+            "vip": number % 9 == 0,
+        }
         return {"key": key, "value": json.dumps(value), "headers": trace[1:]}
     if topic == "clickstream":
-        value = {"path": f"/products/{chance.randrange(900)}", "ms": chance.randrange(4, 900), "session": f"{chance.getrandbits(32):08x}"}
+        value = {
+            "path": f"/products/{chance.randrange(900)}",
+            "ms": chance.randrange(4, 900),
+            "session": f"{chance.getrandbits(32):08x}",
+        }
         return {"key": value["session"], "value": json.dumps(value)}
     if topic == "emails.outbox":
-        return {"key": f"{chance.choice(_NAMES).lower()}@example.com", "value": f"Your order #{4000 + number} is on its way.", "headers": trace}
+        return {
+            "key": f"{chance.choice(_NAMES).lower()}@example.com",
+            "value": f"Your order #{4000 + number} is on its way.",
+            "headers": trace,
+        }
     if topic == "inventory.levels":
         key = f"SKU-{chance.randrange(120):05}"
-        return {"key": key, "value": json.dumps({"sku": key, "on_hand": chance.randrange(400), "warehouse": chance.choice(_CITIES)})}
+        return {
+            "key": key,
+            "value": json.dumps(
+                {"sku": key, "on_hand": chance.randrange(400), "warehouse": chance.choice(_CITIES)}
+            ),
+        }
     value = {
         "order_id": 4000 + number,
         "status": chance.choice(_STATES),
-        "customer": {"id": f"customer-{chance.randrange(60):04}", "name": chance.choice(_NAMES), "city": chance.choice(_CITIES)},
+        "customer": {
+            "id": f"customer-{chance.randrange(60):04}",
+            "name": chance.choice(_NAMES),
+            "city": chance.choice(_CITIES),
+        },
         "items": [
-            {"sku": f"SKU-{chance.randrange(120):05}", "quantity": chance.randrange(1, 5), "price": round(chance.uniform(3, 180), 2)}
+            {
+                "sku": f"SKU-{chance.randrange(120):05}",
+                "quantity": chance.randrange(1, 5),
+                "price": round(chance.uniform(3, 180), 2),
+            }
             for _ in range(chance.randrange(1, 4))
         ],
         "total": round(chance.uniform(9, 640), 2),
@@ -126,7 +155,9 @@ def _commit(bootstrap: str, group: str, topics: list[str], share: float) -> None
 
 
 def _transaction(bootstrap: str, name: str, chance: random.Random, *, commits: bool) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": name, "transaction.timeout.ms": 60_000})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "transactional.id": name, "transaction.timeout.ms": 60_000}
+    )
     producer.init_transactions(60)
     producer.begin_transaction()
     for number in range(3):
@@ -149,7 +180,13 @@ def flowing(bootstrap: str, seconds: float = 3600) -> Iterator[None]:
         threading.Thread(target=_consume, args=(bootstrap, stop, seconds, "billing-2")),
     ]
     chance = random.Random(4)
-    held = Producer({"bootstrap.servers": bootstrap, "transactional.id": "ledger-import", "transaction.timeout.ms": 600_000})
+    held = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "transactional.id": "ledger-import",
+            "transaction.timeout.ms": 600_000,
+        }
+    )
     held.init_transactions(60)
     held.begin_transaction()
     held.produce("payments", **record("payments", chance, 77))
@@ -189,8 +226,13 @@ def _consume(bootstrap: str, stop: threading.Event, seconds: float, client: str)
         consumer.close()
 
 
-async def fill_access(bootstrap: str) -> None:
-    """Users, rules and quotas, by the console's own verbs."""
+def fill_access(bootstrap: str) -> None:
+    """Users, rules and quotas, by verbs, in a thread of their own: a browser's loop may run in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, _fill_access(bootstrap)).result()
+
+
+async def _fill_access(bootstrap: str) -> None:
     desk = await Desk.open(Connection(bootstrap), allow_writes=True)
     try:
         for user in ("billing", "warehouse", "analytics"):
@@ -219,22 +261,21 @@ async def fill_access(bootstrap: str) -> None:
 @contextmanager
 def demo_cluster(directory: Path, *, scale: float = 1.0) -> Iterator[str]:
     """Three brokers of fastlog with all of that; their addresses."""
-    import asyncio
-
     with Cluster(directory, ["fastlog"] * 3, place="keeper", settings=SETTINGS) as cluster:
         fill(cluster.bootstrap, 3, scale=scale)
-        asyncio.run(fill_access(cluster.bootstrap))
+        fill_access(cluster.bootstrap)
         yield cluster.bootstrap
 
 
 def _main(directory: Path) -> None:
-    from tests.console_pages.served import ConsoleProcess
-
-    with demo_cluster(directory) as bootstrap, flowing(bootstrap):
-        with ConsoleProcess(directory, bootstrap, "--allow-writes", "--interval", "3") as console:
-            sys.stdout.write(f"{bootstrap}\n{console.link()}\n")
-            sys.stdout.flush()
-            threading.Event().wait(3600)
+    with (
+        demo_cluster(directory) as bootstrap,
+        flowing(bootstrap),
+        ConsoleProcess(bootstrap, "--allow-writes") as console,
+    ):
+        sys.stdout.write(f"{bootstrap}\n{console.origin}/#token={console.token}\n")
+        sys.stdout.flush()
+        threading.Event().wait(3600)
 
 
 if __name__ == "__main__":

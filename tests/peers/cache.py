@@ -33,7 +33,7 @@ def fetching(name: str) -> Iterator[Path]:
 
 
 def run_fetch(command: Sequence[str], *, what: str, cwd: Path | None = None) -> str:
-    """Runs one fetching command and gives its output; failures become `PeerMissingError` with its last words."""
+    """Runs one fetching command and gives its output; failures become `PeerMissingError` with their words."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Chromium without windows: the one on PATH, else Debian's, unpacked into the cache with what it lacks here."""
+"""Chromium without windows: the one on PATH, else Debian's, unpacked into the cache with what it needs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def _font_settings(root: Path) -> Path:
     if not path.exists():
         path.write_text(
             '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>'
-            f'<dir>{root / "usr/share/fonts"}</dir><include ignore_missing="yes">/etc/fonts/fonts.conf</include>'
+            f"<dir>{root / 'usr/share/fonts'}</dir>"
+            '<include ignore_missing="yes">/etc/fonts/fonts.conf</include>'
             "</fontconfig>\n"
         )
     return path
