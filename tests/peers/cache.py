@@ -32,8 +32,8 @@ def fetching(name: str) -> Iterator[Path]:
         yield entry
 
 
-def run_fetch(command: Sequence[str], *, what: str, cwd: Path | None = None, seconds: float = 600) -> None:
-    """Runs one fetching command; a failure becomes `PeerMissingError` with the tool's last words."""
+def run_fetch(command: Sequence[str], *, what: str, cwd: Path | None = None, seconds: float = 600) -> str:
+    """Runs one fetching command and gives its output; failures become `PeerMissingError` with their words."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False)
     except FileNotFoundError as error:
@@ -43,3 +43,4 @@ def run_fetch(command: Sequence[str], *, what: str, cwd: Path | None = None, sec
     if done.returncode != 0:
         words = (done.stdout + done.stderr).strip()[-2000:]
         raise PeerMissingError(f"{what}: {' '.join(command)} failed:\n{words}")
+    return done.stdout
