@@ -10,7 +10,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.cluster.cluster import Cluster
 from tests.compat import careless_broker
-from tests.compat.exactly_once import NEW, ExactlyOnce, wait_for_level
+from tests.compat.exactly_once import NEW, ExactlyOnce
+from tests.compat.finalized import wait_for_level
 from tests.compat.tool_cluster import THREE, check_replicas
 from tests.harness.net import free_port, wait_for_port
 from tests.harness.watching_proxy import WatchingProxies
@@ -56,7 +57,7 @@ class ExactlyOnceCluster(ExactlyOnce):
             for port in self.ports():
                 # One that is in the tree may not listen yet.
                 wait_for_port("127.0.0.1", port, timeout=90)
-                wait_for_level(port, self._level)
+            wait_for_level(self._level, self.ports())
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
