@@ -38,6 +38,17 @@ def test_add_list_and_remove(ruled: RuledBroker) -> None:
     assert done.stdout.count(b"User:alice") == 4
     fastlog("acl", "add", "--deny", "*", "--operation", "All", "--host", "10.0.0.1", "--group", "g", **where)
     fastlog("acl", "add", "--allow", "User:bob", "--operation", "Create", "--cluster", **where)
+    grant = ("--operation", "CreateTokens", "--user-principal", "carol", "--user-principal", "*")
+    fastlog("acl", "add", "--allow", "bob", *grant, **where)
+    fastlog("acl", "add", "--allow", "bob", "--operation", "describe", "--delegation-token", "id", **where)
+    token = ("DelegationToken", "id", "literal", "User:bob", "*", "Describe", "Allow")
+    owners = [
+        ("User", name, "literal", "User:bob", "*", "CreateTokens", "Allow") for name in ("*", "User:carol")
+    ]
+    assert listed(ruled, "--user-principal", "carol", "--delegation-token", "id") == [token, owners[1]]
+    assert listed(ruled, "--user-principal", "carol", "--pattern", "match") == owners
+    remove = ("acl", "remove", "--yes", "--delegation-token", "id")
+    fastlog(*remove, "--user-principal", "User:carol", "--user-principal", "*", **where)
     group = ("Group", "g", "literal", "User:*", "10.0.0.1", "All", "Deny")
     cluster = ("Cluster", "kafka-cluster", "literal", "User:bob", "*", "Create", "Allow")
     topics = [

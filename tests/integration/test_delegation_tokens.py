@@ -116,6 +116,23 @@ def test_how_long_they_live(tokens: TokenBroker) -> None:
             assert answer.expiry_timestamp_ms <= made.max_timestamp_ms
 
 
+def test_for_ever(tmp_path: Path) -> None:
+    """As long as there are numbers for it."""
+    running = TokenBroker(tmp_path, {"delegation.token.max.lifetime.ms": str((1 << 63) - 1)})
+    running.start()
+    try:
+        with running.login("alice") as alice:
+            made = create(alice)
+            assert (made.error_code, made.max_timestamp_ms) == (0, (1 << 63) - 1)
+            assert renew(alice, made, (1 << 63) - 1).expiry_timestamp_ms == (1 << 63) - 1
+        running.stop()
+        running.start()
+        with running.with_token(made) as link:
+            assert link.lifetime_ms > 1 << 62
+    finally:
+        running.close()
+
+
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
 def test_a_login(tokens: TokenBroker, mechanism: str) -> None:
     with tokens.login("alice") as alice:

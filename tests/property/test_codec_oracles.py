@@ -48,12 +48,22 @@ BETWEEN_BROKERS = (
     ApiKey.ALLOCATE_PRODUCER_IDS,
 )
 
+OF_TOKENS = (
+    ApiKey.CREATE_DELEGATION_TOKEN,
+    ApiKey.RENEW_DELEGATION_TOKEN,
+    ApiKey.EXPIRE_DELEGATION_TOKEN,
+    ApiKey.DESCRIBE_DELEGATION_TOKEN,
+)
 # Messages, and versions of them, that kafka-python does not have as Kafka 3.9 does.
 NOT_IN_KAFKA_PYTHON = {
     (f"ConsumerGroup{name}", version)
     for name in ("HeartbeatRequest", "HeartbeatResponse", "DescribeRequest", "DescribeResponse")
     for version in (0, 1)
-} | {(message.__name__, version) for message, version in VARIANTS if message.API in BETWEEN_BROKERS}
+} | {
+    (message.__name__, version)
+    for message, version in VARIANTS
+    if message.API in (*BETWEEN_BROKERS, *OF_TOKENS)
+}
 
 # Versions that came with Kafka 4.
 NOT_IN_KIO = {

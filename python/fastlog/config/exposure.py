@@ -14,6 +14,7 @@ from fastlog.config.access_settings import AUTHORIZER_KEY, EVERYONE_KEY, SUPER_U
 from fastlog.config.broker_config import BrokerConfig
 from fastlog.config.consistency import is_local
 from fastlog.config.listeners import Endpoint, SecurityProtocol
+from fastlog.config.token_settings import SECRET_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +88,10 @@ def _of_rules(config: BrokerConfig) -> Iterator[Exposure]:
                 )
         if config.listeners.sasl or config.listeners.tls:
             yield Exposure(False, AUTHORIZER_KEY, "is not set: whoever is let in may do everything")
+        if config.tokens is not None:
+            yield Exposure(
+                True, SECRET_KEY, f"without {AUTHORIZER_KEY} whoever is let in may make tokens for anybody"
+            )
         return
     if access.allow_everyone:
         yield Exposure(

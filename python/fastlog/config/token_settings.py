@@ -8,9 +8,10 @@ from typing import Final
 from fastlog.base.quick_dataclass import dataclass
 from fastlog.config.layers import Layers
 
-__all__ = ["TokenSettings", "token_settings"]
+__all__ = ["SECRET_KEY", "TokenSettings", "token_settings"]
 
-_KEYS: Final = ("delegation.token.secret.key", "delegation.token.master.key")
+SECRET_KEY: Final = "delegation.token.secret.key"  # noqa: S105 - the name of a key
+_KEYS: Final = (SECRET_KEY, "delegation.token.master.key")
 """The first one that is set."""
 
 

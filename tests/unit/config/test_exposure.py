@@ -49,6 +49,12 @@ DIGEST = {"zookeeper.set.acl": "true", "fastlog.zookeeper.digest": "a:b"}
         ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM}, [], [IN]),
         ({"listeners": "SASL_PLAINTEXT://:1", **SCRAM}, [], ["no TLS", IN]),
         (
+            {"listeners": "SASL_SSL://:1", **TLS, **SCRAM, "delegation.token.secret.key": "k"},
+            ["tokens for anybody"],
+            [IN],
+        ),
+        ({"listeners": "SASL_SSL://:1", **TLS, **SCRAM, **RULES, "delegation.token.secret.key": "k"}, [], []),
+        (
             {
                 "listeners": "SASL_PLAINTEXT://:1",
                 "sasl.enabled.mechanisms": "PLAIN",

@@ -23,6 +23,9 @@ __all__ = ["app"]
 app: Final = new_app("Access rules: who may do what, where the brokers have an authorizer.")
 
 _CLUSTER: Final = "kafka-cluster"
+_NOTHING_NAMED: Final = (
+    "name a --topic, --group, --transactional-id, --delegation-token or --user-principal, or the --cluster"
+)
 _COLUMNS: Final = (
     Column("resource", "resource"),
     Column("name", "name"),
@@ -42,6 +45,11 @@ def _names(what: str) -> Any:
 TopicOption = Annotated[list[str] | None, _names("topic")]
 GroupOption = Annotated[list[str] | None, _names("group")]
 TransactionOption = Annotated[list[str] | None, _names("transactional-id")]
+TokenOption = Annotated[list[str] | None, _names("delegation-token")]
+OwnerOption = Annotated[
+    list[str] | None,
+    typer.Option("--user-principal", metavar="USER", help="Of the delegation tokens of a user. Repeatable."),
+]
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Of the cluster itself.")]
 AllowOption = Annotated[
     list[str] | None,
@@ -59,7 +67,7 @@ OperationOption = Annotated[
     typer.Option(
         "--operation",
         metavar="NAME",
-        help=f"{', '.join(_OPERATIONS[:-2])}. Repeatable.",
+        help=f"{', '.join(_OPERATIONS)}. Repeatable.",
         autocompletion=one_of(*_OPERATIONS),
     ),
 ]
@@ -82,6 +90,8 @@ async def list_rules(
     topic: TopicOption = None,
     group: GroupOption = None,
     transactional_id: TransactionOption = None,
+    delegation_token: TokenOption = None,
+    user_principal: OwnerOption = None,
     cluster: ClusterOption = False,
     pattern: PatternOption = None,
     user: Annotated[
@@ -91,7 +101,9 @@ async def list_rules(
     """Lists rules: all, or those of resources."""
     from fastlog.client.admin.acls import describe_acls
 
-    resources = _resources(topic, group, transactional_id, cluster) or [(Resource.ANY, None)]
+    resources = _resources(
+        topic, group, transactional_id, delegation_token, user_principal, cluster=cluster
+    ) or [(Resource.ANY, None)]
     kind = _pattern(pattern, PatternType.ANY)
     principal = None if user is None else _principal(user)
     found: dict[AclBinding, None] = {}
@@ -108,6 +120,8 @@ async def add(
     topic: TopicOption = None,
     group: GroupOption = None,
     transactional_id: TransactionOption = None,
+    delegation_token: TokenOption = None,
+    user_principal: OwnerOption = None,
     cluster: ClusterOption = False,
     allow: AllowOption = None,
     deny: DenyOption = None,
@@ -121,9 +135,9 @@ async def add(
     kind = _pattern(pattern, PatternType.LITERAL)
     if kind not in (PatternType.LITERAL, PatternType.PREFIXED):
         raise UsageProblem("--pattern: a rule is literal or prefixed")
-    resources = _resources(topic, group, transactional_id, cluster)
+    resources = _resources(topic, group, transactional_id, delegation_token, user_principal, cluster=cluster)
     if not resources:
-        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
+        raise UsageProblem(_NOTHING_NAMED)
     who = _principals(allow, deny)
     if not who:
         raise UsageProblem("say who is meant: --allow or --deny")
@@ -160,6 +174,8 @@ async def remove(
     topic: TopicOption = None,
     group: GroupOption = None,
     transactional_id: TransactionOption = None,
+    delegation_token: TokenOption = None,
+    user_principal: OwnerOption = None,
     cluster: ClusterOption = False,
     allow: AllowOption = None,
     deny: DenyOption = None,
@@ -172,9 +188,9 @@ async def remove(
     from fastlog.client import ClientError
     from fastlog.client.admin.acls import delete_acls, describe_acls
 
-    resources = _resources(topic, group, transactional_id, cluster)
+    resources = _resources(topic, group, transactional_id, delegation_token, user_principal, cluster=cluster)
     if not resources:
-        raise UsageProblem("name a --topic, a --group, a --transactional-id or the --cluster")
+        raise UsageProblem(_NOTHING_NAMED)
     kind = _pattern(pattern, PatternType.LITERAL)
     who: list[tuple[Permission, str | None]] = [*_principals(allow, deny)] or [(Permission.ANY, None)]
     hosts: list[str | None] = [*(host or ())] or [None]
@@ -281,12 +297,22 @@ def _filter(
     )
 
 
-def _resources(
-    topics: list[str] | None, groups: list[str] | None, ids: list[str] | None, cluster: bool
-) -> list[tuple[Resource, str | None]]:
-    found: list[tuple[Resource, str | None]] = [(Resource.TOPIC, name) for name in topics or ()]
-    found += [(Resource.GROUP, name) for name in groups or ()]
-    found += [(Resource.TRANSACTIONAL_ID, name) for name in ids or ()]
+_OF_OPTIONS: Final = (
+    Resource.TOPIC,
+    Resource.GROUP,
+    Resource.TRANSACTIONAL_ID,
+    Resource.DELEGATION_TOKEN,
+    Resource.USER,
+)
+
+
+def _resources(*named: list[str] | None, cluster: bool) -> list[tuple[Resource, str | None]]:
+    """What is named: topics, groups, transactional ids, tokens, users."""
+    found: list[tuple[Resource, str | None]] = [
+        (resource, _principal(name) if resource is Resource.USER and name != "*" else name)
+        for resource, names in zip(_OF_OPTIONS, named, strict=True)
+        for name in names or ()
+    ]
     return [*found, (Resource.CLUSTER, _CLUSTER)] if cluster else found
 
 

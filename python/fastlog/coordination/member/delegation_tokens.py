@@ -84,7 +84,7 @@ class DelegationTokens:
         await self._tree.ensure(*token_nodes.PERSISTENT)
         await self._notifications.start()
         await self._load()
-        every = min(self._settings.check_interval_ms / 1000, _LOOK_SECONDS)
+        every = min(max(self._settings.check_interval_ms / 1000, _PAUSE_SECONDS / 10), _LOOK_SECONDS)
         self._loops = [
             self._tasks.run("delegation-tokens", self._follow),
             self._tasks.repeat("token-expiry", self._sweep, every=every, first=every),
@@ -109,9 +109,12 @@ class DelegationTokens:
         Raises KafkaError: POLICY_VIOLATION where there are too many, INVALID_REQUEST where it is too large,
         KAFKA_STORAGE_ERROR.
         """
+        # Before they are encoded, which takes a while.
+        if len(renewers) > _MOST_RENEWERS or sum(map(len, (owner, requester, *renewers))) > _MOST_BYTES:
+            raise _too_large()
         settings, now = self._settings, self._clock.now_ms()
         longest = settings.max_lifetime_ms
-        end = now + (longest if lifetime_ms <= 0 else min(lifetime_ms, longest))
+        end = min(now + (longest if lifetime_ms <= 0 else min(lifetime_ms, longest)), token_nodes.LAST_MS)
         token = DelegationToken(
             format_uuid(random_uuid()),
             owner,
@@ -122,8 +125,8 @@ class DelegationTokens:
             end,
         )
         data = token_nodes.encode_token(token)
-        if len(token.renewers) > _MOST_RENEWERS or len(data) > _MOST_BYTES:
-            raise KafkaError(ErrorCode.INVALID_REQUEST, "there are too many renewers, or names are too long")
+        if len(data) > _MOST_BYTES:
+            raise _too_large()
         async with self._changing:
             self._check_count(requester)
             await _stored(self._create(token, data))
@@ -343,6 +346,10 @@ def _entity(path: str, data: bytes | None) -> Entity | None:
         _LOG.error("a notification is left out: %s names no token", path)
         return None
     return "tokens", token_id
+
+
+def _too_large() -> KafkaError:
+    return KafkaError(ErrorCode.INVALID_REQUEST, "there are too many renewers, or names are too long")
 
 
 def _refusal(code: ErrorCode) -> KafkaError:

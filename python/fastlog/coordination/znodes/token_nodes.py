@@ -20,6 +20,7 @@ from fastlog.coordination.znodes import node_json, paths
 __all__ = [
     "CHANGE",
     "CHANGES",
+    "LAST_MS",
     "PERSISTENT",
     "SEQUENCE",
     "TOKENS",
@@ -37,7 +38,8 @@ CHANGE: Final = f"{CHANGES}/{SEQUENCE}"
 PERSISTENT: Final = (CHANGES, TOKENS)
 """What is made at the start of a broker that has tokens."""
 _VERSION: Final = 3
-_LAST_MS: Final = 2**63 - 1
+LAST_MS: Final = 2**63 - 1
+"""The last moment that there is a number for."""
 _ID: Final = re.compile(r"[A-Za-z0-9_+=\-]{1,100}")
 
 
@@ -97,6 +99,6 @@ def _principal(path: str, value: Any) -> str:
 
 
 def _time(path: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LAST_MS:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LAST_MS:
         raise MetadataDamaged(f"{path} has what is no time")
     return value

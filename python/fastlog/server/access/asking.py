@@ -41,6 +41,8 @@ Rules = tuple[Rule, ...]
 
 _GUARDED: Final = frozenset({Operation.CLUSTER_ACTION, Operation.ALTER, Operation.ALTER_CONFIGS})
 """What nobody may do with the cluster just because no rule names it."""
+_NEVER_OPEN: Final = frozenset({Resource.USER, Resource.DELEGATION_TOKEN})
+"""What no rule names of these is open to nobody: who makes a token for somebody, or sees one, can be them."""
 
 
 class RuleStore(Protocol):
@@ -136,7 +138,7 @@ class Rights:
     def _decide(self, question: Question) -> bool:
         operation, resource, name = question
         everyone = self._access.settings.allow_everyone
-        if resource is Resource.CLUSTER and operation in _GUARDED:
+        if resource in _NEVER_OPEN or (resource is Resource.CLUSTER and operation in _GUARDED):
             everyone = False
         found = self._is_super or self._access.rules.allows(
             self.principal, self.host, operation, resource, name, unless_found=everyone

@@ -125,6 +125,16 @@ def test_the_cluster_is_not_open_because_no_rule_names_it(operation: Operation) 
     assert anybody.may((operation, TOPIC, "t"))
 
 
+@pytest.mark.parametrize("resource", [Resource.USER, Resource.DELEGATION_TOKEN])
+def test_tokens_are_not_open_because_no_rule_names_them(resource: Resource) -> None:
+    """Kafka lets everybody make tokens for everybody, and see them with their secrets."""
+    made = access(everyone=True)
+    for operation in (Operation.CREATE_TOKENS, Operation.DESCRIBE_TOKENS, Operation.DESCRIBE):
+        assert not made.rights("User:a", "10.0.0.1").may((operation, resource, "User:b"))
+    allow(made, "User:a", Operation.CREATE_TOKENS, "User:b", resource)
+    assert made.rights("User:a", "10.0.0.1").may((Operation.CREATE_TOKENS, resource, "User:b"))
+
+
 def test_any_resource_of_a_type() -> None:
     made = access()
     rights = made.rights("User:a", "10.0.0.1")
