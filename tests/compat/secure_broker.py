@@ -95,6 +95,8 @@ def secure_broker(directory: Path) -> Iterator[SecureBroker]:
             "ssl.truststore.location": str(authority.certificate),
             "listener.name.ssl.ssl.client.auth": "required",
             "sasl.enabled.mechanisms": ",".join(MECHANISMS),
+            # The records of the data set carry timestamps of years ago.
+            "log.retention.ms": "-1",
             "listener.name.unsigned.sasl.enabled.mechanisms": "OAUTHBEARER",
             "listener.name.fetched.sasl.enabled.mechanisms": "OAUTHBEARER",
             "fastlog.oauthbearer.unsecured.tokens": "true",
