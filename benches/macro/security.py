@@ -159,6 +159,10 @@ def _turn(peer: Peer, authority: Authority, given: argparse.Namespace, figures: 
         figures.setdefault(what, []).append(value)
 
     try:
+        if given.only != "records":
+            # First of all: later a JVM's heap has room that it took before, and nothing is seen to be added.
+            with staying(Visitor(peer.ports["SSL"]), given.staying, peer.resident_kib) as each:
+                note("SSL: KiB for each idle connection", each)
         if given.only != "connections":
             for way in ("PLAINTEXT", "SSL"):
                 _records(peer, way, peer.settings(way, authority), given.megabytes, note)
@@ -193,8 +197,6 @@ def _connections(peer: Peer, given: argparse.Namespace, note: Callable[[str, flo
         seconds, cpu = peer.cpu_of(lambda: visits(visitor, given.visits))  # noqa: B023 - called at once
         note(f"{name}: logins a second", given.visits / seconds)
         note(f"{name}: CPU ms for each login", cpu * 1000 / given.visits)
-    with staying(visitors["SSL"], given.staying, peer.resident_kib) as each:
-        note("SSL: KiB for each idle connection", each)
 
 
 def _report(ours: Figures, theirs: Figures | None = None) -> None:

@@ -95,11 +95,9 @@ def secure_broker(directory: Path) -> Iterator[SecureBroker]:
             "ssl.truststore.location": str(authority.certificate),
             "listener.name.ssl.ssl.client.auth": "required",
             "sasl.enabled.mechanisms": ",".join(MECHANISMS),
-            "sasl.oauthbearer.expected.issuer": ISSUER,
-            "sasl.oauthbearer.expected.audience": AUDIENCE,
+            # The records of the data set carry timestamps of years ago.
+            "log.retention.ms": "-1",
             "listener.name.unsigned.sasl.enabled.mechanisms": "OAUTHBEARER",
-            "listener.name.unsigned.sasl.oauthbearer.expected.issuer": "",
-            "listener.name.unsigned.sasl.oauthbearer.expected.audience": "",
             "listener.name.fetched.sasl.enabled.mechanisms": "OAUTHBEARER",
             "fastlog.oauthbearer.unsecured.tokens": "true",
             "listener.name.sasl_plaintext.plain.sasl.jaas.config": plain,
@@ -107,9 +105,11 @@ def secure_broker(directory: Path) -> Iterator[SecureBroker]:
             # Clients that know how to log in again do so while a test runs.
             "listener.name.sasl_ssl.plain.connections.max.reauth.ms": "15000",
         }
-        settings |= {
-            f"listener.name.{name}.sasl.oauthbearer.jwks.endpoint.url": value for name, value in keys.items()
-        }
+        for name, value in keys.items():
+            prefix = f"listener.name.{name}.sasl.oauthbearer."
+            settings[f"{prefix}jwks.endpoint.url"] = value
+            settings[f"{prefix}expected.issuer"] = ISSUER
+            settings[f"{prefix}expected.audience"] = AUDIENCE
         broker = BrokerProcess(
             directory / "broker",
             settings=settings,

@@ -110,7 +110,7 @@ def run_client(
     address: str,
     topic: str,
     flags: tuple[str, ...] = (),
-    seconds: float = 120,
+    seconds: float = 240,
 ) -> None:
     """As `ClientProgram.run`, with more in the environment and flags of its virtual machine."""
     command, found = program.command(action, file, address, topic, "none", COUNT)

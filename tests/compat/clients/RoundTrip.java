@@ -99,7 +99,7 @@ public final class RoundTrip {
             consumer.seek(partition, 0);
             long left = count;
             while (left > 0) {
-                ConsumerRecords<byte[], byte[]> batch = consumer.poll(Duration.ofSeconds(30));
+                ConsumerRecords<byte[], byte[]> batch = consumer.poll(Duration.ofSeconds(90));
                 if (batch.isEmpty()) {
                     throw new IllegalStateException(left + " records are missing");
                 }

@@ -106,7 +106,7 @@ async def test_what_a_dialer_is_told(authority: Authority) -> None:
     live = LiveConfig(config_of(values))
     tls = TlsListeners(live, Supervisor())
     try:
-        await tls.open(live.current)
+        await tls.open(live.current, lambda _: None)
         among = AmongBrokers(live, tls)
         found = among.security_of("SASL_SSL")
         assert found.tls is not None
