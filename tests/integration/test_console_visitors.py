@@ -24,7 +24,7 @@ GUARDED = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_certificates_and_passwords_over_tls(broker: RunningBroker, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "tls")
     certificate, key = authority.issue("console")
@@ -58,7 +58,7 @@ def test_certificates_and_passwords_over_tls(broker: RunningBroker, tmp_path: Pa
         assert "geheim" not in console.said
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_visitors_come_as_users_of_the_cluster(start_broker: BrokerFactory, tmp_path: Path) -> None:
     broker = start_broker(**GUARDED)
     with Admin(broker.bootstrap) as admin:

@@ -139,4 +139,4 @@ async def _events(desk: Desk, wish: _Wish, since: Any) -> AsyncIterator[str]:
 
 
 def _event(name: str, value: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n"

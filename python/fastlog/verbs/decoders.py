@@ -26,8 +26,8 @@ MAX_PARSED: Final = 1 << 20
 NO_TREE: Final = object()
 """Stands for the value of what is no JSON."""
 
-SchemaDecoder = Callable[[str, str, bytes], Any]
-"""(topic, "key" or "value", bytes) -> a value of JSON. Raises ValueError when the schema is not of these."""
+SchemaDecoder = Callable[[str, str, bytes], tuple[str, Any]]
+"""(topic, "key" or "value", bytes) -> name of the format, value of JSON. ValueError where none fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,6 @@ class Decoders:
     """The decoders of a desk; `schema` is None where no schemas were named."""
 
     schema: SchemaDecoder | None = None
-    schema_name: str = "avro"
     prepare: Callable[[Sequence[Record]], Awaitable[None]] | None = None
     """Gets what records need to be decoded, such as schemas of a registry."""
 
@@ -144,29 +143,25 @@ class Part:
             if self._wanted == "schema":
                 raise BadArgument("schema: no schemas were named where this was started")
             return False
+        if len(data) > MAX_PARSED:
+            return False
         try:
-            tree = (
-                decode(self._topic, self._part, data[: MAX_PARSED + 1])
-                if len(data) <= MAX_PARSED
-                else NO_TREE
-            )
+            form, tree = decode(self._topic, self._part, data)
         except (ValueError, RecursionError):
             return False
-        if tree is NO_TREE:
-            return False
-        self._take_tree(tree, self._decoders.schema_name)
+        self._take_tree(tree, form)
         return True
 
     def _take_tree(self, tree: Any, form: str) -> None:
         self._tree, self._format = tree, form
-        self._text = json.dumps(tree, ensure_ascii=False, indent=1)
+        self._text = _dumped(tree)
 
     def replace_tree(self, tree: Any) -> None:
         """Another value in its place, as masking makes it; the bytes are gone."""
         self._decode()
         self.data = b""
         self._tree = tree
-        self._text = json.dumps(tree, ensure_ascii=False, indent=1)
+        self._text = _dumped(tree)
 
     def hide(self, stars: str) -> None:
         """Only `stars` are left of it."""
@@ -181,6 +176,11 @@ def _decode_start(data: bytes) -> str:
     while cut > MAX_PARSED - 4 and data[cut] & 0xC0 == 0x80:
         cut -= 1
     return data[:cut].decode()
+
+
+def _dumped(tree: Any) -> str:
+    """JSON; half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    return json.dumps(tree, ensure_ascii=False, indent=1).encode("utf-8", "replace").decode()
 
 
 def _no_constant(text: str) -> Any:

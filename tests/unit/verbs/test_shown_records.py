@@ -65,12 +65,12 @@ def test_many_headers_are_cut() -> None:
 
 
 def test_what_a_schema_does_not_know_is_shown_all_the_same() -> None:
-    def decode(topic: str, part: str, data: bytes) -> object:
+    def decode(topic: str, part: str, data: bytes) -> tuple[str, object]:
         if not data.startswith(b"\0"):
             raise ValueError("not of this schema")
-        return {"topic": topic, "part": part, "size": len(data)}
+        return "avro", {"topic": topic, "part": part, "size": len(data)}
 
-    desk = desk_of(decoders=Decoders(decode, "avro"))
+    desk = desk_of(decoders=Decoders(decode))
     message = view_of(b"\0\xff", b"plain", desk=desk).message()
     assert (message.value_format, message.key_format) == ("avro", "text")
     assert json.loads(str(message.value)) == {"topic": "clicks", "part": "value", "size": 2}
@@ -146,6 +146,13 @@ def test_a_field_rule_hides_all_of_what_it_cannot_look_into() -> None:
         for form in ("auto", "text", "hex", "base64", "msgpack"):
             view = view_of(data, rules=[rule], reading=Reading(value_format=form))  # type: ignore[arg-type]
             assert (view.message().value, view.whole_value()) == (STARS, STARS), (data[:20], form)
+
+
+def test_what_utf_8_cannot_hold_stays_out_of_texts() -> None:
+    rule = Mask("clicks", "value", ("secret",))
+    message = view_of(b'{"half": "\\ud800", "secret": 1}', rules=[rule]).message()
+    assert str(message.value).encode()
+    assert json.loads(str(message.value)) == {"half": "?", "secret": STARS}
 
 
 def test_hashes_stay_equal_and_differ() -> None:
