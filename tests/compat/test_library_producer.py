@@ -216,16 +216,23 @@ def levels(servers: str, kind: str) -> Iterator[Callable[[int], None]]:
 
 
 async def test_the_protocol_of_transactions_changes_under_an_open_producer(
-    servers: str, levels: Callable[[int], None]
+    servers: str, kind: str, levels: Callable[[int], None]
 ) -> None:
-    """A producer goes on in the protocol of its connections, and takes the other one with the next ones."""
+    """A producer goes on in the protocol of its connections, and takes the other one with the next ones.
+
+    Kafka's brokers refuse offsets in the second protocol (UNSUPPORTED_VERSION) once its level is gone.
+    """
+    steps = [(0, False), (2, False), (2, True), (0, False), (0, True), (2, True)]
+    expected = [{False}, {False}, {True}, {True}, {False}, {True}]
+    if kind != "fastlog":
+        del steps[3], expected[3]
     levels(0)
     spoken: list[bool] = []
     number = 0
     async with AsyncProducer(servers, transactional_id="switch", linger_ms=0) as producer:
         engine = producer._engine
         assert engine.transactions is not None
-        for level, reconnects in ((0, False), (2, False), (2, True), (0, False), (0, True), (2, True)):
+        for level, reconnects in steps:
             levels(level)
             if reconnects:
                 for link in list(engine._cluster._pool._links.values()):
@@ -243,7 +250,7 @@ async def test_the_protocol_of_transactions_changes_under_an_open_producer(
                 else:
                     await producer.abort_transaction()
     turns = [set(spoken[at : at + 3]) for at in range(0, len(spoken), 3)]
-    assert turns == [{False}, {False}, {True}, {True}, {False}, {True}]
+    assert turns == expected
     seen = [message.value() or b"" for message in read(servers, "switch")]
     assert sorted(seen, key=lambda value: int(value.split()[1])) == [
         b"committed %d" % at for at in range(number) if at // 6 % 3 != 1

@@ -154,6 +154,20 @@ def test_a_pattern_follows_topics_that_come_and_go(
     assert len(caplog.records) < 50
 
 
+def test_a_topic_that_comes_after_its_subscription_is_read(broker: RunningBroker) -> None:
+    """A service that starts before its topic does: the group has no partitions, and gets them later."""
+    with Consumer(
+        broker.bootstrap, "late", group_id="g", auto_offset_reset="earliest", metadata_max_age_ms=300
+    ) as consumer:
+        end = time.monotonic() + 30
+        while consumer.group_metadata.generation < 1:
+            assert time.monotonic() < end
+            assert consumer.poll(100) == {}
+        assert consumer.poll(500) == {}
+        fill(broker.bootstrap, 1, "late")
+        assert [record.topic for record in consumer.consume(1, timeout=40)] == ["late"]
+
+
 def test_another_subscription_is_read(broker: RunningBroker) -> None:
     """aiokafka#536: after the subscription was changed nothing is read any more."""
     for topic in ("a", "b"):

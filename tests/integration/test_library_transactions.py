@@ -157,3 +157,18 @@ async def test_many_short_transactions_follow_each_other(servers: str) -> None:
                 for at in range(5):
                     producer.send("t", b"%d-%d" % (number, at), partition=0)
     assert await values(servers) == [b"%d-%d" % (number, at) for number in range(60) for at in range(5)]
+
+
+async def test_records_that_an_abort_drops_are_no_news(
+    broker: RunningBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with AsyncProducer(broker.bootstrap, transactional_id="quiet", linger_ms=60_000) as producer:
+        await producer.begin_transaction()
+        dropped = producer.send("t", b"a", partition=0)
+        producer.send("t", b"b", partition=0)
+        await producer.abort_transaction()
+        with pytest.raises(errors.ClientError, match="the transaction was aborted"):
+            await dropped
+        async with producer.transaction():
+            producer.send("t", b"c", partition=0)
+    assert "records are not" not in caplog.text

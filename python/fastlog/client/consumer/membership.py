@@ -243,7 +243,7 @@ class ClassicMembership(Membership):
         known = self._member.leads_topics
         if known is not None and not changed:
             counts = await self._counts(set(known))
-            changed = counts != known
+            changed = {name: counts.get(name, 0) for name in known} != known
         # A heartbeat may have heard of a rebalance meanwhile.
         self._must_join = self._must_join or changed
 

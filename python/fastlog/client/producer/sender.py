@@ -156,12 +156,13 @@ class Sender:
         for queue in list(self._queues.values()):
             queue.restart_sequence()
 
-    def drop(self, error: ClientError) -> None:
-        """All that is not on its way fails with `error`."""
+    def drop(self, error: ClientError, *, wanted: bool = False) -> None:
+        """All that is not on its way fails with `error`. `wanted`: by the caller, so that no log tells it."""
         for queue in list(self._queues.values()):
             batches, queue.waiting = queue.waiting, []
             for batch in batches:
                 batch.close()
+                batch.outcome.asked |= wanted
                 self._finish(queue, batch, error)
 
     def drop_soon(self, error: ClientError) -> None:

@@ -195,9 +195,14 @@ class Transactions:
         self._accumulator.shut(True)
         self._state = "failed"
         error = ClientError(ErrorCode.OPERATION_NOT_ATTEMPTED, "the transaction was aborted")
-        self._line.room()
-        await self._line.drained()
-        self._sender.drop(error)
+        self._error = self._error or error
+        self._line.is_aborted = True
+        try:
+            self._line.room()
+            await self._line.drained()
+        finally:
+            self._line.is_aborted = False
+        self._sender.drop(error, wanted=True)
         await self._sender.settled()
         if self._adding is not None:
             await asyncio.gather(self._adding, return_exceptions=True)

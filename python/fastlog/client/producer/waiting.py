@@ -154,6 +154,8 @@ class Line:
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
+        self.is_aborted = False
+        """Whether the caller wants none of those that wait to be sent: no log tells it."""
 
     def join(self, waiting: WaitingRecord, *, bounded: bool) -> None:
         """Takes a record into the line. `bounded`: raises BufferError when too much waits already."""
@@ -309,7 +311,7 @@ class Line:
     def _refuse(self, records: Collection[WaitingRecord], error: BaseException) -> None:
         """These will not be sent."""
         unseen = sum(not (record.admitted.asked or record.record[6]) for record in records)
-        if unseen:
+        if unseen and not self.is_aborted:
             _LOG.warning("%d records are not sent, and nobody waits for them: %s", unseen, error)
         if records:
             self._refused(error)

@@ -203,10 +203,10 @@ impl FrameSplitter {
         }
         if let Some(large) = &mut self.large {
             large.filled += n;
-            if large.filled == large.size {
-                if let Some(LargeFrame { bytes, size, .. }) = self.large.take() {
-                    frames.push(Frame::received(Pooled::new(bytes, self.pool.clone()), size));
-                }
+            if large.filled == large.size
+                && let Some(LargeFrame { bytes, size, .. }) = self.large.take()
+            {
+                frames.push(Frame::received(Pooled::new(bytes, self.pool.clone()), size));
             }
             return Ok(());
         }

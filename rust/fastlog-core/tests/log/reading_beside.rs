@@ -42,6 +42,11 @@ impl Random {
 }
 
 /// A writer of one log, and readers of it meanwhile. What is committed is the same for ever.
+///
+/// Seen to fail: always, in each of the tests below, when the reader does not stop at the committed end; once in three
+/// runs, of the log that is compacted, when it does not look a second time at the names of the files before it takes
+/// offsets for removed (`is_settled`). In three runs they did not notice that what seems damaged is not read again, nor
+/// that a file that is gone is not looked for again: the writer seldom is in the middle of something for so long.
 fn beside(seed: u64, compacts: bool, retains: bool) {
     let dir = Dir::new();
     let shape = LogConfig {

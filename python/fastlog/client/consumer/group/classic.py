@@ -72,7 +72,7 @@ class ClassicMember:
         self.member_id = ""
         self.generation = -1
         self.leads_topics: Mapping[str, int] | None = None
-        """Of the leader: the topics that it assigned, and how many partitions they had."""
+        """Of the leader: the topics that members want, and how many partitions they had, 0 of none."""
         self._lost = False
 
     @property
@@ -178,10 +178,12 @@ class ClassicMember:
                 text = f"member {row.member_id!r} sent a subscription that cannot be read: {error}"
                 raise BadResponse(text, api=ApiKey.JOIN_GROUP, broker=joined.broker) from error
         wanted = {topic for member in members.values() for topic in member.topics} | topics
-        self.leads_topics = await self._counts(wanted)
+        counts = await self._counts(wanted)
+        # Those that do not exist, too: they may come.
+        self.leads_topics = {topic: counts.get(topic, 0) for topic in wanted}
         if joined.skip_assignment:
             return {}
-        found = ASSIGNORS[name](members, self.leads_topics)
+        found = ASSIGNORS[name](members, counts)
         return {member: encode_assignment(names) for member, names in found.items()}
 
     async def _sync(
