@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -15,10 +14,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.cluster.cluster import Place
-from tests.compat.careless_disk import HOW, SAID
 from tests.compat.exactly_once import read
 from tests.compat.keeper_broker import KeeperBroker
-from tests.compat.tool_broker import Tally, check_once, differences, untold
+from tests.compat.tool_broker import Tally, check_once, differences
 from tests.compat.tool_cluster import ToolCluster
 from tests.harness.app_process import AppProcess, java_command
 from tests.harness.tree import connected
@@ -48,8 +46,8 @@ class SamzaCluster(ToolCluster):
     place: Place = "keeper"
     session_ms = 10_000
 
-    def __init__(self, directory: Path, *, careless: str = "") -> None:
-        super().__init__(directory, careless=careless, place=self.place)
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, place=self.place)
 
     @property
     def keeper(self) -> str:
@@ -256,11 +254,3 @@ def count(broker: Brokers, tally: Tally) -> None:
 def test_samza_counts_right_whoever_is_killed(tmp_path: Path, tally: Tally, brokers: type[Brokers]) -> None:
     with brokers(tmp_path) as broker:
         count(broker, tally)
-
-
-@pytest.mark.whole
-@pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with SamzaCluster(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
-        count(broker, untold)
-    assert re.search(SAID[careless], str(failure.value)), failure.value
