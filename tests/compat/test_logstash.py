@@ -12,13 +12,14 @@ from typing import Final
 import pytest
 
 from tests.compat.careless_disk import HOW, SAID
-from tests.compat.tool_broker import Tally, ToolBroker, check_at_least_once, check_once, untold
+from tests.compat.tool_broker import Tally, check_at_least_once, check_once, untold
+from tests.compat.tool_places import ONE_AND_THREE, Brokers
 from tests.harness.app_process import AppProcess, java_command
 from tests.harness.waiting import wait_until
 from tests.peers.log_tools import logstash_class_path
 from tests.peers.maven import compiled, java
 
-pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.counted, pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 EVENTS: Final = 50_000
 BY_DEFAULT: Final = 5000
@@ -29,7 +30,7 @@ IDEMPOTENT: Final = ("acks=all", "compression.type=zstd")
 """Else a broker that dies between a record and its answer is given it again."""
 
 
-def start(broker: ToolBroker, name: str, plugin: str, topic: str, count: int, *settings: str) -> AppProcess:
+def start(broker: Brokers, name: str, plugin: str, topic: str, count: int, *settings: str) -> AppProcess:
     """The output or the input, with these settings in place of what it has."""
     command = java_command(
         java(),
@@ -45,7 +46,7 @@ def events(count: int) -> list[str]:
     return [f'{{"message":"event {number}"}}' for number in range(count)]
 
 
-def pass_on(broker: ToolBroker, tally: Tally) -> None:
+def pass_on(broker: Brokers, tally: Tally) -> None:
     """kill -9 of the broker and of the input in the middle; the input's group goes on with the next one."""
     for topic in ("default", "events"):
         broker.create(topic, PARTITIONS)
@@ -81,14 +82,18 @@ def wait_for_all(*inputs: AppProcess) -> None:
     wait_until(lambda: missing() <= 0, lambda: f"{missing()} missing of {EVENTS}", seconds=90, pause=0.5)
 
 
-def test_each_event_comes(tmp_path: Path, tally: Tally) -> None:
-    with ToolBroker(tmp_path) as broker:
+@ONE_AND_THREE
+def test_each_event_comes(tmp_path: Path, tally: Tally, brokers: type[Brokers]) -> None:
+    with brokers(tmp_path) as broker:
         pass_on(broker, tally)
 
 
 @pytest.mark.whole
+@ONE_AND_THREE
 @pytest.mark.parametrize("careless", HOW)
-def test_the_checks_see_what_a_careless_broker_does(tmp_path: Path, careless: str) -> None:
-    with ToolBroker(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
+def test_the_checks_see_what_a_careless_broker_does(
+    tmp_path: Path, careless: str, brokers: type[Brokers]
+) -> None:
+    with brokers(tmp_path, careless=careless) as broker, pytest.raises(AssertionError) as failure:
         pass_on(broker, untold)
     assert re.search(SAID[careless], str(failure.value)), failure.value

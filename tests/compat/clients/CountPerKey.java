@@ -17,7 +17,7 @@ import org.apache.samza.system.kafka.descriptors.KafkaSystemDescriptor;
 import org.apache.samza.table.ReadWriteTable;
 
 /**
- * A processor of a Samza application: {@code CountPerKey broker zookeeper directory setting=value...}.
+ * A processor of a Samza application: {@code CountPerKey broker zookeeper directory replicas setting=value...}.
  *
  * <p>The topic "input" is repartitioned by key, the values of each key are counted in a store in the directory
  * with a changelog topic, and each goes to "output" as "value count". Processors share the tasks through
@@ -28,10 +28,12 @@ public final class CountPerKey implements StreamApplication {
     private static final KVSerde<String, String> TEXTS = KVSerde.of(new StringSerde(), new StringSerde());
     private final String broker;
     private final String zookeeper;
+    private final String replicas;
 
-    private CountPerKey(String broker, String zookeeper) {
+    private CountPerKey(String broker, String zookeeper, String replicas) {
         this.broker = broker;
         this.zookeeper = zookeeper;
+        this.replicas = replicas;
     }
 
     public static void main(String[] args) throws Exception {
@@ -42,24 +44,24 @@ public final class CountPerKey implements StreamApplication {
             "job.coordinator.zk.connect", args[1],
             "task.name.grouper.factory", "org.apache.samza.container.grouper.task.GroupByContainerIdsFactory",
             "task.checkpoint.factory", "org.apache.samza.checkpoint.kafka.KafkaCheckpointManagerFactory",
-            "task.checkpoint.replication.factor", "1",
+            "task.checkpoint.replication.factor", args[3],
             "job.logged.store.base.dir", args[2],
             "job.non-logged.store.base.dir", args[2]));
         // The coordinator's topic is opened before describe(): its system must be in the configuration.
         settings.putAll(Map.of(
             "job.default.system", "kafka",
             "job.coordinator.system", "kafka",
-            "job.coordinator.replication.factor", "1",
+            "job.coordinator.replication.factor", args[3],
             "systems.kafka.samza.factory", "org.apache.samza.system.kafka.KafkaSystemFactory",
             "systems.kafka.samza.delete.committed.messages", "true",
             "systems.kafka.consumer.zookeeper.connect", args[1],
             "systems.kafka.consumer.bootstrap.servers", args[0],
             "systems.kafka.producer.bootstrap.servers", args[0]));
-        for (int index = 3; index < args.length; index++) {
+        for (int index = 4; index < args.length; index++) {
             String[] pair = args[index].split("=", 2);
             settings.put(pair[0], pair[1]);
         }
-        var runner = new LocalApplicationRunner(new CountPerKey(args[0], args[1]), new MapConfig(settings));
+        var runner = new LocalApplicationRunner(new CountPerKey(args[0], args[1], args[3]), new MapConfig(settings));
         Thread input = new Thread(() -> {
             try {
                 while (System.in.read() >= 0) { }
@@ -83,13 +85,13 @@ public final class CountPerKey implements StreamApplication {
             .withConsumerZkConnect(List.of(zookeeper))
             .withConsumerAutoOffsetReset("smallest")
             .withConsumerConfigs(Map.of("bootstrap.servers", broker))
-            .withDefaultStreamConfigs(Map.of("replication.factor", "1"))
+            .withDefaultStreamConfigs(Map.of("replication.factor", replicas))
             .withDefaultStreamOffsetDefault(OffsetType.OLDEST);
         application.withDefaultSystem(kafka);
         application.getTable(
             new RocksDbTableDescriptor<>("counts", KVSerde.of(new StringSerde(), new IntegerSerde()))
                 .withChangelogStream("counts-changelog")
-                .withChangelogReplicationFactor(1));
+                .withChangelogReplicationFactor(Integer.parseInt(replicas)));
         application.getInputStream(kafka.getInputDescriptor("input", TEXTS))
             .partitionBy(KV::getKey, KV::getValue, TEXTS, "by-key")
             .map(new Counter())
