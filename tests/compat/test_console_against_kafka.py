@@ -1,4 +1,7 @@
-"""The console's verbs on fastlog and on Apache Kafka 3.9 and 4: all that read, each write with its plan."""
+"""The console's verbs on fastlog and on Apache Kafka 2.8, 3.9 and 4: all that read, each write with its plan.
+
+With FASTLOG_CLUSTER=full on all of them, else on fastlog and Kafka 4: each start of Kafka's takes its time.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,12 @@ from fastlog.verbs.desk import Connection, Desk
 from fastlog.verbs.problems import problem_of
 from fastlog.verbs.registry import call, load_all
 from tests.harness.broker_process import BrokerProcess
-from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, ApacheKafka
+from tests.harness.keeper_process import KeeperProcess
+from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, ApacheKafka, JavaTools, KafkaOnZooKeeper
 
 pytestmark = [pytest.mark.timeout(300)]
+OLDEST = "2.8.2"
+UNKNOWN_TO_THE_OLDEST = ("list_transactions", "describe_transaction", "find_hanging")
 SETTINGS = {"offsets.topic.num.partitions": "2", "transaction.state.log.num.partitions": "2"}
 
 
@@ -26,8 +32,9 @@ SETTINGS = {"offsets.topic.num.partitions": "2", "transaction.state.log.num.part
     scope="module",
     params=[
         pytest.param("fastlog", id="fastlog"),
-        pytest.param(KAFKA_3, id="kafka-3", marks=pytest.mark.java),
+        pytest.param(KAFKA_3, id="kafka-3", marks=[pytest.mark.java, pytest.mark.whole]),
         pytest.param(KAFKA_4, id="kafka-4", marks=pytest.mark.java),
+        pytest.param(OLDEST, id="kafka-2", marks=[pytest.mark.java, pytest.mark.whole]),
     ],
 )
 def bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -35,6 +42,12 @@ def bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if request.param == "fastlog":
         with BrokerProcess(place, settings=SETTINGS) as broker:
             yield broker.bootstrap
+    elif request.param == OLDEST:
+        with KeeperProcess(place / "keeper") as keeper:
+            old = KafkaOnZooKeeper(place / "kafka", keeper.address, settings=SETTINGS)
+            old.tools = JavaTools(OLDEST)
+            with old:
+                yield old.bootstrap
     else:
         with ApacheKafka(place, version=str(request.param), settings=SETTINGS, quick=True) as kafka:
             yield kafka.bootstrap
@@ -46,8 +59,10 @@ async def desk(bootstrap: str) -> AsyncIterator[Desk]:
         yield found
 
 
-async def test_every_verb(desk: Desk) -> None:
+async def test_every_verb(desk: Desk, request: pytest.FixtureRequest) -> None:
     used: set[str] = set()
+
+    old = "kafka-2" in request.node.name
 
     async def do(verb: str, **arguments: Any) -> Any:
         used.add(verb)
@@ -131,10 +146,14 @@ async def test_every_verb(desk: Desk) -> None:
     await write("reassign", topic="orders", replicas={"0": [broker["id"]]})
     await settled("list_reassignments", lambda found: found["reassignments"] == [])
 
-    assert (await do("list_transactions"))["transactions"] == []
-    assert await refused("describe_transaction", transactional_id="t") == "TRANSACTIONAL_ID_NOT_FOUND"
     assert (await do("describe_producers", topic="orders"))["producers"]
-    assert (await do("find_hanging", topic="orders"))["transactions"] == []
+    if old:
+        assert await refused("list_transactions") == "UNSUPPORTED_VERSION"
+        used.update(UNKNOWN_TO_THE_OLDEST)
+    else:
+        assert (await do("list_transactions"))["transactions"] == []
+        assert await refused("describe_transaction", transactional_id="t") == "TRANSACTIONAL_ID_NOT_FOUND"
+        assert (await do("find_hanging", topic="orders"))["transactions"] == []
 
     await write("set_password", user="ada", password="geheim")  # noqa: S106
     await settled("list_users", lambda found: {item["user"] for item in found["users"]} == {"ada"})

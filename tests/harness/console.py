@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import ssl
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ import psutil
 from tests.harness.cli import fastlog_command
 from tests.harness.waiting import wait_until
 
-_LINK: Final = re.compile(r"open http://127\.0\.0\.1:(\d+)/#token=(\S+)")
+_LINK: Final = re.compile(r"open https?://127\.0\.0\.1:(\d+)/(?:#token=(\S+))?")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Page:
 class ConsoleProcess:
     """One console on a free port of loopback, for a cluster; `log_in` before it is asked for anything."""
 
-    def __init__(self, bootstrap: str, *options: str) -> None:
+    def __init__(self, bootstrap: str, *options: str, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTLOG_")}
         words = ("console", "-b", bootstrap, "-l", "127.0.0.1:0", "--interval", "1", *options)
         self._process = subprocess.Popen(
@@ -113,11 +115,11 @@ class ConsoleProcess:
     @property
     def origin(self) -> str:
         """http://host:port."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'' if self._context is None else 's'}://127.0.0.1:{self.port}"
 
-    def log_in(self) -> Self:
-        """By the token, as the page does it."""
-        found = self.ask("POST", "/api/login", body={"token": self.token})
+    def log_in(self, **given: str) -> Self:
+        """By the token, as the page does it, or by what is given."""
+        found = self.ask("POST", "/api/login", body=given or {"token": self.token})
         assert found.status == 200, found.body
         self.cookie = found.headers["set-cookie"].partition(";")[0]
         return self
@@ -137,7 +139,7 @@ class ConsoleProcess:
             given |= {"Origin": self.origin, "X-Fastlog-Console": "1", "Content-Type": "application/json"}
         given |= headers or {}
         sent = data if data is not None else None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self._connection()
         try:
             connection.request(
                 method, target, sent, {name: value for name, value in given.items() if value is not None}
@@ -146,6 +148,11 @@ class ConsoleProcess:
             return Page(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self._context)
 
     def get(self, verb: str, status: int = 200, **arguments: object) -> Any:
         """A verb that reads."""
@@ -167,7 +174,7 @@ class ConsoleProcess:
 
     def events(self, target: str, count: int) -> list[tuple[str, Any]]:
         """The first so many events of a stream."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = self._connection()
         found: list[tuple[str, Any]] = []
         try:
             connection.request("GET", target, headers={"Cookie": self.cookie or ""})

@@ -17,6 +17,7 @@ from tests.harness.waiting import wait_until
 from tests.integration.conftest import BrokerFactory
 from tests.integration.running import RunningBroker
 
+pytestmark = pytest.mark.timeout(240)
 SCRIPT = "<script>alert(1)</script>\"'&</textarea>"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from tests.harness.cli import fastlog, fastlog_command
 from tests.harness.console import ConsoleProcess
 from tests.integration.running import RunningBroker
 
-Ask = Callable[..., Any]
+pytestmark = pytest.mark.timeout(240)
 MEASURED = {"records_per_second", "groups", "lag", "lag_seconds", "max_lag_seconds", "usable_bytes"}
 
 

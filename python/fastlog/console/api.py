@@ -59,7 +59,7 @@ def api_routes(console: Console) -> list[BaseRoute]:
     def route(verb: Verb) -> Route:
         async def run(request: Request) -> Response:
             arguments = await read_object(request) if verb.writes else query_of(request)
-            desk = console.desk.of(request.state.who)
+            desk = console.desk_of(request)
             if verb.name in _HEAVY:
                 async with console.heavy:
                     return answer(await call(desk, verb.name, arguments, texts=True))

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from fastlog.client.admin.groups import list_groups
 from fastlog.console.answers import answer, failed, problem
 from fastlog.console.api import api_routes, guarded, query_of
 from fastlog.console.gate import Gate
@@ -20,11 +21,13 @@ from fastlog.console.pages import Pages
 from fastlog.console.state import Console
 from fastlog.console.tail import tail_route
 from fastlog.console.transfer import transfer_routes
+from fastlog.verbs.desk import Desk
 from fastlog.verbs.problems import BadArgument
 
 __all__ = ["make_app"]
 
 _MOST_SERIES = 50
+_EXPIRE_SECONDS = 60.0
 
 
 def make_app(console: Console, *, hosts: Hosts, by_certificate: bool = False) -> Gate:
@@ -36,6 +39,7 @@ def make_app(console: Console, *, hosts: Hosts, by_certificate: bool = False) ->
         loops = [
             console.supervisor.run("console-sampler", console.sampler.run),
             console.supervisor.run("console-audit", console.audit.run),
+            console.supervisor.repeat("console-sessions", console.close_sessions, every=_EXPIRE_SECONDS),
         ]
         try:
             yield
@@ -43,6 +47,7 @@ def make_app(console: Console, *, hosts: Hosts, by_certificate: bool = False) ->
             for loop in loops:
                 await loop.stop()
             await asyncio.to_thread(console.audit.flush)
+            await console.close_sessions(every=True)
             await console.desk.close()
 
     routes: list[BaseRoute] = [
@@ -77,6 +82,7 @@ def _own_routes(console: Console) -> list[BaseRoute]:
         chosen = [name for name in names.split(",") if name]
         if not 1 <= len(chosen) <= _MOST_SERIES:
             raise BadArgument(f"names: 1 to {_MOST_SERIES} of them")
+        chosen = await _visible(console.desk_of(request), kind, chosen) if request.state.desk else chosen
         return answer({"series": [console.sampler.series(kind, name) for name in chosen]})
 
     tail = tail_route(console)
@@ -93,6 +99,15 @@ def _own_routes(console: Console) -> list[BaseRoute]:
         Route("/api/history", guarded(history), methods=["GET"]),
         Route("/api/tail", guarded_tail, methods=["GET"]),
     ]
+
+
+async def _visible(desk: Desk, kind: str, names: list[str]) -> list[str]:
+    """Those that a visitor with an identity of their own may see: measured is with the console's."""
+    if kind == "lag":
+        seen = {row.group_id for row in (await list_groups(desk.cluster)).rows}
+    else:
+        seen = set((await desk.metadata()).topics)
+    return [name for name in names if name in seen]
 
 
 async def _no_such(_: Request) -> Response:

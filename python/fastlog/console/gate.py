@@ -120,8 +120,12 @@ class Gate:
             return None
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return 403, "FOREIGN_SITE", "another site asks"
-        scope.setdefault("state", {})["who"] = self._who(headers)
-        if scope["state"]["who"] is None and path not in _FREE:
+        session = self._sessions.find(cookie_of(headers, self._cookie))
+        state = scope.setdefault("state", {})
+        state["who"], state["desk"] = (session.who, session.desk) if session is not None else (None, None)
+        if session is None and self._by_certificate:
+            state["who"] = "certificate"
+        if state["who"] is None and path not in _FREE:
             return 401, "NOT_LOGGED_IN", "log in first"
         return None
 
@@ -134,12 +138,6 @@ class Gate:
         except ValueError:
             return False
         return parts.scheme == scope["scheme"] and parts.netloc.lower() == host.lower()
-
-    def _who(self, headers: Headers) -> str | None:
-        session = self._sessions.find(cookie_of(headers, self._cookie))
-        if session is not None:
-            return session.who
-        return "certificate" if self._by_certificate else None
 
 
 def cookie_of(headers: Headers, name: str) -> str | None:

@@ -11,6 +11,7 @@ from fastlog.console.api import guarded
 from fastlog.console.bodies import read_object
 from fastlog.console.gate import cookie_of
 from fastlog.console.state import Console
+from fastlog.verbs.desk import Desk
 from fastlog.verbs.problems import BadArgument
 
 __all__ = ["login_routes"]
@@ -31,17 +32,19 @@ def login_routes(console: Console) -> list[BaseRoute]:
             )
         if console.passwords is not None and set(given) == {"user", "password"}:
             user = _text(given, "user")
-            address = request.client.host if request.client is not None else "?"
-            is_right = await console.passwords.check(address, user, _text(given, "password"))
+            is_right = await console.passwords.check(_address(request), user, _text(given, "password"))
             if is_right is None:
-                return problem(429, "TOO_MANY_TRIES", "too many tries from this address: wait a minute")
+                return _too_many()
             if is_right:
                 return _let_in(console, user)
-            return problem(401, "WRONG_PASSWORD", "user and password do not belong together")
+            return _wrong()
+        if console.identities is not None and set(given) == {"user", "password"}:
+            return await _by_identity(console, request, _text(given, "user"), _text(given, "password"))
         raise BadArgument(f"this console takes {' or '.join(_ways(console)) or 'certificates'}")
 
     async def logout(request: Request) -> Response:
         console.sessions.close(cookie_of(request.headers, console.cookie))
+        await console.close_sessions()
         response = answer({"who": None})
         response.delete_cookie(
             console.cookie, path="/", secure=console.secure, httponly=True, samesite="strict"
@@ -71,10 +74,32 @@ def login_routes(console: Console) -> list[BaseRoute]:
     ]
 
 
+async def _by_identity(console: Console, request: Request, user: str, password: str) -> Response:
+    identities = console.identities
+    assert identities is not None  # noqa: S101 - the caller has looked
+    found = await identities.open(_address(request), user, password)
+    if isinstance(found, str):
+        return _wrong() if found == "wrong" else _too_many()
+    return _let_in(console, user, found)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else "?"
+
+
+def _too_many() -> Response:
+    return problem(429, "TOO_MANY_TRIES", "too many tries from this address: wait a minute")
+
+
+def _wrong() -> Response:
+    return problem(401, "WRONG_PASSWORD", "user and password do not belong together")
+
+
 def _ways(console: Console) -> list[str]:
     return [
         *(["a token"] if console.tokens is not None else []),
         *(["user and password"] if console.passwords is not None else []),
+        *(["user and password of the cluster"] if console.identities is not None else []),
     ]
 
 
@@ -85,12 +110,12 @@ def _text(given: dict[str, object], name: str) -> str:
     return value
 
 
-def _let_in(console: Console, who: str) -> Response:
+def _let_in(console: Console, who: str, desk: Desk | None = None) -> Response:
     response = answer({"who": who})
     # A session cookie: it ends with the browser, or after twelve idle hours.
     response.set_cookie(
         console.cookie,
-        console.sessions.open(who),
+        console.sessions.open(who, desk),
         path="/",
         secure=console.secure,
         httponly=True,

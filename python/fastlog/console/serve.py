@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,9 @@ import uvicorn
 from fastlog.console.app import make_app
 from fastlog.console.audit import AuditLog
 from fastlog.console.hosts import Hosts, is_loopback
+from fastlog.console.identities import Identities, check_identities
 from fastlog.console.sampler import Sampler
-from fastlog.console.sessions import Passwords, Sessions, Tokens, read_passwords
+from fastlog.console.sessions import Passwords, Sessions, Tokens, Tries, read_passwords
 from fastlog.console.state import Console
 from fastlog.errors import ConfigError
 from fastlog.verbs.decoders import Decoders
@@ -40,6 +41,7 @@ class ConsoleOptions:
     allow_writes: bool = False
     allow_hosts: Sequence[str] = ()
     password_file: Path | None = None
+    sasl_login: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
@@ -61,14 +63,17 @@ def check_options(options: ConsoleOptions) -> None:
         raise ConfigError("--tls-cert", "needs --tls-key, and the other way round")
     if options.tls_client_ca is not None and options.tls_cert is None:
         raise ConfigError("--tls-client-ca", "needs --tls-cert and --tls-key")
+    if options.sasl_login and options.password_file is not None:
+        raise ConfigError("--sasl-login", "goes without --password-file: one of them says who may come in")
     if is_loopback(options.host):
         return
-    if options.password_file is None and options.tls_client_ca is None:
+    has_passwords = options.password_file is not None or options.sasl_login
+    if not has_passwords and options.tls_client_ca is None:
         raise ConfigError(
             "--listen",
-            f"{options.host} can be reached from elsewhere: give --password-file, or --tls-client-ca for "
-            "client certificates (OpenID Connect is not there yet: put a proxy that has it before a console "
-            "on loopback)",
+            f"{options.host} can be reached from elsewhere: give --password-file, --sasl-login, or "
+            "--tls-client-ca for client certificates (OpenID Connect is not there yet: put a proxy that has "
+            "it before a console on loopback)",
         )
     if options.tls_cert is None and not options.plain_http:
         raise ConfigError(
@@ -83,6 +88,8 @@ async def serve(connection: Connection, options: ConsoleOptions, tell: Callable[
     Raises ConfigError, ClientError when the cluster cannot be reached, OSError when the port is taken.
     """
     check_options(options)
+    if options.sasl_login:
+        check_identities(connection)
     masks = Masks() if options.mask_file is None else read_masks(options.mask_file)
     users = None if options.password_file is None else read_passwords(options.password_file)
     audit = AuditLog(options.audit_file)
@@ -98,12 +105,13 @@ async def serve(connection: Connection, options: ConsoleOptions, tell: Callable[
         sampler = Sampler(desk, options.interval)
         base = f"{options.scheme}://{_authority(options.host, port)}"
         tokens = None
-        if users is None and options.tls_client_ca is None:
+        if users is None and options.tls_client_ca is None and not options.sasl_login:
             tokens = Tokens(lambda token: tell(f"open {base}/#token={token}"))
         else:
             tell(f"open {base}/")
+        measured = replace(desk, history=sampler)
         console = Console(
-            desk=_with_history(desk, sampler),
+            desk=measured,
             sessions=Sessions(),
             audit=audit,
             sampler=sampler,
@@ -111,20 +119,15 @@ async def serve(connection: Connection, options: ConsoleOptions, tell: Callable[
             secure=options.tls_cert is not None,
             tokens=tokens,
             passwords=None if users is None else Passwords(users),
+            identities=Identities(measured, Tries()) if options.sasl_login else None,
         )
         app = make_app(
             console,
             hosts=Hosts([*options.allow_hosts, options.host]),
-            by_certificate=options.tls_client_ca is not None and users is None,
+            by_certificate=options.tls_client_ca is not None and users is None and not options.sasl_login,
         )
         server = uvicorn.Server(_config(app, options))
         await server.serve(sockets=[listening])
-
-
-def _with_history(desk: Desk, sampler: Sampler) -> Desk:
-    from dataclasses import replace
-
-    return replace(desk, history=sampler)
 
 
 def _config(app: object, options: ConsoleOptions) -> uvicorn.Config:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from fastlog.errors import ConfigError
+from fastlog.verbs.desk import Desk
 
-__all__ = ["Passwords", "Session", "Sessions", "Tokens", "hash_password", "read_passwords"]
+__all__ = ["Passwords", "Session", "Sessions", "Tokens", "Tries", "hash_password", "read_passwords"]
 
 _MOST_SESSIONS: Final = 1000
 _IDLE_SECONDS: Final = 12 * 3600.0
@@ -32,10 +33,11 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True)
 class Session:
-    """Somebody who has logged in. `used` is monotonic."""
+    """Somebody who has logged in. `used` is monotonic; `desk` is one of their own, to be closed with it."""
 
     who: str
     used: float
+    desk: Desk | None = None
 
 
 class Sessions:
@@ -44,14 +46,34 @@ class Sessions:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._left: list[Desk] = []
 
-    def open(self, who: str) -> str:
+    def open(self, who: str, desk: Desk | None = None) -> str:
         """A new session; the value of its cookie."""
         value = secrets.token_urlsafe(32)
         while len(self._sessions) >= _MOST_SESSIONS:
-            self._sessions.popitem(last=False)
-        self._sessions[_digest(value)] = Session(who, self._clock())
+            self._end(next(iter(self._sessions)))
+        self._sessions[_digest(value)] = Session(who, self._clock(), desk)
         return value
+
+    def _end(self, key: bytes) -> None:
+        ended = self._sessions.pop(key, None)
+        if ended is not None and ended.desk is not None:
+            self._left.append(ended.desk)
+
+    def expire(self) -> list[Desk]:
+        """Ends those that were idle for too long; the caller closes the desks of all that have ended."""
+        now = self._clock()
+        for key in [key for key, one in self._sessions.items() if now - one.used > _IDLE_SECONDS]:
+            self._end(key)
+        left, self._left = self._left, []
+        return left
+
+    def end_all(self) -> list[Desk]:
+        """Ends every session; as `expire`."""
+        for key in list(self._sessions):
+            self._end(key)
+        return self.expire()
 
     def find(self, value: str | None) -> Session | None:
         """The session of a cookie, unless it was idle for twelve hours."""
@@ -63,7 +85,7 @@ class Sessions:
             return None
         now = self._clock()
         if now - found.used > _IDLE_SECONDS:
-            del self._sessions[key]
+            self._end(key)
             return None
         found.used = now
         self._sessions.move_to_end(key)
@@ -72,7 +94,7 @@ class Sessions:
     def close(self, value: str | None) -> None:
         """Ends a session."""
         if value:
-            self._sessions.pop(_digest(value), None)
+            self._end(_digest(value))
 
 
 class Tokens:
@@ -96,27 +118,16 @@ class Tokens:
         return True
 
 
-@dataclass(slots=True)
-class Passwords:
-    """Users with the hashes of their passwords, and how often an address may try: ten times a minute."""
+class Tries:
+    """How often an address may try to log in: ten times a minute."""
 
-    users: Mapping[str, str]
-    clock: Clock = time.monotonic
-    _tries: OrderedDict[str, list[float]] = field(default_factory=OrderedDict)
-    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._tries: OrderedDict[str, list[float]] = OrderedDict()
 
-    async def check(self, address: str, user: str, password: str) -> bool | None:
-        """Whether user and password belong together; None: this address has tried too often."""
-        if not self._may_try(address):
-            return None
-        # An unknown user takes as long as a wrong password.
-        stored = self.users.get(user) or _NOBODY
-        async with self._gate:
-            is_right = await asyncio.to_thread(_is_of, stored, password[:_MAX_PASSWORD])
-        return is_right and user in self.users
-
-    def _may_try(self, address: str) -> bool:
-        now = self.clock()
+    def may(self, address: str) -> bool:
+        """Whether it may try now; then this is one of its tries."""
+        now = self._clock()
         times = [at for at in self._tries.pop(address, []) if now - at < _TRIES_SECONDS]
         may = len(times) < _TRIES
         if may:
@@ -125,6 +136,25 @@ class Passwords:
         while len(self._tries) > _MOST_ADDRESSES:
             self._tries.popitem(last=False)
         return may
+
+
+@dataclass(slots=True)
+class Passwords:
+    """Users with the hashes of their passwords."""
+
+    users: Mapping[str, str]
+    tries: Tries = field(default_factory=Tries)
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+
+    async def check(self, address: str, user: str, password: str) -> bool | None:
+        """Whether user and password belong together; None: this address has tried too often."""
+        if not self.tries.may(address):
+            return None
+        # An unknown user takes as long as a wrong password.
+        stored = self.users.get(user) or _NOBODY
+        async with self._gate:
+            is_right = await asyncio.to_thread(_is_of, stored, password[:_MAX_PASSWORD])
+        return is_right and user in self.users
 
 
 def hash_password(password: str, salt: bytes | None = None) -> str:

@@ -92,7 +92,7 @@ def tail_route(console: Console) -> Any:
         compile_filter(wish.filter)
         if console.tails >= _MOST_TAILS:
             raise TooMuch(f"{_MOST_TAILS} tails are open, which is the most at once")
-        desk = console.desk.of(request.state.who)
+        desk = console.desk_of(request)
         since = await tail_start(desk, wish.topic, wish.partitions)
         events = _counted(console, _events(desk, wish, since))
         return StreamingResponse(
@@ -139,4 +139,4 @@ async def _events(desk: Desk, wish: _Wish, since: Any) -> AsyncIterator[str]:
 
 
 def _event(name: str, value: Any) -> str:
-    return f"event: {name}\ndata: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n"

@@ -89,7 +89,7 @@ def transfer_routes(console: Console) -> list[BaseRoute]:
         # What is wrong is told before the file begins.
         compile_filter(asked.filter)
         parse_position(asked.position)
-        desk = console.desk.of(request.state.who)
+        desk = console.desk_of(request)
         await names_of(desk, asked.topic, asked.partitions)
         headers = {"content-disposition": f'attachment; filename="{_file_name(asked.topic)}.{form}"'}
         if form == "parquet":
@@ -107,7 +107,7 @@ def transfer_routes(console: Console) -> list[BaseRoute]:
     async def take_in(request: Request) -> Response:
         given = _arguments(request, _IMPORT)
         form = cast("FileFormat", given.pop("format", "jsonl"))
-        desk = console.desk.of(request.state.who)
+        desk = console.desk_of(request)
         data = await read_body(request, _MAX_IMPORT)
         try:
             records = await asyncio.to_thread(read_rows, data, form)

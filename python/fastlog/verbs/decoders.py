@@ -159,14 +159,14 @@ class Part:
 
     def _take_tree(self, tree: Any, form: str) -> None:
         self._tree, self._format = tree, form
-        self._text = json.dumps(tree, ensure_ascii=False, indent=1)
+        self._text = _dumped(tree)
 
     def replace_tree(self, tree: Any) -> None:
         """Another value in its place, as masking makes it; the bytes are gone."""
         self._decode()
         self.data = b""
         self._tree = tree
-        self._text = json.dumps(tree, ensure_ascii=False, indent=1)
+        self._text = _dumped(tree)
 
     def hide(self, stars: str) -> None:
         """Only `stars` are left of it."""
@@ -181,6 +181,11 @@ def _decode_start(data: bytes) -> str:
     while cut > MAX_PARSED - 4 and data[cut] & 0xC0 == 0x80:
         cut -= 1
     return data[:cut].decode()
+
+
+def _dumped(tree: Any) -> str:
+    """JSON; half of a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    return json.dumps(tree, ensure_ascii=False, indent=1).encode("utf-8", "replace").decode()
 
 
 def _no_constant(text: str) -> Any:

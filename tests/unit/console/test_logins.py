@@ -9,9 +9,10 @@ import pytest
 
 from fastlog.console.audit import AuditLog
 from fastlog.console.serve import ConsoleOptions, check_options
-from fastlog.console.sessions import Passwords, Sessions, Tokens, hash_password, read_passwords
+from fastlog.console.sessions import Passwords, Sessions, Tokens, Tries, hash_password, read_passwords
 from fastlog.errors import ConfigError
 from fastlog.verbs.desk import Note
+from tests.unit.verbs.records import desk_of
 
 
 def test_a_token_is_good_once() -> None:
@@ -43,6 +44,21 @@ def test_sessions_end_when_they_are_idle_or_closed() -> None:
     assert sessions.find(None) is None
 
 
+def test_desks_of_sessions_that_end_are_given_back() -> None:
+    now = [0.0]
+    sessions = Sessions(lambda: now[0])
+    desks = [desk_of() for _ in range(3)]
+    cookies = [sessions.open("ada", desk) for desk in desks]
+    assert sessions.expire() == []
+    sessions.close(cookies[0])
+    assert sessions.expire() == [desks[0]]
+    now[0] = 13 * 3600
+    assert sessions.find(cookies[1]) is None
+    assert sessions.expire() == desks[1:]
+    sessions.open("bob", desks[0])
+    assert sessions.end_all() == [desks[0]]
+
+
 def test_sessions_have_a_bound_and_the_oldest_goes_first() -> None:
     sessions = Sessions()
     cookies = [sessions.open(f"user {at}") for at in range(1001)]
@@ -62,8 +78,7 @@ async def test_passwords(tmp_path: Path) -> None:
 
 async def test_an_address_may_not_try_for_ever() -> None:
     now = [0.0]
-    passwords = Passwords({}, lambda: now[0])
-    passwords.users = {"ada": "scrypt$AAAA$AAAA"}
+    passwords = Passwords({"ada": "scrypt$AAAA$AAAA"}, Tries(lambda: now[0]))
     answers = [await passwords.check("10.0.0.1", "ada", "x") for _ in range(12)]
     assert answers == [False] * 10 + [None] * 2
     assert await passwords.check("10.0.0.2", "ada", "x") is False
@@ -115,6 +130,8 @@ def test_options_that_may_be(options: ConsoleOptions) -> None:
         (ConsoleOptions(host="10.0.0.1", tls_cert=CERT, tls_key=KEY), "OpenID Connect"),
         (ConsoleOptions(host="10.0.0.1", plain_http=True), "--password-file"),
         (ConsoleOptions(host="10.0.0.1", password_file=USERS), "--plain-http"),
+        (ConsoleOptions(host="10.0.0.1", sasl_login=True), "--plain-http"),
+        (ConsoleOptions(sasl_login=True, password_file=USERS), "--password-file"),
         (ConsoleOptions(tls_cert=CERT), "--tls-key"),
         (ConsoleOptions(tls_key=KEY), "--tls-key"),
         (ConsoleOptions(tls_client_ca=CA), "--tls-cert"),

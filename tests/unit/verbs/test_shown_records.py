@@ -148,6 +148,13 @@ def test_a_field_rule_hides_all_of_what_it_cannot_look_into() -> None:
             assert (view.message().value, view.whole_value()) == (STARS, STARS), (data[:20], form)
 
 
+def test_what_utf_8_cannot_hold_stays_out_of_texts() -> None:
+    rule = Mask("clicks", "value", ("secret",))
+    message = view_of(b'{"half": "\\ud800", "secret": 1}', rules=[rule]).message()
+    assert str(message.value).encode()
+    assert json.loads(str(message.value)) == {"half": "?", "secret": STARS}
+
+
 def test_hashes_stay_equal_and_differ() -> None:
     rule = Mask("clicks", "key", (), "hash")
     desk = desk_of(rules=[rule])

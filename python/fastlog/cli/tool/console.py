@@ -44,6 +44,10 @@ def console(
         Path | None,
         typer.Option("--password-file", metavar="FILE", help="Lines USER:HASH; --hash-password makes one."),
     ] = None,
+    sasl_login: Annotated[
+        bool,
+        typer.Option("--sasl-login", help="Visitors log in as users of the cluster, and ask it as these."),
+    ] = False,
     tls_cert: Annotated[
         Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, PEM: serve over TLS.")
     ] = None,
@@ -101,6 +105,7 @@ def console(
         allow_writes=allow_writes,
         allow_hosts=allow_host or (),
         password_file=password_file,
+        sasl_login=sasl_login,
         tls_cert=tls_cert,
         tls_key=tls_key,
         tls_client_ca=tls_client_ca,
