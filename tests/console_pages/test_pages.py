@@ -272,3 +272,36 @@ def test_scripts_in_names_and_records_are_text(chrome: Browser, console: Console
         expect(visitor.rows("Topics").filter(has_text="<img src=x").first).to_be_visible(timeout=PATIENCE_MS)
         assert page.evaluate("window.pwned ?? null") is None
         assert page.locator("img[src=x]").count() == 0
+
+
+def test_json_is_indented_without_being_changed(chrome: Browser, console: ConsoleProcess) -> None:
+    given = '{"n":12345678901234567890.10, "n" : [1,{ },"a:{,}\\""],"e":[]}'
+    wanted = (
+        '{\n  "n": 12345678901234567890.10,\n  "n": [\n    1,\n    {},\n    "a:{,}\\""\n  ],\n  "e": []\n}'
+    )
+    with Visitor(chrome, console) as visitor:
+        page = visitor.go("/topics", "Topics")
+        call = "async (text) => (await import('/static/app/ui/json.js')).indented(text)"
+        assert page.evaluate(call, given) == wanted
+        assert page.evaluate(call, "12") is None
+        assert page.evaluate(call, '{"a": ') is None
+
+
+def test_numbers_are_as_people_read_them(chrome: Browser, console: ConsoleProcess) -> None:
+    with Visitor(chrome, console) as visitor:
+        page = visitor.go("/topics", "Topics")
+        call = "async ([name, args]) => (await import('/static/app/format.js'))[name](...args)"
+        for name, args, text in (
+            ("count", [1234567], "1,234,567"),
+            ("count", [None], "\u2013"),
+            ("bytes", [999], "999 B"),
+            ("bytes", [1536], "1.5 KiB"),
+            ("bytes", [1048576], "1 MiB"),
+            ("rate", [12345.6], "12.3K/s"),
+            ("seconds", [3.21], "3.2 s"),
+            ("seconds", [7800], "2 h 10 min"),
+            ("meaning", ["retention.ms", "604800000"], "7 d"),
+            ("meaning", ["flush.messages", "9223372036854775807"], "no limit"),
+            ("ranges", [[3, 0, 1, 7]], "0\u20131, 3, 7"),
+        ):
+            assert page.evaluate(call, [name, args]) == text, (name, args)
