@@ -129,6 +129,8 @@ def take(folder: Path, chrome: Browser, console: ConsoleProcess, *, every: bool)
                 for name in names:
                     page = visitor.go(VIEWS[name].path)
                     page.locator(".data tr[data-row], .empty").first.wait_for()
+                    if name == "live":
+                        page.locator(".data tr[data-row]").nth(12).wait_for()
                     page.wait_for_timeout(2500)
                     act = VIEWS[name].act
                     if act is not None:
