@@ -26,8 +26,8 @@ MAX_PARSED: Final = 1 << 20
 NO_TREE: Final = object()
 """Stands for the value of what is no JSON."""
 
-SchemaDecoder = Callable[[str, str, bytes], Any]
-"""(topic, "key" or "value", bytes) -> a value of JSON. Raises ValueError when the schema is not of these."""
+SchemaDecoder = Callable[[str, str, bytes], tuple[str, Any]]
+"""(topic, "key" or "value", bytes) -> name of the format, value of JSON. ValueError where none fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,6 @@ class Decoders:
     """The decoders of a desk; `schema` is None where no schemas were named."""
 
     schema: SchemaDecoder | None = None
-    schema_name: str = "avro"
     prepare: Callable[[Sequence[Record]], Awaitable[None]] | None = None
     """Gets what records need to be decoded, such as schemas of a registry."""
 
@@ -144,17 +143,13 @@ class Part:
             if self._wanted == "schema":
                 raise BadArgument("schema: no schemas were named where this was started")
             return False
+        if len(data) > MAX_PARSED:
+            return False
         try:
-            tree = (
-                decode(self._topic, self._part, data[: MAX_PARSED + 1])
-                if len(data) <= MAX_PARSED
-                else NO_TREE
-            )
+            form, tree = decode(self._topic, self._part, data)
         except (ValueError, RecursionError):
             return False
-        if tree is NO_TREE:
-            return False
-        self._take_tree(tree, self._decoders.schema_name)
+        self._take_tree(tree, form)
         return True
 
     def _take_tree(self, tree: Any, form: str) -> None:

@@ -1,6 +1,7 @@
 """Which schema the keys and values of a topic have: named in a file, or by an id in a schema registry.
 
-    [{"topic": "orders", "avro": "order.avsc"}, {"topic": "users*", "part": "key", "avro": "id.avsc"}]
+    [{"topic": "orders", "avro": "order.avsc"}, {"topic": "users*", "part": "key", "avro": "id.avsc"},
+     {"topic": "clicks", "protobuf": "clicks.desc", "message": "web.Click"}]
 
 Paths are relative to the file. Records of Confluent's serializers begin with a zero byte and the id of their
 schema (4 bytes, big-endian): where a registry was named, those schemas are fetched when they are first met, a
@@ -25,6 +26,7 @@ from fastlog.errors import ConfigError
 from fastlog.native import Record
 from fastlog.verbs.avro import AvroSchema
 from fastlog.verbs.decoders import Decoders
+from fastlog.verbs.protobuf import ProtobufSchema
 
 __all__ = ["Registry", "Schemas", "decoders_of", "read_schemas"]
 
@@ -34,6 +36,8 @@ _SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 60.0
 _MAX_ANSWER: Final = 4 << 20
 _FRAMED: Final = 5
+_AVRO: Final = {"topic", "avro"}
+_PROTOBUF: Final = {"topic", "protobuf", "message"}
 
 
 class Registry:
@@ -89,7 +93,8 @@ class Registry:
 class _Rule:
     topic: str
     part: str
-    schema: AvroSchema
+    form: str
+    schema: AvroSchema | ProtobufSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +104,16 @@ class Schemas:
     rules: Sequence[_Rule] = ()
     registry: Registry | None = field(default=None)
 
-    def decode(self, topic: str, part: str, data: bytes) -> Any:
-        """The value by the registry's schema, else by the topic's. Raises ValueError where there is none."""
+    def decode(self, topic: str, part: str, data: bytes) -> tuple[str, Any]:
+        """Format and value by the registry's schema, else by the topic's. Raises ValueError without one."""
         number = _schema_id(data)
         if self.registry is not None and number is not None:
             schema = self.registry.schema(number)
             if schema is not None:
-                return schema.read(data[_FRAMED:])
+                return "avro", schema.read(data[_FRAMED:])
         for rule in self.rules:
             if rule.part == part and fnmatch.fnmatchcase(topic, rule.topic):
-                return rule.schema.read(data)
+                return rule.form, rule.schema.read(data)
         raise ValueError("no schema is known")
 
     async def prepare(self, records: Sequence[Record]) -> None:
@@ -150,18 +155,22 @@ def decoders_of(path: Path | None, registry: str | None) -> Decoders:
     if path is None and registry is None:
         return Decoders()
     found = read_schemas(path, registry)
-    return Decoders(found.decode, "avro", None if registry is None else found.prepare)
+    return Decoders(found.decode, None if registry is None else found.prepare)
 
 
 def _rule(path: Path, number: int, row: object) -> _Rule:
     where = f"{path}, schema {number}"
-    if not isinstance(row, Mapping) or not {"topic", "avro"} <= set(row) <= {"topic", "avro", "part"}:
-        raise ConfigError(where, "is not an object with topic, avro and perhaps part")
+    names = set(row) if isinstance(row, Mapping) else set()
+    if not isinstance(row, Mapping) or names - {"part"} not in (_AVRO, _PROTOBUF):
+        raise ConfigError(where, "is not an object with topic and avro, or topic, protobuf and message")
     part = row.get("part", "value")
     if part not in ("key", "value"):
         raise ConfigError(where, "part is key or value")
-    file = path.parent / str(row["avro"])
+    form = "avro" if "avro" in row else "protobuf"
+    file = path.parent / str(row[form])
     try:
-        return _Rule(str(row["topic"]), part, AvroSchema(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        data = file.read_bytes()
+        schema = AvroSchema(data.decode()) if form == "avro" else ProtobufSchema(data, str(row["message"]))
+        return _Rule(str(row["topic"]), part, form, schema)
+    except (OSError, ValueError, StopIteration) as error:
         raise ConfigError(where, f"{file}: {error}") from None

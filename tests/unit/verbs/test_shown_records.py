@@ -65,12 +65,12 @@ def test_many_headers_are_cut() -> None:
 
 
 def test_what_a_schema_does_not_know_is_shown_all_the_same() -> None:
-    def decode(topic: str, part: str, data: bytes) -> object:
+    def decode(topic: str, part: str, data: bytes) -> tuple[str, object]:
         if not data.startswith(b"\0"):
             raise ValueError("not of this schema")
-        return {"topic": topic, "part": part, "size": len(data)}
+        return "avro", {"topic": topic, "part": part, "size": len(data)}
 
-    desk = desk_of(decoders=Decoders(decode, "avro"))
+    desk = desk_of(decoders=Decoders(decode))
     message = view_of(b"\0\xff", b"plain", desk=desk).message()
     assert (message.value_format, message.key_format) == ("avro", "text")
     assert json.loads(str(message.value)) == {"topic": "clicks", "part": "value", "size": 2}

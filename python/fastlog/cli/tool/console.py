@@ -22,7 +22,9 @@ __all__ = ["RegistryOption", "SchemasOption", "console"]
 
 SchemasOption = Annotated[
     Path | None,
-    typer.Option("--schemas", metavar="FILE", help="Avro schemas by topic, JSON: to show records by them."),
+    typer.Option(
+        "--schemas", metavar="FILE", help="Schemas by topic (Avro, Protobuf), JSON: to show records."
+    ),
 ]
 RegistryOption = Annotated[
     str | None, typer.Option("--schema-registry", metavar="URL", help="A registry of Avro schemas.")
