@@ -23,10 +23,15 @@ def chrome() -> Iterator[Browser]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a broker with all of the demonstration's data, less of each."""
     more = {"offsets.topic.num.partitions": "4", "transaction.state.log.num.partitions": "2"}
-    with BrokerProcess(tmp_path_factory.mktemp("shop"), settings=SETTINGS | more) as broker:
+    broker = BrokerProcess(tmp_path_factory.mktemp("shop"), settings=SETTINGS | more)
+    broker.launch()
+    try:
+        broker.wait(timeout=120)
         fill(broker.bootstrap, 1, scale=0.1)
         fill_access(broker.bootstrap)
         yield broker.bootstrap
+    finally:
+        broker.kill()
 
 
 @pytest.fixture(scope="module")

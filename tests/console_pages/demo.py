@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import sys
 import threading
 import time
@@ -268,6 +269,8 @@ def demo_cluster(directory: Path, *, scale: float = 1.0) -> Iterator[str]:
 
 
 def _main(directory: Path) -> None:
+    # SIGTERM ends it as Ctrl-C does: with all that it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         demo_cluster(directory) as bootstrap,
         flowing(bootstrap),

@@ -1,4 +1,4 @@
-"""What the console's pages are made of: nothing inline, nothing from elsewhere, and what is vendored as it was."""
+"""What the pages are made of: nothing inline, nothing from elsewhere, and what is vendored as it was."""
 
 from __future__ import annotations
 

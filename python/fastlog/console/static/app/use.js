@@ -62,7 +62,8 @@ export function useApi(route, args = {}, { every = 0 } = {}) {
 
 const reloads = new Set();
 
-function onReload(action) {
+/** Has `action` called when everything that is shown is to be asked for again. */
+export function onReload(action) {
   reloads.add(action);
   return () => reloads.delete(action);
 }

@@ -4,6 +4,7 @@ import { bytes, count, counted } from "../format.js";
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { alterQuery } from "../router.js";
 import { useSession } from "../session.js";
+import { onReload } from "../use.js";
 import { Empty, Notice, Problem, Segments } from "../ui/basic.js";
 import { openDialog } from "../ui/dialog.js";
 import { Icon } from "../ui/icons.js";
@@ -162,7 +163,10 @@ function useRecords(args) {
     if (key) load(null);
     return () => stop.current?.abort();
   }, [key]);
-  return { ...(state.key === key ? state : {}), more: () => load(state.next), again: () => load(null) };
+  const again = useRef(null);
+  again.current = () => key && load(null);
+  useEffect(() => onReload(() => again.current()), []);
+  return { ...(state.key === key ? state : {}), more: () => load(state.next), again: again.current };
 }
 
 function Found({ found, query, topic }) {

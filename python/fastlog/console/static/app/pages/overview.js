@@ -145,7 +145,7 @@ export function BrokerTable({ brokers, skeleton = 3, error, retry }) {
   const used = (broker) => {
     const total = broker.log_dirs.reduce((sum, row) => sum + (row.total_bytes ?? 0), 0);
     const free = broker.log_dirs.reduce((sum, row) => sum + (row.usable_bytes ?? 0), 0);
-    return total ? [1 - free / total, `${bytes(free)} free of ${bytes(total)}`] : null;
+    return total ? [1 - free / total, `${bytes(free)} free`, `${bytes(free)} free of ${bytes(total)}`] : null;
   };
   const columns = [
     { key: "id", label: "Broker", width: "150px", title: true, cell: (row) => html`<a href=${to("/settings", { resource: String(row.id) })}>Broker ${row.id}</a> ${row.controller ? html`<${Badge} kind="accent">controller<//>` : null}` },
@@ -162,7 +162,7 @@ export function BrokerTable({ brokers, skeleton = 3, error, retry }) {
       cell: (row) => {
         const found = used(row);
         if (!found) return html`<span class="muted">not told</span>`;
-        return html`<span class="grow"><${Bar} share=${found[0]} label=${`Disk of broker ${row.id}`} /><span class="small muted">${found[1]}</span></span>`;
+        return html`<span class="grow"><${Bar} share=${found[0]} label=${`Disk of broker ${row.id}`} /><span class="small muted" title=${found[2]}>${found[1]}</span></span>`;
       },
     },
   ];

@@ -21,7 +21,7 @@ export function Tail({ name, query, keep, opened }) {
     const stop = new AbortController();
     setSeen(NOTHING);
     setError(null);
-    const args = { topic: name, partitions: query.p, filter: query.filter, key_format: query.kf, value_format: query.vf };
+    const args = { topic: name, partitions: query.p, filter: query.filter, key_format: query.kf, value_format: query.vf, per_second: 100 };
     let before = performance.now();
     listen("tail", args, stop.signal, (event, data) => {
       if (event === "problem") {

@@ -75,11 +75,13 @@ function WriteDialog({ spec, close }) {
     ${error ? html`<${Problem} error=${error} />` : null}
     ${isForm
       ? html`${spec.intro ? html`<p class="soft">${spec.intro}</p>` : null}
-          ${fields.map(
-            (field) =>
-              html`<${Field} key=${field.name} field=${field} values=${values}
-                set=${(name, value) => setValues((old) => ({ ...old, [name]: value }))} />`,
-          )}`
+          <div class="fields">
+            ${fields.map(
+              (field) => html`<div key=${field.name} class=${field.half ? "half" : ""}>
+                <${Field} field=${field} values=${values} set=${(name, value) => setValues((old) => ({ ...old, [name]: value }))} />
+              </div>`,
+            )}
+          </div>`
       : plan
         ? html`<${Plan} plan=${plan} spec=${spec} />
             ${spec.confirm && !wasDone

@@ -49,11 +49,11 @@ export function createRule() {
     values: { principal: "User:", permission: "Allow", operation: "Read", resource: "Topic", pattern: "literal", host: "*" },
     fields: [
       { name: "principal", label: "Principal", mono: true, required: true, hint: "Such as User:alice; User:* is everybody." },
-      { name: "permission", label: "Permission", kind: "select", options: [["Allow", "Allow"], ["Deny", "Deny"]] },
-      { name: "operation", label: "Operation", kind: "select", options: plain(OPERATIONS) },
-      { name: "resource", label: "Resource", kind: "select", options: plain(RESOURCES) },
+      { name: "permission", label: "Permission", kind: "select", options: [["Allow", "Allow"], ["Deny", "Deny"]], half: true },
+      { name: "operation", label: "Operation", kind: "select", options: plain(OPERATIONS), half: true },
+      { name: "resource", label: "Resource", kind: "select", options: plain(RESOURCES), half: true },
+      { name: "pattern", label: "The name is", kind: "select", options: [["literal", "The whole name"], ["prefixed", "How names begin"]], half: true },
       { name: "name", label: "Its name", mono: true, required: true, hint: "* is all of them; the cluster is called kafka-cluster." },
-      { name: "pattern", label: "The name is", kind: "select", options: [["literal", "The whole name"], ["prefixed", "How names begin"]] },
       { name: "host", label: "From host", mono: true, hint: "* is anywhere." },
     ],
     args: (values) => ({

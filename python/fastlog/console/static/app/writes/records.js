@@ -22,12 +22,16 @@ export function produceRecord(topic) {
     wide: true,
     values: { key_encoding: "text", value_encoding: "text", partition: "" },
     fields: (values) => [
-      { name: "noKey", label: "No key", kind: "check" },
-      ...(values.noKey ? [] : [{ name: "key", label: "Key", mono: true }, { name: "key_encoding", label: "The key is", kind: "select", options: ENCODINGS }]),
-      { name: "tombstone", label: "No value", kind: "check", hint: "A tombstone where the topic is compacted." },
-      ...(values.tombstone ? [] : [{ name: "value", label: "Value", kind: "area", rows: 7 }, { name: "value_encoding", label: "The value is", kind: "select", options: ENCODINGS }]),
+      ...(values.noKey
+        ? []
+        : [{ name: "key", label: "Key", mono: true, half: true }, { name: "key_encoding", label: "The key is", kind: "select", options: ENCODINGS, half: true }]),
+      ...(values.tombstone
+        ? []
+        : [{ name: "value", label: "Value", kind: "area", rows: 7 }, { name: "value_encoding", label: "The value is", kind: "select", options: ENCODINGS, half: true }]),
+      { name: "partition", label: "Partition", kind: "select", options: partitions(topic), half: true },
       { name: "headers", label: "Headers", kind: "pairs" },
-      { name: "partition", label: "Partition", kind: "select", options: partitions(topic) },
+      { name: "noKey", label: "No key", kind: "check", hint: "Then any partition.", half: true },
+      { name: "tombstone", label: "No value", kind: "check", hint: "A tombstone where the topic is compacted.", half: true },
     ],
     args: (values) => ({
       topic: topic.topic,
@@ -49,8 +53,8 @@ export function resend(message) {
     intro: `Writes partition ${message.partition}, offset ${message.offset} of ${message.topic} once more, with its key, value and headers.`,
     values: { to_topic: message.topic },
     fields: [
-      { name: "to_topic", label: "To topic", mono: true, required: true },
-      { name: "to_partition", label: "To partition", kind: "number", hint: "Empty: by the key." },
+      { name: "to_topic", label: "To topic", mono: true, required: true, half: true },
+      { name: "to_partition", label: "To partition", kind: "number", hint: "Empty: by the key.", half: true },
     ],
     args: (values) => ({
       topic: message.topic,

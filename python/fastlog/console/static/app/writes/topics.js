@@ -27,8 +27,8 @@ export function createTopic() {
     verb: "create_topic",
     fields: [
       { name: "topic", label: "Name", mono: true, required: true, placeholder: "orders" },
-      { name: "partitions", label: "Partitions", kind: "number", hint: "Empty: the broker's default. There can be more later, never fewer." },
-      { name: "replication_factor", label: "Replicas", kind: "number", hint: "Empty: the broker's default." },
+      { name: "partitions", label: "Partitions", kind: "number", hint: "Empty: the broker's default. Never fewer later.", half: true },
+      { name: "replication_factor", label: "Replicas", kind: "number", hint: "Empty: the broker's default.", half: true },
       { name: "configs", label: "Settings", kind: "pairs", heads: ["Setting", "Value"], hint: "Such as retention.ms 604800000, or cleanup.policy compact." },
     ],
     args: (values) => ({
