@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.chaos.transactions.cluster import EFFECTS as EFFECTS_OF_CLUSTER
 from tests.chaos.transactions.cluster import ClusterRun
-from tests.chaos.transactions.guards import GUARDS, OF_CLUSTERS, command
+from tests.chaos.transactions.guards import GUARDS, LATE, OF_CLUSTERS, command
 from tests.chaos.transactions.load import Clients
 from tests.chaos.transactions.single import EFFECTS, SingleRun, report
 from tests.chaos.transactions.wire import GIVE_UP_SECONDS
@@ -29,7 +29,9 @@ def run_of(
     """One broker, or three; `without` a guard."""
     broken, patience, clients = None, GIVE_UP_SECONDS, Clients(partitions=6 if cluster else 4)
     if without is not None:
-        broken, patience, clients = command(without), _PATIENCE_WITHOUT, replace(clients, ambushed=0.1)
+        broken, patience = command(without), _PATIENCE_WITHOUT
+        if without in LATE:
+            clients = replace(clients, ambushed=0.5, kinds=(LATE[without],))
     if cluster:
         return ClusterRun(directory, seed, place=place, clients=clients, command=broken, patience=patience)
     return SingleRun(directory, seed, clients=clients, command=broken, patience=patience)

@@ -12,9 +12,10 @@ or shorter than by chance.
 | `LATE_MARKER`   | second   | WriteTxnMarkers, which is sent again  | the next transaction is open there    |
 | `FORMER_MARKER` | first    | WriteTxnMarkers, whose coordinator is | the same                              |
 |                 |          | killed: the next one sends it again   |                                       |
+| `LATE_END`      | both     | EndTxn, which is sent again           | the next transaction is open          |
 
-All but the first need several brokers: one that is both coordinator and leader asks and tells itself nothing
-that a network could keep.
+All but the first and the last need several brokers: one that is both coordinator and leader asks and tells
+itself nothing that a network could keep.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fastlog.wire import ApiKey, decode_request
-from fastlog.wire.messages.transactions import AddPartitionsToTxnRequest
+from fastlog.wire.messages.transactions import AddPartitionsToTxnRequest, EndTxnRequest
 from fastlog.wire.messages.txn_markers import WriteTxnMarkersRequest
 
 LATE_RECORD: Final = "late record"
 LATE_ANSWER: Final = "late answer"
 LATE_MARKER: Final = "late marker"
 FORMER_MARKER: Final = "marker of a former coordinator"
+LATE_END: Final = "late end"
 _HELD_SECONDS: Final = 3.0
 """How long a client waits for its frame. What does not come by then does not come: it went another way."""
 _ASKED_SECONDS: Final = 60.0
@@ -51,7 +53,7 @@ class Ambush:
     held: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Of markers: answered. Of the others the client hears itself."""
+    """Of markers and ends: answered. Of the others the client hears itself."""
     sender_dies: bool = False
     """Whether the coordinator will be killed. If not, the marker of the first protocol must not be late."""
 
@@ -70,12 +72,19 @@ class Ambush:
             return key == ApiKey.PRODUCE and client_id == self.name
         if self.kind == LATE_ANSWER:
             return key == ApiKey.ADD_PARTITIONS_TO_TXN and client_id.startswith(_BROKER) and self._asks(frame)
+        if self.kind == LATE_END:
+            return key == ApiKey.END_TXN and client_id == self.name and self._commits(frame)
         return key == ApiKey.WRITE_TXN_MARKERS and self._ends(frame)
 
     def _asks(self, frame: bytes) -> bool:
         _, request = decode_request(frame)
         assert isinstance(request, AddPartitionsToTxnRequest)
         return [one.transactional_id for one in request.transactions] == [self.name]
+
+    def _commits(self, frame: bytes) -> bool:
+        _, request = decode_request(frame)
+        assert isinstance(request, EndTxnRequest)
+        return request.committed
 
     def _ends(self, frame: bytes) -> bool:
         _, request = decode_request(frame)

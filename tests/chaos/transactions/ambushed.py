@@ -13,6 +13,7 @@ from fastlog.errors import ErrorCode as E
 from tests.chaos.transactions.ambush import (
     FORMER_MARKER,
     LATE_ANSWER,
+    LATE_END,
     LATE_MARKER,
     LATE_RECORD,
     Ambush,
@@ -22,8 +23,8 @@ from tests.chaos.transactions.history import ABORTED, Writer
 from tests.chaos.transactions.producer import Place, Plan, RawProducer, Refused, Unwritten
 from tests.chaos.transactions.wire import TRANSACTIONS, Lost, Wire
 
-OF_FIRST: Final = frozenset({LATE_RECORD, LATE_ANSWER})
-OF_SECOND: Final = frozenset({LATE_RECORD, LATE_MARKER})
+OF_FIRST: Final = frozenset({LATE_RECORD, LATE_ANSWER, LATE_END})
+OF_SECOND: Final = frozenset({LATE_RECORD, LATE_MARKER, LATE_END})
 
 
 class AmbushedProducer(RawProducer):
@@ -51,10 +52,11 @@ class AmbushedProducer(RawProducer):
     async def step(self) -> None:
         """See `RawProducer`."""
         if self._ambushes.wants_a_marker and not self._place.raises:
-            await self._late_marker(FORMER_MARKER)
+            await self._late_end(FORMER_MARKER)
         elif self._kinds and self._chance.random() < self._share:
             kind = self._chance.choice(self._kinds)
-            await (self._late_marker(kind) if kind == LATE_MARKER else self._late_record(kind))
+            is_of_end = kind in (LATE_MARKER, LATE_END)
+            await (self._late_end(kind) if is_of_end else self._late_record(kind))
         else:
             await super().step()
 
@@ -94,9 +96,9 @@ class AmbushedProducer(RawProducer):
             self.counts[f"ambush {kind}: {code or 'taken'}"] += 1
         await self._transaction(Plan(at=partition, commits=True))
 
-    async def _late_marker(self, kind: str) -> None:
-        """The marker of a transaction arrives, a second time, when the next one is open in its partition."""
-        place = await self._somewhere(far=True)
+    async def _late_end(self, kind: str) -> None:
+        """What ends a transaction arrives a second time when the next one is open in the same partition."""
+        place = await self._somewhere(far=kind != LATE_END)
         if place is None:
             await super().step()
             return
@@ -105,7 +107,7 @@ class AmbushedProducer(RawProducer):
         ambush = self._made(kind, partition)
 
         async def lies_in_wait() -> None:
-            # The marker of the transaction before is no longer under way.
+            # What has ended the transaction before is no longer under way.
             ambush.identity = self._identity
             self._ambushes.lay(ambush)
 
@@ -116,9 +118,10 @@ class AmbushedProducer(RawProducer):
             if not is_held or (kind == FORMER_MARKER and not self._ambushes.tell(ambush, coordinator)):
                 return
             await self.be_somebody()
-            # In the second protocol an end raises the epoch.
+            # In the second protocol an end raises the epoch, in the first one who has to ask twice.
             producer_id, epoch = ambush.identity
-            is_next = self._identity == (producer_id, epoch + self._place.raises)
+            is_raised = self._place.raises or kind == LATE_END
+            is_next = self._identity == (producer_id, epoch + is_raised)
 
             async def arrives() -> None:
                 if await ambush.let_go() and is_next:

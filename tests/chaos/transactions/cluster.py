@@ -16,6 +16,7 @@ from fastlog.coordination.topic_names import GROUP_METADATA_TOPIC, TRANSACTION_S
 from tests.chaos.transactions.ambush import (
     FORMER_MARKER,
     LATE_ANSWER,
+    LATE_END,
     LATE_MARKER,
     LATE_RECORD,
     Ambushes,
@@ -34,7 +35,7 @@ from tests.harness.net import free_port
 EFFECTS: Final = (
     *("kill", "freeze", "stop", "deaths", "end: PRODUCER_FENCED"),
     *("frame late EndTxn", "frame late Produce", "frame late WriteTxnMarkers", "frame slow"),
-    *(f"ambush {kind}" for kind in (LATE_RECORD, LATE_ANSWER, LATE_MARKER, FORMER_MARKER)),
+    *(f"ambush {kind}" for kind in (LATE_RECORD, LATE_ANSWER, LATE_MARKER, FORMER_MARKER, LATE_END)),
 )
 """What has to have happened in a long run, for it to say anything."""
 _SETTINGS: Final = {
@@ -71,7 +72,7 @@ class ClusterRun:
         self._cluster = Cluster(
             directory / "cluster", ("fastlog",) * 3, place=place, settings=_SETTINGS, command=command
         )
-        ambushes = Ambushes(LATE_RECORD, LATE_ANSWER, LATE_MARKER)
+        ambushes = Ambushes(*(self._clients.kinds or (LATE_RECORD, LATE_ANSWER, LATE_MARKER, LATE_END)))
         proxies = []
         for number, member in self._cluster.members.items():
             proxy = FrameProxy(
@@ -118,7 +119,7 @@ class ClusterRun:
 
     def _disturb(self, until: float) -> None:
         while time.monotonic() < until and self._load.goes_on(10):
-            if self._chance.random() < _AMBUSHES:
+            if FORMER_MARKER in self._clients.kinds or self._chance.random() < _AMBUSHES:
                 self._kill_a_coordinator()
             else:
                 self._move()

@@ -23,6 +23,13 @@ from fastlog.replication.partition import Partition
 from fastlog.server.fetch import rows
 from fastlog.server.produce import markers
 from fastlog.server.produce.verification import Verification
+from tests.chaos.transactions.ambush import (
+    FORMER_MARKER,
+    LATE_ANSWER,
+    LATE_END,
+    LATE_MARKER,
+    LATE_RECORD,
+)
 
 Patch = Callable[[Any, str, object], object]
 """As `setattr`."""
@@ -196,6 +203,15 @@ GUARDS: dict[str, Callable[[Patch], None]] = {
 }
 """By name."""
 
+LATE: Final = {
+    "verification": LATE_RECORD,
+    "guard": LATE_ANSWER,
+    "marker epoch": LATE_MARKER,
+    "coordinator epoch": FORMER_MARKER,
+    "end epoch": LATE_END,
+    "raised epoch": LATE_END,
+}
+"""What these are for: frames that are late (`ambush`)."""
 OF_CLUSTERS: Final = frozenset({"guard", "marker epoch", "coordinator epoch"})
 """Those that one broker does not need: nothing comes late that it tells, or asks, itself."""
 

@@ -37,6 +37,8 @@ class Clients:
     partitions: int = 4
     ambushed: float = 0.02
     """Of how many transactions a frame is late when that matters most."""
+    kinds: tuple[str, ...] = ()
+    """Which of these frames, if not all: see `ambush`."""
 
 
 class Load:
@@ -152,7 +154,7 @@ class Load:
             try:
                 future.result(self._patience)
             except (Stuck, TimeoutError) as error:
-                self._failures.append(f"stuck: {error or 'a client does not end'}")
+                self._failures.append(f"stuck: {str(error) or 'a client does not end'}")
         for library in self._library:
             if not library.join(self._patience):
                 self._failures.append("stuck: a client of librdkafka does not end")

@@ -29,6 +29,7 @@ from fastlog.wire.messages.txn_markers import WriteTxnMarkersRequest
 from tests.chaos.transactions.ambush import (
     FORMER_MARKER,
     LATE_ANSWER,
+    LATE_END,
     LATE_MARKER,
     LATE_RECORD,
     Ambush,
@@ -125,7 +126,7 @@ class FrameProxy:
                     self._leave(_open(gate, ambush.go))
                 elif ambush is not None and ambush.kind in (LATE_RECORD, FORMER_MARKER):
                     await ambush.go.wait()
-                if ambush is not None and (ambush.kind == LATE_MARKER or ambush.sender_dies):
+                if ambush is not None and (ambush.kind in (LATE_MARKER, LATE_END) or ambush.sender_dies):
                     answers.cancel()
                     writer.close()
                     is_left = True

@@ -13,7 +13,7 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.chaos.transactions.ambush import LATE_RECORD, Ambushes
+from tests.chaos.transactions.ambush import LATE_END, LATE_RECORD, Ambushes
 from tests.chaos.transactions.checker import check
 from tests.chaos.transactions.history import TransactionHistory
 from tests.chaos.transactions.load import TOPIC, Clients, Load
@@ -40,7 +40,7 @@ _FAULTS: Final = ("kill", "freeze", "stop", "kill")
 EFFECTS: Final = (
     *("broker kill", "broker freeze", "broker stop", "deaths", "end: PRODUCER_FENCED"),
     *("frame late EndTxn", "frame late Produce", "frame lost answer EndTxn", "frame slow"),
-    f"ambush {LATE_RECORD}",
+    *(f"ambush {kind}" for kind in (LATE_RECORD, LATE_END)),
 )
 """What has to have happened in a long run, for it to say anything."""
 
@@ -80,7 +80,7 @@ class SingleRun:
         way = free_port()
         settings = {**SETTINGS, "advertised.listeners": f"PLAINTEXT://127.0.0.1:{way}"}
         self._broker = BrokerProcess(directory / "broker", settings=settings, command=command)
-        ambushes = Ambushes(LATE_RECORD)
+        ambushes = Ambushes(*(self._clients.kinds or (LATE_RECORD, LATE_END)))
         proxy = FrameProxy(lambda: self._broker.port, way, seed, ambushes=ambushes)
         self._load = Load(directory / "histories", self._clients, seed, [way], [proxy], ambushes, patience)
         self._counts: Counter[str] = Counter()
