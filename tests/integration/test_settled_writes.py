@@ -18,7 +18,7 @@ from fastlog.wire.messages.produce import PartitionProduceData, ProduceRequest, 
 from tests.harness.batches import batch
 from tests.harness.waiting import wait_until
 from tests.integration.conftest import BrokerFactory
-from tests.integration.requests import make_topic, produce
+from tests.integration.requests import fetch, make_topic, produce
 from tests.integration.running import RunningBroker
 from tests.integration.settled_pair import Pair, Side
 
@@ -307,6 +307,23 @@ def test_a_peer_that_is_slow_to_take_its_answers_gets_all_in_order(broker: Runni
             wait_until(lambda taken=taken: is_full() or settled.executed >= taken, "it hangs", seconds=60)
         numbers = [int.from_bytes(client.receive_frame()[:4]) for _ in range(sent)]
     assert numbers == list(range(sent))
+
+
+def test_nothing_is_answered_before_what_waits_in_front_of_it(broker: RunningBroker) -> None:
+    services = broker.broker.services
+    with broker.connect(timeout=60) as client:
+        make_topic(client, "t")
+        make_topic(client, "silent")
+        for _ in range(2):
+            client.ask(produce("t", batch(b"a")), 9)
+        before = services.settled.executed
+        waits = client.send(fetch("silent", 0, max_wait_ms=1000, min_bytes=1), 12)
+        wait_until(lambda: len(services.purgatory), "the fetch does not wait", seconds=60, pause=0.01)
+        comes_later = client.send(produce("t", batch(b"b")), 9)
+        numbers = [int.from_bytes(client.receive_frame()[:4]) for _ in range(2)]
+        assert numbers == [waits, comes_later]
+        client.ask(produce("t", batch(b"c")), 9)
+    assert services.settled.executed > before
 
 
 def test_with_an_authorizer_nothing_is_settled(start_broker: BrokerFactory) -> None:
