@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,8 +16,10 @@ from fastlog.native import build_batch
 from fastlog.wire import encode_request
 from fastlog.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from tests.harness.batches import batch
+from tests.harness.waiting import wait_until
 from tests.integration.conftest import BrokerFactory
-from tests.integration.requests import make_topic, produce
+from tests.integration.requests import fetch, make_topic, produce
+from tests.integration.running import RunningBroker
 from tests.integration.settled_pair import Pair, Side
 
 NAMES = itertools.count()
@@ -269,6 +272,58 @@ def test_requests_that_wait_behind_others_are_executed_together(pair: Pair) -> N
     other = Sent("{}", ((0, build_batch([(b"k", b"v", [], 1000)], codec="lz4")),), 9, 1)
     run(pair, [[ONE, other, *[ONE] * 20, other, *[ONE] * 20]])
     assert pair.native.at_once == before + 41
+
+
+async def send_little_at_a_time(broker: RunningBroker) -> None:
+    """Has the sockets of the broker's connections take little before they are full."""
+    assert broker.broker._table is not None
+    for connection in broker.broker._table._connections:
+        assert connection._transport is not None
+        own = connection._transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
+
+
+def test_a_peer_that_is_slow_to_take_its_answers_gets_all_in_order(broker: RunningBroker) -> None:
+    name, together = "t" * 249, 20
+    one = Sent("{}", ((0, batch(b"a")),), 9, 1)
+    table, settled = broker.broker._table, broker.broker.services.settled
+    assert table is not None
+    with broker.connect(timeout=60) as client:
+        make_topic(client, name)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+        broker.run(send_little_at_a_time(broker))
+        client.socket.sendall(one.frame(name, 1))
+        client.receive_frame()
+        sent, before = 0, settled.executed
+
+        def is_full() -> bool:
+            return any(each.blocked_since is not None for each in list(table._connections))
+
+        while not is_full():
+            # Whole frames, so that the connection is at rest behind them.
+            client.socket.sendall(b"".join(one.frame(name, sent + each) for each in range(together)))
+            sent += together
+            taken = before + sent
+            wait_until(lambda taken=taken: is_full() or settled.executed >= taken, "it hangs", seconds=60)
+        numbers = [int.from_bytes(client.receive_frame()[:4]) for _ in range(sent)]
+    assert numbers == list(range(sent))
+
+
+def test_nothing_is_answered_before_what_waits_in_front_of_it(broker: RunningBroker) -> None:
+    services = broker.broker.services
+    with broker.connect(timeout=60) as client:
+        make_topic(client, "t")
+        make_topic(client, "silent")
+        for _ in range(2):
+            client.ask(produce("t", batch(b"a")), 9)
+        before = services.settled.executed
+        waits = client.send(fetch("silent", 0, max_wait_ms=1000, min_bytes=1), 12)
+        wait_until(lambda: len(services.purgatory), "the fetch does not wait", seconds=60, pause=0.01)
+        comes_later = client.send(produce("t", batch(b"b")), 9)
+        numbers = [int.from_bytes(client.receive_frame()[:4]) for _ in range(2)]
+        assert numbers == [waits, comes_later]
+        client.ask(produce("t", batch(b"c")), 9)
+    assert services.settled.executed > before
 
 
 def test_with_an_authorizer_nothing_is_settled(start_broker: BrokerFactory) -> None:

@@ -69,6 +69,8 @@ __all__ = [
     "OffsetOutOfRange",
     "ProducePlan",
     "Produced",
+    "Received",
+    "Receiver",
     "Record",
     "RecordBatch",
     "RecordMetadata",
@@ -306,6 +308,56 @@ class SettledTable:
     def produce(self, frames: list[Frame], most_seconds: float) -> Produced | None:
         """Executes requests from the first one on, as long as everything is settled about them, and for about
         as long as that. None when that is none of them. Nothing is done about the others."""
+
+@final
+class Receiver:
+    """The sockets of connections: reads from all that have something, and answers what is settled.
+
+    `fileno()` is readable while any of them is. A connection is `free` while nothing else of it is in work,
+    waits or is unsent: only then is anything executed. It is not any more when something of it is left.
+    """
+
+    def __new__(cls) -> Receiver: ...
+    def __len__(self) -> int: ...
+    def fileno(self) -> int: ...
+    def watch(self, fd: int, connection: object, reader: FrameReader) -> None:
+        """Reads from a socket into `reader`, on behalf of `connection`, which is not free yet. Raises
+        ValueError when it is watched already."""
+    def leave(self, fd: int) -> None:
+        """Reads no more from it; one that is not watched is ignored. To be called before it is closed."""
+    def free(self, fd: int) -> None:
+        """See above. One that is not watched is ignored."""
+    def hold(self, fd: int) -> None:
+        """The contrary."""
+    def heard(self) -> list[tuple[Any, float]]:
+        """Connections of which everything was executed since the last call, and how many seconds ago."""
+    def receive(self, table: SettledTable | None, most_seconds: float) -> Received:
+        """Reads what has come of some sockets; without a table nothing is executed. Others wait after about
+        so many seconds. Raises OSError."""
+
+@final
+class Received:
+    """What `Receiver.receive` has read, and executed."""
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes that were read."""
+    @property
+    def bytes_out(self) -> int:
+        """Bytes that were written."""
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of records that were appended."""
+    @property
+    def appended(self) -> list[tuple[Any, int]]:
+        """(owner, where its log ends) for logs that were appended to, most of them once."""
+    @property
+    def seconds(self) -> list[float]:
+        """How long each request that was executed has taken."""
+    @property
+    def left(self) -> list[tuple[Any, list[Frame] | None, bytes, BaseException | None]]:
+        """(connection, frames, bytes of answers to those before them that are unsent, error). Without frames
+        the peer has ended, or the socket has failed; or, with an error, what came is of no use."""
 
 @final
 class Produced:

@@ -53,6 +53,7 @@ from fastlog.server.network.connection_table import SWEEP_SECONDS, ConnectionTab
 from fastlog.server.network.descriptors import current_plan
 from fastlog.server.network.flow_control import RequestMemory
 from fastlog.server.network.listener import BoundListener, bind
+from fastlog.server.network.receiving import Receiving
 from fastlog.server.network.session import ListenerIdentity
 from fastlog.server.observability.http_service import Observability
 from fastlog.server.observability.metrics import BrokerMetrics
@@ -401,6 +402,8 @@ class Broker:
         services.quotas.watch(table, self._listeners)
         self._live_config.on_change(lambda _, after: table.set_limits(flow_limits(after)))
         work = WorkMemory(limits.work_memory_bytes)
+        receiving = Receiving(services.settled)
+        self._call_at_end("receiving", receiving.close)
         observe.watch_memory(memory)
         for listener in self._listeners:
             dispatch, own_limits = dispatcher.dispatch, limits
@@ -424,9 +427,11 @@ class Broker:
                 copy=services.io.copy,
                 tls=self._secure.tls_of(listener.name),
                 settled=None if identity.asks_who else services.settled,
+                receiving=None if identity.asks_who else receiving,
             )
 
         async def sweep() -> None:
+            receiving.note_heard(_SYSTEM.monotonic())
             table.sweep(_SYSTEM.monotonic())
             services.quotas.sweep()
 

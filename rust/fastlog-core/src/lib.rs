@@ -21,6 +21,7 @@ pub mod log_reader;
 mod memory;
 pub mod partitioner;
 pub mod producer_state;
+pub mod readiness;
 pub mod segment;
 pub mod settled;
 pub mod txn_index;

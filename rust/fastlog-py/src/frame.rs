@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::ffi::c_int;
+use std::os::fd::RawFd;
 
+use fastlog_core::readiness;
 use fastlog_core::wire::{self, FrameSplitter, RequestHeader, request_header};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
@@ -45,6 +47,61 @@ impl FrameReader {
         self.window = Some(window);
         Ok(window.0)
     }
+
+    /// Receives what the socket has, as [`readiness::receive`] does; to be followed by [`Self::take`].
+    pub fn receive(&mut self, py: Python<'_>, fd: RawFd) -> Result<Option<usize>, ReceiveError> {
+        self.check_exports().map_err(ReceiveError::Other)?;
+        // What was offered before is the same memory, and nobody has a view of it.
+        self.window = None;
+        let buffer = self
+            .splitter
+            .writable()
+            .map_err(|error| ReceiveError::Other(error_to_py(py, &error)))?;
+        readiness::receive(fd, buffer).map_err(|_| ReceiveError::Socket)
+    }
+
+    /// Takes over `n` bytes that were received, no more than there was room for.
+    pub fn take(&mut self, py: Python<'_>, n: usize) -> PyResult<Vec<wire::Frame>> {
+        self.check_exports()?;
+        self.window = None;
+        let mut frames = Vec::new();
+        let outcome = if self.failed {
+            Err(fastlog_core::Error::Malformed(
+                "the stream was lost at an earlier frame".to_owned(),
+            ))
+        } else {
+            self.splitter.advance(n, &mut frames)
+        };
+        match outcome {
+            Ok(()) => Ok(frames),
+            Err(error @ fastlog_core::Error::OutOfMemory(_)) => {
+                self.failed = true;
+                Err(error_to_py(py, &error))
+            }
+            Err(error) => {
+                self.failed = true;
+                Err(frame_error(py, &error, frames.into_iter().map(Frame).collect()))
+            }
+        }
+    }
+
+    fn check_exports(&self) -> PyResult<()> {
+        if self.exports > 0 {
+            return Err(PyBufferError::new_err(
+                "a view of the reader's buffer is still alive",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Why nothing was received.
+#[derive(Debug)]
+pub enum ReceiveError {
+    /// The socket has failed.
+    Socket,
+    /// There is no place for it.
+    Other(PyErr),
 }
 
 #[pymethods]
@@ -83,35 +140,11 @@ impl FrameReader {
     }
 
     fn advance(&mut self, py: Python<'_>, n: usize) -> PyResult<Vec<Frame>> {
-        if self.exports > 0 {
-            return Err(PyBufferError::new_err(
-                "a view of the reader's buffer is still alive",
-            ));
-        }
+        self.check_exports()?;
         if n > self.window(py)?.len() {
             return Err(PyValueError::new_err("more bytes than the buffer offered"));
         }
-        self.window = None;
-        let mut frames = Vec::new();
-        let outcome = if self.failed {
-            Err(fastlog_core::Error::Malformed(
-                "the stream was lost at an earlier frame".to_owned(),
-            ))
-        } else {
-            self.splitter.advance(n, &mut frames)
-        };
-        let frames: Vec<Frame> = frames.into_iter().map(Frame).collect();
-        match outcome {
-            Ok(()) => Ok(frames),
-            Err(error @ fastlog_core::Error::OutOfMemory(_)) => {
-                self.failed = true;
-                Err(error_to_py(py, &error))
-            }
-            Err(error) => {
-                self.failed = true;
-                Err(frame_error(py, &error, frames))
-            }
-        }
+        Ok(self.take(py, n)?.into_iter().map(Frame).collect())
     }
 
     fn set_limits(&mut self, min_frame_bytes: usize, max_frame_bytes: usize) {
@@ -123,7 +156,7 @@ impl FrameReader {
     }
 
     #[getter]
-    fn buffered(&self) -> usize {
+    pub fn buffered(&self) -> usize {
         self.splitter.buffered()
     }
 
@@ -137,6 +170,12 @@ impl FrameReader {
 #[pyclass(frozen, module = "fastlog.native._core")]
 #[derive(Debug)]
 pub struct Frame(wire::Frame);
+
+impl From<wire::Frame> for Frame {
+    fn from(frame: wire::Frame) -> Self {
+        Self(frame)
+    }
+}
 
 impl Frame {
     /// The frame of the core; a clone of it shares the bytes.

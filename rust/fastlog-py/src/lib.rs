@@ -31,6 +31,7 @@ mod placing;
 mod plan;
 mod producing;
 mod reading;
+mod receiving;
 mod sending;
 mod settled;
 mod tables;
@@ -88,6 +89,8 @@ mod _core {
     use crate::producing::{Delivery, RecordBatch, RecordMetadata};
     #[pymodule_export]
     use crate::reading::LogReader;
+    #[pymodule_export]
+    use crate::receiving::{Received, Receiver};
     #[pymodule_export]
     use crate::sending::{FileResponse, Socket};
     #[pymodule_export]

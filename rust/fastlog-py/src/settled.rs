@@ -33,10 +33,20 @@ impl Generation {
     }
 }
 
+/// Who is told how far a log reaches.
+pub type Owner = Arc<Py<PyAny>>;
+
 /// What is settled about partitions.
 #[pyclass(module = "fastlog.native._core")]
 #[derive(Debug)]
-pub struct SettledTable(settled::SettledTable<Arc<Py<PyAny>>>);
+pub struct SettledTable(settled::SettledTable<Owner>);
+
+impl SettledTable {
+    /// The table of the core.
+    pub fn inner(&mut self) -> &mut settled::SettledTable<Owner> {
+        &mut self.0
+    }
+}
 
 #[pymethods]
 impl SettledTable {

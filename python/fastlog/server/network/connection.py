@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 from fastlog.native import FileResponse, FrameError, FrameReader
 from fastlog.server.memory.work_memory import SMALL_REQUEST
 from fastlog.server.network.exchange import SMALL_ANSWER, Answer, Exchange, small_answers
-from fastlog.server.network.file_sender import PEER_GONE, sender_for
+from fastlog.server.network.file_answers import FileAnswers
 from fastlog.server.network.flow_control import TINY_FRAME
 from fastlog.server.network.muting import NONE, Muting
 from fastlog.server.network.session import Session, address_text
@@ -41,7 +41,7 @@ _SLICES_PER_TURN: Final = 8
 _PUMP_SECONDS: Final = 0.002
 
 
-class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
+class Connection(Muting, SettledRequests, FileAnswers, asyncio.BufferedProtocol):
     """The protocol of one accepted socket."""
 
     def __init__(self, host: ConnectionHost) -> None:
@@ -113,6 +113,7 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
         # pause_writing is called as soon as the socket does not take everything.
         self._transport.set_write_buffer_limits(high=0)
         self.last_active = self.host.monotonic()
+        self._begin_receiving(self._transport)
 
     def get_buffer(self, sizehint: int) -> FrameReader:
         """Where the next bytes go."""
@@ -120,14 +121,17 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have come."""
-        host = self.host
         try:
             frames = self.reader.advance(nbytes)
         except FrameError as error:
             self.close("bad frame", error)
             return
+        self.host.metrics.bytes_in += nbytes
+        self._arrived(frames)
+
+    def _arrived(self, frames: list[Frame]) -> None:
+        host = self.host
         now = self.last_active = host.monotonic()
-        host.metrics.bytes_in += nbytes
         left = self._serve(frames, now) if frames and not self._begun else frames
         if left:
             sizes = [len(frame) for frame in left]
@@ -176,6 +180,7 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed: waits end, memory is given back, answers of running work are dropped."""
         self.is_finishing = True
+        self._leave()
         self._end_mute()
         host = self.host
         host.table.remove(self)
@@ -265,6 +270,7 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
         """Cuts the connection; answers that were not sent are lost."""
         if self._transport is not None and not self._aborted:
             self._aborted = self.is_finishing = True
+            self._leave()
             try:
                 self.host.log_closed(self, reason, detail)
             finally:
@@ -299,6 +305,8 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
             self._check_backlog()
         if self.is_finishing:
             self._close_when_done()
+        elif not self._exchanges:
+            self._at_rest()
 
     def _start_requests(self) -> None:
         host, pending, exchanges = self.host, self._pending, self._exchanges
@@ -383,6 +391,8 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
                 return
         if self.is_finishing:
             self._close_when_done()
+        elif not exchanges:
+            self._at_rest()
 
     def _send_first(
         self, transport: asyncio.Transport, exchange: Exchange, answer: Answer | FileResponse
@@ -451,36 +461,6 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
         exchange.count()
         exchange.settle()
 
-    # -- answers from files: the first exchange stays first until its answer is sent --------------------
-
-    def _send_files(self, transport: asyncio.Transport, answer: FileResponse) -> None:
-        if self._files is None:
-            try:
-                self._files = sender_for(transport, self.host, self._on_files_progress, self._on_files_sent)
-            except OSError as error:
-                self.close("failed send", error)  # no descriptor is left for it: the client comes again
-                return
-        self._files.start(answer)
-
-    def _on_files_progress(self, blocked: bool) -> None:
-        now = self.host.monotonic()
-        self.blocked_since = now if blocked else None
-        if not blocked:
-            self.last_active = now
-
-    def _on_files_sent(self, error: object) -> None:
-        if error is PEER_GONE and self._transport is not None:
-            self._transport.abort()
-            return
-        if error is not None:
-            self.close("failed send", error)
-            return
-        answer = self._exchanges[0].answer
-        self._sent_first(len(answer) if answer is not None else 0)
-        self.last_active = self.host.monotonic()
-        self._flush()
-        self._pump()
-
     def _close_when_done(self) -> None:
         if self.is_idle and self._transport is not None and not self._transport.is_closing():
             self._transport.close()
@@ -492,9 +472,6 @@ class Connection(Muting, SettledRequests, asyncio.BufferedProtocol):
         if paused == self._paused or transport is None or transport.is_closing():
             return
         self._paused = paused
-        if paused:
-            if not self.is_finishing and self.muted_since is None:
-                self.host.metrics.reads_paused += 1
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
+        if paused and not self.is_finishing and self.muted_since is None:
+            self.host.metrics.reads_paused += 1
+        self._read(transport, reads=not paused)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastlog.server.network.exchange import Exchange
     from fastlog.server.network.file_sender import Send
     from fastlog.server.network.flow_control import FlowLimits, RequestMemory
+    from fastlog.server.network.receiving import Receiving
     from fastlog.server.network.session import ListenerIdentity
     from fastlog.server.network.tls_layer import TlsListener
     from fastlog.server.observability.metrics import BrokerMetrics
@@ -50,5 +51,7 @@ class ConnectionHost:
     send: Send
     copy: Copy
     tls: TlsListener | None = None
+    receiving: Receiving | None = None
+    """What reads from the sockets; None where asyncio does."""
     settled: SettledWrites | None = None
     """What executes requests about which nothing is to be decided; None where it is asked who is there."""

@@ -17,13 +17,14 @@ partition by itself. Whatever it is not sure of, it leaves to the usual way; not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+import logging
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fastlog.native import SettledTable
 from fastlog.wire.api_keys import ApiKey
 
 if TYPE_CHECKING:
-    from fastlog.native import Frame, Log, Produced
+    from fastlog.native import Frame, Log, Produced, Receiver
     from fastlog.replication.partition import Partition, PartitionKey
     from fastlog.server.observability.metrics import BrokerMetrics
     from fastlog.server.quotas.client_quotas import ClientQuotas
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SettledWrite", "SettledWrites", "settled_write"]
 
+_LOG: Final = logging.getLogger(__name__)
 _PRODUCE: Final = ApiKey.PRODUCE.value
+Came = tuple[Any, "list[Frame] | None", bytes, BaseException | None]
+"""(connection, frames that are left, bytes of answers before them that are unsent, error)."""
 MOST_SECONDS: Final = 0.001
 """How long the requests of one wake-up may take: others come in between."""
 
@@ -64,6 +68,8 @@ class SettledWrites:
         self._metrics = metrics
         self._quotas = quotas
         self._io = io
+        self.executed = 0
+        """Requests that were executed at once."""
 
     def __len__(self) -> int:
         return len(self._table)
@@ -96,9 +102,31 @@ class SettledWrites:
         if done is None:
             return None
         metrics = self._metrics
+        self.executed += done.requests
         metrics.requests[_PRODUCE] += done.requests
         metrics.produce_bytes += done.record_bytes
-        for partition, end_offset in done.appended:
-            partition.on_appended(end_offset)
-        self._io.appended_at_once()
+        self._note_appended(done.appended)
         return done
+
+    def receive(self, receiver: Receiver) -> list[Came]:
+        """Has `receiver` read, and execute what is settled; what it has left."""
+        done = receiver.receive(None if self._quotas.active else self._table, MOST_SECONDS)
+        metrics, seconds = self._metrics, done.seconds
+        metrics.bytes_in += done.bytes_in
+        if seconds:
+            metrics.bytes_out += done.bytes_out
+            self.executed += len(seconds)
+            metrics.requests[_PRODUCE] += len(seconds)
+            metrics.produce_bytes += done.record_bytes
+            for each in seconds:
+                metrics.answered(_PRODUCE, each)
+            self._note_appended(done.appended)
+        return done.left
+
+    def _note_appended(self, appended: list[tuple[Partition, int]]) -> None:
+        for partition, end_offset in appended:
+            try:
+                partition.on_appended(end_offset)
+            except Exception:  # noqa: BLE001 - logged; it is written, and others are to be told of theirs
+                _LOG.exception("what follows an append to %s-%d failed", *partition.key)
+        self._io.appended_at_once()
