@@ -1,4 +1,4 @@
-"""Every write of the pages as a person does it: open, fill in, read the plan, apply. Then the API is read."""
+"""Every write of the pages, as a person does it: open, fill in, read the plan, apply; then ask the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages are made of: nothing inline, nothing from elsewhere, and what is vendored as it was."""
+"""What the console's pages are made of: nothing inline, nothing from elsewhere, vendored files unchanged."""
 
 from __future__ import annotations
 
