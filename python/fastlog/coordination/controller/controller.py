@@ -201,6 +201,11 @@ class Controller:
         context = self.context
         return context is not None and topic in context.deleting - context.deletion_ineligible
 
+    def knows(self, topic: str) -> bool:
+        """Whether the topic's node was read since it is the controller."""
+        context = self.context
+        return context is not None and topic in context.topics
+
     # -- requests: each is answered NOT_CONTROLLER when this broker is not, or ceases to be meanwhile --------
 
     async def alter_partition(self, request: AlterPartitionRequest, version: int) -> AlterPartitionResponse:

@@ -22,6 +22,10 @@ class ControllerHere(Protocol):
         """Whether it is about to delete a topic, and waits for nobody who is away."""
         ...
 
+    def knows(self, topic: str) -> bool:
+        """Whether it is the controller, and has read the topic's node."""
+        ...
+
     def topics_written(self) -> None:
         """Nodes of topics have changed: it need not wait for its watches to tell."""
         ...

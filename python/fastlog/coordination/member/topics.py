@@ -213,7 +213,8 @@ class MemberTopics(ConfigChanges):
             states[state.name] = state
             outcomes.append(state)
         await self._writes.bring_back([*states.values()])
-        failed = await self._writes.damaged(states)
+        # What the controller has read before can be deleted, damaged as it may be by now.
+        failed = await self._writes.damaged([name for name in states if not self._controller.knows(name)])
         asked = states.keys() - self._deleting - failed.keys()
         self._deleting |= asked
         try:

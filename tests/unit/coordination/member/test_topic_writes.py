@@ -38,6 +38,9 @@ class Controller:
     epoch = 4
     hints = 0
 
+    def knows(self, topic: str) -> bool:
+        return False
+
     def is_deleting(self, topic: str) -> bool:
         return False
 
