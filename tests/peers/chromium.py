@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.peers.cache import PeerMissingError, cache_dir, run_fetch
+from tests.peers.cache import PeerMissingError, fetching, run_fetch
 from tests.peers.debian import unpacked
 
 __all__ = ["chromium"]
@@ -23,7 +23,9 @@ def chromium() -> tuple[str, Mapping[str, str]]:
     found = shutil.which(_PACKAGE) or shutil.which("chromium")
     if found is not None:
         return found, dict(os.environ)
-    root = unpacked("chromium", [_PACKAGE, *_lacking(), *_FONTS])
+    with fetching("chromium-needs") as entry:
+        needs = _lacking(entry / "packages")
+    root = unpacked("chromium", [_PACKAGE, *needs, *_FONTS])
     libraries = [folder for folder in (root / "usr/lib").rglob("*") if folder.is_dir()]
     environment = os.environ | {
         "LD_LIBRARY_PATH": ":".join(str(folder) for folder in libraries if any(folder.glob("*.so*"))),
@@ -32,13 +34,12 @@ def chromium() -> tuple[str, Mapping[str, str]]:
     return str(root / "usr/lib/chromium" / _PACKAGE), environment
 
 
-def _lacking() -> list[str]:
-    """Packages that it depends on and this machine does not have, as apt would choose them."""
+def _lacking(kept: Path) -> list[str]:
+    """Packages that it needs and this machine lacks, as apt would choose them; `kept` has them."""
     if shutil.which("apt-get") is None:
         raise PeerMissingError("chromium: not installed, and this is no Debian to fetch its package on")
     if os.geteuid() == 0 and not any(Path("/var/lib/apt/lists").glob("*Packages*")):
         run_fetch(["apt-get", "update", "-qq"], what="Debian's package lists for chromium")
-    kept = cache_dir() / "chromium.needs"
     if kept.exists():
         return kept.read_text().split()
     simulate = ["apt-get", "install", "--simulate", "--no-install-recommends", _PACKAGE]
