@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.timeout(300)]
 LIBRARIES = ("pyarrow==26.0.1", "polars==2.1.0", "duckdb==2.0.0", "pandas==3.1.1")
 
 
+@pytest.mark.whole
 def test_all_of_them_take_columns_and_give_tables(tmp_path: Path) -> None:
     environment = python_with(*LIBRARIES)
     settings = {"num.partitions": "1", "log.retention.ms": "-1"}

@@ -67,7 +67,7 @@ def connectors(files: Files) -> dict[str, dict[str, str]]:
 
 @pytest.mark.java
 @pytest.mark.slow
-@BOTH
+@pytest.mark.parametrize("version", [pytest.param(KAFKA_3, marks=pytest.mark.whole), KAFKA_4])
 @pytest.mark.timeout(500)
 def test_file_to_topic_to_file(version: str, tmp_path: Path) -> None:
     """Every line arrives, in order, over a killed worker, a restarted broker and restarted workers."""

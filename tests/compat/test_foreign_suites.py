@@ -55,6 +55,7 @@ def admin_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Ended
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("protocol", _PASSES)
 def test_librdkafkas_admin_test_passes(protocol: str, admin_runs: dict[str, list[Ended]]) -> None:
     """0081, with groups of either protocol."""
@@ -81,6 +82,7 @@ def test_kafka_go_reads_what_compaction_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_saramas_versions_understand_each_other(tmp_path: Path) -> None:
     """What each version of the protocol from 0.11 on wrote, in each codec, each reads in order.
 

@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.timeout(180)]
 FASTLOG = "fastlog"
 KINDS = [
     pytest.param(FASTLOG, id="fastlog"),
-    pytest.param(KAFKA_3, id="kafka-3", marks=pytest.mark.java),
+    pytest.param(KAFKA_3, id="kafka-3", marks=[pytest.mark.java, pytest.mark.whole]),
     pytest.param(KAFKA_4, id="kafka-4", marks=pytest.mark.java),
 ]
 SETTINGS = {

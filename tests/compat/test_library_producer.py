@@ -17,7 +17,7 @@ from tests.peers.apache_kafka import KAFKA_3, KAFKA_4, ApacheKafka
 pytestmark = [pytest.mark.timeout(180)]
 
 KAFKAS = [
-    pytest.param(KAFKA_3, id="kafka-3", marks=pytest.mark.java),
+    pytest.param(KAFKA_3, id="kafka-3", marks=[pytest.mark.java, pytest.mark.whole]),
     pytest.param(KAFKA_4, id="kafka-4", marks=pytest.mark.java),
 ]
 

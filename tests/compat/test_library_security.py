@@ -41,7 +41,11 @@ class Secured:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(KAFKA_3, id="kafka-3"), pytest.param(KAFKA_4, id="kafka-4")]
+    scope="module",
+    params=[
+        pytest.param(KAFKA_3, id="kafka-3", marks=pytest.mark.whole),
+        pytest.param(KAFKA_4, id="kafka-4"),
+    ],
 )
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     directory: Path = tmp_path_factory.mktemp("library-security")

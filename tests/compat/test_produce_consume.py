@@ -36,7 +36,7 @@ class Peer:
 
 
 KAFKAS = [
-    pytest.param(KAFKA_3, id="kafka-3", marks=pytest.mark.java),
+    pytest.param(KAFKA_3, id="kafka-3", marks=[pytest.mark.java, pytest.mark.whole]),
     pytest.param(KAFKA_4, id="kafka-4", marks=pytest.mark.java),
 ]
 # fastlog serves no transactional producers yet.

@@ -246,7 +246,7 @@ def count(broker: Brokers, tally: Tally) -> None:
 @pytest.mark.parametrize(
     "brokers",
     [
-        pytest.param(KeeperBroker, id="one"),
+        pytest.param(KeeperBroker, id="one", marks=pytest.mark.whole),
         pytest.param(SamzaCluster, id="three", marks=pytest.mark.whole),
         pytest.param(ZooKeeperCluster, id="three on ZooKeeper", marks=pytest.mark.whole),
     ],

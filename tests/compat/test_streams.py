@@ -136,7 +136,7 @@ def configs(admin: AdminClient, topic: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("version", [KAFKA_3, KAFKA_4])
+@pytest.mark.parametrize("version", [pytest.param(KAFKA_3, marks=pytest.mark.whole), KAFKA_4])
 def test_word_count(tmp_path: Path, version: str) -> None:
     with BrokerProcess(tmp_path, settings={"group.initial.rebalance.delay.ms": "0"}) as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
