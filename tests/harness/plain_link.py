@@ -13,7 +13,11 @@ class PlainLink(Link):
 
     def __init__(self, port: int, user: str, secret: str, *, timeout: float = 30) -> None:
         super().__init__(port, timeout=timeout)
-        shaken: Any = self.call(SaslHandshakeRequest("PLAIN"), 1)
-        assert shaken.error_code == 0, shaken
-        told: Any = self.call(SaslAuthenticateRequest(f"\0{user}\0{secret}".encode()), 2)
-        assert told.error_code == 0, told
+        try:
+            shaken: Any = self.call(SaslHandshakeRequest("PLAIN"), 1)
+            assert shaken.error_code == 0, shaken
+            told: Any = self.call(SaslAuthenticateRequest(f"\0{user}\0{secret}".encode()), 2)
+            assert told.error_code == 0, told
+        except BaseException:
+            self.socket.close()
+            raise

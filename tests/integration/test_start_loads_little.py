@@ -54,7 +54,8 @@ OTHERS = {
     # Parts of ours.
     *("fastlog.server.access", "fastlog.coordination.access", "fastlog.coordination.member.access_rules"),
     *("fastlog.client", "fastlog.cli.tool", "fastlog.cli.broker.show_config"),
-    *("fastlog.coordination.transactions", "fastlog.server.transaction_parts", "fastlog.server.produce"),
+    *("fastlog.coordination.transactions", "fastlog.server.transaction_parts"),
+    *(f"fastlog.server.produce.{name}" for name in ("may_write", "operation", "refusals", "verification")),
     *("fastlog.replication.fetcher", "fastlog.replication.fetch_session", "fastlog.storage.offline"),
     *("fastlog.coordination.keeper.listener", "fastlog.coordination.metadata_format"),
     *("fastlog.server.observability.families", "fastlog.server.observability.kafka_families"),

@@ -38,6 +38,7 @@ DENIED = frozenset(
         ErrorCode.GROUP_AUTHORIZATION_FAILED,
         ErrorCode.CLUSTER_AUTHORIZATION_FAILED,
         ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        ErrorCode.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
     }
 )
 BEFORE: dict[ApiKey, set[ErrorCode]] = {
@@ -59,7 +60,11 @@ TXN = Resource.TRANSACTIONAL_ID
 def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RuledBroker]:
     """Its topics are res-a and t."""
     running = RuledBroker(
-        tmp_path_factory.mktemp("rights"), {"group.coordinator.rebalance.protocols": "classic,consumer"}
+        tmp_path_factory.mktemp("rights"),
+        {
+            "group.coordinator.rebalance.protocols": "classic,consumer",
+            "delegation.token.secret.key": "key",
+        },
     )
     running.start()
     try:
@@ -85,7 +90,11 @@ def codes(answer: Any) -> Iterator[int]:
 # -- nothing for nobody --------------------
 
 # What needs no right, or names nothing that is anybody's.
-OPEN = {"DescribeCluster"}
+OPEN = {
+    "DescribeCluster",
+    # Everybody may have tokens, and sees to one's own; those of others are in test_tokens_against_kafka.
+    *(f"{verb}DelegationToken" for verb in ("Create", "Renew", "Expire", "Describe")),
+}
 LISTS = {"Metadata of all", "ListGroups", "ListTransactions", "DescribeLogDirs"}
 """They leave out what is not to be seen, instead of an error."""
 

@@ -83,6 +83,7 @@ ALLOWED = {
     ("server/requests/turns.py", "create_task"): "one long request; its failure is its answer",
     ("server/network/file_sender.py", "add_writer"): "one answer of one connection",
     ("server/network/muting.py", "call_at"): "the end of one connection's wait, whose failure closes it",
+    ("server/network/receiving.py", "add_reader"): "each connection is guarded",
     ("server/network/acceptor.py", "add_reader"): "what it meets is counted; the next one is accepted",
     ("server/network/acceptor.py", "call_later"): "lets one connection in, or ends it",
     ("server/network/acceptor.py", "create_task"): "one connection; its failure is counted",

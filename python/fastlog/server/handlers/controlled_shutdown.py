@@ -27,6 +27,6 @@ async def handle(ctx: RequestContext, request: ControlledShutdownRequest) -> Con
     member = member_of(ctx)
     if isinstance(member, ErrorCode):
         return ControlledShutdownResponse(error_code=int(member))
-    if request.broker_id == ctx.broker.config.node_id:
+    if request.broker_id == ctx.broker.config.node_id and member.controller.is_active:
         return ControlledShutdownResponse(error_code=int(ErrorCode.STALE_BROKER_EPOCH))
     return await member.controller.controlled_shutdown(request)
