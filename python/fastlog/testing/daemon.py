@@ -52,7 +52,7 @@ Order = dict[str, Any]
 
 def main(descriptor: int) -> None:
     """Imports what brokers need, and makes a fork for each order to."""
-    _end_with_parent()
+    _end_with_parent(os.getppid())
     requests = socket.socket(fileno=descriptor)
     # As the broker's own program does: what is imported stays.
     gc.disable()
@@ -81,10 +81,11 @@ def _serve(requests: socket.socket) -> int:
             _, status = os.waitpid(order["pid"], 0)
             requests.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
             continue
+        mother = os.getpid()
         pid = os.fork()
         if not pid:
             requests.close()
-            _end_with_parent()
+            _end_with_parent(mother)
             os.environ.clear()
             os.environ.update(order["environment"])
             os.chdir(order["directory"])
@@ -106,9 +107,8 @@ def _handlers_of(name: str) -> Callable[[], object]:
     return load
 
 
-def _end_with_parent() -> None:
-    """Has the kernel end this process together with the one that started it."""
-    parent = os.getppid()
+def _end_with_parent(parent: int) -> None:
+    """Has the kernel end this process together with the one that started it, which may be gone by now."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         _end()
