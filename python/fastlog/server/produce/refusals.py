@@ -11,6 +11,7 @@ order. A gap that is there to stay gets its own code then.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from fastlog.errors import ErrorCode
@@ -40,7 +41,7 @@ def note_refusals(
     session: Session, asked: Sequence[ProducePlanRow], results: list[ProduceResult], now: float
 ) -> None:
     """Remembers what is refused, and changes the code of gaps in `results`. `now`: monotonic seconds."""
-    refused = session.refused
+    refused, noted = session.refused, 0
     for index, row in enumerate(results):
         code = row[0]
         if code == 0:
@@ -48,13 +49,19 @@ def note_refusals(
         behind = _REFUSED.get(code)
         if behind is None and code != _GAP:
             continue
+        if behind is not None:
+            noted += 1
+            if noted > _MOST:
+                # As many as are remembered: a request may name tens of thousands.
+                continue
         topic, partition, _ = asked[index]
         key = topic, partition
         if behind is not None:
             # The latest is at the end.
             refused.pop(key, None)
             if len(refused) >= _MOST:
-                del refused[next(iter(refused))]
+                for former in list(islice(refused, _MOST // 2)):
+                    del refused[former]
             refused[key] = behind, now + GAP_SECONDS
         elif key in refused:
             told, until = refused[key]

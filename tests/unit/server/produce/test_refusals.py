@@ -60,4 +60,12 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(session.refused) <= 1000
     assert told(session, 4999, GAP, 10.1) == NOT_LEADER
     assert told(session, 3999, GAP, 10.1) == GAP, "the oldest are forgotten first"
-    assert told(session, 4000, GAP, 10.1) == NOT_LEADER
+    assert told(session, 4501, GAP, 10.1) == NOT_LEADER
+
+
+def test_a_request_of_very_many_partitions_is_not_remembered_as_a_whole() -> None:
+    session = Session(ListenerIdentity("PLAINTEXT"))
+    results = [(NOT_LEADER, -1, -1, -1, None, None, -1)] * 5000 + [(GAP, -1, -1, -1, None, None, -1)] * 2
+    note_refusals(session, [("t", number, 1) for number in (*range(5000), 3, 4999)], results, 10.0)
+    assert len(session.refused) <= 1000
+    assert [row[0] for row in results[-2:]] == [NOT_LEADER, GAP]
