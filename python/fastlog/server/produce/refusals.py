@@ -44,26 +44,24 @@ def note_refusals(
     refused, noted = session.refused, 0
     for index, row in enumerate(results):
         code = row[0]
-        if code == 0:
-            continue
-        behind = _REFUSED.get(code)
-        if behind is None and code != _GAP:
-            continue
-        if behind is not None:
-            noted += 1
-            if noted > _MOST:
-                # As many as are remembered: a request may name tens of thousands.
-                continue
-        topic, partition, _ = asked[index]
-        key = topic, partition
-        if behind is not None:
-            # The latest is at the end.
-            refused.pop(key, None)
-            if len(refused) >= _MOST:
-                for former in list(islice(refused, _MOST // 2)):
-                    del refused[former]
-            refused[key] = behind, now + GAP_SECONDS
-        elif key in refused:
-            told, until = refused[key]
+        if code == _GAP:
+            topic, partition, _ = asked[index]
+            told, until = refused.get((topic, partition), (code, now))
             if until > now:
                 results[index] = (told, *row[1:])
+        elif code in _REFUSED and noted < _MOST:
+            # Of one request no more than are remembered at all: it may name tens of thousands.
+            noted += 1
+            topic, partition, _ = asked[index]
+            _remember(refused, (topic, partition), (_REFUSED[code], now + GAP_SECONDS))
+
+
+def _remember(
+    refused: dict[tuple[str, int], tuple[int, float]], key: tuple[str, int], told: tuple[int, float]
+) -> None:
+    """The latest is at the end; where there is no room, the older half goes."""
+    refused.pop(key, None)
+    if len(refused) >= _MOST:
+        for former in list(islice(refused, _MOST // 2)):
+            del refused[former]
+    refused[key] = told
