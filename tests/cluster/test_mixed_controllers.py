@@ -105,6 +105,7 @@ def test_kafka_topics(mixed: Cluster, tools: _Tools) -> None:
     assert "tooled" not in tools.run(TOPIC_COMMAND, "--list")
 
 
+@pytest.mark.whole
 def test_kafka_configs(mixed: Cluster, tools: _Tools) -> None:
     create_topic(mixed, "set", [[*mixed.members]])
     where = ("--entity-type", "topics", "--entity-name", "set")

@@ -131,6 +131,7 @@ _STEPS: Final[dict[str, Step]] = {
 }
 
 
+@pytest.mark.whole
 def test_each_step_leaves_the_same_nodes(mixed: Cluster) -> None:
     controllers = {kind: of_kind(mixed, kind) for kind in _KINDS}
     (target,) = mixed.members.keys() - controllers.values()

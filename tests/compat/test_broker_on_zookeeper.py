@@ -237,6 +237,7 @@ def _refused(directory: Path, connect: str, node_id: str, *, seconds: float) -> 
     return other.log_text
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_second_broker_with_the_same_id_gives_up_after_a_while(
     on_ensemble: tuple[BrokerProcess, Operator], ensemble: ZooKeeperEnsemble, tmp_path: Path

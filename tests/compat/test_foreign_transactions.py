@@ -144,6 +144,7 @@ def _prepare_java(sources: Path, directory: Path) -> None:
     script.chmod(0o755)
 
 
+@pytest.mark.whole
 def test_librdkafkas_producer_of_transactions(librdkafka_runs: dict[str, list[Ended]]) -> None:
     """0103: misuse, commits, aborts, consume and produce, fencing, deleted records, watermarks."""
     for run in librdkafka_runs["0103"]:

@@ -104,6 +104,7 @@ def test_zookeepers_client_is_told_the_same_as_by_a_real_server(tmp_path: Path) 
         assert said in real
 
 
+@pytest.mark.whole
 @pytest.mark.java
 def test_zookeepers_client_is_told_when_the_keeper_has_lost_its_data(tmp_path: Path) -> None:
     """kazoo #42, with the client of Java: what watched is told as well."""

@@ -33,7 +33,9 @@ _FILES: Final = {
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("part", "least"), [("client", 140), ("recipes", 80)])
+@pytest.mark.parametrize(
+    ("part", "least"), [("client", 140), pytest.param("recipes", 80, marks=pytest.mark.whole)]
+)
 def test_kazoos_own_suite_passes(part: str, least: int, tmp_path: Path) -> None:
     environment = dict(python_with(_KAZOO, *_SUITE))
     suite = Path(environment["PYTHONPATH"]) / "kazoo" / "tests"

@@ -14,7 +14,7 @@ from tests.harness.browser import PATIENCE_MS, Visitor
 from tests.harness.console import ConsoleProcess
 from tests.peers.node_packages import node_with
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.whole, pytest.mark.timeout(240)]
 RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 CORE: Final = ("/", "/topic?name=orders", "/access/rules")
 """Those that are looked at in every run; together they have nearly all parts of the others."""

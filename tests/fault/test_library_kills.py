@@ -80,7 +80,7 @@ class Load:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+@pytest.mark.parametrize("protocol", [pytest.param("classic", marks=pytest.mark.whole), "consumer"])
 def test_two_kills_under_load_cost_no_record(tmp_path: Path, protocol: str) -> None:
     settings = {
         "num.partitions": "2",

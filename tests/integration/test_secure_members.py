@@ -173,6 +173,7 @@ def test_sessions_that_end(tmp_path: Path, keeper: KeeperProcess, authority: Aut
             assert not troubles(member)
 
 
+@pytest.mark.whole
 def test_a_wrong_password(tmp_path: Path, keeper: KeeperProcess, authority: Authority) -> None:
     """It is told in words; when the file is mended, SIGHUP does."""
     one, two = members_of(tmp_path, keeper, authority, "SASL_SSL", 2)
