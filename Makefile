@@ -67,6 +67,7 @@ bench: build  ## micro benchmarks, then throughput, many partitions and clusters
 	cargo bench --package fastlog-core
 	$(BIN)/python -m pytest benches/core --benchmark-only --benchmark-columns=min,median,ops -p no:cacheprovider
 	$(BIN)/python -m benches.macro.starts --busy
+	$(BIN)/python -m benches.macro.speed --json target/speed.json --plot target/speed.svg
 	$(BIN)/python -m benches.macro.against_kafka
 	$(BIN)/python -m benches.macro.security
 	$(BIN)/python -m benches.macro.clients
